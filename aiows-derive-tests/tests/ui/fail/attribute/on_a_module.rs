@@ -1,0 +1,6 @@
+use aiows::message;
+
+#[message("chat")]
+mod chat {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use aiows::message;
+
+#[message("chat")]
+struct Chat;
+
+fn main() {}

@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(type = "")]
+struct Chat;
+
+fn main() {}

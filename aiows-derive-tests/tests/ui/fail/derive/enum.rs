@@ -1,0 +1,8 @@
+use aiows::Message;
+
+#[derive(Message)]
+enum Chat {
+    Say,
+}
+
+fn main() {}

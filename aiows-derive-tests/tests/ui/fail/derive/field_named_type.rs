@@ -1,0 +1,8 @@
+use aiows::Message;
+
+#[derive(Message)]
+struct Chat {
+    r#type: String,
+}
+
+fn main() {}

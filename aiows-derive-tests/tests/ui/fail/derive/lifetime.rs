@@ -1,0 +1,8 @@
+use aiows::Message;
+
+#[derive(Message)]
+struct Chat<'a> {
+    _text: &'a str,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use aiows::Message;
+
+#[derive(Message)]
+struct Error;
+
+fn main() {}

@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(type = "error")]
+struct Chat;
+
+fn main() {}

@@ -1,0 +1,6 @@
+use aiows::Message;
+
+#[derive(Message)]
+struct Chat(String, u32);
+
+fn main() {}

@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(crate = aiosw)]
+struct Chat;
+
+fn main() {}

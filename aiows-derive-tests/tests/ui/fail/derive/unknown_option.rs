@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(name = "chat")]
+struct Chat;
+
+fn main() {}

@@ -1,0 +1,11 @@
+use aiows::{message, routes};
+
+#[message("chat")]
+async fn say() {}
+
+fn main() {
+    let _ = routes![
+        #[inline]
+        say
+    ];
+}

@@ -1,0 +1,7 @@
+use aiows::routes;
+
+struct Room {}
+
+fn main() {
+    let _ = routes![Room];
+}

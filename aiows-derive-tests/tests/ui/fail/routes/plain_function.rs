@@ -1,0 +1,7 @@
+use aiows::routes;
+
+async fn say() {}
+
+fn main() {
+    let _ = routes![say];
+}

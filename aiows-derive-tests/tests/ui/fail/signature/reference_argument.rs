@@ -1,0 +1,8 @@
+use aiows::{WebSocket, message, routes};
+
+#[message("chat")]
+async fn say(_: &WebSocket) {}
+
+fn main() {
+    let _ = routes![say];
+}

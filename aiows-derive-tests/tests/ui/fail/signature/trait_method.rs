@@ -1,0 +1,8 @@
+use aiows::message;
+
+trait Room {
+    #[message("chat")]
+    async fn say();
+}
+
+fn main() {}

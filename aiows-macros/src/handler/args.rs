@@ -1,0 +1,54 @@
+//! The arguments of a handler attribute.
+
+use proc_macro2::{Span, TokenStream};
+use syn::LitStr;
+
+use super::Kind;
+use crate::{
+    errors::Errors,
+    krate::Krate,
+    options::{self, Known, Piece},
+    type_name,
+};
+
+/// `"chat", crate = ws`.
+#[derive(Default)]
+pub(super) struct Args {
+    /// Present on every accepted `#[message]`, absent elsewhere.
+    pub(super) message_type: Option<LitStr>,
+    pub(super) krate: Krate,
+}
+
+impl Args {
+    pub(super) fn parse(kind: Kind, tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut args = Self::default();
+        let mut known = Known::new(&["crate"]);
+        let mut values = 0;
+        for piece in options::pieces(tokens) {
+            match piece {
+                Piece::Option { key, value } => {
+                    if known.admit(&key, errors) {
+                        args.krate = options::krate(&key, value, errors);
+                    }
+                }
+                Piece::Value(tokens) if kind != Kind::Message => {
+                    errors.push(tokens, format!("`#[{}]` takes no arguments", kind.name()));
+                }
+                Piece::Value(tokens) if values > 0 => {
+                    values += 1;
+                    let text = "a handler serves one message type, write a second handler";
+                    errors.push(tokens, text);
+                }
+                Piece::Value(tokens) => {
+                    values += 1;
+                    args.message_type = type_name::literal(tokens, errors);
+                }
+            }
+        }
+        if kind == Kind::Message && values == 0 && errors.is_empty() {
+            let text = "message handler needs a message type: `#[message(\"chat\")]`";
+            errors.push_at(Span::call_site(), text);
+        }
+        args
+    }
+}

@@ -1,0 +1,191 @@
+//! The code that registers an accepted handler.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Attribute, FnArg, ReturnType, Type, ext::IdentExt, spanned::Spanned};
+
+use super::{
+    Kind,
+    args::Args,
+    item::{Companion, HandlerFn},
+};
+use crate::krate::Krate;
+
+pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> TokenStream {
+    let key = match (kind, &args.message_type) {
+        (Kind::Message, literal) => quote!(Message(#literal)),
+        (Kind::Connect, _) => quote!(Connect),
+        (Kind::Disconnect, _) => quote!(Disconnect),
+        (Kind::Fallback, _) => quote!(Fallback),
+    };
+    implementation(
+        &function.companion(),
+        &args.krate,
+        &key,
+        &route(kind, function),
+    )
+}
+
+/// The companion, and its metadata around the given `fn __route`.
+///
+/// Generated items have no hygiene, hence their names: a handler may well be called `route`.
+pub(super) fn implementation(
+    companion: &Companion,
+    krate: &Krate,
+    key: &TokenStream,
+    route: &TokenStream,
+) -> TokenStream {
+    let Companion { attrs, vis, name } = companion;
+    let cfg = only(attrs, &["cfg"]);
+    let inherited = only(attrs, &["cfg", "deprecated"]);
+    // Marked as generated, so that no lint about names or docs is raised a second time.
+    let mut companion = name.clone();
+    companion.set_span(Span::mixed_site().located_at(name.span()));
+    let text = name.unraw().to_string();
+    let import = krate.import();
+    // `line!` reports where its own tokens stand: the function, not the attribute.
+    let line = quote_spanned!(name.span()=> ::core::line!());
+    let meta = quote_spanned! {Span::mixed_site()=>
+        __runtime::__private::HandlerMeta::new(
+            __runtime::__private::Key::#key,
+            ::core::concat!(::core::module_path!(), "::", #text),
+            ::core::file!(),
+            #line,
+            __route,
+        )
+    };
+    quote_spanned! {Span::mixed_site()=>
+        #(#inherited)*
+        #[doc(hidden)]
+        #vis struct #companion {}
+
+        #(#cfg)*
+        #[allow(deprecated)]
+        const _: () = {
+            #import
+            #route
+            impl __runtime::__private::Handler for #name {
+                const META: __runtime::__private::HandlerMeta = #meta;
+            }
+        };
+    }
+}
+
+/// Arguments are extracted by inference from the call, so that no type of the user is named twice:
+/// a misspelled one is reported once.
+fn route(kind: Kind, function: &HandlerFn) -> TokenStream {
+    let name = &function.sig.ident;
+    let slots = slots(kind, function);
+    let describe = slots.iter().map(Slot::describe);
+    let needs = slots
+        .iter()
+        .map(|slot| slot.apply(|slot| quote!(#slot.needs())));
+    let take = slots.iter().map(Slot::take);
+    let values = slots
+        .iter()
+        .map(|slot| slot.apply(ToTokens::to_token_stream));
+    let bindings = bindings(function);
+    quote_spanned! {Span::mixed_site()=>
+        fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::Route {
+            #(#describe)*
+            #bindings
+            __runtime::__private::route(meta, &[#(#needs),*], move |call| {
+                boxed(async move {
+                    #(#take)*
+                    let returned = #name(#(#values),*).await;
+                    outcome(&call, returned)
+                })
+            })
+        }
+    }
+}
+
+/// Two runtime functions, bound first: called by path, rustc would put an unmet bound on the
+/// argument, which is generated code; this way it stands on the user's token.
+fn bindings(function: &HandlerFn) -> TokenStream {
+    let returned = match &function.sig.output {
+        ReturnType::Type(_, ty) => blame(ty),
+        ReturnType::Default => Span::mixed_site(),
+    };
+    let boxed = quote_spanned!(function.sig.ident.span()=> __runtime::__private::boxed);
+    let outcome = quote_spanned!(returned=> __runtime::__private::outcome);
+    quote_spanned! {Span::mixed_site()=>
+        let boxed = #boxed;
+        let outcome = #outcome;
+    }
+}
+
+/// One argument: a local that holds its descriptor, then its value.
+struct Slot<'a> {
+    cfg: Vec<&'a Attribute>,
+    local: Ident,
+    /// The call that makes the descriptor, all of it on the user's token.
+    descriptor: TokenStream,
+}
+
+fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
+    let inputs = &function.sig.inputs;
+    let typed = inputs.iter().filter_map(|arg| match arg {
+        FnArg::Typed(arg) => Some(arg),
+        FnArg::Receiver(_) => None,
+    });
+    typed
+        .enumerate()
+        .map(|(at, arg)| {
+            let takes_message = kind == Kind::Message && at + 1 == inputs.len();
+            let constructor = if takes_message { "last" } else { "arg" };
+            let constructor = Ident::new(constructor, blame(&arg.ty));
+            Slot {
+                cfg: only(&arg.attrs, &["cfg"]),
+                local: format_ident!("a{at}", span = Span::mixed_site()),
+                descriptor: quote_spanned! {blame(&arg.ty)=>
+                    __runtime::__private::#constructor()
+                },
+            }
+        })
+        .collect()
+}
+
+impl Slot<'_> {
+    fn describe(&self) -> TokenStream {
+        let Self {
+            cfg,
+            local,
+            descriptor,
+        } = self;
+        quote_spanned!(Span::mixed_site()=> #(#cfg)* let #local = #descriptor;)
+    }
+
+    fn take(&self) -> TokenStream {
+        let Self { cfg, local, .. } = self;
+        quote_spanned!(Span::mixed_site()=> #(#cfg)* let #local = #local.take(&call).await?;)
+    }
+
+    fn apply(&self, expression: impl Fn(&Ident) -> TokenStream) -> TokenStream {
+        let cfg = &self.cfg;
+        let expression = expression(&self.local);
+        quote!(#(#cfg)* #expression)
+    }
+}
+
+fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
+    attrs
+        .iter()
+        .filter(|attr| names.iter().any(|name| attr.path().is_ident(name)))
+        .collect()
+}
+
+/// Where an error about the type belongs: a stable compiler underlines one token, and the name is
+/// the one that says most.
+fn blame(ty: &Type) -> Span {
+    match ty {
+        Type::Path(ty) => ty
+            .path
+            .segments
+            .last()
+            .map_or_else(|| ty.span(), |last| last.ident.span()),
+        Type::Group(ty) => blame(&ty.elem),
+        Type::Paren(ty) => blame(&ty.elem),
+        other => other.span(),
+    }
+}

@@ -1,0 +1,151 @@
+//! The annotated item, read only as far as the macro needs it.
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use syn::{
+    Attribute, Signature, Visibility,
+    parse::{Parse, ParseStream},
+};
+
+use super::Kind;
+use crate::errors::Errors;
+
+/// A function whose body stays a token stream: one that is half typed must not break the rest.
+pub(super) struct HandlerFn {
+    pub(super) attrs: Vec<Attribute>,
+    pub(super) vis: Visibility,
+    pub(super) sig: Signature,
+    body: TokenStream,
+}
+
+impl Parse for HandlerFn {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self {
+            attrs: input.call(Attribute::parse_outer)?,
+            vis: input.parse()?,
+            sig: input.parse()?,
+            body: input.parse()?,
+        })
+    }
+}
+
+impl ToTokens for HandlerFn {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self {
+            attrs,
+            vis,
+            sig,
+            body,
+        } = self;
+        tokens.extend(quote!(#(#attrs)* #vis #sig #body));
+    }
+}
+
+impl HandlerFn {
+    pub(super) fn has_body(&self) -> bool {
+        matches!(
+            self.body.clone().into_iter().next(),
+            Some(TokenTree::Group(_))
+        )
+    }
+
+    /// A method's companion would be a struct inside an `impl` or a `trait`: a second error.
+    pub(super) fn may_have_companion(&self) -> bool {
+        self.has_body() && self.sig.receiver().is_none()
+    }
+
+    pub(super) fn companion(&self) -> Companion {
+        Companion {
+            attrs: self.attrs.clone(),
+            vis: self.vis.clone(),
+            name: self.sig.ident.clone(),
+        }
+    }
+
+    /// A second handler attribute is reported and not expanded, which would repeat the report.
+    pub(super) fn remove_second_attribute(&mut self, kind: Kind, errors: &mut Errors) {
+        let name = &self.sig.ident;
+        self.attrs.retain(|attr| {
+            let second =
+                attr.path().segments.last().is_some_and(|segment| {
+                    Kind::ALL.iter().any(|kind| segment.ident == kind.name())
+                });
+            if second {
+                let kind = kind.name();
+                let text = format!("`{name}` is already a {kind} handler, write a second function");
+                errors.push(attr, text);
+            }
+            !second
+        });
+    }
+}
+
+/// What the struct that stands for a handler in `routes![]` takes over from the function.
+pub(super) struct Companion {
+    pub(super) attrs: Vec<Attribute>,
+    pub(super) vis: Visibility,
+    pub(super) name: Ident,
+}
+
+/// An item that did not parse as a function.
+pub(super) enum Rejected {
+    /// A function with a syntax error.
+    Function(Companion),
+    /// The keyword and the name of a `struct`, `enum` or `union`.
+    Data(TokenStream),
+    /// The keyword of anything else.
+    Other(TokenStream),
+}
+
+impl Rejected {
+    pub(super) fn of(item: TokenStream) -> Self {
+        let Ok(Head { attrs, vis, rest }) = syn::parse2(item.clone()) else {
+            return Self::Other(item);
+        };
+        let rest: Vec<TokenTree> = rest.into_iter().collect();
+        let keyword = rest
+            .iter()
+            .position(|token| !is_qualifier(token))
+            .unwrap_or(0);
+        match &rest[keyword..] {
+            [TokenTree::Ident(keyword), TokenTree::Ident(name), ..] => {
+                match keyword.to_string().as_str() {
+                    "fn" => Self::Function(Companion {
+                        attrs,
+                        vis,
+                        name: name.clone(),
+                    }),
+                    "struct" | "enum" | "union" => Self::Data(quote!(#keyword #name)),
+                    _ => Self::Other(rest[0].to_token_stream()),
+                }
+            }
+            _ => Self::Other(rest.first().to_token_stream()),
+        }
+    }
+}
+
+fn is_qualifier(token: &TokenTree) -> bool {
+    match token {
+        TokenTree::Ident(ident) => ["async", "const", "default", "extern", "unsafe"]
+            .iter()
+            .any(|word| ident == word),
+        TokenTree::Literal(_) => true,
+        TokenTree::Group(_) | TokenTree::Punct(_) => false,
+    }
+}
+
+struct Head {
+    attrs: Vec<Attribute>,
+    vis: Visibility,
+    rest: TokenStream,
+}
+
+impl Parse for Head {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        Ok(Self {
+            attrs: input.call(Attribute::parse_outer)?,
+            vis: input.parse()?,
+            rest: input.parse()?,
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! `#[connect]`, `#[message("t")]`, `#[disconnect]` and `#[fallback]`: one pipeline, the kind is
+//! data.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::errors::Errors;
+
+mod args;
+mod expand;
+mod fallback;
+mod item;
+mod signature;
+#[cfg(test)]
+mod tests;
+
+use args::Args;
+use item::{HandlerFn, Rejected};
+
+/// Which attribute is being expanded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connect,
+    Disconnect,
+    Fallback,
+    Message,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::Connect,
+        Self::Disconnect,
+        Self::Fallback,
+        Self::Message,
+    ];
+
+    /// The attribute's name, which is also how messages to the user call the handler.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Disconnect => "disconnect",
+            Self::Fallback => "fallback",
+            Self::Message => "message",
+        }
+    }
+}
+
+/// Expands a handler attribute. The item is part of the output whatever happens, so that an editor
+/// keeps working on a function that is being typed.
+pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let args = Args::parse(kind, args, &mut errors);
+    let Ok(mut function) = syn::parse2::<HandlerFn>(item.clone()) else {
+        return without_function(kind, &args, item, errors);
+    };
+    function.remove_second_attribute(kind, &mut errors);
+    signature::check(kind, &function, &mut errors);
+    let registration = if errors.is_empty() {
+        expand::registration(kind, &function, &args)
+    } else if function.may_have_companion() {
+        fallback::registration(&function.companion(), &args.krate)
+    } else {
+        TokenStream::new()
+    };
+    let errors = errors.report();
+    // It is the attribute that forces `async`, not the author.
+    quote! {
+        #[allow(clippy::unused_async)]
+        #function
+        #errors
+        #registration
+    }
+}
+
+/// The output for an item that is no function, or one that rustc could not parse either.
+fn without_function(
+    kind: Kind,
+    args: &Args,
+    item: &TokenStream,
+    mut errors: Errors,
+) -> TokenStream {
+    let name = kind.name();
+    let mut registration = TokenStream::new();
+    match Rejected::of(item.clone()) {
+        // rustc reports the syntax error itself.
+        Rejected::Function(companion) => {
+            registration = fallback::registration(&companion, &args.krate);
+        }
+        Rejected::Data(tokens) => errors.push(
+            tokens,
+            format!(
+                "`#[{name}]` applies to an `async fn`; a message type is declared with `#[derive(Message)]`"
+            ),
+        ),
+        Rejected::Other(tokens) => {
+            errors.push(tokens, format!("`#[{name}]` applies to an `async fn`"));
+        }
+    }
+    let errors = errors.report();
+    quote!(#item #errors #registration)
+}

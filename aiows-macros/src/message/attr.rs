@@ -1,0 +1,59 @@
+//! `#[aiows(type = "..", crate = path)]`.
+
+use syn::{Attribute, LitStr, Meta};
+
+use super::Derive;
+use crate::{
+    errors::Errors,
+    krate::Krate,
+    options::{self, Known, Piece},
+    type_name,
+};
+
+#[derive(Default)]
+pub(super) struct Attr {
+    /// The message type, if it is declared.
+    pub(super) declared: Option<LitStr>,
+    pub(super) krate: Krate,
+}
+
+impl Attr {
+    pub(super) fn parse(derive: Derive, attrs: &[Attribute], errors: &mut Errors) -> Self {
+        let mut attr = Self::default();
+        let mut known = Known::new(match derive {
+            Derive::Message => &["crate", "type"],
+            Derive::WireNames => &["crate"],
+        });
+        for found in attrs.iter().filter(|attr| attr.path().is_ident("aiows")) {
+            let Meta::List(list) = &found.meta else {
+                errors.push(
+                    found,
+                    "write the options in parentheses, like `#[aiows(type = \"chat\")]`",
+                );
+                continue;
+            };
+            for piece in options::pieces(list.tokens.clone()) {
+                attr.read(piece, &mut known, errors);
+            }
+        }
+        attr
+    }
+
+    fn read(&mut self, piece: Piece, known: &mut Known, errors: &mut Errors) {
+        match piece {
+            Piece::Option { key, value } if known.admit(&key, errors) => {
+                if key == "crate" {
+                    self.krate = options::krate(&key, value, errors);
+                } else if value.is_empty() {
+                    errors.push(key, type_name::NOT_A_STRING);
+                } else {
+                    self.declared = type_name::literal(value, errors);
+                }
+            }
+            Piece::Option { .. } => {}
+            Piece::Value(tokens) => {
+                errors.push(tokens, "expected an option, like `type = \"chat\"`");
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The named fields of a struct, as Rust and the wire call them.
+
+use proc_macro2::Ident;
+use syn::{Attribute, Fields, Meta, ext::IdentExt};
+
+use super::serde::{Container, FieldAttr};
+
+pub(super) struct Field<'a> {
+    pub(super) ident: &'a Ident,
+    /// What a peer calls the field in what it sends; empty if the field's own fields stand in its
+    /// place.
+    pub(super) wire: String,
+    /// Every key the field uses, in either direction.
+    pub(super) keys: Vec<String>,
+    /// Whether `#[validate(nested)]` looks into the field.
+    pub(super) nested: bool,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn all(fields: &'a Fields, container: &Container) -> Vec<Self> {
+        let named = fields
+            .iter()
+            .filter_map(|field| Some((field.ident.as_ref()?, field)));
+        named
+            .map(|(ident, field)| Self::of(ident, &field.attrs, container))
+            .collect()
+    }
+
+    fn of(ident: &'a Ident, attrs: &[Attribute], container: &Container) -> Self {
+        let nested = is_nested(attrs);
+        let FieldAttr {
+            rename,
+            skip,
+            aliases,
+            flatten,
+        } = FieldAttr::of(attrs);
+        if flatten || container.transparent {
+            return Self {
+                ident,
+                wire: String::new(),
+                keys: Vec::new(),
+                nested,
+            };
+        }
+        let name = ident.unraw().to_string();
+        let rules = &container.rename_all;
+        let renamed = |explicit: Option<String>, rule: &Option<super::rename::Rule>| {
+            explicit
+                .or_else(|| Some(rule.as_ref()?.apply(&name)))
+                .unwrap_or_else(|| name.clone())
+        };
+        let received = renamed(rename.deserialize, &rules.deserialize);
+        let sent = renamed(rename.serialize, &rules.serialize);
+        let mut keys = Vec::new();
+        if !skip.deserialize {
+            keys.push(received.clone());
+            keys.extend(aliases);
+        }
+        if !skip.serialize {
+            keys.push(sent);
+        }
+        Self {
+            ident,
+            wire: received,
+            keys,
+            nested,
+        }
+    }
+}
+
+fn is_nested(attrs: &[Attribute]) -> bool {
+    let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
+    validates.any(|attr| match &attr.meta {
+        Meta::List(list) => list
+            .tokens
+            .clone()
+            .into_iter()
+            .any(|token| token.to_string() == "nested"),
+        Meta::NameValue(_) | Meta::Path(_) => false,
+    })
+}

@@ -1,0 +1,75 @@
+//! `#[derive(Message)]`, and `#[derive(WireNames)]` for the types inside a message.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Fields};
+
+use crate::errors::Errors;
+
+mod attr;
+mod expand;
+mod fallback;
+mod fields;
+mod rename;
+mod serde;
+#[cfg(test)]
+mod tests;
+mod valid;
+
+use attr::Attr;
+use fields::Field;
+
+/// Which derive is being expanded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Derive {
+    Message,
+    WireNames,
+}
+
+pub(crate) fn expand(input: TokenStream) -> TokenStream {
+    derive(Derive::Message, input)
+}
+
+pub(crate) fn expand_wire_names(input: TokenStream) -> TokenStream {
+    derive(Derive::WireNames, input)
+}
+
+fn derive(derive: Derive, input: TokenStream) -> TokenStream {
+    let input: DeriveInput = match syn::parse2(input) {
+        Ok(input) => input,
+        Err(error) => return error.to_compile_error(),
+    };
+    let mut errors = Errors::default();
+    let attr = Attr::parse(derive, &input.attrs, &mut errors);
+    let fields = struct_fields(derive, &input, &mut errors);
+    let container = serde::Container::of(&input.attrs);
+    let fields = fields
+        .map(|fields| Field::all(fields, &container))
+        .unwrap_or_default();
+    valid::check(derive, &input, &attr, &container, &fields, &mut errors);
+    let implementation = if errors.is_empty() {
+        expand::implementation(derive, &input, &attr, &fields)
+    } else {
+        fallback::implementation(derive, &input, &attr)
+    };
+    let errors = errors.report();
+    quote!(#errors #implementation)
+}
+
+/// The fields of a struct; reports any other shape.
+fn struct_fields<'a>(
+    derive: Derive,
+    input: &'a DeriveInput,
+    errors: &mut Errors,
+) -> Option<&'a Fields> {
+    let text = match derive {
+        Derive::Message => "a message must be a struct",
+        Derive::WireNames => "`#[derive(WireNames)]` applies to a struct",
+    };
+    match &input.data {
+        Data::Struct(data) => return Some(&data.fields),
+        Data::Enum(data) => errors.push(data.enum_token, text),
+        Data::Union(data) => errors.push(data.union_token, text),
+    }
+    None
+}

@@ -1,0 +1,166 @@
+//! What the derives emit, token by token.
+
+use quote::quote;
+
+use super::expand;
+
+fn expanded(input: &str) -> String {
+    expand(input.parse().unwrap()).to_string()
+}
+
+fn errors(input: &str) -> Vec<String> {
+    let output = expanded(input);
+    let parts = output.split("compile_error ! { ").skip(1);
+    parts
+        .filter_map(|part| Some(part.split_once(" }")?.0.trim_matches('"').to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_unit_struct_is_a_message() {
+    let names = cfg!(feature = "validator").then(|| {
+        quote! {
+            #[automatically_derived]
+            impl __runtime::__private::WireNames for HTTPPing {
+                fn names() -> __runtime::__private::Names {
+                    __runtime::__private::Names::new(
+                        |_| ::core::option::Option::None,
+                        |_| ::core::option::Option::None
+                    )
+                }
+            }
+        }
+    });
+    let expected = quote! {
+        const _: () = {
+            use ws as __runtime;
+            #[automatically_derived]
+            impl __runtime::Message for HTTPPing {
+                const TYPE: &'static str = "http_ping";
+                const DECLARED: bool = false;
+            }
+            #names
+        };
+    };
+    let output = expanded("#[aiows(crate = ws)] struct HTTPPing;");
+    assert_eq!(output, expected.to_string());
+}
+
+#[test]
+fn a_declared_type_is_marked() {
+    let output = expanded(r#"#[aiows(type = "game.ping")] struct Ping;"#);
+    let expected = quote! {
+        const TYPE: &'static str = "game.ping";
+        const DECLARED: bool = true;
+    };
+    assert!(output.contains(&expected.to_string()), "{output}");
+}
+
+#[cfg(feature = "validator")]
+#[test]
+fn wire_names_are_those_serde_reads() {
+    let output = super::expand_wire_names(quote! {
+        #[serde(rename_all(deserialize = "camelCase", serialize = "UPPERCASE"), default)]
+        struct Chat {
+            user_id: u32,
+            #[serde(rename = "body")]
+            text: String,
+            #[serde(rename(serialize = "out", deserialize = "in"))]
+            both: u8,
+            #[serde(flatten)]
+            #[validate(nested)]
+            rest: Rest,
+            r#where: u8,
+        }
+    });
+    let expected = quote! {
+        use __runtime::__private::{ViaNames as _, ViaNothing as _};
+        __runtime::__private::Names::new(
+            |field| match field {
+                "user_id" => ::core::option::Option::Some("userId"),
+                "text" => ::core::option::Option::Some("body"),
+                "both" => ::core::option::Option::Some("in"),
+                "rest" => ::core::option::Option::Some(""),
+                "r#where" => ::core::option::Option::Some("where"),
+                _ => ::core::option::Option::None,
+            },
+            |field| match field {
+                "rest" => (&__runtime::__private::Probe::of(|value: &Chat| &value.rest)).names(),
+                _ => ::core::option::Option::None,
+            }
+        )
+    };
+    let output = output.to_string();
+    assert!(output.contains(&expected.to_string()), "{output}");
+    assert!(!output.contains("Message"), "{output}");
+}
+
+#[cfg(feature = "validator")]
+#[test]
+fn validation_is_called_where_it_is_declared() {
+    let calls = |input| expanded(input).contains("let validated = __runtime");
+    assert!(calls("struct Chat { #[validate(email)] from: String }"));
+    assert!(calls(
+        "#[validate(schema(function = check))] struct Chat { from: String }"
+    ));
+    assert!(!calls("struct Chat { from: String }"));
+}
+
+#[cfg(not(feature = "validator"))]
+#[test]
+fn validation_without_the_feature_is_refused() {
+    let found = errors("struct Chat { #[validate(email)] from: String }");
+    assert_eq!(
+        found,
+        ["`#[validate]` needs the feature `validator` of `aiows`"]
+    );
+}
+
+#[test]
+fn envelope_keys_are_refused_under_any_spelling() {
+    for input in [
+        r#"struct Chat { id: u8 }"#,
+        r#"struct Chat { #[serde(rename = "type")] kind: u8 }"#,
+        r#"struct Chat { #[serde(rename(serialize = "id"))] user: u8 }"#,
+        r#"struct Chat { #[serde(alias = "correlation_id")] user: u8 }"#,
+        r#"#[serde(rename_all = "camelCase")] struct Chat { type_: u8 }"#,
+        r#"#[serde(tag = "type")] struct Chat { text: String }"#,
+    ] {
+        let found = errors(input);
+        assert_eq!(found.len(), 1, "{input}");
+        assert!(
+            found[0].contains("collides with the envelope's"),
+            "{}",
+            found[0]
+        );
+    }
+}
+
+#[test]
+fn keys_that_are_not_on_the_wire_are_free() {
+    for input in [
+        r#"struct Chat { #[serde(rename = "user")] id: u8 }"#,
+        r#"struct Chat { #[serde(skip)] id: u8 }"#,
+        r#"#[serde(rename_all = "camelCase")] struct Chat { correlation_id: u8 }"#,
+        r#"#[serde(transparent)] struct Chat { id: Inner }"#,
+        r#"struct Chat(Inner);"#,
+    ] {
+        assert_eq!(errors(input), [""; 0], "{input}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let found = errors(r#"#[aiows(type = "a b", kind = 1)] struct Chat { id: u8, r#type: u8 }"#);
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn a_rejected_message_is_still_a_message() {
+    let output = expanded("#[aiows(crate = ws)] enum Chat { Say }");
+    assert!(
+        output.contains("impl __runtime :: Message for Chat"),
+        "{output}"
+    );
+    assert!(!output.contains("aiows"), "{output}");
+}

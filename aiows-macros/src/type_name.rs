@@ -1,0 +1,105 @@
+//! The rules for message types such as `"chat"`, and the one a struct has by default.
+
+use proc_macro2::{Ident, TokenStream};
+use syn::{LitStr, ext::IdentExt};
+
+use crate::errors::Errors;
+
+pub(crate) const NOT_A_STRING: &str = "message type must be a string literal, like `\"chat\"`";
+
+const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
+
+/// Reads a message type written as a literal; `None` when it was refused.
+pub(crate) fn literal(tokens: TokenStream, errors: &mut Errors) -> Option<LitStr> {
+    match syn::parse2::<LitStr>(tokens.clone()) {
+        Ok(literal) if literal.suffix().is_empty() => accepted(literal, errors),
+        _ => {
+            errors.push(tokens, NOT_A_STRING);
+            None
+        }
+    }
+}
+
+fn accepted(literal: LitStr, errors: &mut Errors) -> Option<LitStr> {
+    let name = literal.value();
+    let text = if name.is_empty() {
+        "message type must not be empty".to_owned()
+    } else if name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        "message type must not contain whitespace or control characters".to_owned()
+    } else if is_reserved(&name) {
+        format!("message type `{name}` is reserved")
+    } else {
+        return Some(literal);
+    };
+    errors.push(&literal, text);
+    None
+}
+
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// The snake_case of a struct's name; a run of capitals is one word: `HTTPPing` is `http_ping`.
+pub(crate) fn of_struct(ident: &Ident) -> String {
+    let name: Vec<char> = ident.unraw().to_string().chars().collect();
+    let mut snake = String::new();
+    for (at, &letter) in name.iter().enumerate() {
+        let before = at.checked_sub(1).map(|at| name[at]);
+        let ends_run = name.get(at + 1).is_some_and(|after| after.is_lowercase());
+        let starts_word = before.is_some_and(|before| {
+            before != '_' && (!before.is_uppercase() || ends_run) && letter.is_uppercase()
+        });
+        if starts_word {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::format_ident;
+
+    use super::*;
+
+    #[test]
+    fn struct_names_become_snake_case() {
+        let cases = [
+            ("Chat", "chat"),
+            ("JoinRoom", "join_room"),
+            ("HTTPPing", "http_ping"),
+            ("PingV2", "ping_v2"),
+            ("Chat2Message", "chat2_message"),
+            ("Already_Split", "already_split"),
+            ("X", "x"),
+            ("ÄrgerLevel", "ärger_level"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(of_struct(&format_ident!("{name}")), expected);
+        }
+        assert_eq!(
+            of_struct(&Ident::new_raw("type", proc_macro2::Span::call_site())),
+            "type"
+        );
+    }
+
+    #[test]
+    fn refused_types_say_why() {
+        let refused = |literal: &str| {
+            let mut errors = Errors::default();
+            assert!(super::literal(literal.parse().unwrap(), &mut errors).is_none());
+            errors.report().to_string()
+        };
+        assert!(refused(r#""""#).contains("must not be empty"));
+        assert!(refused(r#"" chat""#).contains("must not contain whitespace"));
+        assert!(refused("\"a\\u{7}\"").contains("control characters"));
+        assert!(refused(r#""ack""#).contains("message type `ack` is reserved"));
+        for wrong in [r#"b"chat""#, r#""chat"x"#, "1", "chat", r#""a" "b""#] {
+            assert!(
+                refused(wrong).contains("must be a string literal"),
+                "{wrong}"
+            );
+        }
+    }
+}

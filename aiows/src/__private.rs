@@ -1,0 +1,11 @@
+//! The names the macros expand to.
+
+#[cfg(feature = "macros")]
+pub use aiows_macros::routes_list;
+
+pub use crate::extract::{Arg, Extractor, Payload, Receive, Take, arg, last};
+#[cfg(feature = "validator")]
+pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
+pub use crate::route::{
+    BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
+};

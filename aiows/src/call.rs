@@ -1,0 +1,195 @@
+//! What one call of a handler can see.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::close::DisconnectReason;
+use crate::codec::{decode, leading_type, read_head};
+use crate::error::{HandlerError, Result};
+use crate::extract::FromCall;
+use crate::message::{Incoming, MessageId};
+use crate::state::StateMap;
+use crate::transport::Inbound;
+use crate::websocket::WebSocket;
+
+/// One call of a handler: the connection, the message, the state. Cheap to clone.
+#[derive(Clone)]
+pub struct Call {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    socket: WebSocket,
+    state: Arc<StateMap>,
+    stage: Stage,
+}
+
+/// What a handler is called for.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    Connect,
+    Disconnect(DisconnectReason),
+    Message(Received),
+    /// Between two calls, in a `Call` that will be used again.
+    None,
+}
+
+/// A message on its way to a handler.
+#[derive(Debug)]
+pub(crate) struct Received {
+    inbound: Inbound,
+    /// Found with the payload, or by reading the head.
+    id: OnceLock<Option<MessageId>>,
+}
+
+impl Received {
+    /// `id` is known when the head was read before.
+    pub(crate) fn new(inbound: Inbound, id: Option<Option<MessageId>>) -> Self {
+        Self {
+            inbound,
+            id: id.map_or_else(OnceLock::new, OnceLock::from),
+        }
+    }
+}
+
+impl Call {
+    pub(crate) fn new(socket: WebSocket, state: Arc<StateMap>, stage: Stage) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                socket,
+                state,
+                stage,
+            }),
+        }
+    }
+
+    /// Prepares a call that nobody else holds any more for the next handler.
+    pub(crate) fn reuse(&mut self, state: &Arc<StateMap>, stage: Stage) {
+        match Arc::get_mut(&mut self.inner) {
+            Some(inner) => {
+                inner.stage = stage;
+                if !Arc::ptr_eq(&inner.state, state) {
+                    inner.state = Arc::clone(state);
+                }
+            }
+            None => *self = Self::new(self.inner.socket.clone(), Arc::clone(state), stage),
+        }
+    }
+
+    /// Lets go of the message; `false` when a handler has kept the call.
+    pub(crate) fn rest(&mut self) -> bool {
+        let inner = Arc::get_mut(&mut self.inner);
+        inner.map(|inner| inner.stage = Stage::None).is_some()
+    }
+
+    /// Returns the connection.
+    #[must_use]
+    pub fn websocket(&self) -> &WebSocket {
+        &self.inner.socket
+    }
+
+    /// Returns a clone of the state of type `T`: the router's, else the server's.
+    #[must_use]
+    pub fn state<T: Clone + 'static>(&self) -> Option<T> {
+        self.inner.state.get()
+    }
+
+    /// Returns the message as text; `None` in connect and disconnect handlers, and for bytes that
+    /// are no UTF-8.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.inbound()?.as_text()
+    }
+
+    /// Returns the message type.
+    ///
+    /// `None` outside of message handlers, and for a text without one.
+    #[must_use]
+    pub fn message_type(&self) -> Option<Cow<'_, str>> {
+        let (tag, text) = (self.inner.socket.tag(), self.text()?);
+        match leading_type(tag, text) {
+            Some(message_type) => Some(Cow::Borrowed(message_type)),
+            None => read_head(tag, text).ok().map(|head| head.message_type),
+        }
+    }
+
+    /// Returns the request id of the message, if it has one.
+    #[must_use]
+    pub fn id(&self) -> Option<&MessageId> {
+        let Stage::Message(received) = &self.inner.stage else {
+            return None;
+        };
+        let read = || {
+            read_head(self.inner.socket.tag(), received.inbound.as_text()?)
+                .ok()?
+                .id
+        };
+        received.id.get_or_init(read).as_ref()
+    }
+
+    /// Decodes and validates the message as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// What the peer is told: `invalid_json`, `invalid_message`, `invalid_payload` or
+    /// `validation_failed`. Outside of message handlers it is an internal error.
+    pub fn payload<T: Incoming>(&self) -> Result<T> {
+        let Stage::Message(received) = &self.inner.stage else {
+            return Err("there is no message to decode outside of message handlers".into());
+        };
+        let Some(text) = received.inbound.as_text() else {
+            return Err("the message is not text".into());
+        };
+        let (payload, id) = decode::<T>(self.inner.socket.tag(), text)?;
+        // Reading the head before has found the same id.
+        let _ = received.id.set(id);
+        payload.validate()?;
+        Ok(payload)
+    }
+
+    /// Takes anything a handler may take as an argument.
+    ///
+    /// # Errors
+    ///
+    /// What the extractor answers.
+    pub async fn extract<T: FromCall>(&self) -> Result<T> {
+        T::from_call(self).await
+    }
+
+    pub(crate) fn inbound(&self) -> Option<&Inbound> {
+        match &self.inner.stage {
+            Stage::Message(received) => Some(&received.inbound),
+            Stage::Connect | Stage::Disconnect(_) | Stage::None => None,
+        }
+    }
+
+    pub(crate) fn disconnect_reason(&self) -> Option<&DisconnectReason> {
+        match &self.inner.stage {
+            Stage::Disconnect(reason) => Some(reason),
+            Stage::Connect | Stage::Message(_) | Stage::None => None,
+        }
+    }
+
+    /// Whether the head of the message was read, by itself or with the payload.
+    pub(crate) fn is_head_known(&self) -> bool {
+        match &self.inner.stage {
+            Stage::Message(received) => received.id.get().is_some(),
+            Stage::Connect | Stage::Disconnect(_) | Stage::None => true,
+        }
+    }
+
+    /// The fault of the message's head, if a handler failed before it could be noticed.
+    pub(crate) fn head_fault(&self) -> Option<HandlerError> {
+        let text = self.text()?;
+        read_head(self.inner.socket.tag(), text).err()
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("socket", &self.inner.socket)
+            .finish_non_exhaustive()
+    }
+}

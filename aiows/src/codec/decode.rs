@@ -1,0 +1,49 @@
+use serde::de::DeserializeOwned;
+
+use super::failure;
+use super::filter::{Found, Payload};
+use super::{Tag, read_head};
+use crate::error::HandlerError;
+use crate::message::MessageId;
+
+/// Decodes the payload of a message straight into a `T`, and its request id on the way.
+///
+/// # Errors
+///
+/// `invalid_json`, `invalid_message`, or `invalid_payload` that names the field.
+pub(crate) fn decode<T: DeserializeOwned>(
+    tag: &Tag,
+    text: &str,
+) -> Result<(T, Option<MessageId>), HandlerError> {
+    let mut found = Found::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let decoded = T::deserialize(Payload {
+        json: &mut json,
+        tag,
+        found: &mut found,
+    })
+    .and_then(|value| json.end().map(|()| value));
+    match decoded {
+        Ok(value) => Ok((value, found.id)),
+        Err(_) => Err(explain::<T>(tag, text)),
+    }
+}
+
+/// Reads a text that could not be decoded once more, this time for the reason.
+#[cold]
+fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
+    if let Err(error) = read_head(tag, text) {
+        return error;
+    }
+    let mut found = Found::default();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let payload = Payload {
+        json: &mut json,
+        tag,
+        found: &mut found,
+    };
+    match serde_path_to_error::deserialize::<_, T>(payload) {
+        Ok(_) => failure::unexplained(),
+        Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string()),
+    }
+}

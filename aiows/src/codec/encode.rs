@@ -1,0 +1,164 @@
+use std::io::Write as _;
+
+use serde::Serialize;
+use serde::ser::Error as _;
+use serde_json::{Error, Map, Value};
+
+use super::{CORRELATION_ID, Tag, buffer};
+use crate::message::MessageId;
+
+/// Room at the front of an encoded text for the longest frame header of a server.
+pub(crate) const HEADROOM: usize = 10;
+
+/// One message as text, written once, with room for its frame header before it.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    buffer: Vec<u8>,
+}
+
+impl Encoded {
+    fn start() -> Self {
+        let mut buffer = buffer::take();
+        buffer.extend_from_slice(&[0; HEADROOM]);
+        Self { buffer }
+    }
+
+    /// Takes any payload as it is: a text that is no message, or bytes.
+    pub(crate) fn raw(payload: &[u8]) -> Self {
+        let mut encoded = Self::start();
+        encoded.buffer.extend_from_slice(payload);
+        encoded
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.buffer[HEADROOM..]
+    }
+
+    /// Gives up the buffer: `HEADROOM` free bytes, then the payload.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    /// Writes `{"type":…,"correlation_id":…`, without the closing brace.
+    fn write_head(&mut self, tag: &Tag, kind: &str, id: Option<&MessageId>) -> Result<(), Error> {
+        self.buffer.push(b'{');
+        serde_json::to_writer(&mut self.buffer, tag.key())?;
+        self.buffer.push(b':');
+        serde_json::to_writer(&mut self.buffer, kind)?;
+        self.write_correlation(id)
+    }
+
+    fn write_correlation(&mut self, id: Option<&MessageId>) -> Result<(), Error> {
+        let Some(id) = id else { return Ok(()) };
+        write!(self.buffer, ",\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)
+    }
+
+    /// Turns the object that begins at `at` into the rest of the one the head began.
+    fn join_payload(&mut self, at: usize) -> Result<(), Error> {
+        match &self.buffer[at..] {
+            // A unit struct is `null`, a struct without fields `{}`.
+            b"{}" | b"null" => {
+                self.buffer.truncate(at);
+                self.buffer.push(b'}');
+                Ok(())
+            }
+            [b'{', ..] => {
+                self.buffer[at] = b',';
+                Ok(())
+            }
+            _ => Err(Error::custom("a message is written as a JSON object")),
+        }
+    }
+}
+
+/// Encodes a payload under a message type, as the answer to `id` if there is one.
+pub(crate) fn encode<P: Serialize + ?Sized>(
+    tag: &Tag,
+    message_type: &str,
+    id: Option<&MessageId>,
+    payload: &P,
+) -> Result<Encoded, Error> {
+    let mut encoded = Encoded::start();
+    encoded.write_head(tag, message_type, id)?;
+    let at = encoded.buffer.len();
+    serde_json::to_writer(&mut encoded.buffer, payload)?;
+    encoded.join_payload(at)?;
+    Ok(encoded)
+}
+
+/// Encodes an object as it is, with a `correlation_id` unless it has one.
+pub(crate) fn encode_value(
+    object: &Map<String, Value>,
+    id: Option<&MessageId>,
+) -> Result<Encoded, Error> {
+    let mut encoded = Encoded::start();
+    serde_json::to_writer(&mut encoded.buffer, object)?;
+    if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
+        encoded.buffer.pop();
+        if object.is_empty() {
+            write!(encoded.buffer, "\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)?;
+        } else {
+            encoded.write_correlation(Some(id))?;
+        }
+        encoded.buffer.push(b'}');
+    }
+    Ok(encoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn text<P: Serialize + ?Sized>(id: Option<&MessageId>, payload: &P) -> String {
+        let encoded = encode(&Tag::default(), "note", id, payload).unwrap();
+        String::from_utf8(encoded.payload().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_head_comes_first_and_the_fields_follow() {
+        #[derive(Serialize)]
+        struct Unit;
+        #[derive(Serialize)]
+        struct Empty {}
+        let object = json!({ "a": 1 });
+        assert_eq!(text(None, &object), r#"{"type":"note","a":1}"#);
+        assert_eq!(
+            text(Some(&"x".into()), &object),
+            r#"{"type":"note","correlation_id":"x","a":1}"#
+        );
+        assert_eq!(text(None, &Unit), r#"{"type":"note"}"#);
+        assert_eq!(
+            text(Some(&7.into()), &Empty {}),
+            r#"{"type":"note","correlation_id":7}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_object_is_no_message() {
+        for payload in [json!([1]), json!("text"), json!(7)] {
+            let error = encode(&Tag::default(), "note", None, &payload).unwrap_err();
+            assert_eq!(error.to_string(), "a message is written as a JSON object");
+        }
+    }
+
+    #[test]
+    fn a_value_is_sent_as_it_is() {
+        let value = |value: Value, id: Option<MessageId>| {
+            let Value::Object(object) = value else {
+                panic!("no object")
+            };
+            let encoded = encode_value(&object, id.as_ref()).unwrap();
+            String::from_utf8(encoded.payload().to_vec()).unwrap()
+        };
+        assert_eq!(value(json!({ "a": 1 }), None), r#"{"a":1}"#);
+        assert_eq!(
+            value(json!({ "a": 1 }), Some(3.into())),
+            r#"{"a":1,"correlation_id":3}"#
+        );
+        assert_eq!(value(json!({}), Some(3.into())), r#"{"correlation_id":3}"#);
+        let own = json!({ "correlation_id": 9 });
+        assert_eq!(value(own, Some(3.into())), r#"{"correlation_id":9}"#);
+    }
+}

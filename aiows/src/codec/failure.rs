@@ -1,0 +1,270 @@
+//! From serde's words about a payload to ours: this is the only place that reads them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_path_to_error::{Path, Segment};
+
+use crate::error::{FieldError, HandlerError, code};
+
+/// A path holds keys the peer chose, so it is cut; in bytes.
+const MAX_PATH: usize = 128;
+
+pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
+    let (fault, name) = Fault::read(text);
+    let mut path = join(path);
+    if let Some(name) = name {
+        // The field itself is not part of the path when its key was refused or never came.
+        let last = path.rsplit('.').next() == Some(name);
+        if !last || fault == Fault::Missing {
+            let dot = if path.is_empty() { "" } else { "." };
+            path = format!("{path}{dot}{name}");
+        }
+    }
+    let field = FieldError {
+        path: cut(path),
+        code: fault.code().into(),
+        message: fault.message().into(),
+        params: BTreeMap::new(),
+    };
+    unexplained().with_fields(vec![field])
+}
+
+/// For a payload that failed once and, read again, did not.
+pub(super) fn unexplained() -> HandlerError {
+    HandlerError::new(
+        code::INVALID_PAYLOAD,
+        "the message does not have the expected fields",
+    )
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Duplicate,
+    InvalidValue,
+    Missing,
+    Unknown,
+    WrongType,
+}
+
+impl Fault {
+    /// Reads one of serde's texts; the second value is the field it names.
+    fn read(text: &str) -> (Self, Option<&str>) {
+        let named = [
+            ("missing field `", Self::Missing),
+            ("unknown field `", Self::Unknown),
+            ("duplicate field `", Self::Duplicate),
+        ];
+        for (prefix, fault) in named {
+            if let Some(rest) = text.strip_prefix(prefix) {
+                return (fault, field_name(rest));
+            }
+        }
+        if text.starts_with("invalid type: ") {
+            return (Self::WrongType, None);
+        }
+        (Self::InvalidValue, None)
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::InvalidValue => "invalid_value",
+            Self::Missing => "missing",
+            Self::Unknown => "unknown",
+            Self::WrongType => "wrong_type",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Duplicate => "is given twice",
+            Self::InvalidValue => "does not have an accepted value",
+            Self::Missing => "is required",
+            Self::Unknown => "is not a field of this message",
+            Self::WrongType => "has the wrong type",
+        }
+    }
+}
+
+/// The name before the closing backtick; a name from a peer may hold backticks itself.
+fn field_name(rest: &str) -> Option<&str> {
+    let end = ["`, expected ", "`, there are no fields", "` at line "]
+        .iter()
+        .find_map(|end| rest.rfind(end))
+        .or_else(|| rest.rfind('`'))?;
+    Some(&rest[..end])
+}
+
+fn join(path: &Path) -> String {
+    let mut joined = String::new();
+    for segment in path {
+        let dot = if joined.is_empty() { "" } else { "." };
+        // Writing to a string cannot fail.
+        let _ = match segment {
+            Segment::Seq { index } => write!(joined, "[{index}]"),
+            Segment::Map { key } => write!(joined, "{dot}{key}"),
+            Segment::Enum { variant } => write!(joined, "{dot}{variant}"),
+            Segment::Unknown => Ok(()),
+        };
+    }
+    joined
+}
+
+fn cut(mut path: String) -> String {
+    let mut end = path.len().min(MAX_PATH);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    path.truncate(end);
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::Deserialize;
+    use serde::de::DeserializeOwned;
+
+    use crate::codec::{Tag, decode};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    #[expect(dead_code, reason = "only decoded")]
+    struct Order {
+        user_id: u8,
+        #[serde(default)]
+        tags: Vec<Tagged>,
+        #[serde(default)]
+        kind: Kind,
+        #[serde(default)]
+        codes: Option<[u8; 2]>,
+        #[serde(default)]
+        price: f32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only decoded")]
+    struct Tagged {
+        name: String,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        #[default]
+        Plain,
+        Big,
+    }
+
+    fn refused<T: DeserializeOwned>(fields: &str) -> (String, String, String) {
+        let text = format!(r#"{{"type":"order",{fields}}}"#);
+        let Err(error) = decode::<T>(&Tag::default(), &text) else {
+            panic!("{text} is accepted")
+        };
+        let [field] = error.fields() else {
+            panic!("{text}: {error} {:?}", error.fields())
+        };
+        (
+            error.code().to_owned(),
+            field.path.clone(),
+            field.code.clone().into_owned(),
+        )
+    }
+
+    // The table from serde's texts to our codes: a release of serde that words them differently
+    // has to fail here.
+    #[test]
+    fn every_fault_of_serde_has_its_path_and_code() {
+        for (fields, path, code) in [
+            (r#""tags":[]"#, "userId", "missing"),
+            (
+                r#""userId":1,"tags":[{"name":"a"},{}]"#,
+                "tags[1].name",
+                "missing",
+            ),
+            (r#""userId":1,"extra":2"#, "extra", "unknown"),
+            (
+                r#""userId":1,"a`, expected b":2"#,
+                "a`, expected b",
+                "unknown",
+            ),
+            (
+                r#""userId":1,"tags":[{"name":"a","x":1}]"#,
+                "tags[0].x",
+                "unknown",
+            ),
+            (r#""userId":1,"userId":2"#, "userId", "duplicate"),
+            (
+                r#""userId":1,"tags":[{"name":"a","name":"b"}]"#,
+                "tags[0].name",
+                "duplicate",
+            ),
+            (r#""userId":"secret""#, "userId", "wrong_type"),
+            (r#""userId":1.5"#, "userId", "wrong_type"),
+            (r#""userId":null"#, "userId", "wrong_type"),
+            (r#""userId":{"a":1}"#, "userId", "wrong_type"),
+            (r#""userId":1,"tags":7"#, "tags", "wrong_type"),
+            (
+                r#""userId":1,"tags":[{"name":true}]"#,
+                "tags[0].name",
+                "wrong_type",
+            ),
+            (r#""userId":256"#, "userId", "invalid_value"),
+            (r#""userId":-1"#, "userId", "invalid_value"),
+            (r#""userId":1,"kind":"secret""#, "kind", "invalid_value"),
+            (r#""userId":1,"codes":[1]"#, "codes", "invalid_value"),
+            (r#""userId":1,"price":1e999"#, "price", "invalid_value"),
+        ] {
+            let expected = (
+                "invalid_payload".to_owned(),
+                path.to_owned(),
+                code.to_owned(),
+            );
+            assert_eq!(refused::<Order>(fields), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_a_map_stands_in_the_path_and_is_cut() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only decoded")]
+        struct Scores {
+            by_name: HashMap<String, u8>,
+        }
+        let path = |key: &str| refused::<Scores>(&format!(r#""by_name":{{"{key}":"x"}}"#)).1;
+        assert_eq!(path("ann"), "by_name.ann");
+        assert_eq!(
+            path(&"é".repeat(1000)),
+            format!("by_name.{}", "é".repeat(60))
+        );
+    }
+
+    #[test]
+    fn head_keys_are_no_unknown_fields() {
+        let text = r#"{"correlation_id":"s1","type":"order","id":7,"userId":3}"#;
+        let (order, id) = decode::<Order>(&Tag::default(), text).unwrap();
+        assert_eq!((order.user_id, id), (3, Some(7.into())));
+    }
+
+    #[test]
+    fn a_faulty_head_is_told_before_a_faulty_payload() {
+        for (text, code) in [
+            (
+                r#"{"type":"order","userId":"x","type":"order"}"#,
+                "invalid_message",
+            ),
+            (
+                r#"{"type":"order","userId":"x","id":true}"#,
+                "invalid_message",
+            ),
+            (r#"{"type":"order","userId":"x""#, "invalid_json"),
+            (r#"{"type":"order","userId":1} trailing"#, "invalid_json"),
+        ] {
+            let error = decode::<Order>(&Tag::default(), text).unwrap_err();
+            assert_eq!(error.code(), code, "{text}");
+        }
+    }
+}

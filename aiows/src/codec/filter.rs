@@ -1,0 +1,219 @@
+use std::fmt;
+
+use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::value::RawValue;
+
+use super::{CORRELATION_ID, ID, Tag};
+use crate::message::MessageId;
+
+/// What the head keys of a message held, found while its payload was decoded.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) id: Option<MessageId>,
+    types: u32,
+    ids: u32,
+}
+
+/// Shows a payload its own fields only: the keys of the head are taken out on the way.
+pub(super) struct Payload<'a, D> {
+    pub(super) json: D,
+    pub(super) tag: &'a Tag,
+    pub(super) found: &'a mut Found,
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let Self { json, tag, found } = self;
+        json.deserialize_map(PayloadVisitor {
+            visitor,
+            tag,
+            found,
+        })
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.deserialize_any(NoFields)?;
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// Reads a whole object and keeps nothing of it.
+struct NoFields;
+
+impl<'de> Visitor<'de> for NoFields {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+struct PayloadVisitor<'a, V> {
+    visitor: V,
+    tag: &'a Tag,
+    found: &'a mut Found,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for PayloadVisitor<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_map(Fields {
+            map,
+            tag: self.tag,
+            found: self.found,
+        })
+    }
+}
+
+struct Fields<'a, A> {
+    map: A,
+    tag: &'a Tag,
+    found: &'a mut Found,
+}
+
+impl<'de, A: MapAccess<'de>> Fields<'_, A> {
+    fn take_head(&mut self, key: HeadKey) -> Result<(), A::Error> {
+        match key {
+            HeadKey::Tag => {
+                self.found.types += 1;
+                self.map.next_value::<IgnoredAny>()?;
+            }
+            HeadKey::CorrelationId => drop(self.map.next_value::<IgnoredAny>()?),
+            HeadKey::Id => {
+                self.found.ids += 1;
+                let json = self.map.next_value::<&RawValue>()?.get();
+                if json != "null" {
+                    let id = MessageId::from_json(json);
+                    self.found.id = Some(id.ok_or_else(|| A::Error::custom("head"))?);
+                }
+            }
+        }
+        // The text of this error is never shown: the head is read again to say what is wrong.
+        if self.found.types > 1 || self.found.ids > 1 {
+            return Err(A::Error::custom("head"));
+        }
+        Ok(())
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        mut seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        loop {
+            match self.map.next_key_seed(KeySeed {
+                seed,
+                tag: self.tag,
+            })? {
+                None => return Ok(None),
+                Some(Key::Field(value)) => return Ok(Some(value)),
+                Some(Key::Head(key, unused)) => {
+                    self.take_head(key)?;
+                    seed = unused;
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum HeadKey {
+    CorrelationId,
+    Id,
+    Tag,
+}
+
+enum Key<K, V> {
+    Field(V),
+    Head(HeadKey, K),
+}
+
+struct KeySeed<'a, K> {
+    seed: K,
+    tag: &'a Tag,
+}
+
+impl<K> KeySeed<'_, K> {
+    fn head_key(&self, key: &str) -> Option<HeadKey> {
+        match key {
+            ID => Some(HeadKey::Id),
+            CORRELATION_ID => Some(HeadKey::CorrelationId),
+            key if key == self.tag.key() => Some(HeadKey::Tag),
+            _ => None,
+        }
+    }
+}
+
+impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<'_, K> {
+    type Value = Key<K, K::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
+    type Value = Key<K, K::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        match self.head_key(key) {
+            Some(head) => Ok(Key::Head(head, self.seed)),
+            None => self
+                .seed
+                .deserialize(StrDeserializer::new(key))
+                .map(Key::Field),
+        }
+    }
+
+    fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Self::Value, E> {
+        match self.head_key(key) {
+            Some(head) => Ok(Key::Head(head, self.seed)),
+            None => self
+                .seed
+                .deserialize(BorrowedStrDeserializer::new(key))
+                .map(Key::Field),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! JSON text to head and payload, and a message back to text encoded once.
+
+pub(crate) mod buffer;
+mod decode;
+mod encode;
+mod failure;
+mod filter;
+mod head;
+mod nesting;
+
+use std::sync::Arc;
+
+pub(crate) use self::decode::decode;
+pub(crate) use self::encode::{Encoded, HEADROOM, encode, encode_value};
+pub(crate) use self::head::{leading_type, read_head};
+pub(crate) use self::nesting::check_nesting;
+
+/// The key that carries the message type; `type` unless a router chose another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(Arc<str>);
+
+impl Tag {
+    pub(crate) fn new(key: &str) -> Self {
+        Self(key.into())
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self::new("type")
+    }
+}
+
+pub(crate) const ID: &str = "id";
+pub(crate) const CORRELATION_ID: &str = "correlation_id";

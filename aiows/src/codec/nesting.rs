@@ -1,0 +1,64 @@
+use crate::error::{HandlerError, code};
+
+/// Refuses a text that nests arrays and objects deeper than `limit`.
+///
+/// serde_json bounds the depth of what it parses, but not of what it skips.
+pub(crate) fn check_nesting(text: &str, limit: usize) -> Result<(), HandlerError> {
+    // Most texts hold fewer brackets than the limit, and counting them is much cheaper.
+    if brackets(text) <= limit || depth(text) <= limit {
+        return Ok(());
+    }
+    Err(HandlerError::new(
+        code::INVALID_JSON,
+        "the message is nested too deeply",
+    ))
+}
+
+fn brackets(text: &str) -> usize {
+    text.bytes()
+        .filter(|byte| matches!(byte, b'[' | b'{'))
+        .count()
+}
+
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exact_limit_is_accepted() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check_nesting(&nested(128), 128).is_ok());
+        assert_eq!(
+            check_nesting(&nested(129), 128).unwrap_err().code(),
+            "invalid_json"
+        );
+    }
+
+    #[test]
+    fn brackets_side_by_side_or_in_strings_are_not_nesting() {
+        let wide = format!("[{}]", vec!["{}"; 500].join(","));
+        let text = format!(r#"{{"a":"{}\"["}}"#, "[".repeat(500));
+        assert!(check_nesting(&wide, 2).is_ok());
+        assert!(check_nesting(&text, 1).is_ok());
+    }
+}

@@ -1,0 +1,282 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Error, SendError};
+use crate::close::CloseCode;
+use crate::id;
+
+type Source = Box<dyn StdError + Send + Sync + 'static>;
+
+/// The error codes the framework itself puts on the wire.
+pub(crate) mod code {
+    pub(crate) const INTERNAL: &str = "internal";
+    pub(crate) const INVALID_JSON: &str = "invalid_json";
+    pub(crate) const INVALID_MESSAGE: &str = "invalid_message";
+    pub(crate) const INVALID_PAYLOAD: &str = "invalid_payload";
+    pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";
+    #[cfg(feature = "validator")]
+    pub(crate) const VALIDATION_FAILED: &str = "validation_failed";
+}
+
+/// What a handler answers instead of a message.
+///
+/// There are two kinds. A *visible* error is made with [`new`](Self::new): the peer gets its code,
+/// message and parameters. Any other error becomes an *internal* one through `?`: the peer sees
+/// the code `internal` and an `error_id`, and the log has the cause under that id.
+///
+/// The type does not implement [`std::error::Error`], which is what lets `?` take every error that
+/// does.
+///
+/// ```
+/// use aiows::{HandlerError, Result};
+///
+/// fn seats(text: &str) -> Result<u32> {
+///     let seats: u32 = text.parse()?;
+///     if seats > 50 {
+///         return Err(HandlerError::new("room_full", "the room is full").with("capacity", 50));
+///     }
+///     Ok(seats)
+/// }
+///
+/// assert_eq!(seats("x").unwrap_err().code(), "internal");
+/// assert_eq!(seats("51").unwrap_err().code(), "room_full");
+/// ```
+pub struct HandlerError {
+    inner: Box<Inner>,
+}
+
+struct Inner {
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
+    params: Map<String, Value>,
+    fields: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    close: Option<CloseCode>,
+    error_id: Option<String>,
+    source: Option<Source>,
+}
+
+/// What is wrong with one field of a message.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FieldError {
+    /// Where the field stands, under its names on the wire: `tags[1].name`.
+    pub path: String,
+    /// What is wrong, for programs: `missing`, `wrong_type`, a validator's code.
+    pub code: Cow<'static, str>,
+    /// What is wrong, for people.
+    pub message: Cow<'static, str>,
+    /// The validator's parameters, never the rejected value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Value>,
+}
+
+impl HandlerError {
+    /// Makes an error the peer sees.
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            inner: Box::new(Inner {
+                code: code.into(),
+                message: message.into(),
+                params: Map::new(),
+                fields: Vec::new(),
+                retry_after: None,
+                close: None,
+                error_id: None,
+                source: None,
+            }),
+        }
+    }
+
+    /// Makes an error whose cause only the log shows.
+    pub(crate) fn internal(source: Source) -> Self {
+        let mut error = Self::new(code::INTERNAL, "internal error");
+        error.inner.error_id = Some(id::error_id());
+        error.inner.source = Some(source);
+        error
+    }
+
+    pub(crate) fn with_fields(mut self, fields: Vec<FieldError>) -> Self {
+        self.inner.fields = fields;
+        self
+    }
+
+    /// Adds a parameter to the answer, under `params`.
+    ///
+    /// A value that cannot be written as JSON is sent as `null`.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or(Value::Null);
+        self.inner.params.insert(name.into(), value);
+        self
+    }
+
+    /// Tells the peer when to try again, as `retry_after_ms`.
+    #[must_use]
+    pub fn retry_after(mut self, delay: Duration) -> Self {
+        self.inner.retry_after = Some(delay);
+        self
+    }
+
+    /// Ends the connection with this code after the answer was delivered.
+    ///
+    /// The close reason is the error's message. A code that must not be sent (RFC 6455 section
+    /// 7.4) is replaced by 1011.
+    #[must_use]
+    pub fn close(mut self, code: impl Into<CloseCode>) -> Self {
+        let code = code.into();
+        self.inner.close = Some(if code.is_sendable() {
+            code
+        } else {
+            CloseCode::INTERNAL
+        });
+        self
+    }
+
+    /// Returns the code as the peer sees it.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.inner.code
+    }
+
+    /// Returns the message as the peer sees it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// Lists the fields a decode or a validation refused.
+    #[must_use]
+    pub fn fields(&self) -> &[FieldError] {
+        &self.inner.fields
+    }
+
+    /// Returns the parameters added with [`with`](Self::with).
+    #[must_use]
+    pub fn params(&self) -> &Map<String, Value> {
+        &self.inner.params
+    }
+
+    /// Returns the id under which the log has the cause; internal errors have one.
+    #[must_use]
+    pub fn error_id(&self) -> Option<&str> {
+        self.inner.error_id.as_deref()
+    }
+
+    /// Returns the close code set with [`close`](Self::close).
+    #[must_use]
+    pub fn close_code(&self) -> Option<CloseCode> {
+        self.inner.close
+    }
+
+    /// Returns the delay set with [`retry_after`](Self::retry_after).
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.inner.retry_after
+    }
+
+    /// Returns the cause of an internal error, if it is an `E`.
+    #[must_use]
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        self.inner.source.as_ref()?.downcast_ref()
+    }
+
+    /// Turns this into an error for a `main` that returns another type than [`Result`](super::Result).
+    ///
+    /// It is the cause of an internal error, and a text otherwise.
+    #[must_use]
+    pub fn into_boxed(self) -> Box<dyn StdError + Send + Sync + 'static> {
+        let text = self.to_string();
+        self.inner.source.unwrap_or_else(|| text.into())
+    }
+
+    /// Tells whether this comes from a server that was stopped by force; see [`Error::is_forced`].
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        self.downcast_ref::<Error>().is_some_and(Error::is_forced)
+    }
+
+    pub(crate) fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.inner.source.as_deref()
+    }
+
+    /// A send that failed because the peer had left is nobody's fault.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.downcast_ref(), Some(SendError::Closed))
+    }
+}
+
+impl<E: Into<Source>> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::internal(error.into())
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.inner.source {
+            None => write!(f, "{} ({})", self.inner.message, self.inner.code),
+            Some(source) => {
+                write!(f, "{source}")?;
+                let mut next = source.source();
+                while let Some(cause) = next {
+                    write!(f, ": {cause}")?;
+                    next = cause.source();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+// `main` prints its error with `Debug`, so it has to be readable.
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_error_becomes_internal() {
+        fn parse() -> Result<i32, HandlerError> {
+            Ok("x".parse::<i32>()?)
+        }
+        fn with_text() -> Result<i32, HandlerError> {
+            Err("no such room")?
+        }
+        fn with_anyhow() -> Result<i32, HandlerError> {
+            Err(anyhow::anyhow!("deep trouble"))?
+        }
+        for (error, text) in [
+            (parse().unwrap_err(), "invalid digit found in string"),
+            (with_text().unwrap_err(), "no such room"),
+            (with_anyhow().unwrap_err(), "deep trouble"),
+        ] {
+            assert_eq!(
+                (error.code(), error.message()),
+                ("internal", "internal error")
+            );
+            assert_eq!(error.error_id().map(str::len), Some(16));
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_code_that_must_not_be_sent_becomes_1011() {
+        let error = HandlerError::new("bad", "bad").close(1005);
+        assert_eq!(error.close_code(), Some(CloseCode::INTERNAL));
+        assert_eq!(
+            HandlerError::new("a", "b").close(4001).close_code(),
+            Some(4001.into())
+        );
+    }
+}

@@ -1,0 +1,33 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Why a message was not queued for a peer. The caller still has the message.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is closed or closing; nothing will be delivered any more.
+    Closed,
+    /// The message could not be written as a JSON object.
+    Encode(serde_json::Error),
+    /// The peer does not read as fast as it is sent to.
+    Full,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the connection is closed",
+            Self::Encode(_) => "the message cannot be written as a JSON object",
+            Self::Full => "the outbound queue of the connection is full",
+        })
+    }
+}
+
+impl StdError for SendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Encode(error) => Some(error),
+            Self::Closed | Self::Full => None,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+use std::fmt;
+
+use super::{Extraction, FromCall, Needs};
+use crate::call::Call;
+use crate::message::{Incoming, Message};
+
+/// How one argument of a handler is taken; what the attributes expand to.
+///
+/// The bound on `T` stands on the constructors alone, so that a wrong type is one error.
+pub struct Arg<T> {
+    needs: fn(&mut Needs),
+    take: fn(&Call) -> Extraction<T>,
+}
+
+impl<T> Arg<T> {
+    /// Says what the argument asks for.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        (self.needs)(&mut needs);
+        needs
+    }
+
+    /// Takes the argument out of a call.
+    pub fn take(&self, call: &Call) -> Extraction<T> {
+        (self.take)(call)
+    }
+}
+
+impl<T> Clone for Arg<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Arg<T> {}
+
+impl<T> fmt::Debug for Arg<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Arg")
+    }
+}
+
+/// Describes an argument that is taken with [`FromCall`].
+#[must_use]
+pub fn arg<T: FromCall>() -> Arg<T> {
+    Arg {
+        needs: T::needs,
+        take: T::from_call,
+    }
+}
+
+/// Describes the last argument of a message handler: its payload, or one more extractor.
+// `Receive` is a bound on `Via` on purpose: while that is unknown the compiler keeps quiet about
+// it, so a type that is neither a message nor an extractor is one error.
+#[must_use]
+pub fn last<T, Via>() -> Arg<T>
+where
+    T: Take<Via>,
+    Via: Receive<T>,
+{
+    Arg {
+        needs: Via::needs,
+        take: Via::receive,
+    }
+}
+
+/// A type that may be the last argument of a message handler.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler argument",
+    label = "neither a message nor an extractor",
+    note = "a message derives `aiows::Message` and `serde::Deserialize`",
+    note = "an extractor implements `aiows::FromCall`"
+)]
+pub trait Take<Via> {}
+
+/// Taken as the message itself.
+#[derive(Debug)]
+pub enum Payload {}
+
+/// Taken with [`FromCall`].
+#[derive(Debug)]
+pub enum Extractor {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Message> Take<Payload> for T {}
+
+#[diagnostic::do_not_recommend]
+impl<T: FromCall> Take<Extractor> for T {}
+
+/// The way a `T` is taken, when there is everything it takes.
+#[diagnostic::on_unimplemented(
+    message = "the message `{T}` cannot be received",
+    label = "does not implement `serde::Deserialize`",
+    note = "annotate `{T}` with `#[derive(serde::Deserialize)]`"
+)]
+pub trait Receive<T> {
+    /// Takes the value out of the call.
+    fn receive(call: &Call) -> Extraction<T>;
+
+    /// Says what has to be there.
+    fn needs(needs: &mut Needs);
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Incoming> Receive<T> for Payload {
+    fn receive(call: &Call) -> Extraction<T> {
+        Extraction::ready(call.payload())
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.payload::<T>();
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: FromCall> Receive<T> for Extractor {
+    fn receive(call: &Call) -> Extraction<T> {
+        T::from_call(call)
+    }
+
+    fn needs(needs: &mut Needs) {
+        T::needs(needs);
+    }
+}

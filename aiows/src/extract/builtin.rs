@@ -1,0 +1,156 @@
+use std::any::type_name;
+
+use bytes::Bytes;
+
+use super::needs::Need;
+use super::{Extraction, FromCall, Needs};
+use crate::call::Call;
+use crate::close::DisconnectReason;
+use crate::error::{HandlerError, code};
+use crate::message::{MessageId, RawMessage};
+use crate::websocket::WebSocket;
+
+/// A clone of the application's state of type `T`.
+///
+/// It is given with `Server::state`, and overridden for the handlers of a router with
+/// `Router::state`. A state that is nowhere given is an error when the server is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct State<T>(pub T);
+
+/// A clone of the value of type `T` that this connection keeps in `ws.context()`.
+///
+/// An absent value answers `internal`; `Option<Context<T>>` takes it as `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Context<T>(pub T);
+
+/// The text of a frame as it was received, a copy.
+///
+/// In a `#[fallback]` it also stands for texts that are not JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Text(pub String);
+
+impl FromCall for WebSocket {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        Extraction::ready(Ok(call.websocket().clone()))
+    }
+}
+
+impl FromCall for Call {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        Extraction::ready(Ok(call.clone()))
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromCall for State<T> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        call.state()
+            .map(State)
+            .ok_or_else(|| format!("no state of type `{}` is given", type_name::<T>()))
+            .into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.state::<T>();
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let value = call.websocket().context().get();
+        value
+            .map(Context)
+            .ok_or_else(|| format!("the connection keeps no `{}`", type_name::<T>()))
+            .into()
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        Extraction::ready(Ok(call.websocket().context().get().map(Context)))
+    }
+}
+
+impl FromCall for RawMessage {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let message = call
+            .text()
+            .zip(call.message_type())
+            .map(|(text, message_type)| {
+                let tag = call.websocket().tag().clone();
+                Self::new(text, &message_type, call.id().cloned(), tag)
+            });
+        message.ok_or_else(|| no_message("RawMessage")).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.message::<Self>();
+    }
+}
+
+impl FromCall for Text {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        call.text()
+            .map(|text| Self(text.to_owned()))
+            .ok_or_else(|| no_message("Text"))
+            .into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.message::<Self>();
+        needs.push(Need::AnyText);
+    }
+}
+
+impl FromCall for Bytes {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        // A copy: the original shares the connection's read buffer.
+        let bytes = call
+            .inbound()
+            .map(|inbound| Self::copy_from_slice(inbound.bytes()));
+        bytes.ok_or_else(|| no_message("Bytes")).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.message::<Self>();
+        needs.push(Need::AnyFrame);
+    }
+}
+
+impl FromCall for MessageId {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let id = call.id().cloned();
+        id.ok_or_else(|| HandlerError::new(code::INVALID_MESSAGE, "this message needs an `id`"))
+            .into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.message::<Self>();
+    }
+}
+
+impl FromCall for Option<MessageId> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        Extraction::ready(Ok(call.id().cloned()))
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.message::<Self>();
+    }
+}
+
+impl FromCall for DisconnectReason {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let reason = call.disconnect_reason().cloned();
+        reason
+            .ok_or("there is no disconnect reason outside of disconnect handlers")
+            .into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.push(Need::DisconnectReason);
+    }
+}
+
+fn no_message(argument: &str) -> HandlerError {
+    format!("the call has no message `{argument}` could be taken from").into()
+}

@@ -1,0 +1,92 @@
+use std::any::type_name;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use super::{Extraction, FromCall, Needs};
+use crate::call::Call;
+use crate::websocket::WebSocket;
+
+/// Exclusive access to a value of this connection that only its handlers use.
+///
+/// The first handler that takes it finds `T::default()`. Handlers of one connection run one at a
+/// time, so nothing waits and nothing is locked while it is held; it lives as long as the
+/// connection. One handler can take each `T` once.
+///
+/// ```
+/// use aiows::{Local, message};
+///
+/// #[message("count")]
+/// async fn count(mut seen: Local<u64>) -> serde_json::Value {
+///     *seen += 1;
+///     serde_json::json!({ "type": "count", "seen": *seen })
+/// }
+/// ```
+pub struct Local<T: Default + Send + Sync + 'static> {
+    /// Always there until the value is given back.
+    value: Option<T>,
+    socket: WebSocket,
+}
+
+impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let socket = call.websocket().clone();
+        let slot = socket.locals().remove::<Slot<T>>().unwrap_or_default();
+        let Slot::Free(value) = slot else {
+            socket.locals().insert(Slot::<T>::Taken);
+            let name = type_name::<T>();
+            return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
+        };
+        socket.locals().insert(Slot::<T>::Taken);
+        Extraction::ready(Ok(Self {
+            value: Some(value),
+            socket,
+        }))
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.local::<T>();
+    }
+}
+
+enum Slot<T> {
+    Free(T),
+    Taken,
+}
+
+impl<T: Default> Default for Slot<T> {
+    fn default() -> Self {
+        Self::Free(T::default())
+    }
+}
+
+impl<T: Default + Send + Sync + 'static> Drop for Local<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            self.socket.locals().insert(Slot::Free(value));
+        }
+    }
+}
+
+impl<T: Default + Send + Sync + 'static> Deref for Local<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value
+            .as_ref()
+            .expect("the value is given back on drop only")
+    }
+}
+
+impl<T: Default + Send + Sync + 'static> DerefMut for Local<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value
+            .as_mut()
+            .expect("the value is given back on drop only")
+    }
+}
+
+impl<T: fmt::Debug + Default + Send + Sync + 'static> fmt::Debug for Local<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Local").field(&self.value).finish()
+    }
+}

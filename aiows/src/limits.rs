@@ -1,0 +1,142 @@
+//! Sizes, counts and deadlines, as plain values.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// What one server accepts from its peers, and how long it waits for them.
+///
+/// Every value has a default that is safe on the open internet; set fields by name and hand the
+/// result to [`Server::limits`](crate::Server::limits).
+///
+/// ```
+/// use std::time::Duration;
+/// use aiows::Limits;
+///
+/// let mut limits = Limits::default();
+/// limits.message_size = 64 * 1024;
+/// limits.ping_interval = Duration::from_secs(5);
+/// assert_eq!(limits.fragments, 16_384);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest message and largest frame from a peer, in bytes: 1 MiB. A larger one closes with
+    /// 1009.
+    pub message_size: usize,
+    /// Most frames of one message, empty ones included: 16,384. More close with 1009.
+    pub fragments: usize,
+    /// Deepest nesting of arrays and objects in a message: 128. Deeper is `invalid_json`.
+    pub nesting: usize,
+    /// Largest request head, in bytes: 16 KiB. A larger one is refused with 431.
+    pub request_head_size: usize,
+    /// Most headers of a request: 64. More are refused with 431.
+    pub request_headers: usize,
+    /// Time from accepting a socket to a complete request head: 10 s.
+    pub handshake_timeout: Duration,
+    /// Messages that wait while a handler is pending: 32. Further ones stay in the socket.
+    pub inbound_messages: usize,
+    /// Bytes of messages that wait while a handler is pending: 256 KiB.
+    pub inbound_size: usize,
+    /// Messages handled in one turn before other connections get theirs: 64.
+    pub messages_per_turn: usize,
+    /// Messages that wait to be written to one peer: 1,024.
+    pub outbound_messages: usize,
+    /// Bytes that wait to be written to one peer: 1 MiB. An empty queue takes one message of any
+    /// size.
+    pub outbound_size: usize,
+    /// Time a peer may refuse to read before it is cut off as a slow consumer: 10 s. A send waits
+    /// no longer than this for room.
+    pub write_timeout: Duration,
+    /// Silence after which a peer is sent a ping: 20 s.
+    pub ping_interval: Duration,
+    /// Silence after such a ping that ends the connection: 20 s.
+    pub ping_timeout: Duration,
+    /// Time for the closing handshake, and for a handler whose peer is gone: 10 s.
+    pub close_timeout: Duration,
+    /// Time for all disconnect handlers of one connection together: 10 s.
+    pub disconnect_timeout: Duration,
+    /// Connections of the whole server: 10,000. More are refused with 503.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: MIB,
+            fragments: 16_384,
+            nesting: 128,
+            request_head_size: 16 * KIB,
+            request_headers: 64,
+            handshake_timeout: Duration::from_secs(10),
+            inbound_messages: 32,
+            inbound_size: 256 * KIB,
+            messages_per_turn: 64,
+            outbound_messages: 1024,
+            outbound_size: MIB,
+            write_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(10),
+            disconnect_timeout: Duration::from_secs(10),
+            connections: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Names every value with which a server cannot work.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let counts = [
+            ("message_size", self.message_size),
+            ("fragments", self.fragments),
+            ("nesting", self.nesting),
+            ("request_head_size", self.request_head_size),
+            ("request_headers", self.request_headers),
+            ("inbound_messages", self.inbound_messages),
+            ("inbound_size", self.inbound_size),
+            ("messages_per_turn", self.messages_per_turn),
+            ("outbound_messages", self.outbound_messages),
+            ("outbound_size", self.outbound_size),
+            ("connections", self.connections),
+        ];
+        let times = [
+            ("handshake_timeout", self.handshake_timeout),
+            ("write_timeout", self.write_timeout),
+            ("ping_interval", self.ping_interval),
+            ("ping_timeout", self.ping_timeout),
+            ("close_timeout", self.close_timeout),
+            ("disconnect_timeout", self.disconnect_timeout),
+        ];
+        let counts = counts.into_iter().filter(|(_, value)| *value == 0);
+        let times = times.into_iter().filter(|(_, value)| value.is_zero());
+        counts
+            .map(|(name, _)| name)
+            .chain(times.map(|(name, _)| name))
+            .map(|name| format!("limit `{name}` must not be zero"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_is_named() {
+        let limits = Limits {
+            fragments: 0,
+            ping_timeout: Duration::ZERO,
+            ..Limits::default()
+        };
+        assert_eq!(
+            limits.mistakes(),
+            [
+                "limit `fragments` must not be zero",
+                "limit `ping_timeout` must not be zero"
+            ]
+        );
+        assert_eq!(Limits::default().mistakes(), Vec::<String>::new());
+    }
+}

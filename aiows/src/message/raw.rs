@@ -1,0 +1,73 @@
+use serde_json::Value;
+
+use super::{Incoming, MessageId};
+use crate::codec::{self, Tag};
+use crate::error::Result;
+
+/// A message as it was received: for handlers that have no type for it, and for unknown fields.
+///
+/// It owns a copy of the text, so it may be kept and moved to other tasks.
+///
+/// ```
+/// use aiows::{HandlerError, RawMessage, fallback};
+///
+/// #[fallback]
+/// async fn other(message: RawMessage) -> Result<serde_json::Value, HandlerError> {
+///     Ok(serde_json::json!({ "type": "seen", "what": message.json()["type"] }))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RawMessage {
+    text: String,
+    message_type: String,
+    id: Option<MessageId>,
+    tag: Tag,
+}
+
+impl RawMessage {
+    pub(crate) fn new(text: &str, message_type: &str, id: Option<MessageId>, tag: Tag) -> Self {
+        Self {
+            text: text.to_owned(),
+            message_type: message_type.to_owned(),
+            id,
+            tag,
+        }
+    }
+
+    /// Returns the text of the message, as it was received.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the message type.
+    #[must_use]
+    pub fn message_type(&self) -> &str {
+        &self.message_type
+    }
+
+    /// Returns the request id, if the message has one.
+    #[must_use]
+    pub fn id(&self) -> Option<&MessageId> {
+        self.id.as_ref()
+    }
+
+    /// Returns the whole message as a JSON value, `type` and `id` included.
+    ///
+    /// A number JSON allows but no Rust number can hold makes it `null`.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// Decodes and validates the message as a `T`, whatever its message type.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_payload` or `validation_failed`, as if the handler took a `T`.
+    pub fn parse<T: Incoming>(&self) -> Result<T> {
+        let (value, _) = codec::decode::<T>(&self.tag, &self.text)?;
+        value.validate()?;
+        Ok(value)
+    }
+}

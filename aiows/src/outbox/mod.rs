@@ -1,0 +1,414 @@
+//! The bounded outbound queue of one connection, and the only writer of its socket.
+
+mod queue;
+
+use std::io::{self, IoSlice, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use self::queue::Queue;
+use crate::close::{CloseCode, DisconnectReason, cut_reason};
+use crate::codec::{Encoded, HEADROOM, buffer};
+use crate::error::SendError;
+use crate::limits::Limits;
+use crate::transport::{Opcode, write_header};
+
+/// Messages up to this size are copied into one run of bytes, larger ones are handed over whole.
+const MAX_INLINE: usize = 4096;
+
+/// What one connection still has to be sent.
+///
+/// Everybody appends under the lock, which is never held across an await; only the session waits
+/// for the socket. It is sealed when a close frame is written: nothing follows one.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    /// Wakes senders that wait for room.
+    room: Notify,
+    max_messages: usize,
+    max_size: usize,
+    write_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    /// The write half of plain TCP; dropping it ends our side of the stream.
+    writer: Option<OwnedWriteHalf>,
+    /// The session's task, while it sleeps: whoever appends wakes it.
+    sleeper: Option<Waker>,
+    /// The socket refuses bytes: appending is no reason to wake the session.
+    blocked: bool,
+    /// The application's wish to close, until the session acts on it.
+    wish: Option<CloseWish>,
+    /// No message is accepted any more.
+    closing: bool,
+    /// The close frame is queued.
+    sealed: bool,
+}
+
+/// A request to the session to close the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CloseWish {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: String,
+    pub(crate) because: DisconnectReason,
+    pub(crate) manner: Manner,
+}
+
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Manner {
+    /// What was received before is handled first.
+    Graceful,
+    /// With a closing handshake, at once.
+    Prompt,
+    /// Without one: the socket is dropped, handlers too.
+    Cut,
+}
+
+impl Outbox {
+    /// Begins with `greeting`, the answer to the handshake, as the first bytes to write.
+    pub(crate) fn new(limits: &Limits, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) -> Self {
+        let mut queue = Queue::default();
+        queue.push_control(greeting.into());
+        Self {
+            state: Mutex::new(State {
+                queue,
+                writer,
+                sleeper: None,
+                blocked: false,
+                wish: None,
+                closing: false,
+                sealed: false,
+            }),
+            room: Notify::new(),
+            max_messages: limits.outbound_messages,
+            max_size: limits.outbound_size,
+            write_timeout: limits.write_timeout,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a message if there is room.
+    ///
+    /// # Errors
+    ///
+    /// `Full` gives the message back, `Closed` drops it.
+    pub(crate) fn try_push(&self, opcode: Opcode, message: Encoded) -> Result<(), Refused> {
+        let mut state = self.lock();
+        if state.closing {
+            return Err(Refused::Closed);
+        }
+        if !state
+            .queue
+            .has_room(message.payload().len(), self.max_messages, self.max_size)
+        {
+            return Err(Refused::Full(message));
+        }
+        append(&mut state.queue, opcode, message);
+        let sleeper = if state.blocked {
+            None
+        } else {
+            state.sleeper.take()
+        };
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+        Ok(())
+    }
+
+    /// Appends a message, waiting for room at most as long as a peer may refuse to read.
+    ///
+    /// Cancel safe: a dropped future has queued nothing.
+    pub(crate) async fn push(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
+        let mut message = match self.try_push(opcode, message) {
+            Ok(()) => return Ok(()),
+            Err(Refused::Closed) => return Err(SendError::Closed),
+            Err(Refused::Full(message)) => message,
+        };
+        let wait = async {
+            loop {
+                let mut room = std::pin::pin!(self.room.notified());
+                // Registered before the attempt: room made in between is not missed.
+                room.as_mut().enable();
+                match self.try_push(opcode, message) {
+                    Ok(()) => return Ok(()),
+                    Err(Refused::Closed) => return Err(SendError::Closed),
+                    Err(Refused::Full(refused)) => message = refused,
+                }
+                room.await;
+            }
+        };
+        let Ok(result) = timeout(self.write_timeout, wait).await else {
+            self.wish_close(CloseWish::slow_consumer());
+            return Err(SendError::Full);
+        };
+        result
+    }
+
+    /// Appends the session's own answer to its peer: bounded by the one message it answers.
+    pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) {
+        let mut state = self.lock();
+        if !state.closing {
+            append(&mut state.queue, opcode, message);
+        }
+    }
+
+    /// Whether answers to the peer have to wait until it has read more.
+    pub(crate) fn is_full(&self) -> bool {
+        !self
+            .lock()
+            .queue
+            .has_room(0, self.max_messages, self.max_size)
+    }
+
+    /// Asks the session to close the connection; the first wish counts.
+    pub(crate) fn wish_close(&self, wish: CloseWish) {
+        let mut state = self.lock();
+        let late = state.sealed && wish.manner != Manner::Cut;
+        // A wish gives way to a less patient one only.
+        if late
+            || state
+                .wish
+                .as_ref()
+                .is_some_and(|earlier| earlier.manner >= wish.manner)
+        {
+            return;
+        }
+        if wish.manner != Manner::Graceful {
+            state.closing = true;
+        }
+        state.wish = Some(wish);
+        let sleeper = state.sleeper.take();
+        drop(state);
+        self.room.notify_waiters();
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Takes the wish to close, if its time has come.
+    pub(crate) fn take_wish(&self, idle: bool) -> Option<CloseWish> {
+        self.lock().wish.take_if(|wish| wish.is_due(idle))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Accepts no more messages, before the session is done with the peer.
+    pub(crate) fn refuse(&self) {
+        self.lock().closing = true;
+        self.room.notify_waiters();
+    }
+
+    /// Queues a ping, ahead of messages.
+    pub(crate) fn ping(&self) {
+        self.lock()
+            .queue
+            .push_control(Bytes::from_static(&[0x80 | Opcode::Ping as u8, 0]));
+    }
+
+    /// Forgets every message that was not begun to be written.
+    pub(crate) fn discard_unsent(&self) {
+        self.lock().queue.discard_unsent();
+    }
+
+    /// A writer for the frames the state machine answers by itself.
+    pub(crate) fn control(&self) -> Control<'_> {
+        Control { outbox: self }
+    }
+
+    /// Writes what plain TCP takes.
+    ///
+    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
+    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
+        self.flush_with(|state, slices| match &state {
+            Some(writer) => writer.try_write_vectored(slices),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        })
+    }
+
+    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
+    pub(crate) fn flush_with(
+        &self,
+        mut write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        let State { queue, writer, .. } = &mut *state;
+        let mut freed = false;
+        let result = loop {
+            if queue.is_empty() {
+                break Poll::Ready(Ok(()));
+            }
+            match queue.write_with(|slices| write(writer, slices)) {
+                Ok(0) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => freed = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Poll::Ready(Err(error)),
+            }
+        };
+        drop(state);
+        if freed {
+            self.room.notify_waiters();
+        }
+        result
+    }
+
+    /// Lets the session sleep unless there is something to do: `false` means look again.
+    pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, idle: bool) -> bool {
+        let mut state = self.lock();
+        let work = !blocked && !state.queue.is_empty();
+        let wish = state.wish.as_ref().is_some_and(|wish| wish.is_due(idle));
+        if work || wish {
+            return false;
+        }
+        state.blocked = blocked;
+        match &mut state.sleeper {
+            Some(sleeper) => sleeper.clone_from(cx.waker()),
+            None => state.sleeper = Some(cx.waker().clone()),
+        }
+        true
+    }
+
+    /// Takes back the waker: while the session runs nobody needs to wake it.
+    pub(crate) fn wake_up(&self) {
+        self.lock().sleeper = None;
+    }
+
+    /// How many bytes were written so far; tells a slow peer from one that reads nothing.
+    pub(crate) fn written(&self) -> u64 {
+        self.lock().queue.written()
+    }
+
+    /// Ends our side of the stream and forgets what was not written.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        state.sealed = true;
+        state.queue = Queue::default();
+        let writer = state.writer.take();
+        drop(state);
+        drop(writer);
+        self.room.notify_waiters();
+    }
+
+    /// Takes everything that is queued, for a handle without a connection.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn drain(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.flush_with(|_, slices| {
+            slices
+                .iter()
+                .for_each(|slice| bytes.extend_from_slice(slice));
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        });
+        bytes
+    }
+}
+
+/// Why a message was not queued.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    Closed,
+    Full(Encoded),
+}
+
+impl CloseWish {
+    pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
+        let reason = cut_reason(reason).to_owned();
+        let because = DisconnectReason::Closed {
+            code,
+            reason: reason.clone(),
+        };
+        Self {
+            code,
+            reason,
+            because,
+            manner: Manner::Prompt,
+        }
+    }
+
+    pub(crate) fn shutdown() -> Self {
+        Self {
+            code: CloseCode::AWAY,
+            reason: "Server shutdown".into(),
+            because: DisconnectReason::Shutdown,
+            manner: Manner::Graceful,
+        }
+    }
+
+    pub(crate) fn cut() -> Self {
+        Self {
+            manner: Manner::Cut,
+            ..Self::shutdown()
+        }
+    }
+
+    pub(crate) fn slow_consumer() -> Self {
+        Self {
+            code: CloseCode::POLICY,
+            reason: "Slow client detected".into(),
+            because: DisconnectReason::SlowConsumer,
+            manner: Manner::Prompt,
+        }
+    }
+
+    /// A graceful wish waits until nothing is being handled.
+    fn is_due(&self, idle: bool) -> bool {
+        idle || self.manner != Manner::Graceful
+    }
+}
+
+fn append(queue: &mut Queue, opcode: Opcode, message: Encoded) {
+    let mut frame = message.into_buffer();
+    let start = write_header(opcode, &mut frame);
+    let size = frame.len() - HEADROOM;
+    if size <= MAX_INLINE {
+        queue.push_copy(&frame[start..], size);
+        buffer::give_back(frame);
+    } else {
+        queue.push_shared(Bytes::from(frame).slice(start..), size);
+    }
+}
+
+/// Where the state machine writes: pongs and the close frame, each whole.
+pub(crate) struct Control<'a> {
+    outbox: &'a Outbox,
+}
+
+impl Write for Control<'_> {
+    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
+        const CLOSE: u8 = 0x88;
+        const PONG: u8 = 0x8a;
+        let mut state = self.outbox.lock();
+        match frame.first() {
+            Some(&CLOSE) if !state.sealed => {
+                state.closing = true;
+                state.sealed = true;
+                state.queue.push_last(Bytes::copy_from_slice(frame));
+            }
+            // A newer pong replaces one that was not written. RFC 6455 section 5.5.3.
+            Some(&PONG) if !state.sealed => state.queue.set_pong(Bytes::copy_from_slice(frame)),
+            _ => {}
+        }
+        Ok(frame.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What a handler returns.
+
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::codec::{Encoded, encode, encode_value};
+use crate::error::HandlerError;
+use crate::message::Outgoing;
+
+/// What a handler has to say: an answer, already encoded, or nothing.
+#[derive(Debug)]
+pub struct Outcome {
+    answer: Option<Encoded>,
+}
+
+impl Outcome {
+    pub(crate) fn into_answer(self) -> Option<Encoded> {
+        self.answer
+    }
+}
+
+/// A type a handler may return.
+///
+/// It is implemented for `()`, every message that is `Serialize`, [`serde_json::Value`], and
+/// `Option` and `Result` of these. The error of a `Result` is anything that becomes a
+/// [`HandlerError`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a valid handler return type",
+    label = "neither `()` nor a message",
+    note = "return `()`, a message to reply with, or an `Option` or `Result` of either",
+    note = "a message to reply with derives `aiows::Message` and `serde::Serialize`"
+)]
+pub trait IntoOutcome {
+    /// Encodes the value as the answer to the call.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own error, or an internal one for a value that cannot be encoded.
+    fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError>;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self, _call: &Call) -> Result<Outcome, HandlerError> {
+        Ok(Outcome { answer: None })
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: Outgoing> IntoOutcome for M {
+    fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
+        let answer = encode(call.websocket().tag(), M::TYPE, call.id(), &self)?;
+        Ok(Outcome {
+            answer: Some(answer),
+        })
+    }
+}
+
+impl IntoOutcome for Value {
+    fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
+        let Self::Object(object) = self else {
+            return Err("a handler returned a JSON value that is no object".into());
+        };
+        Ok(Outcome {
+            answer: Some(encode_value(&object, call.id())?),
+        })
+    }
+}
+
+impl<R: IntoOutcome> IntoOutcome for Option<R> {
+    fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
+        match self {
+            Some(answer) => answer.into_outcome(call),
+            None => ().into_outcome(call),
+        }
+    }
+}
+
+impl<R: IntoOutcome, E: Into<HandlerError>> IntoOutcome for Result<R, E> {
+    fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
+        self.map_err(Into::into)?.into_outcome(call)
+    }
+}

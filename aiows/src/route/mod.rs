@@ -1,0 +1,167 @@
+//! One handler, erased: its key, what it needs, how it is run.
+
+mod registration;
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub use self::registration::{
+    Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
+};
+use crate::call::Call;
+use crate::error::HandlerError;
+use crate::extract::{FromCall, Needs};
+use crate::outcome::{IntoOutcome, Outcome};
+
+/// The future of one handler call.
+pub type BoxFuture = Pin<Box<dyn Future<Output = Result<Outcome, HandlerError>> + Send>>;
+
+pub(crate) type Run = Arc<dyn Fn(Call) -> BoxFuture + Send + Sync>;
+
+/// One handler and what it serves.
+///
+/// The attributes make routes out of functions. This is what they make them with, for handlers
+/// that are built at run time:
+///
+/// ```
+/// use aiows::{Call, Result, Route, Router};
+/// use serde_json::json;
+///
+/// let router = Router::new().route(Route::message("ping", |call: Call| async move {
+///     json!({ "type": "pong", "to": call.websocket().id() })
+/// }));
+/// # let _: Router = router;
+/// ```
+#[derive(Clone)]
+pub struct Route {
+    key: Kind,
+    name: String,
+    place: String,
+    needs: Needs,
+    run: Run,
+}
+
+/// What a route serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connect,
+    Disconnect,
+    Fallback,
+    Message(String),
+}
+
+impl Route {
+    /// Serves new connections.
+    #[track_caller]
+    pub fn connect<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        Self::of_closure(Kind::Connect, "connect", handler, Location::caller())
+    }
+
+    /// Serves the end of connections; what it returns is sent to nobody.
+    #[track_caller]
+    pub fn disconnect<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        Self::of_closure(Kind::Disconnect, "disconnect", handler, Location::caller())
+    }
+
+    /// Serves one message type.
+    #[track_caller]
+    pub fn message<F, Fut>(message_type: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        let key = Kind::Message(message_type.into());
+        Self::of_closure(key, "message", handler, Location::caller())
+    }
+
+    /// Serves every message no other route serves.
+    #[track_caller]
+    pub fn fallback<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        Self::of_closure(Kind::Fallback, "fallback", handler, Location::caller())
+    }
+
+    /// Adds what an extractor of type `T` needs, so that its absence is noticed at the build.
+    #[must_use]
+    pub fn needing<T: FromCall>(mut self) -> Self {
+        T::needs(&mut self.needs);
+        self
+    }
+
+    fn of_closure<F, Fut>(key: Kind, name: &str, handler: F, place: &Location<'_>) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        let run = move |call: Call| -> BoxFuture {
+            let future = handler(call.clone());
+            Box::pin(async move { future.await.into_outcome(&call) })
+        };
+        Self {
+            key,
+            name: format!("{name} closure"),
+            place: place.to_string(),
+            needs: Needs::default(),
+            run: Arc::new(run),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.key
+    }
+
+    /// The handler's name and where it stands, for errors at the build and for the log.
+    pub(crate) fn title(&self) -> String {
+        format!("`{}` ({})", self.name, self.place)
+    }
+
+    pub(crate) fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("key", &self.key)
+            .field("name", &self.name)
+            .finish()
+    }
+}
+
+/// The handlers of one `routes![]` list.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    pub(crate) routes: Vec<Route>,
+}
+
+impl FromIterator<Route> for Routes {
+    fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
+        Self {
+            routes: routes.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use super::Router;
+use super::frozen::{Endpoint, Frozen};
+use crate::codec::Tag;
+use crate::extract::Need;
+use crate::route::{Kind, Route};
+use crate::state::StateMap;
+
+/// Message types the protocol itself uses.
+const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
+
+/// Freezes a router over the server's state, noting every mistake.
+pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
+    let tag = tag(&router, mistakes);
+    let mut frozen = Frozen {
+        tag,
+        ..Frozen::default()
+    };
+    let mut known = Known::default();
+    add(router, outer, &mut frozen, &mut known, mistakes);
+    frozen
+}
+
+/// The titles of the handlers a later one must not repeat.
+#[derive(Default)]
+struct Known {
+    messages: HashMap<String, String>,
+    fallback: Option<String>,
+}
+
+fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
+    fn collect<'a>(router: &'a Router, keys: &mut Vec<&'a str>) {
+        keys.extend(router.tag.as_deref());
+        router
+            .included
+            .iter()
+            .for_each(|router| collect(router, keys));
+    }
+    let mut keys = Vec::new();
+    collect(router, &mut keys);
+    keys.dedup();
+    match keys[..] {
+        [] => Tag::default(),
+        ["" | "id" | "correlation_id"] => {
+            mistakes.push(format!("the tag of a router must not be `{}`", keys[0]));
+            Tag::default()
+        }
+        [key] => Tag::new(key),
+        [first, second, ..] => {
+            mistakes.push(format!(
+                "one connection has one tag, but its routers say `{first}` and `{second}`"
+            ));
+            Tag::default()
+        }
+    }
+}
+
+fn add(
+    router: Router,
+    outer: &StateMap,
+    frozen: &mut Frozen,
+    known: &mut Known,
+    mistakes: &mut Vec<String>,
+) {
+    check_state(&router.state, "a router", mistakes);
+    let state = Arc::new(router.state.over(outer));
+    for route in router.routes {
+        check_needs(&route, &state, mistakes);
+        let endpoint = endpoint(&route, &state);
+        match route.kind() {
+            Kind::Connect => frozen.connect.push(endpoint),
+            Kind::Disconnect => frozen.disconnect.push(endpoint),
+            Kind::Fallback => match &known.fallback {
+                None => {
+                    known.fallback = Some(route.title());
+                    frozen.fallback = Some(endpoint);
+                }
+                Some(first) => mistakes.push(format!(
+                    "{first} and {} are both fallback handlers, a router has one",
+                    route.title()
+                )),
+            },
+            Kind::Message(name) => {
+                check_type(name, &route, mistakes);
+                match known.messages.entry(name.clone()) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(route.title());
+                        frozen.messages.insert(name.clone(), endpoint);
+                    }
+                    Entry::Occupied(first) => mistakes.push(format!(
+                        "message type \"{name}\" is handled by both {} and {}",
+                        first.get(),
+                        route.title()
+                    )),
+                }
+            }
+        }
+    }
+    for router in router.included {
+        add(router, &state, frozen, known, mistakes);
+    }
+}
+
+pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {
+    for name in state.repeated() {
+        mistakes.push(format!("{owner} is given two states of type `{name}`"));
+    }
+}
+
+fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
+    let title = route.title();
+    if RESERVED.contains(&name) {
+        mistakes.push(format!(
+            "handler {title} serves the reserved message type \"{name}\""
+        ));
+    }
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        mistakes.push(format!(
+            "handler {title} serves {name:?}, but a message type has at least one character, \
+             no white space and no control character"
+        ));
+    }
+}
+
+fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
+    let title = route.title();
+    let in_message = matches!(route.kind(), Kind::Message(_) | Kind::Fallback);
+    let mut locals: Vec<TypeId> = Vec::new();
+    for need in route.needs().iter() {
+        match need {
+            Need::State { name, key } if !state.has(*key) => mistakes.push(format!(
+                "handler {title} needs `State<{name}>`, which neither its router nor the server has"
+            )),
+            Need::Message { name } if !in_message => mistakes.push(format!(
+                "handler {title} takes `{name}`, which only message handlers have"
+            )),
+            Need::DisconnectReason if route.kind() != &Kind::Disconnect => mistakes.push(format!(
+                "handler {title} takes `DisconnectReason`, which only disconnect handlers have"
+            )),
+            Need::Local { name, key } => {
+                if locals.contains(key) {
+                    mistakes.push(format!("handler {title} takes `Local<{name}>` twice"));
+                }
+                locals.push(*key);
+            }
+            Need::Payload {
+                name,
+                declared: Some(declared),
+            } => {
+                check_declared(name, declared, route, mistakes);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_declared(name: &str, declared: &str, route: &Route, mistakes: &mut Vec<String>) {
+    if let Kind::Message(literal) = route.kind()
+        && literal != declared
+    {
+        mistakes.push(format!(
+            "handler {} is registered for \"{literal}\", but its message `{name}` declares \
+             \"{declared}\"",
+            route.title()
+        ));
+    }
+}
+
+fn endpoint(route: &Route, state: &Arc<StateMap>) -> Endpoint {
+    Endpoint {
+        title: route.title(),
+        run: Arc::clone(route.run()),
+        state: Arc::clone(state),
+        decodes: route
+            .needs()
+            .iter()
+            .any(|need| matches!(need, Need::Payload { .. })),
+        takes_text: route.needs().has(&Need::AnyText),
+        takes_bytes: route.needs().has(&Need::AnyFrame),
+    }
+}

@@ -1,0 +1,109 @@
+//! Collects handlers, checks them, and freezes them into what a session dispatches from.
+
+mod build;
+mod frozen;
+
+use std::fmt;
+use std::future::Future;
+
+pub(crate) use self::build::{build, check_state};
+pub(crate) use self::frozen::{Endpoint, Frozen, Target};
+use crate::call::Call;
+use crate::outcome::IntoOutcome;
+use crate::route::{Route, Routes};
+use crate::state::StateMap;
+
+/// A set of handlers with the state they share.
+///
+/// A router is built up by value and never fails: mistakes are found all together when the server
+/// is built.
+///
+/// ```
+/// use aiows::{Message, Router, message, routes};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Message, Deserialize, Serialize)]
+/// struct Note {
+///     text: String,
+/// }
+///
+/// #[message("note")]
+/// async fn note(note: Note) -> Note {
+///     note
+/// }
+///
+/// let router = Router::new().routes(routes![note]);
+/// # let _: Router = router;
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a router does nothing until a server includes it"]
+pub struct Router {
+    routes: Vec<Route>,
+    included: Vec<Self>,
+    state: StateMap,
+    tag: Option<String>,
+}
+
+impl Router {
+    /// Makes an empty router.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the handlers of a `routes![]` list.
+    pub fn routes(mut self, routes: Routes) -> Self {
+        self.routes.extend(routes.routes);
+        self
+    }
+
+    /// Adds one handler.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Adds the handler of every message no other handler serves; see [`Route::fallback`].
+    ///
+    /// A function is made a fallback with `#[fallback]` and listed in `routes![]`.
+    #[track_caller]
+    pub fn fallback<F, Fut>(self, handler: F) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        self.route(Route::fallback(handler))
+    }
+
+    /// Adds the handlers of another router, which keep that router's state.
+    pub fn include(mut self, other: Self) -> Self {
+        self.included.push(other);
+        self
+    }
+
+    /// Gives the handlers of this router a state, in place of the server's of the same type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
+        self
+    }
+
+    /// Names the key that carries the message type: `type` unless this says otherwise.
+    ///
+    /// It holds for every message of the connection, received and sent, so included routers cannot
+    /// have another one.
+    pub fn tag(mut self, key: impl Into<String>) -> Self {
+        self.tag = Some(key.into());
+        self
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router")
+            .field("routes", &self.routes)
+            .field("included", &self.included)
+            .field("state", &self.state)
+            .field("tag", &self.tag)
+            .finish()
+    }
+}

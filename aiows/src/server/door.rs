@@ -1,0 +1,141 @@
+//! What happens to a connection before it is a WebSocket.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::App;
+use super::handle::Place;
+use crate::session::{Accepted, Session, Setting};
+use crate::transport::{Refusal, RequestHead, Stream, accepted, check_upgrade, read_request_head};
+
+/// Seconds after which a refused client may try again.
+const RETRY_AFTER: u64 = 1;
+
+/// What is read of a refused peer before its socket is dropped, in bytes.
+const MAX_DISCARDED: usize = 256 * 1024;
+
+/// A request that was let in.
+struct Admitted {
+    head: RequestHead,
+    greeting: Vec<u8>,
+    setting: Setting,
+    _place: Place,
+}
+
+pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App) {
+    // Small messages are to leave at once; a socket without the option still works.
+    let _ = stream.set_nodelay(true);
+    let Some(admitted) = admit(&mut stream, &app).await else {
+        return;
+    };
+    let Admitted {
+        head,
+        greeting,
+        setting,
+        _place,
+    } = admitted;
+    let accepted = Accepted {
+        peer_addr: Some(peer),
+        greeting,
+        leftover: head.leftover(),
+    };
+    let session = Session::tcp(stream, accepted, setting);
+    drop(head);
+    session.run().await;
+}
+
+pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
+    let Some(admitted) = admit(&mut stream, &app).await else {
+        return;
+    };
+    let Admitted {
+        head,
+        greeting,
+        setting,
+        _place,
+    } = admitted;
+    let accepted = Accepted {
+        peer_addr: None,
+        greeting,
+        leftover: head.leftover(),
+    };
+    let session = Session::stream(stream, accepted, setting);
+    drop(head);
+    session.run().await;
+}
+
+/// Reads the request and decides; a refused one was answered when this returns.
+async fn admit<S>(stream: &mut S, app: &App) -> Option<Admitted>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let deadline = Instant::now() + app.limits().handshake_timeout;
+    let decided = tokio::select! {
+        biased;
+        read = timeout_at(deadline, read_request_head(stream, app.limits())) => match read {
+            Ok(Ok(read)) => read.and_then(|head| decide(head, app)),
+            // A peer that is gone or says nothing has not asked for an answer.
+            Ok(Err(_)) | Err(_) => return None,
+        },
+        _ = app.handle().stopping() => Err(stopping()),
+    };
+    match decided {
+        Ok(admitted) => Some(admitted),
+        Err(refusal) => {
+            app.handle().count_rejected();
+            tracing::debug!(status = refusal.status(), "request refused");
+            // The deadline also bounds a peer that does not read its refusal.
+            let _ = timeout_at(deadline, refuse(stream, &refusal)).await;
+            None
+        }
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::unavailable("the server is stopping", RETRY_AFTER)
+}
+
+fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
+    let request = head.parse(app.limits())?;
+    let router = app
+        .router_for(request.path())
+        .ok_or_else(Refusal::not_found)?;
+    let upgrade = check_upgrade(&request)?;
+    app.origins().check(&request)?;
+    if app.handle().is_shutting_down() {
+        return Err(stopping());
+    }
+    let place = app
+        .handle()
+        .take_place(app.limits().connections)
+        .ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
+    let (greeting, setting) = (accepted(&upgrade), app.setting(router));
+    Ok(Admitted {
+        head,
+        greeting,
+        setting,
+        _place: place,
+    })
+}
+
+async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(&refusal.to_bytes()).await?;
+    stream.shutdown().await?;
+    // Dropping a socket with unread bytes resets it, and the peer would lose the answer.
+    let mut discarded = [0; 1024];
+    let mut rest = MAX_DISCARDED;
+    while rest > 0 {
+        match stream.read(&mut discarded).await? {
+            0 => break,
+            read => rest = rest.saturating_sub(read),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::call::Call;
+use crate::extract::{Extraction, FromCall};
+use crate::hub::Hub;
+
+/// A handle on a running server: cheap to clone, usable from any task and as an extractor.
+///
+/// ```
+/// use aiows::{ServerHandle, message};
+/// use std::time::Duration;
+///
+/// #[message("stop")]
+/// async fn stop(server: ServerHandle) {
+///     server.shutdown(Duration::from_secs(5));
+/// }
+/// ```
+#[derive(Clone)]
+pub struct ServerHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Arc<Hub>,
+    rejected: AtomicU64,
+    /// Connections that hold a place, from before their handshake to their end.
+    places: AtomicUsize,
+    addresses: watch::Sender<Option<Vec<SocketAddr>>>,
+    stop: watch::Sender<Option<Stop>>,
+}
+
+/// An order to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Within this time, or the server's own.
+    Within(Option<Duration>),
+    Now,
+}
+
+/// Counts of a server's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that are open.
+    pub active: usize,
+    /// Connections that were accepted since the start.
+    pub total: u64,
+    /// Requests that were refused since the start.
+    pub rejected: u64,
+}
+
+impl ServerHandle {
+    /// Waits until the server listens, and returns the addresses it listens on.
+    ///
+    /// It returns nothing when the server is gone before it ever listened.
+    pub async fn ready(&self) -> Vec<SocketAddr> {
+        let mut addresses = self.inner.addresses.subscribe();
+        let ready = addresses.wait_for(Option::is_some).await;
+        ready
+            .ok()
+            .and_then(|addresses| addresses.clone())
+            .unwrap_or_default()
+    }
+
+    /// Stops the server: connections are closed with 1001 and their disconnect handlers run.
+    ///
+    /// What is left after `timeout` is cut. Returns at once; `run` and `serve` return when the
+    /// server has stopped. A second call does not prolong the first.
+    pub fn shutdown(&self, timeout: Duration) {
+        self.stop(Stop::Within(Some(timeout)));
+    }
+
+    /// Tells whether the server is stopping or has stopped.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.inner.stop.borrow().is_some()
+    }
+
+    /// Returns the counts of the server's connections.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            active: self.inner.hub.active(),
+            total: self.inner.hub.total(),
+            rejected: self.inner.rejected.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn stop(&self, stop: Stop) {
+        self.inner.stop.send_if_modified(|current| {
+            let first = current.is_none();
+            let change = first || stop == Stop::Now;
+            if change {
+                *current = Some(stop);
+            }
+            change
+        });
+    }
+
+    /// Waits for the first order to stop.
+    pub(super) async fn stopping(&self) -> Stop {
+        self.wait_for(|_| true).await
+    }
+
+    /// Waits for the order to stop at once.
+    pub(super) async fn forced(&self) {
+        self.wait_for(|stop| stop == Stop::Now).await;
+    }
+
+    async fn wait_for(&self, wanted: impl Fn(Stop) -> bool) -> Stop {
+        let mut stop = self.inner.stop.subscribe();
+        let found = stop.wait_for(|stop| stop.is_some_and(&wanted)).await;
+        // The sender lives in `self`.
+        found.ok().and_then(|stop| *stop).unwrap_or(Stop::Now)
+    }
+
+    pub(super) fn set_ready(&self, addresses: Vec<SocketAddr>) {
+        self.inner.addresses.send_replace(Some(addresses));
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.inner.hub
+    }
+
+    pub(super) fn count_rejected(&self) {
+        self.inner.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one of `limit` places; it is given back when the returned value is dropped.
+    pub(super) fn take_place(&self, limit: usize) -> Option<Place> {
+        let places = &self.inner.places;
+        let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            (taken < limit).then_some(taken + 1)
+        });
+        taken.ok().map(|_| Place {
+            handle: self.clone(),
+        })
+    }
+}
+
+/// A connection's share of `Limits::connections`.
+pub(super) struct Place {
+    handle: ServerHandle,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.handle.inner.places.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for ServerHandle {
+    fn default() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                hub: Arc::default(),
+                rejected: AtomicU64::new(0),
+                places: AtomicUsize::new(0),
+                addresses: watch::Sender::new(None),
+                stop: watch::Sender::new(None),
+            }),
+        }
+    }
+}
+
+impl FromCall for ServerHandle {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        call.state::<Self>()
+            .ok_or("the handler is not called by a server")
+            .into()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! Listens, admits, spawns sessions, stops.
+
+mod app;
+mod door;
+mod handle;
+mod listen;
+mod shutdown;
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+pub use self::app::App;
+pub use self::handle::{ServerHandle, Stats};
+use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::router::{Router, build, check_state};
+use crate::state::StateMap;
+use crate::transport::Origins;
+
+/// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A WebSocket server: routers, state and limits, then [`run`](Self::run).
+///
+/// ```no_run
+/// use aiows::{Result, Router, Server};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<()> {
+///     let router = Router::new();
+///     Server::new().include_router(router).run("127.0.0.1:8000").await
+/// }
+/// ```
+#[must_use = "a server does nothing until it runs"]
+pub struct Server {
+    root: Option<Router>,
+    paths: Vec<(String, Router)>,
+    state: StateMap,
+    limits: Limits,
+    origins: Origins,
+    shutdown_timeout: Duration,
+    handle: ServerHandle,
+}
+
+impl Server {
+    /// Makes a server without handlers.
+    pub fn new() -> Self {
+        Self {
+            root: None,
+            paths: Vec::new(),
+            state: StateMap::default(),
+            limits: Limits::default(),
+            origins: Origins::default(),
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
+            handle: ServerHandle::default(),
+        }
+    }
+
+    /// Adds a router for every path that no [`route`](Self::route) names.
+    pub fn include_router(mut self, router: Router) -> Self {
+        self.root = Some(self.root.unwrap_or_default().include(router));
+        self
+    }
+
+    /// Binds a router to a URL path, like `/chat` or `/rooms/{room}`.
+    ///
+    /// When a server has routes only, any other path is answered with 404.
+    pub fn route(mut self, path: impl Into<String>, router: Router) -> Self {
+        self.paths.push((path.into(), router));
+        self
+    }
+
+    /// Gives all handlers a state, which they take as `State<T>`.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
+        self
+    }
+
+    /// Sets what the server accepts and how long it waits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Lets pages of exactly these origins connect, in place of pages of this host.
+    ///
+    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. The
+    /// origin `null` has to be named to be accepted. Requests without an `Origin` are not made by
+    /// a page and pass. Source: RFC 6455 section 10.2.
+    pub fn allow_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
+        self.origins = Origins::Listed(origins.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Lets any page connect. Only for services without cookies or other ambient rights.
+    pub fn allow_any_origin(mut self) -> Self {
+        self.origins = Origins::Any;
+        self
+    }
+
+    /// Sets how long a stop may take before connections are cut: 30 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Returns a handle on the server; it may be taken before the server runs.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Checks everything that was registered, without running it.
+    ///
+    /// # Errors
+    ///
+    /// One error that lists every mistake, with the names and places of the handlers.
+    pub fn build(self) -> Result<App, Error> {
+        let mut mistakes = self.limits.mistakes();
+        mistakes.extend(self.origins.mistakes());
+        check_state(&self.state, "the server", &mut mistakes);
+        if self.root.is_none() && self.paths.is_empty() {
+            mistakes.push("the server has no router".to_owned());
+        }
+        let mut state = self.state;
+        state.insert(self.handle.clone());
+        let root = self.root.map(|router| build(router, &state, &mut mistakes));
+        let paths = self
+            .paths
+            .into_iter()
+            .map(|(path, router)| (path, build(router, &state, &mut mistakes)))
+            .collect();
+        let app = App::new(
+            root,
+            paths,
+            self.limits,
+            self.origins,
+            self.handle,
+            &mut mistakes,
+        );
+        match mistakes.is_empty() {
+            true => Ok(app.with_shutdown_timeout(self.shutdown_timeout)),
+            false => Err(Error::registration(mistakes)),
+        }
+    }
+
+    /// Builds the server and serves every address `address` resolves to, until a signal.
+    ///
+    /// SIGINT (Ctrl-C) and SIGTERM stop it: connections are closed with 1001, and the disconnect
+    /// handlers run. A second signal cuts what is left.
+    ///
+    /// # Errors
+    ///
+    /// A mistake in the registration, an address that cannot be listened on, or a stop that was
+    /// forced ([`HandlerError::is_forced`](crate::HandlerError::is_forced)); each is an [`Error`]
+    /// that [`HandlerError::downcast_ref`](crate::HandlerError::downcast_ref) finds.
+    pub async fn run(self, address: impl AsRef<str>) -> Result<()> {
+        let app = self.build()?;
+        let listeners = listen::bind(address.as_ref()).await?;
+        let signals = shutdown::signals(app.handle().clone())?;
+        let result = app.serve(listeners).await;
+        signals.abort();
+        Ok(result?)
+    }
+
+    /// Builds the server and serves a listener, until [`ServerHandle::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn serve(self, listener: TcpListener) -> Result<()> {
+        Ok(self.build()?.serve(vec![listener]).await?)
+    }
+}
+
+impl From<Router> for Server {
+    fn from(router: Router) -> Self {
+        Self::new().include_router(router)
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("root", &self.root)
+            .field("paths", &self.paths)
+            .field("limits", &self.limits)
+            .field("origins", &self.origins)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::App;
+use super::handle::{ServerHandle, Stop};
+use crate::error::Error;
+use crate::outbox::CloseWish;
+
+/// How long the disconnect handlers of cut connections may take.
+const CUT_GRACE: Duration = Duration::from_secs(1);
+
+/// Closes every connection and waits for the sessions, at most until the deadline.
+pub(super) async fn drain(app: &App) -> Result<(), Error> {
+    let handle = app.handle();
+    let within = match handle.stopping().await {
+        Stop::Within(timeout) => timeout.unwrap_or(app.shutdown_timeout()),
+        Stop::Now => Duration::ZERO,
+    };
+    tracing::info!(active = handle.stats().active, "stopping");
+    let deadline = Instant::now() + within;
+    app.tasks().close();
+    handle.hub().close_all(&CloseWish::shutdown());
+    tokio::select! {
+        biased;
+        () = app.tasks().wait() => return Ok(()),
+        () = handle.forced() => {}
+        () = sleep_until(deadline) => {}
+    }
+    tracing::warn!(active = handle.stats().active, "connections are cut");
+    handle.hub().close_all(&CloseWish::cut());
+    // A handler that blocks its thread cannot be waited for.
+    let _ = timeout(CUT_GRACE, app.tasks().wait()).await;
+    Err(Error::forced())
+}
+
+/// Stops the server at the first signal and cuts it short at the second.
+pub(super) fn signals(handle: ServerHandle) -> Result<AbortHandle, Error> {
+    let mut signals = Signals::install().map_err(|error| {
+        Error::runtime(
+            "the handlers of SIGINT and SIGTERM cannot be installed",
+            error,
+        )
+    })?;
+    let task: JoinHandle<()> = tokio::spawn(async move {
+        signals.next().await;
+        handle.stop(Stop::Within(None));
+        signals.next().await;
+        handle.stop(Stop::Now);
+    });
+    Ok(task.abort_handle())
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Self {
+            interrupt,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        // Without a handler for Ctrl-C the process ends by itself.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The life of one connection: all per-connection concurrency lives here.
+
+mod clock;
+mod dispatch;
+mod drive;
+mod link;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use self::drive::{drive, start};
+use self::link::{Link, Step};
+use crate::call::{Call, Stage};
+use crate::close::{CloseCode, DisconnectReason};
+use crate::error::HandlerError;
+use crate::hub::Hub;
+use crate::id::error_id;
+use crate::limits::Limits;
+use crate::outbox::{CloseWish, Outbox};
+use crate::router::{Endpoint, Frozen};
+use crate::transport::{Protocol, Socket, Stream};
+use crate::websocket::WebSocket;
+
+/// What a session needs besides its socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) router: Arc<Frozen>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) hub: Arc<Hub>,
+}
+
+/// A connection whose handshake was accepted.
+pub(crate) struct Accepted<'a> {
+    pub(crate) peer_addr: Option<SocketAddr>,
+    /// The answer to the handshake, not yet written.
+    pub(crate) greeting: Vec<u8>,
+    /// What the peer sent right behind its request.
+    pub(crate) leftover: &'a [u8],
+}
+
+/// One connection, from its acceptance to its end.
+pub(crate) struct Session {
+    link: Link,
+    socket: WebSocket,
+    router: Arc<Frozen>,
+    limits: Arc<Limits>,
+    hub: Arc<Hub>,
+    /// Used again for the next message when no handler has kept it.
+    call: Option<Call>,
+}
+
+impl Session {
+    pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
+        let (reader, writer) = stream.into_split();
+        let Accepted {
+            peer_addr,
+            greeting,
+            leftover,
+        } = accepted;
+        let outbox = Outbox::new(&setting.limits, greeting, Some(writer));
+        Self::new(Socket::Tcp(reader), outbox, peer_addr, leftover, setting)
+    }
+
+    pub(crate) fn stream(
+        stream: Box<dyn Stream>,
+        accepted: Accepted<'_>,
+        setting: Setting,
+    ) -> Self {
+        let Accepted {
+            peer_addr,
+            greeting,
+            leftover,
+        } = accepted;
+        let outbox = Outbox::new(&setting.limits, greeting, None);
+        Self::new(Socket::Stream(stream), outbox, peer_addr, leftover, setting)
+    }
+
+    fn new(
+        io: Socket,
+        outbox: Outbox,
+        peer_addr: Option<SocketAddr>,
+        leftover: &[u8],
+        setting: Setting,
+    ) -> Self {
+        let Setting {
+            router,
+            limits,
+            hub,
+        } = setting;
+        let socket = WebSocket::new(outbox, peer_addr, router.tag.clone());
+        let protocol = Protocol::new(&limits, leftover);
+        let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));
+        Self {
+            link,
+            socket,
+            router,
+            limits,
+            hub,
+            call: None,
+        }
+    }
+
+    /// Runs the connection to its end; the disconnect handlers have run when it returns.
+    pub(crate) async fn run(mut self) {
+        let registration = self.hub.register(&self.socket);
+        tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
+        let router = Arc::clone(&self.router);
+        if self.connect(&router).await {
+            self.messages(&router).await;
+        }
+        let reason = self.link.reason();
+        tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
+        // The peer is gone for everybody else before its disconnect handlers run.
+        drop(registration);
+        self.socket.outbox().refuse();
+        self.disconnect(&router, &reason).await;
+        self.link.finish().await;
+    }
+
+    /// Runs the connect handlers; `false` when one failed or the peer has left.
+    async fn connect(&mut self, router: &Frozen) -> bool {
+        for endpoint in &router.connect {
+            let call = self.call_for(endpoint, Stage::Connect);
+            match drive(&mut self.link, start(endpoint, &call)).await {
+                None => return false,
+                Some(Ok(outcome)) => outcome
+                    .into_answer()
+                    .into_iter()
+                    .for_each(|answer| self.answer(answer)),
+                Some(Err(error)) => {
+                    self.fail_connect(&error, endpoint);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn fail_connect(&mut self, error: &HandlerError, endpoint: &Endpoint) {
+        dispatch::log(error, endpoint, &self.socket);
+        // What is internal stays so: the peer is told the id alone.
+        let id = error.error_id().map_or_else(error_id, str::to_owned);
+        if error.source().is_none() {
+            self.push_error(error, None, None);
+            tracing::warn!(error_id = %id, handler = %endpoint.title, %error, "connect refused");
+        }
+        let (code, reason) = match error.close_code() {
+            Some(code) => (code, error.message().to_owned()),
+            None => (CloseCode::INTERNAL, format!("Internal error {id}")),
+        };
+        let wish = CloseWish::application(code, &reason);
+        self.link.close(CloseWish {
+            because: DisconnectReason::ConnectFailed,
+            ..wish
+        });
+    }
+
+    /// Handles messages until the connection ends.
+    async fn messages(&mut self, router: &Frozen) {
+        while let Step::Message(inbound) = self.link.next().await {
+            if !self.handle(router, inbound).await {
+                return;
+            }
+        }
+    }
+
+    /// Runs every disconnect handler, all within one deadline.
+    async fn disconnect(&mut self, router: &Frozen, reason: &DisconnectReason) {
+        let deadline = Instant::now() + self.limits.disconnect_timeout;
+        for endpoint in &router.disconnect {
+            let call = self.call_for(endpoint, Stage::Disconnect(reason.clone()));
+            let handler = drive::beside(&mut self.link, start(endpoint, &call));
+            match timeout_at(deadline, handler).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => dispatch::log(&error, endpoint, &self.socket),
+                Err(_) => {
+                    tracing::error!(handler = %endpoint.title, "disconnect handler timed out");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn call_for(&self, endpoint: &Endpoint, stage: Stage) -> Call {
+        Call::new(self.socket.clone(), Arc::clone(&endpoint.state), stage)
+    }
+}

@@ -1,0 +1,205 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::Refused;
+use crate::close::CloseCode;
+use crate::codec::{Tag, decode, encode, read_head};
+use crate::message::{Incoming, MessageId, Outgoing};
+use crate::transport::Stream;
+use crate::transport::client::{Client, Incoming as Received};
+
+/// How long anything that is expected may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A client of a [`TestServer`](super::TestServer).
+pub struct TestClient {
+    client: Client,
+    tag: Tag,
+}
+
+impl TestClient {
+    pub(super) async fn connect(
+        stream: Box<dyn Stream>,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, Refused> {
+        let connected = in_time("the handshake", Client::connect(stream, path, headers)).await;
+        let client = connected.map_err(|(status, body)| Refused { status, body })?;
+        Ok(Self {
+            client,
+            tag: Tag::default(),
+        })
+    }
+
+    /// Uses another key than `type` for the message type, as `Router::tag` does.
+    #[must_use]
+    pub fn tag(mut self, key: &str) -> Self {
+        self.tag = Tag::new(key);
+        self
+    }
+
+    /// Sends a message.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is closed.
+    pub async fn send<M: Outgoing>(&mut self, message: &M) {
+        let encoded = encode(&self.tag, M::TYPE, None, message).expect("a message is an object");
+        self.send_text(&String::from_utf8_lossy(encoded.payload()))
+            .await;
+    }
+
+    /// Sends a message with a request id.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is closed.
+    pub async fn request<M: Outgoing>(&mut self, id: impl Into<MessageId>, message: &M) {
+        let mut value = serde_json::to_value(message).expect("a message can be encoded");
+        if value.is_null() {
+            value = Value::Object(serde_json::Map::new());
+        }
+        value[self.tag.key()] = M::TYPE.into();
+        value["id"] = serde_json::to_value(id.into()).expect("an id is JSON");
+        self.send_json(&value).await;
+    }
+
+    /// Sends any value as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is closed.
+    pub async fn send_json<T: Serialize + ?Sized>(&mut self, value: &T) {
+        let text = serde_json::to_string(value).expect("the value can be encoded");
+        self.send_text(&text).await;
+    }
+
+    /// Sends a text as it is.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is closed.
+    pub async fn send_text(&mut self, text: &str) {
+        let sent = in_time("room to send", self.client.send_text(text)).await;
+        sent.expect("the connection is open");
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is closed.
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        let sent = in_time("room to send", self.client.send_binary(bytes)).await;
+        sent.expect("the connection is open");
+    }
+
+    /// Receives a message of type `M`.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes, or nothing for 5 s.
+    pub async fn recv<M: Incoming>(&mut self) -> M {
+        let text = self.recv_text().await;
+        let head = read_head(&self.tag, &text);
+        let is_expected = head.is_ok_and(|head| head.message_type == M::TYPE);
+        assert!(
+            is_expected,
+            "expected a message of type `{}`, received {text}",
+            M::TYPE
+        );
+        match decode(&self.tag, &text) {
+            Ok((message, _)) => message,
+            Err(error) => panic!("{text} is no `{}`: {:?}", M::TYPE, error.fields()),
+        }
+    }
+
+    /// Receives any message, as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When the connection ends, or nothing comes for 5 s.
+    pub async fn recv_json(&mut self) -> Value {
+        let text = self.recv_text().await;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text} is no JSON: {error}"))
+    }
+
+    /// Receives a text.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes, or nothing for 5 s.
+    pub async fn recv_text(&mut self) -> String {
+        match in_time("a text", self.client.receive()).await {
+            Received::Text(text) => text,
+            other => panic!("expected a text, received {other:?}"),
+        }
+    }
+
+    /// Receives bytes.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes, or nothing for 5 s.
+    pub async fn recv_binary(&mut self) -> Vec<u8> {
+        match in_time("bytes", self.client.receive()).await {
+            Received::Binary(bytes) => bytes,
+            other => panic!("expected bytes, received {other:?}"),
+        }
+    }
+
+    /// Expects that nothing comes for this long; with paused time it takes none.
+    ///
+    /// # Panics
+    ///
+    /// When something comes.
+    pub async fn expect_silence(&mut self, duration: Duration) {
+        if let Ok(received) = timeout(duration, self.client.receive()).await {
+            panic!("expected silence, received {received:?}");
+        }
+    }
+
+    /// Expects that the server closes with this code, and returns the reason.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes, or nothing for 5 s.
+    pub async fn expect_closed(&mut self, code: impl Into<CloseCode>) -> String {
+        let code = code.into();
+        match in_time("the close frame", self.client.receive()).await {
+            Received::Closed(received, reason) if received == code => reason,
+            other => panic!("expected a close frame with {code}, received {other:?}"),
+        }
+    }
+
+    /// Closes the connection, and waits until the server has answered.
+    ///
+    /// What the server sent before is passed over.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer for 5 s.
+    pub async fn close(mut self, code: impl Into<CloseCode>, reason: &str) {
+        // Closed by the server at the same time is closed as well.
+        let _ = in_time("room to send", self.client.close(code.into(), reason)).await;
+        in_time("the answer to a close frame", async {
+            while let Received::Text(_) | Received::Binary(_) = self.client.receive().await {}
+        })
+        .await;
+    }
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestClient")
+    }
+}
+
+async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+}

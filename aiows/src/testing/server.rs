@@ -1,0 +1,157 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::TestClient;
+use crate::error::Error;
+use crate::server::{App, Server, ServerHandle};
+use crate::transport::Stream;
+
+/// Bytes an in-memory stream holds in each direction.
+const BUFFER: usize = 64 * 1024;
+
+/// A running server for a test; dropping it ends it.
+#[derive(Debug)]
+pub struct TestServer {
+    app: App,
+    address: Option<SocketAddr>,
+    running: JoinHandle<Result<(), Error>>,
+}
+
+/// A handshake that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer.
+    pub body: String,
+}
+
+impl TestServer {
+    /// Serves in memory: no port, no real time needed, `tokio::time::pause` works.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be built, and outside of a tokio runtime.
+    #[track_caller]
+    pub fn new(server: impl Into<Server>) -> Self {
+        let app = build(server.into());
+        let running = tokio::spawn(app.clone().serve(Vec::new()));
+        Self {
+            app,
+            address: None,
+            running,
+        }
+    }
+
+    /// Serves a port of 127.0.0.1 that the system chooses.
+    ///
+    /// # Panics
+    ///
+    /// When the server cannot be built or no port is free.
+    pub async fn bind(server: impl Into<Server>) -> Self {
+        let app = build(server.into());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port of 127.0.0.1 is free");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let running = tokio::spawn(app.clone().serve(vec![listener]));
+        Self {
+            app,
+            address: Some(address),
+            running,
+        }
+    }
+
+    /// Returns the address of a server that was made with [`bind`](Self::bind).
+    ///
+    /// # Panics
+    ///
+    /// For a server in memory, which has none.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+            .expect("a server in memory has no address, use `TestServer::bind`")
+    }
+
+    /// Returns the handle on the server.
+    #[must_use]
+    pub fn handle(&self) -> &ServerHandle {
+        self.app.handle()
+    }
+
+    /// Connects a client to the path `/`.
+    ///
+    /// # Panics
+    ///
+    /// When the handshake is refused.
+    pub async fn connect(&self) -> TestClient {
+        self.connect_to("/").await
+    }
+
+    /// Connects a client to a path.
+    ///
+    /// # Panics
+    ///
+    /// When the handshake is refused.
+    pub async fn connect_to(&self, path: &str) -> TestClient {
+        let connected = self.try_connect(path, &[]).await;
+        connected.unwrap_or_else(|refused| panic!("the handshake was refused: {refused:?}"))
+    }
+
+    /// Connects a client to a path, with further request headers.
+    ///
+    /// # Errors
+    ///
+    /// The answer that refused the handshake.
+    pub async fn try_connect(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<TestClient, Refused> {
+        let stream = self.open().await;
+        TestClient::connect(stream, path, headers).await
+    }
+
+    async fn open(&self) -> Box<dyn Stream> {
+        let Some(address) = self.address else {
+            let (client, server) = tokio::io::duplex(BUFFER);
+            self.app.spawn_stream(Box::new(server));
+            return Box::new(client);
+        };
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
+        Box::new(stream)
+    }
+
+    /// Stops the server, and returns when every connection has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_forced`] when connections had to be cut after `timeout`.
+    ///
+    /// # Panics
+    ///
+    /// When the server itself has panicked.
+    pub async fn shutdown(mut self, timeout: Duration) -> Result<(), Error> {
+        self.handle().shutdown(timeout);
+        (&mut self.running)
+            .await
+            .expect("the server does not panic")
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.app.handle().shutdown(Duration::ZERO);
+    }
+}
+
+#[track_caller]
+fn build(server: Server) -> App {
+    server.build().unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,141 @@
+use std::fmt;
+
+use crate::close::CloseCode;
+use crate::codec::{Tag, decode};
+use crate::limits::Limits;
+use crate::message::Incoming;
+use crate::outbox::Outbox;
+use crate::websocket::WebSocket;
+
+/// Makes a socket without a connection, to call a handler with, and what is sent through it.
+///
+/// ```
+/// use aiows::testing::socket;
+/// use aiows::{CloseCode, Result, WebSocket, connect};
+///
+/// #[connect]
+/// async fn greet(ws: WebSocket) -> Result {
+///     ws.send_text("hello").await?;
+///     ws.close(CloseCode::NORMAL, "bye");
+///     Ok(())
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result {
+///     let (ws, mut sent) = socket();
+///     greet(ws).await?;
+///     assert_eq!(sent.texts(), ["hello"]);
+///     assert_eq!(sent.closed().unwrap().reason, "bye");
+///     Ok(())
+/// }
+/// ```
+#[must_use]
+pub fn socket() -> (WebSocket, Sent) {
+    let outbox = Outbox::new(&Limits::default(), Vec::new(), None);
+    let socket = WebSocket::new(outbox, None, Tag::default());
+    let sent = Sent {
+        socket: socket.clone(),
+        texts: Vec::new(),
+        binaries: Vec::new(),
+        closed: None,
+    };
+    (socket, sent)
+}
+
+/// What was sent through a socket made by [`socket`].
+pub struct Sent {
+    socket: WebSocket,
+    texts: Vec<String>,
+    binaries: Vec<Vec<u8>>,
+    closed: Option<SentClose>,
+}
+
+/// How a handler closed its socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentClose {
+    /// The code of the close frame.
+    pub code: CloseCode,
+    /// The reason of the close frame.
+    pub reason: String,
+}
+
+impl Sent {
+    /// Takes the texts that were sent since the last call.
+    #[must_use]
+    pub fn texts(&mut self) -> Vec<String> {
+        self.collect();
+        std::mem::take(&mut self.texts)
+    }
+
+    /// Takes the binary messages that were sent since the last call.
+    #[must_use]
+    pub fn binaries(&mut self) -> Vec<Vec<u8>> {
+        self.collect();
+        std::mem::take(&mut self.binaries)
+    }
+
+    /// Takes the oldest text that was sent, as an `M`; `None` when there is none.
+    ///
+    /// # Panics
+    ///
+    /// When it is no `M`.
+    #[must_use]
+    pub fn take<M: Incoming>(&mut self) -> Option<M> {
+        self.collect();
+        if self.texts.is_empty() {
+            return None;
+        }
+        let text = self.texts.remove(0);
+        match decode(&Tag::default(), &text) {
+            Ok((message, _)) => Some(message),
+            Err(error) => panic!("{text} is no `{}`: {error}", M::TYPE),
+        }
+    }
+
+    /// Returns how the socket was closed, if it was.
+    #[must_use]
+    pub fn closed(&mut self) -> Option<&SentClose> {
+        if let Some(wish) = self.socket.outbox().take_wish(true) {
+            self.closed = Some(SentClose {
+                code: wish.code,
+                reason: wish.reason,
+            });
+        }
+        self.closed.as_ref()
+    }
+
+    fn collect(&mut self) {
+        const TEXT: u8 = 0x81;
+        let bytes = self.socket.outbox().drain();
+        let mut rest = &bytes[..];
+        while let [first, length, ..] = *rest {
+            let (start, length) = match length {
+                126 => (4, number(&rest[2..4])),
+                127 => (10, number(&rest[2..10])),
+                short => (2, usize::from(short)),
+            };
+            let payload = &rest[start..start + length];
+            match first {
+                TEXT => self
+                    .texts
+                    .push(String::from_utf8_lossy(payload).into_owned()),
+                _ => self.binaries.push(payload.to_vec()),
+            }
+            rest = &rest[start + length..];
+        }
+    }
+}
+
+fn number(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | usize::from(*byte))
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sent")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! Sockets: the request head, the handshake and the WebSocket state machine.
+//!
+//! The only module that names tungstenite.
+
+mod frame;
+mod handshake;
+mod origin;
+mod protocol;
+mod request;
+mod socket;
+
+#[cfg(feature = "test-util")]
+pub(crate) mod client;
+
+use bytes::Bytes;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+pub(crate) use self::frame::{Opcode, write_header};
+pub(crate) use self::handshake::{Refusal, accepted, check_upgrade};
+pub(crate) use self::origin::Origins;
+pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
+pub(crate) use self::request::{RequestHead, read_request_head};
+pub(crate) use self::socket::{Socket, Stream};
+
+/// One data message of a peer, whole and unmasked.
+#[derive(Clone, Debug)]
+pub(crate) enum Inbound {
+    Binary(Bytes),
+    Text(Text),
+}
+
+impl Inbound {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Binary(bytes) => bytes,
+            Self::Text(text) => text.as_str().as_bytes(),
+        }
+    }
+
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Binary(_) => None,
+            Self::Text(text) => Some(text.as_str()),
+        }
+    }
+
+    /// Turns a binary message that holds UTF-8 into a text one; other messages stay.
+    pub(crate) fn into_text_if_utf8(self) -> Self {
+        match self {
+            Self::Text(_) => self,
+            Self::Binary(bytes) => match Utf8Bytes::try_from(bytes.clone()) {
+                Ok(text) => Self::Text(Text(text)),
+                Err(_) => Self::Binary(bytes),
+            },
+        }
+    }
+}
+
+/// A checked text that shares the buffer it was read into.
+#[derive(Clone, Debug)]
+pub(crate) struct Text(Utf8Bytes);
+
+impl Text {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}

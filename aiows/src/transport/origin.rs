@@ -1,0 +1,143 @@
+use super::handshake::Refusal;
+use super::request::Request;
+
+/// Which pages may connect. Source: RFC 6455 section 10.2.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origins {
+    Any,
+    Listed(Vec<String>),
+    /// Pages this host served itself.
+    #[default]
+    Same,
+}
+
+impl Origins {
+    /// Names every listed origin that no browser would ever send.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let Self::Listed(origins) = self else {
+            return Vec::new();
+        };
+        let wrong = origins
+            .iter()
+            .filter(|origin| *origin != "null" && parse(origin).is_none());
+        wrong
+            .map(|origin| {
+                format!(
+                    "allowed origin `{origin}` is not an origin, \
+                     write scheme, host and port only: `https://example.com`"
+                )
+            })
+            .collect()
+    }
+
+    /// # Errors
+    ///
+    /// 403 for a page that may not connect. A request without `Origin` is not a browser's.
+    pub(crate) fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        let refused = || Refusal::forbidden("this origin may not connect");
+        let Some(origin) = request.one("origin").map_err(|()| refused())? else {
+            return Ok(());
+        };
+        let allowed = match self {
+            Self::Any => true,
+            Self::Listed(listed) if origin == "null" => listed.iter().any(|name| name == "null"),
+            Self::Listed(listed) => parse(origin).is_some_and(|origin| {
+                listed
+                    .iter()
+                    .any(|listed| parse(listed).is_some_and(|listed| listed == origin))
+            }),
+            Self::Same => is_same(origin, request),
+        };
+        if allowed { Ok(()) } else { Err(refused()) }
+    }
+}
+
+/// Behind a proxy that ends TLS the scheme of the page is not the one we serve: it is not compared.
+fn is_same(origin: &str, request: &Request<'_>) -> bool {
+    let Ok(Some(host)) = request.one("host") else {
+        return false;
+    };
+    parse(origin)
+        .is_some_and(|origin| parse_host(host, &origin.scheme) == Some((origin.host, origin.port)))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+/// Reads `scheme://host[:port]` and nothing else: no path, no user, no list.
+fn parse(origin: &str) -> Option<Origin> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let plain = !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let (host, port) = parse_host(authority, &scheme)?;
+    plain.then_some(Origin { scheme, host, port })
+}
+
+fn parse_host(authority: &str, scheme: &str) -> Option<(String, u16)> {
+    let bracket = authority.rfind(']').map_or(0, |at| at + 1);
+    let (host, port) = match authority[bracket..].find(':') {
+        Some(colon) => (
+            &authority[..bracket + colon],
+            Some(&authority[bracket + colon + 1..]),
+        ),
+        None => (authority, None),
+    };
+    let port = match port {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok()?,
+        Some(_) => return None,
+        None if matches!(scheme, "https" | "wss") => 443,
+        None => 80,
+    };
+    let valid = !host.is_empty()
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(&byte));
+    valid.then(|| (host.to_ascii_lowercase(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_only() {
+        assert_eq!(
+            parse("https://Example.com"),
+            parse("https://example.com:443")
+        );
+        assert_ne!(parse("https://example.com"), parse("http://example.com"));
+        assert_eq!(
+            parse("http://[::1]:8000").map(|origin| origin.port),
+            Some(8000)
+        );
+        for wrong in [
+            "example.com",
+            "https://",
+            "https://a/path",
+            "https://user@a",
+            "https://a:b",
+            "https://a:99999",
+            "https://a, https://b",
+            "null",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listed_origin_that_is_none_is_a_mistake() {
+        let origins = Origins::Listed(vec!["https://a.example".into(), "b.example".into()]);
+        assert_eq!(
+            origins.mistakes(),
+            ["allowed origin `b.example` is not an origin, \
+              write scheme, host and port only: `https://example.com`"]
+        );
+    }
+}

@@ -1,0 +1,185 @@
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::handshake::Refusal;
+use crate::limits::Limits;
+
+/// Bytes asked for at once; a browser's request head fits.
+const CHUNK: usize = 2048;
+
+/// Headers the parser has room for; `Limits::request_headers` bounds what is accepted.
+const MAX_HEADERS: usize = 256;
+
+/// The bytes of a request up to the blank line, and what came behind it.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+/// A parsed request head.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) minor_version: u8,
+    headers: Vec<httparse::Header<'a>>,
+}
+
+impl RequestHead {
+    pub(crate) fn leftover(&self) -> &[u8] {
+        &self.bytes[self.length..]
+    }
+
+    /// # Errors
+    ///
+    /// 400 for what is no HTTP/1 request, 431 for too many headers.
+    pub(crate) fn parse(&self, limits: &Limits) -> Result<Request<'_>, Refusal> {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        let status = request
+            .parse(&self.bytes[..self.length])
+            .map_err(|error| refuse(&error))?;
+        let (Some(method), Some(target), Some(minor_version)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(Refusal::bad_request("the request is not valid HTTP"));
+        };
+        if status.is_partial() {
+            return Err(Refusal::bad_request("the request is not valid HTTP"));
+        }
+        if request.headers.len() > limits.request_headers.min(MAX_HEADERS) {
+            return Err(Refusal::head_too_large());
+        }
+        Ok(Request {
+            method,
+            target,
+            minor_version,
+            headers: request.headers.to_vec(),
+        })
+    }
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn path(&self) -> &'a str {
+        self.target
+            .split_once('?')
+            .map_or(self.target, |(path, _)| path)
+    }
+
+    /// All values of a header, in order.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+            .map(|header| header.value)
+    }
+
+    /// The value of a header that may be given once only; `Err` when it is given twice or is not
+    /// text.
+    pub(crate) fn one(&self, name: &str) -> Result<Option<&'a str>, ()> {
+        let mut values = self.all(name);
+        let (first, second) = (values.next(), values.next());
+        match (first, second) {
+            (None, _) => Ok(None),
+            (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(|_| ()),
+            (Some(_), Some(_)) => Err(()),
+        }
+    }
+}
+
+/// Reads a request head; the deadline is the caller's.
+///
+/// `Ok(Err(_))` is a request to refuse, `Err(_)` a peer that is gone.
+pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    limits: &Limits,
+) -> io::Result<Result<RequestHead, Refusal>> {
+    let mut bytes = Vec::with_capacity(CHUNK);
+    loop {
+        let known = bytes.len();
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(length) = end_of_head(&bytes, known) {
+            if length > limits.request_head_size {
+                return Ok(Err(Refusal::head_too_large()));
+            }
+            return Ok(Ok(RequestHead { bytes, length }));
+        }
+        if bytes.len() >= limits.request_head_size {
+            return Ok(Err(Refusal::head_too_large()));
+        }
+        // Bytes that cannot become a request are refused at once, not at the deadline.
+        if known == 0
+            && let Err(refusal) = check_start(&bytes)
+        {
+            return Ok(Err(refusal));
+        }
+    }
+}
+
+fn check_start(bytes: &[u8]) -> Result<(), Refusal> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    request
+        .parse(bytes)
+        .map(drop)
+        .map_err(|error| refuse(&error))
+}
+
+fn refuse(error: &httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::head_too_large(),
+        _ => Refusal::bad_request("the request is not valid HTTP"),
+    }
+}
+
+/// The length of the head, blank line included. Everything before `known` was searched before.
+fn end_of_head(bytes: &[u8], known: usize) -> Option<usize> {
+    // RFC 9112 section 2.2: a line may end with a bare line feed.
+    (known..bytes.len()).find_map(|at| {
+        let line_ends = bytes[at] == b'\n';
+        let blank = line_ends && (bytes[..at].ends_with(b"\n") || bytes[..at].ends_with(b"\n\r"));
+        blank.then_some(at + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_may_come_byte_by_byte_with_a_frame_behind_it() {
+        let bytes = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n\x81\x00".to_vec();
+        let (mut client, mut server) = tokio::io::duplex(1);
+        let writer = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut client, &bytes)
+                .await
+                .unwrap();
+            client
+        });
+        let limits = Limits::default();
+        let head = read_request_head(&mut server, &limits)
+            .await
+            .unwrap()
+            .unwrap();
+        let request = head.parse(&limits).unwrap();
+        assert_eq!((request.method, request.path()), ("GET", "/a"));
+        assert_eq!(request.one("HOST"), Ok(Some("x")));
+        drop(server);
+        let _ = writer.await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_http_is_refused_at_once() {
+        let limits = Limits::default();
+        let mut hello = &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..];
+        let refusal = read_request_head(&mut hello, &limits)
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(refusal.status(), 400);
+    }
+}

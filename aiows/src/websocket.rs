@@ -1,0 +1,272 @@
+//! The connection's record, and the handle on it that handlers get.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::close::CloseCode;
+use crate::codec::{Encoded, Tag, encode};
+use crate::error::SendError;
+use crate::id::ConnectionId;
+use crate::message::Outgoing;
+use crate::outbox::{CloseWish, Outbox, Refused};
+use crate::state::TypeMap;
+use crate::transport::Opcode;
+
+/// A handle on one connection: cheap to clone, usable from any task.
+///
+/// Messages are queued in order and written by the connection's own task. A handle does not keep
+/// the connection open; after its end sends fail with [`SendError::Closed`].
+///
+/// ```
+/// use aiows::{Message, Result, WebSocket, message};
+/// use serde::Serialize;
+///
+/// #[derive(Message, Serialize)]
+/// struct Progress {
+///     percent: u8,
+/// }
+///
+/// #[message("start")]
+/// async fn start(ws: WebSocket) -> Result {
+///     ws.send(&Progress { percent: 0 }).await?;
+///     ws.send(&Progress { percent: 100 }).await?;
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct WebSocket {
+    record: Arc<Record>,
+}
+
+struct Record {
+    id: ConnectionId,
+    peer_addr: Option<SocketAddr>,
+    connected_at: SystemTime,
+    tag: Tag,
+    outbox: Outbox,
+    context: ContextMap,
+    locals: Mutex<TypeMap>,
+}
+
+impl WebSocket {
+    pub(crate) fn new(outbox: Outbox, peer_addr: Option<SocketAddr>, tag: Tag) -> Self {
+        Self {
+            record: Arc::new(Record {
+                id: ConnectionId::next(),
+                peer_addr,
+                connected_at: SystemTime::now(),
+                tag,
+                outbox,
+                context: ContextMap::default(),
+                locals: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Returns the id the server gave this connection.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.record.id
+    }
+
+    /// Returns the address of the peer's end of the socket; `None` in memory.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.record.peer_addr
+    }
+
+    /// Returns when the connection was opened.
+    #[must_use]
+    pub fn connected_at(&self) -> SystemTime {
+        self.record.connected_at
+    }
+
+    /// Returns the values kept for this connection.
+    #[must_use]
+    pub fn context(&self) -> &ContextMap {
+        &self.record.context
+    }
+
+    /// Tells whether the connection is closed or closing: nothing can be sent any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.record.outbox.is_closed()
+    }
+
+    /// Sends a message, waiting for room in the queue at most `Limits::write_timeout`.
+    ///
+    /// A peer that makes no room in that time is closed as a slow consumer (1008).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] tells whether the message could not be encoded or queued.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future has queued nothing.
+    pub async fn send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
+        let encoded = self.encode(message)?;
+        self.record.outbox.push(Opcode::Text, encoded).await
+    }
+
+    /// Sends a message if the queue has room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] at once when it has none.
+    pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
+        let encoded = self.encode(message)?;
+        self.record
+            .outbox
+            .try_push(Opcode::Text, encoded)
+            .map_err(|refused| match refused {
+                Refused::Closed => SendError::Closed,
+                Refused::Full(_) => SendError::Full,
+            })
+    }
+
+    /// Sends any value as a JSON text, without a message type; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
+        let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
+        self.record
+            .outbox
+            .push(Opcode::Text, Encoded::raw(&text))
+            .await
+    }
+
+    /// Sends a text as it is; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_text(&self, text: &str) -> Result<(), SendError> {
+        self.record
+            .outbox
+            .push(Opcode::Text, Encoded::raw(text.as_bytes()))
+            .await
+    }
+
+    /// Sends bytes as they are; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.record
+            .outbox
+            .push(Opcode::Binary, Encoded::raw(bytes))
+            .await
+    }
+
+    /// Closes the connection after what is queued was delivered.
+    ///
+    /// Returns at once; from now on sends fail. The first close counts. A reason longer than 123
+    /// bytes is cut on a character boundary, a code that must not be sent (RFC 6455 section 7.4) is
+    /// replaced by 1011.
+    pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
+        let code = code.into();
+        let code = if code.is_sendable() {
+            code
+        } else {
+            CloseCode::INTERNAL
+        };
+        self.record
+            .outbox
+            .wish_close(CloseWish::application(code, reason.as_ref()));
+    }
+
+    fn encode<M: Outgoing + ?Sized>(&self, message: &M) -> Result<Encoded, SendError> {
+        encode(&self.record.tag, M::TYPE, None, message).map_err(SendError::Encode)
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.record.outbox
+    }
+
+    pub(crate) fn tag(&self) -> &Tag {
+        &self.record.tag
+    }
+
+    pub(crate) fn locals(&self) -> MutexGuard<'_, TypeMap> {
+        self.record
+            .locals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("id", &self.record.id)
+            .field("peer_addr", &self.record.peer_addr)
+            .field("closed", &self.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The values one connection keeps, at most one of each type.
+///
+/// ```
+/// let (ws, _sent) = aiows::testing::socket();
+/// ws.context().insert(String::from("ann"));
+/// ws.context().update(|name: &mut String| name.push_str("a"));
+/// assert_eq!(ws.context().get::<String>().as_deref(), Some("anna"));
+/// assert_eq!(ws.context().remove::<String>().as_deref(), Some("anna"));
+/// assert_eq!(ws.context().get::<String>(), None);
+/// ```
+#[derive(Default)]
+pub struct ContextMap {
+    values: Mutex<TypeMap>,
+}
+
+impl ContextMap {
+    fn lock(&self) -> MutexGuard<'_, TypeMap> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a value and returns the one of its type that was kept before.
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
+        self.lock().insert(value)
+    }
+
+    /// Returns a clone of the value of type `T`.
+    #[must_use]
+    pub fn get<T: Clone + 'static>(&self) -> Option<T> {
+        self.lock().get().cloned()
+    }
+
+    /// Changes the value of type `T` in place; an absent one is made with `Default` first.
+    ///
+    /// `change` runs under a lock: it must not use the context itself.
+    pub fn update<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
+    where
+        T: Default + Send + Sync + 'static,
+    {
+        // Changed outside of the map, so that a panic in `change` leaves no half-changed value.
+        let mut values = self.lock();
+        let mut value = values.remove::<T>().unwrap_or_default();
+        let result = change(&mut value);
+        values.insert(value);
+        result
+    }
+
+    /// Removes and returns the value of type `T`.
+    pub fn remove<T: 'static>(&self) -> Option<T> {
+        self.lock().remove()
+    }
+}
+
+impl fmt::Debug for ContextMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lock().fmt(f)
+    }
+}

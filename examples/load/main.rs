@@ -1,0 +1,71 @@
+//! What one message costs the server, in CPU time, compared with other ways to write it.
+//!
+//! ```text
+//! cargo run --release -p aiows-examples --example load -- [options]
+//! ```
+//!
+//! Every server runs in a process of its own, so that only its CPU time is counted; this process
+//! is the client. README.md explains the options and how to read the figures.
+
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "the result of this program is what it prints"
+)]
+
+mod cases;
+mod client;
+mod frame;
+mod options;
+mod pin;
+mod process;
+mod report;
+mod run;
+mod servers;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use options::{Options, Role};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    match play_role() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play_role() -> Result<()> {
+    match Role::from_args(std::env::args().skip(1))? {
+        Role::Compare(options) => compare(&options),
+        Role::Help => {
+            print!("{}", options::HELP);
+            Ok(())
+        }
+        Role::Serve(name) => servers::serve(&name),
+    }
+}
+
+fn compare(options: &Options) -> Result<()> {
+    let pinning = pin::pin_client(options.cpus);
+    let mut results = Vec::new();
+    for case in &options.cases {
+        results.push(run::measure(case, options, pinning)?);
+    }
+    let report = report::Report {
+        options,
+        pinning,
+        results: &results,
+    };
+    if options.json {
+        println!("{}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}

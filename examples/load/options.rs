@@ -1,0 +1,102 @@
+//! The command line.
+
+use crate::Result;
+use crate::cases::{self, Case};
+use crate::servers::{self, Candidate};
+
+pub(crate) const HELP: &str = "\
+Usage: load [options]
+
+  --case NAME[,NAME]    cases to measure (default: all): typed@1, typed@16
+  --servers NAME[,NAME] servers to measure (default: all): aiows, bare
+  --messages N          measured messages per run (default: 100000)
+  --warmup N            messages before them (default: 10000)
+  --runs N              runs per server and case (default: 7)
+  --cpus SERVER,CLIENT  where to pin the two processes (default: 0,1)
+  --json                print JSON instead of tables
+  --help                print this text
+";
+
+/// What this process was started for.
+pub(crate) enum Role {
+    Compare(Options),
+    Help,
+    /// Be the named server: how the program starts itself.
+    Serve(String),
+}
+
+pub(crate) struct Options {
+    pub(crate) cases: Vec<&'static Case>,
+    pub(crate) servers: Vec<&'static Candidate>,
+    pub(crate) messages: usize,
+    pub(crate) warmup: usize,
+    pub(crate) runs: usize,
+    pub(crate) cpus: (usize, usize),
+    pub(crate) json: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cases: cases::CASES.iter().collect(),
+            servers: servers::SERVERS.iter().collect(),
+            messages: 100_000,
+            warmup: 10_000,
+            runs: 7,
+            cpus: (0, 1),
+            json: false,
+        }
+    }
+}
+
+impl Role {
+    pub(crate) fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Options::default();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                "serve" => return Ok(Self::Serve(value()?)),
+                "--help" | "-h" => return Ok(Self::Help),
+                "--case" => options.cases = select(&value()?, cases::CASES, |case| case.name)?,
+                "--servers" => {
+                    options.servers = select(&value()?, servers::SERVERS, |server| server.name)?;
+                }
+                "--messages" => options.messages = positive(&value()?)?,
+                "--warmup" => options.warmup = positive(&value()?)?,
+                "--runs" => options.runs = positive(&value()?)?,
+                "--cpus" => options.cpus = cpu_pair(&value()?)?,
+                "--json" => options.json = true,
+                _ => return Err(format!("unknown option `{arg}`\n\n{HELP}").into()),
+            }
+        }
+        Ok(Self::Compare(options))
+    }
+}
+
+/// Picks the comma-separated `names`; a name without its `@..` part stands for all of them.
+fn select<T>(names: &str, all: &'static [T], name_of: fn(&T) -> &str) -> Result<Vec<&'static T>> {
+    let mut selected = Vec::new();
+    for name in names.split(',') {
+        let before = selected.len();
+        selected.extend(all.iter().filter(|item| {
+            let full = name_of(item);
+            full == name || full.split('@').next() == Some(name)
+        }));
+        if selected.len() == before {
+            return Err(format!("`{name}` is not known\n\n{HELP}").into());
+        }
+    }
+    Ok(selected)
+}
+
+fn positive(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("`{text}` is not a positive number").into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn cpu_pair(text: &str) -> Result<(usize, usize)> {
+    let (server, client) = text.split_once(',').ok_or("--cpus takes two numbers")?;
+    Ok((server.parse()?, client.parse()?))
+}

@@ -1,0 +1,79 @@
+//! A server in a process of its own, and the CPU time it has used.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::Result;
+use crate::pin::Pinning;
+use crate::servers::Candidate;
+
+/// How long a server may go on working after its last answer, in steps of [`SETTLE_STEP`].
+const SETTLE_STEPS: usize = 50;
+const SETTLE_STEP: Duration = Duration::from_millis(2);
+
+/// Stops its server when dropped.
+pub(crate) struct ServerProcess {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl ServerProcess {
+    pub(crate) fn start(server: &Candidate, pinning: Pinning) -> Result<Self> {
+        let mut child = pinning
+            .server_command(&std::env::current_exe()?)
+            .args(["serve", server.name])
+            // It ends with this pipe, should this process die without stopping it.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("the server has no output")?;
+        let mut process = Self {
+            child,
+            address: ([127, 0, 0, 1], 0).into(),
+        };
+        let mut port = String::new();
+        BufReader::new(stdout).read_line(&mut port)?;
+        process.address.set_port(
+            port.trim()
+                .parse()
+                .map_err(|_| format!("`{}` did not start", server.name))?,
+        );
+        Ok(process)
+    }
+
+    /// CPU time of all its threads, in nanoseconds, read when it has gone idle: the kernel brings
+    /// the figure of a running thread up to date only now and then.
+    pub(crate) fn cpu_nanos(&self) -> Result<u64> {
+        let mut last = self.cpu_nanos_now()?;
+        for _ in 0..SETTLE_STEPS {
+            std::thread::park_timeout(SETTLE_STEP);
+            let now = self.cpu_nanos_now()?;
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        Ok(last)
+    }
+
+    fn cpu_nanos_now(&self) -> Result<u64> {
+        let mut total = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let on_cpu = schedstat.split(' ').next().ok_or("schedstat is empty")?;
+            total += on_cpu.parse::<u64>()?;
+        }
+        Ok(total)
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,43 @@
+//! The servers that are compared.
+
+mod bare;
+mod framework;
+
+use std::io::Read;
+
+use crate::Result;
+
+/// One way to write the server.
+pub(crate) struct Candidate {
+    pub(crate) name: &'static str,
+    /// Serves on a free port of loopback and prints that port as the first line.
+    serve: fn() -> Result<()>,
+}
+
+/// The first one is compared with each of the others.
+pub(crate) const SERVERS: &[Candidate] = &[
+    Candidate {
+        name: "aiows",
+        serve: framework::serve,
+    },
+    Candidate {
+        name: "bare",
+        serve: bare::serve,
+    },
+];
+
+pub(crate) fn serve(name: &str) -> Result<()> {
+    let server = SERVERS
+        .iter()
+        .find(|server| server.name == name)
+        .ok_or("no such server")?;
+    std::thread::spawn(exit_with_parent);
+    (server.serve)()
+}
+
+#[allow(clippy::exit, reason = "whoever started this process is gone")]
+fn exit_with_parent() {
+    let mut nothing = Vec::new();
+    let _ = std::io::stdin().read_to_end(&mut nothing);
+    std::process::exit(0);
+}

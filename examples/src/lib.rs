@@ -1,0 +1,1 @@
+//! The examples lie in folders beside this one; see `README.md`.
