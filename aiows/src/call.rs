@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use crate::close::DisconnectReason;
 use crate::codec::{decode, leading_type, read_head};
 use crate::error::{HandlerError, Result};
-use crate::extract::FromCall;
-use crate::message::{Incoming, MessageId};
+use crate::id::MessageId;
+use crate::message::Incoming;
 use crate::state::StateMap;
 use crate::transport::Inbound;
 use crate::websocket::WebSocket;
@@ -146,15 +146,6 @@ impl Call {
         let _ = received.id.set(id);
         payload.validate()?;
         Ok(payload)
-    }
-
-    /// Takes anything a handler may take as an argument.
-    ///
-    /// # Errors
-    ///
-    /// What the extractor answers.
-    pub async fn extract<T: FromCall>(&self) -> Result<T> {
-        T::from_call(self).await
     }
 
     pub(crate) fn inbound(&self) -> Option<&Inbound> {

@@ -33,11 +33,11 @@ pub use self::call::Call;
 pub use self::close::{CloseCode, DisconnectReason};
 pub use self::error::{Error, FieldError, HandlerError, Result, SendError};
 pub use self::extract::{Context, Extraction, FromCall, Local, Needs, State, Text};
-pub use self::id::ConnectionId;
+pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::Limits;
 #[cfg(feature = "validator")]
 pub use self::message::WireNames;
-pub use self::message::{Incoming, Message, MessageId, Outgoing, RawMessage};
+pub use self::message::{Incoming, Message, Outgoing, RawMessage};
 pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::route::{Route, Routes};
 pub use self::router::Router;

@@ -4,7 +4,7 @@ use super::failure;
 use super::filter::{Found, Payload};
 use super::{Tag, read_head};
 use crate::error::HandlerError;
-use crate::message::MessageId;
+use crate::id::MessageId;
 
 /// Decodes the payload of a message straight into a `T`, and its request id on the way.
 ///

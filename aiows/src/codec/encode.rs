@@ -5,7 +5,7 @@ use serde::ser::Error as _;
 use serde_json::{Error, Map, Value};
 
 use super::{CORRELATION_ID, Tag, buffer};
-use crate::message::MessageId;
+use crate::id::MessageId;
 
 /// Room at the front of an encoded text for the longest frame header of a server.
 pub(crate) const HEADROOM: usize = 10;

@@ -6,7 +6,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
 use super::{CORRELATION_ID, ID, Tag};
-use crate::message::MessageId;
+use crate::id::MessageId;
 
 /// What the head keys of a message held, found while its payload was decoded.
 #[derive(Default)]

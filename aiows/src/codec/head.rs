@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{ID, Tag};
 use crate::error::{HandlerError, code};
-use crate::message::MessageId;
+use crate::id::MessageId;
 
 /// What every message says of itself.
 #[derive(Debug, PartialEq)]

@@ -7,7 +7,8 @@ use super::{Extraction, FromCall, Needs};
 use crate::call::Call;
 use crate::close::DisconnectReason;
 use crate::error::{HandlerError, code};
-use crate::message::{MessageId, RawMessage};
+use crate::id::MessageId;
+use crate::message::RawMessage;
 use crate::websocket::WebSocket;
 
 /// A clone of the application's state of type `T`.

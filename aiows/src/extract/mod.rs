@@ -105,6 +105,17 @@ impl<T, E: Into<HandlerError>> From<Result<T, E>> for Extraction<T> {
     }
 }
 
+impl Call {
+    /// Takes anything a handler may take as an argument.
+    ///
+    /// # Errors
+    ///
+    /// What the extractor answers.
+    pub async fn extract<T: FromCall>(&self) -> Result<T, HandlerError> {
+        T::from_call(self).await
+    }
+}
+
 // The value is moved out whole and never pinned.
 impl<T> Unpin for Extraction<T> {}
 

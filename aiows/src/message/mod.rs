@@ -1,7 +1,6 @@
 //! Messages: the typed ones, the raw one, and the frames the framework itself writes.
 
 mod error_frame;
-mod id;
 mod raw;
 #[cfg(feature = "validator")]
 mod validation;
@@ -10,7 +9,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::error_frame::ErrorFrame;
-pub use self::id::MessageId;
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
 pub use self::validation::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};

@@ -1,8 +1,9 @@
 use serde_json::Value;
 
-use super::{Incoming, MessageId};
+use super::Incoming;
 use crate::codec::{self, Tag};
 use crate::error::Result;
+use crate::id::MessageId;
 
 /// A message as it was received: for handlers that have no type for it, and for unknown fields.
 ///

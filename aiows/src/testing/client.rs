@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::Refused;
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode, encode, read_head};
-use crate::message::{Incoming, MessageId, Outgoing};
+use crate::id::MessageId;
+use crate::message::{Incoming, Outgoing};
 use crate::transport::Stream;
 use crate::transport::client::{Client, Incoming as Received};
 

@@ -34,5 +34,5 @@ pub(super) async fn serve() -> crate::Result<()> {
     server
         .run("127.0.0.1:0")
         .await
-        .map_err(|error| format!("{error:?}").into())
+        .map_err(|error| error.to_string().into())
 }

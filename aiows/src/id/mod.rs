@@ -1,4 +1,6 @@
-//! Identifiers the server makes: of connections, and of failures.
+//! Identifiers: of connections, of requests, and of failures.
+
+mod message;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -6,6 +8,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Serialize, Serializer};
+
+pub use self::message::MessageId;
 
 /// Identifies one connection of this process.
 ///
