@@ -120,12 +120,12 @@ impl Call {
         let Stage::Message(received) = &self.inner.stage else {
             return None;
         };
-        let read = || {
-            read_head(self.inner.socket.tag(), received.inbound.as_text()?)
-                .ok()?
-                .id
-        };
-        received.id.get_or_init(read).as_ref()
+        if let Some(id) = received.id.get() {
+            return id.as_ref();
+        }
+        // A head that cannot be read stays unknown, so that its fault is still told.
+        let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
+        received.id.get_or_init(|| head.id).as_ref()
     }
 
     /// Decodes and validates the message as a `T`.

@@ -158,12 +158,14 @@ impl Outbox {
         result
     }
 
-    /// Appends the session's own answer to its peer: bounded by the one message it answers.
-    pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) {
+    /// Appends the session's own answer to its peer, which is bounded by the one message it
+    /// answers; `true` when no other message should be handled before the peer has read some.
+    pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) -> bool {
         let mut state = self.lock();
         if !state.closing {
             append(&mut state.queue, opcode, message);
         }
+        !state.queue.has_room(0, self.max_messages, self.max_size)
     }
 
     /// Whether answers to the peer have to wait until it has read more.
@@ -199,9 +201,12 @@ impl Outbox {
         }
     }
 
-    /// Takes the wish to close, if its time has come.
-    pub(crate) fn take_wish(&self, idle: bool) -> Option<CloseWish> {
-        self.lock().wish.take_if(|wish| wish.is_due(idle))
+    /// Takes back the waker, since nobody needs to wake a session that runs, and the wish to close
+    /// if its time has come.
+    pub(crate) fn attend(&self, idle: bool) -> Option<CloseWish> {
+        let mut state = self.lock();
+        state.sleeper = None;
+        state.wish.take_if(|wish| wish.is_due(idle))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -235,9 +240,11 @@ impl Outbox {
     ///
     /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
     pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
-        self.flush_with(|state, slices| match &state {
-            Some(writer) => writer.try_write_vectored(slices),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
+        self.flush_with(|writer, slices| match (writer, slices) {
+            (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
+            // One part is the common case, for which the kernel has a shorter way.
+            (Some(writer), [slice]) => writer.try_write(slice),
+            (Some(writer), slices) => writer.try_write_vectored(slices),
         })
     }
 
@@ -282,11 +289,6 @@ impl Outbox {
             None => state.sleeper = Some(cx.waker().clone()),
         }
         true
-    }
-
-    /// Takes back the waker: while the session runs nobody needs to wake it.
-    pub(crate) fn wake_up(&self) {
-        self.lock().sleeper = None;
     }
 
     /// How many bytes were written so far; tells a slow peer from one that reads nothing.

@@ -15,11 +15,7 @@ const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
 
 /// Freezes a router over the server's state, noting every mistake.
 pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
-    let tag = tag(&router, mistakes);
-    let mut frozen = Frozen {
-        tag,
-        ..Frozen::default()
-    };
+    let mut frozen = Frozen::new(tag(&router, mistakes));
     let mut known = Known::default();
     add(router, outer, &mut frozen, &mut known, mistakes);
     frozen
@@ -89,7 +85,7 @@ fn add(
                 match known.messages.entry(name.clone()) {
                     Entry::Vacant(entry) => {
                         entry.insert(route.title());
-                        frozen.messages.insert(name.clone(), endpoint);
+                        frozen.add_message(name, endpoint);
                     }
                     Entry::Occupied(first) => mistakes.push(format!(
                         "message type \"{name}\" is handled by both {} and {}",

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +10,8 @@ use crate::state::StateMap;
 pub(crate) struct Frozen {
     pub(crate) connect: Vec<Endpoint>,
     pub(crate) disconnect: Vec<Endpoint>,
-    pub(super) messages: HashMap<String, Endpoint>,
+    /// Sorted by message type: a search compares a few short texts, which beats hashing one.
+    messages: Vec<(Box<str>, Endpoint)>,
     pub(super) fallback: Option<Endpoint>,
     pub(crate) tag: Tag,
 }
@@ -44,8 +44,31 @@ pub(crate) enum Target<'a> {
 }
 
 impl Frozen {
+    pub(super) fn new(tag: Tag) -> Self {
+        Self {
+            tag,
+            ..Self::default()
+        }
+    }
+
+    /// Adds the handler of a message type that has none yet.
+    pub(super) fn add_message(&mut self, message_type: &str, endpoint: Endpoint) {
+        if let Err(at) = self.search(message_type) {
+            self.messages.insert(at, (message_type.into(), endpoint));
+        }
+    }
+
+    fn search(&self, message_type: &str) -> Result<usize, usize> {
+        self.messages
+            .binary_search_by(|(known, _)| (**known).cmp(message_type))
+    }
+
     pub(crate) fn target(&self, message_type: &str) -> Target<'_> {
-        match (self.messages.get(message_type), &self.fallback) {
+        let found = self
+            .search(message_type)
+            .ok()
+            .map(|at| &self.messages[at].1);
+        match (found, &self.fallback) {
             (Some(endpoint), _) => Target::Message(endpoint),
             (None, Some(endpoint)) => Target::Fallback(endpoint),
             (None, None) => Target::Unknown,

@@ -2,20 +2,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::Limits;
 
+/// A peer is pinged at every interval, busy or not: that way nothing reads the time per message,
+/// and a peer is gone at most an interval and a timeout after it was last heard.
 pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer knows the task to wake.
+    armed: bool,
     ping_interval: Duration,
     ping_timeout: Duration,
     write_timeout: Duration,
-    /// When the peer was last heard.
-    heard: Instant,
+    next_ping: Instant,
+    /// When an unanswered ping was sent.
     pinged: Option<Instant>,
     /// Since when the socket takes nothing, and how much it had taken until then.
     stuck: Option<(Instant, u64)>,
@@ -36,21 +40,22 @@ pub(super) enum Due {
 
 impl Clock {
     pub(super) fn new(limits: &Limits) -> Self {
-        let now = Instant::now();
+        let next_ping = Instant::now() + limits.ping_interval;
         Self {
-            timer: Box::pin(sleep_until(now + limits.ping_interval)),
+            timer: Box::pin(sleep_until(next_ping)),
+            armed: false,
             ping_interval: limits.ping_interval,
             ping_timeout: limits.ping_timeout,
             write_timeout: limits.write_timeout,
-            heard: now,
+            next_ping,
             pinged: None,
             stuck: None,
             end_by: None,
         }
     }
 
+    /// Any bytes of the peer are a sign of life.
     pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
         self.pinged = None;
     }
 
@@ -74,44 +79,48 @@ impl Clock {
     /// `listening` says that the peer is read from: only then its silence means anything.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, listening: bool) -> Option<Due> {
         let (at, due) = self.next(listening);
-        if at != self.timer.deadline() && (at < self.timer.deadline() || self.timer.is_elapsed()) {
+        // A deadline that moves away leaves the timer alone: it fires early and is set again.
+        if at < self.timer.deadline() {
             self.timer.as_mut().reset(at);
+            self.armed = false;
         }
-        // The timer may be early, because a deadline that moves away does not touch it.
-        while let Poll::Ready(()) = self.timer.as_mut().poll(cx) {
-            if at <= Instant::now() {
-                self.note(due);
+        while !self.armed || self.timer.is_elapsed() {
+            self.armed = true;
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+            let now = Instant::now();
+            if at <= now {
+                self.note(due, now);
                 return Some(due);
             }
             self.timer.as_mut().reset(at);
+            self.armed = false;
         }
         None
     }
 
     fn next(&self, listening: bool) -> (Instant, Due) {
-        let liveness = match self.pinged {
-            _ if self.end_by.is_some() => None,
-            Some(pinged) if listening => Some((pinged + self.ping_timeout, Due::Silent)),
-            _ => Some((self.heard + self.ping_interval, Due::Ping)),
-        };
+        let closing = self.end_by.is_some();
+        let ping = (!closing).then_some((self.next_ping, Due::Ping));
+        let silent = self.pinged.filter(|_| listening && !closing);
+        let silent = silent.map(|at| (at + self.ping_timeout, Due::Silent));
         let stuck = self
             .stuck
             .map(|(since, _)| (since + self.write_timeout, Due::Stuck));
         let end = self.end_by.map(|at| (at, Due::End));
-        let far = (self.heard + self.ping_interval, Due::Ping);
-        [end, stuck, liveness]
+        let due = [end, stuck, silent, ping]
             .into_iter()
             .flatten()
-            .min_by_key(|(at, _)| *at)
-            .unwrap_or(far)
+            .min_by_key(|(at, _)| *at);
+        due.unwrap_or((self.next_ping, Due::Ping))
     }
 
-    fn note(&mut self, due: Due) {
-        let now = Instant::now();
+    fn note(&mut self, due: Due, now: Instant) {
         match due {
             Due::Ping => {
-                self.heard = now;
-                self.pinged = Some(now);
+                self.next_ping = now + self.ping_interval;
+                self.pinged.get_or_insert(now);
             }
             Due::Stuck => self.stuck = None,
             Due::End => self.end_by = Some(now + self.ping_interval),

@@ -3,14 +3,14 @@
 use super::Session;
 use super::drive::{drive, start};
 use crate::call::{Call, Received, Stage};
-use crate::codec::{Encoded, check_nesting, encode, leading_type, read_head};
+use crate::codec::{check_nesting, encode, leading_type, read_head};
 use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 use crate::message::ErrorFrame;
 use crate::outbox::CloseWish;
 use crate::outcome::Outcome;
 use crate::router::{Endpoint, Frozen, Target};
-use crate::transport::{Inbound, Opcode};
+use crate::transport::Inbound;
 use crate::websocket::WebSocket;
 
 /// The message type of an acknowledgement.
@@ -89,23 +89,20 @@ impl Session {
     }
 
     /// Sends the handler's answer, or the acknowledgement a request without one gets.
-    fn settle(&self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
+    fn settle(&mut self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
         match (outcome.into_answer(), call.id()) {
-            (Some(answer), _) => self.answer(answer),
+            (Some(answer), _) => self.link.answer(answer),
             (None, Some(id)) => {
-                self.answer(encode(self.socket.tag(), ACK, Some(id), &())?);
+                self.link
+                    .answer(encode(self.socket.tag(), ACK, Some(id), &())?);
             }
             (None, None) => {}
         }
         Ok(())
     }
 
-    pub(super) fn answer(&self, answer: Encoded) {
-        self.socket.outbox().push_answer(Opcode::Text, answer);
-    }
-
     /// Answers a message whose handler failed.
-    fn refuse(&self, error: HandlerError, endpoint: &Endpoint, call: &Call) {
+    fn refuse(&mut self, error: HandlerError, endpoint: &Endpoint, call: &Call) {
         log(&error, endpoint, &self.socket);
         // What is wrong with the head is told first, also when an extractor failed before it was
         // looked at.
@@ -121,7 +118,7 @@ impl Session {
     }
 
     pub(super) fn push_error(
-        &self,
+        &mut self,
         error: &HandlerError,
         id: Option<&MessageId>,
         message_type: Option<&str>,
@@ -129,7 +126,7 @@ impl Session {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type);
         match encode(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
-            Ok(frame) => self.answer(frame),
+            Ok(frame) => self.link.answer(frame),
             Err(error) => tracing::error!(%error, "an error frame could not be encoded"),
         }
     }

@@ -13,9 +13,10 @@ use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::clock::{Clock, Due};
 use crate::close::{CloseCode, DisconnectReason};
+use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::outbox::{CloseWish, Manner, Outbox};
-use crate::transport::{Failure, Inbound, PeerClose, Protocol, Socket};
+use crate::transport::{Failure, Inbound, Opcode, PeerClose, Protocol, Socket};
 use crate::websocket::WebSocket;
 
 /// How long a slow consumer may take to read that it is closed.
@@ -42,6 +43,8 @@ pub(super) struct Link {
     reason: Option<DisconnectReason>,
     /// The socket refused bytes when it was last written.
     blocked: bool,
+    /// The peer has to read before more of its messages are handled.
+    full: bool,
     /// Handlers are not waited for any longer.
     grace_over: bool,
     /// Messages handed out since other tasks last had their turn.
@@ -98,6 +101,7 @@ impl Link {
             last: None,
             reason: None,
             blocked: false,
+            full: false,
             grace_over: false,
             handled: 0,
         }
@@ -152,7 +156,7 @@ impl Link {
     /// Waits until everything is written and the peer has answered, or for the deadline.
     pub(super) async fn finish(&mut self) {
         poll_fn(|cx| self.poll_finish(cx)).await;
-        self.outbox().wake_up();
+        self.outbox().attend(true);
     }
 
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -177,6 +181,11 @@ impl Link {
         self.set_phase(Phase::Closing, wish.because);
     }
 
+    /// Queues an answer to the peer.
+    pub(super) fn answer(&mut self, answer: Encoded) {
+        self.full = self.outbox().push_answer(Opcode::Text, answer);
+    }
+
     fn outbox(&self) -> &Outbox {
         self.socket.outbox()
     }
@@ -198,12 +207,11 @@ impl Link {
 
     /// Whether a message can be handed to its handler now.
     fn has_message(&self) -> bool {
-        !self.inbound.is_empty() && !self.outbox().is_full()
+        !self.inbound.is_empty() && !self.full
     }
 
     /// Does everything there is to do without waiting, and arranges to be woken for the rest.
     fn poll_io(&mut self, cx: &mut Context<'_>, busy: bool) {
-        self.outbox().wake_up();
         loop {
             self.obey_wish(busy);
             let read = self.poll_receive(cx, busy);
@@ -234,7 +242,7 @@ impl Link {
     }
 
     fn obey_wish(&mut self, busy: bool) {
-        let Some(wish) = self.outbox().take_wish(self.is_idle(busy)) else {
+        let Some(wish) = self.outbox().attend(self.is_idle(busy)) else {
             return;
         };
         if wish.manner == Manner::Cut {
@@ -392,6 +400,7 @@ impl Link {
     fn poll_flush(&mut self, cx: &mut Context<'_>) {
         let flushed = self.write(cx);
         self.blocked = flushed.is_pending();
+        self.full = self.full && self.outbox().is_full();
         match flushed {
             Poll::Pending => self.clock.blocked(self.socket.outbox().written()),
             Poll::Ready(Ok(())) => self.clock.unblocked(),

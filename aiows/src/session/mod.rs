@@ -129,7 +129,7 @@ impl Session {
                 Some(Ok(outcome)) => outcome
                     .into_answer()
                     .into_iter()
-                    .for_each(|answer| self.answer(answer)),
+                    .for_each(|answer| self.link.answer(answer)),
                 Some(Err(error)) => {
                     self.fail_connect(&error, endpoint);
                     return false;

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -114,6 +115,15 @@ impl TestServer {
     ) -> Result<TestClient, Refused> {
         let stream = self.open().await;
         TestClient::connect(stream, path, headers).await
+    }
+
+    /// Opens a connection without a handshake, for tests that write their own bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not listen.
+    pub async fn stream(&self) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
+        self.open().await
     }
 
     async fn open(&self) -> Box<dyn Stream> {

@@ -95,7 +95,7 @@ impl Sent {
     /// Returns how the socket was closed, if it was.
     #[must_use]
     pub fn closed(&mut self) -> Option<&SentClose> {
-        if let Some(wish) = self.socket.outbox().take_wish(true) {
+        if let Some(wish) = self.socket.outbox().attend(true) {
             self.closed = Some(SentClose {
                 code: wish.code,
                 reason: wish.reason,

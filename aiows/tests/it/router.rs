@@ -1,1 +1,326 @@
-//!
+//! What is registered, and every mistake in it.
+
+use aiows::testing::TestServer;
+use aiows::{
+    Call, DisconnectReason, Limits, Local, Message, MessageId, Route, Router, Server, State,
+    connect, disconnect, fallback, message, routes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+#[derive(Message, Deserialize, Serialize)]
+struct Say {
+    text: String,
+}
+
+#[message("say")]
+async fn say(say: Say) -> Say {
+    say
+}
+
+mod other {
+    #[aiows::message("say")]
+    pub(crate) async fn talk() {}
+}
+
+fn mistakes(server: Server) -> Vec<String> {
+    let error = server.build().expect_err("the registration is wrong");
+    assert!(error.is_registration());
+    error.mistakes().to_vec()
+}
+
+fn line(text: &str) -> u32 {
+    let source = include_str!("router.rs");
+    let at = source.lines().position(|line| line.contains(text)).unwrap();
+    u32::try_from(at).unwrap() + 1
+}
+
+#[tokio::test]
+async fn included_routers_serve_beside_the_including_one() {
+    #[message("ping")]
+    async fn ping() -> Value {
+        json!({ "pong": true })
+    }
+    let inner = Router::new().include(Router::new().routes(routes![ping]));
+    let server = TestServer::new(Router::new().routes(routes![say]).include(inner));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"ping"}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "pong": true }));
+    client.send(&Say { text: "hi".into() }).await;
+    assert_eq!(client.recv::<Say>().await.text, "hi");
+}
+
+#[tokio::test]
+async fn paths_have_routers_of_their_own() {
+    #[message("where")]
+    async fn chat() -> Value {
+        json!({ "at": "chat" })
+    }
+    #[message("where")]
+    async fn room() -> Value {
+        json!({ "at": "room" })
+    }
+    let server = Server::new()
+        .route("/chat", Router::new().routes(routes![chat]))
+        .route("/rooms/{room}", Router::new().routes(routes![room]));
+    let server = TestServer::bind(server).await;
+    for (path, at) in [
+        ("/chat", "chat"),
+        ("/chat?token=1", "chat"),
+        ("/rooms/7", "room"),
+    ] {
+        let mut client = server.connect_to(path).await;
+        client.send_text(r#"{"type":"where"}"#).await;
+        assert_eq!(client.recv_json().await, json!({ "at": at }), "{path}");
+    }
+    for path in ["/", "/rooms", "/rooms/7/8", "/chat/"] {
+        let refused = server.try_connect(path, &[]).await.unwrap_err();
+        assert_eq!(refused.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_included_router_serves_every_other_path() {
+    let server = Server::new()
+        .include_router(Router::new().routes(routes![say]))
+        .route("/none", Router::new());
+    let server = TestServer::new(server);
+    let mut client = server.connect_to("/any/path").await;
+    client.send(&Say { text: "hi".into() }).await;
+    assert_eq!(client.recv::<Say>().await.text, "hi");
+    let mut client = server.connect_to("/none").await;
+    client.send(&Say { text: "hi".into() }).await;
+    assert_eq!(client.recv_json().await["code"], "unknown_type");
+}
+
+#[tokio::test]
+async fn a_tag_changes_the_key_in_both_directions() {
+    let server = TestServer::new(Router::new().tag("action").routes(routes![say]));
+    let mut client = server.connect().await.tag("action");
+    client
+        .send_text(r#"{"action":"say","text":"hi","id":1}"#)
+        .await;
+    assert_eq!(
+        client.recv_text().await,
+        r#"{"action":"say","correlation_id":1,"text":"hi"}"#
+    );
+    client.send_text(r#"{"type":"say","text":"hi"}"#).await;
+    let expected = json!({
+        "action": "error", "code": "invalid_message", "message": "the message has no `action`",
+    });
+    assert_eq!(client.recv_json().await, expected);
+    client.send(&Say { text: "x".into() }).await;
+    assert_eq!(client.recv::<Say>().await.text, "x");
+}
+
+#[tokio::test]
+async fn closures_serve_like_functions() {
+    let router = Router::new()
+        .route(Route::connect(|_: Call| async { json!({ "hello": true }) }))
+        .route(Route::message("say", |call: Call| async move {
+            call.payload::<Say>()
+        }))
+        .fallback(
+            |call: Call| async move { json!({ "other": call.message_type(), "id": call.id() }) },
+        );
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    assert_eq!(client.recv_json().await, json!({ "hello": true }));
+    client
+        .send_text(r#"{"type":"say","text":"hi","id":1}"#)
+        .await;
+    let expected = json!({ "type": "say", "correlation_id": 1, "text": "hi" });
+    assert_eq!(client.recv_json().await, expected);
+    client.send_text(r#"{"type":"say","id":1}"#).await;
+    assert_eq!(client.recv_json().await["code"], "invalid_payload");
+    client.send_text(r#"{"type":"x"}"#).await;
+    assert_eq!(
+        client.recv_json().await,
+        json!({ "other": "x", "id": null })
+    );
+}
+
+#[test]
+fn all_mistakes_are_told_together_with_names_and_places() {
+    #[message("list")]
+    async fn list(State(_items): State<Vec<u8>>) {}
+    let server = Server::new()
+        .include_router(Router::new().routes(routes![say, list]))
+        .include_router(Router::new().routes(routes![other::talk]))
+        .state(1_u8)
+        .state(2_u8);
+    let file = file!();
+    let (say, talk) = (line("async fn say"), line("async fn talk"));
+    let list = line("async fn list");
+    let mut told = mistakes(server);
+    told.sort();
+    let expected = [
+        format!(
+            "handler `it::router::all_mistakes_are_told_together_with_names_and_places::list` \
+             ({file}:{list}) needs `State<alloc::vec::Vec<u8>>`, which neither its router nor the \
+             server has"
+        ),
+        format!(
+            "message type \"say\" is handled by both `it::router::say` ({file}:{say}) and \
+             `it::router::other::talk` ({file}:{talk})"
+        ),
+        "the server is given two states of type `u8`".to_owned(),
+    ];
+    let names = |told: &[String]| {
+        told.iter()
+            .map(|one| one.replace("::{{closure}}", ""))
+            .collect()
+    };
+    let told: Vec<String> = names(&told);
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[0].contains("::list`") && told[0].contains("State<alloc::vec::Vec<u8>>"));
+    assert!(told[1].starts_with("message type \"say\" is handled by both `it::router::say`"));
+    assert!(told[1].contains("it::router::other::talk`") && told[1].contains("router.rs:"));
+    assert_eq!(told[2], expected[2]);
+}
+
+#[test]
+fn two_fallbacks_are_one_too_many() {
+    #[fallback]
+    async fn first() {}
+    #[fallback]
+    async fn second() {}
+    let router = Router::new()
+        .routes(routes![first])
+        .include(Router::new().routes(routes![second]));
+    let [told] = &mistakes(router.into())[..] else {
+        panic!("one mistake")
+    };
+    assert!(
+        told.contains("::first`") && told.contains("::second`"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("are both fallback handlers, a router has one"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_literal_that_contradicts_a_declared_type_is_told() {
+    #[derive(Message, Deserialize)]
+    #[aiows(type = "room.join")]
+    struct Join;
+    #[message("room.jion")]
+    async fn join(_join: Join) {}
+    let [told] = &mistakes(Router::new().routes(routes![join]).into())[..] else {
+        panic!("one")
+    };
+    assert!(
+        told.contains("is registered for \"room.jion\", but its message"),
+        "{told}"
+    );
+    assert!(told.ends_with("declares \"room.join\""), "{told}");
+}
+
+#[test]
+fn arguments_that_the_kind_of_handler_cannot_have_are_told() {
+    #[connect]
+    async fn arrive(_id: MessageId) {}
+    #[disconnect]
+    async fn leave(_text: aiows::Text) {}
+    #[message("why")]
+    async fn why(_reason: DisconnectReason) {}
+    #[message("twice")]
+    async fn twice(_a: Local<u8>, _b: Local<u8>) {}
+    let told = mistakes(
+        Router::new()
+            .routes(routes![arrive, leave, why, twice])
+            .into(),
+    );
+    let ends = [
+        "takes `aiows::id::message::MessageId`, which only message handlers have",
+        "takes `aiows::extract::builtin::Text`, which only message handlers have",
+        "takes `DisconnectReason`, which only disconnect handlers have",
+        "takes `Local<u8>` twice",
+    ];
+    assert_eq!(told.len(), ends.len(), "{told:#?}");
+    for (told, end) in told.iter().zip(ends) {
+        assert!(told.ends_with(end), "{told}");
+    }
+}
+
+#[test]
+fn message_types_of_closures_are_checked_too() {
+    let route = |name: &str| Route::message(name, |_: Call| async {});
+    let router = Router::new()
+        .route(route("ack"))
+        .route(route(""))
+        .route(route("a b"));
+    let told = mistakes(router.into());
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(
+        told[0].ends_with("serves the reserved message type \"ack\""),
+        "{}",
+        told[0]
+    );
+    assert!(told[1].contains("serves \"\", but"), "{}", told[1]);
+    assert!(told[2].contains("serves \"a b\", but"), "{}", told[2]);
+}
+
+#[test]
+fn a_need_of_a_closure_is_checked() {
+    let route = Route::message("x", |_: Call| async {}).needing::<State<String>>();
+    let [told] = &mistakes(Router::new().route(route).into())[..] else {
+        panic!("one")
+    };
+    assert!(
+        told.contains("needs `State<alloc::string::String>`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn mistakes_in_paths_tags_limits_and_origins_are_told() {
+    assert_eq!(mistakes(Server::new()), ["the server has no router"]);
+    let server = Server::new()
+        .route("chat", Router::new())
+        .route("/a/{x}", Router::new())
+        .route("/a/{y}", Router::new())
+        .route("/b", Router::new())
+        .route("/b", Router::new())
+        .route("/{", Router::new());
+    let told = mistakes(server);
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert_eq!(told[0], "path `chat` does not start with `/`");
+    assert_eq!(
+        told[1],
+        "paths `/a/{y}` and `/a/{x}` match the same requests"
+    );
+    assert_eq!(told[2], "path `/b` is routed twice");
+    assert!(
+        told[3].starts_with("path `/{` is not valid: "),
+        "{}",
+        told[3]
+    );
+
+    let tags = Router::new()
+        .tag("action")
+        .include(Router::new().tag("kind"));
+    assert_eq!(
+        mistakes(tags.into()),
+        ["one connection has one tag, but its routers say `action` and `kind`"]
+    );
+    assert_eq!(
+        mistakes(Router::new().tag("id").into()),
+        ["the tag of a router must not be `id`"]
+    );
+    let mut limits = Limits::default();
+    limits.fragments = 0;
+    let server = Server::from(Router::new())
+        .limits(limits)
+        .allow_origins(["example.com"]);
+    assert_eq!(
+        mistakes(server),
+        [
+            "limit `fragments` must not be zero",
+            "allowed origin `example.com` is not an origin, write scheme, host and port only: \
+             `https://example.com`",
+        ]
+    );
+}
