@@ -1,14 +1,7 @@
 //! The expansions raise none of the lints that a strict crate denies.
 //!
 //! Some lints are silent in tests; `ui/pass/strict_lints.rs` covers those.
-#![deny(
-    rust_2018_idioms,
-    unused,
-    unused_qualifications,
-    warnings,
-    clippy::all,
-    clippy::pedantic
-)]
+#![deny(rust_2018_idioms, unused, unused_qualifications, warnings, clippy::all, clippy::pedantic)]
 
 mod handlers {
     use aiows::{Message, WebSocket, WireNames, connect, disconnect, fallback, message};
@@ -64,14 +57,6 @@ fn expansions_are_clean() {
     async fn local() {}
 
     #[expect(deprecated, reason = "a deprecated handler warns where it is listed")]
-    let list = routes![
-        on_connect,
-        say,
-        ping,
-        handlers::old,
-        on_disconnect,
-        otherwise,
-        local
-    ];
+    let list = routes![on_connect, say, ping, handlers::old, on_disconnect, otherwise, local];
     drop((list, routes![]));
 }

@@ -26,10 +26,7 @@ fn refused() {
         return;
     }
     let text = format!("the texts in tests/ui/fail belong to rustc {PINNED}, this is {version}");
-    assert!(
-        env::var_os("CI").is_none(),
-        "{text}; README.md says how to move on"
-    );
+    assert!(env::var_os("CI").is_none(), "{text}; README.md says how to move on");
     #[expect(clippy::print_stderr, reason = "a skipped check must be visible")]
     {
         eprintln!("skipped: {text}");
@@ -43,34 +40,18 @@ fn one_mistake_is_one_error() {
     for case in cases {
         let texts = case.with_extension("stderr");
         let texts = fs::read_to_string(&texts).unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}; README.md says how to make it",
-                texts.display()
-            )
+            panic!("{}: {error}; README.md says how to make it", texts.display())
         });
         let errors = texts.lines().filter(|line| line.starts_with("error"));
-        assert_eq!(
-            errors.count(),
-            1,
-            "errors in the text of {}",
-            case.display()
-        );
+        assert_eq!(errors.count(), 1, "errors in the text of {}", case.display());
         let warnings = texts.lines().filter(|line| line.starts_with("warning"));
-        assert_eq!(
-            warnings.count(),
-            0,
-            "warnings in the text of {}",
-            case.display()
-        );
+        assert_eq!(warnings.count(), 0, "warnings in the text of {}", case.display());
     }
 }
 
 fn rustc_version() -> String {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .arg("--version")
-        .output()
-        .expect("rustc starts");
+    let output = Command::new(rustc).arg("--version").output().expect("rustc starts");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

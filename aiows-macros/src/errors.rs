@@ -30,20 +30,14 @@ impl Errors {
 
     /// Turns the mistakes into `compile_error!` items and forgets them.
     pub(crate) fn report(mut self) -> TokenStream {
-        std::mem::take(&mut self.found)
-            .iter()
-            .map(syn::Error::to_compile_error)
-            .collect()
+        std::mem::take(&mut self.found).iter().map(syn::Error::to_compile_error).collect()
     }
 }
 
 impl Drop for Errors {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert!(
-                self.found.is_empty(),
-                "mistakes were found and not reported"
-            );
+            assert!(self.found.is_empty(), "mistakes were found and not reported");
         }
     }
 }

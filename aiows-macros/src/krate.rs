@@ -13,23 +13,14 @@ pub(crate) struct Krate {
 
 impl Default for Krate {
     fn default() -> Self {
-        Self {
-            path: quote!(::aiows),
-            span: Span::mixed_site(),
-        }
+        Self { path: quote!(::aiows), span: Span::mixed_site() }
     }
 }
 
 impl From<Path> for Krate {
     fn from(path: Path) -> Self {
-        let span = path
-            .segments
-            .last()
-            .map_or_else(Span::mixed_site, |last| last.ident.span());
-        Self {
-            path: path.into_token_stream(),
-            span,
-        }
+        let span = path.segments.last().map_or_else(Span::mixed_site, |last| last.ident.span());
+        Self { path: path.into_token_stream(), span }
     }
 }
 

@@ -23,15 +23,11 @@ pub(crate) fn pieces(tokens: TokenStream) -> Vec<Piece> {
             [TokenTree::Ident(key), TokenTree::Punct(sign), value @ ..]
                 if sign.as_char() == '=' =>
             {
-                Piece::Option {
-                    key: key.clone(),
-                    value: value.iter().cloned().collect(),
-                }
+                Piece::Option { key: key.clone(), value: value.iter().cloned().collect() }
             }
-            [TokenTree::Ident(key), TokenTree::Group(_)] => Piece::Option {
-                key: key.clone(),
-                value: TokenStream::new(),
-            },
+            [TokenTree::Ident(key), TokenTree::Group(_)] => {
+                Piece::Option { key: key.clone(), value: TokenStream::new() }
+            }
             other => Piece::Value(other.iter().cloned().collect()),
         })
         .collect()
@@ -49,20 +45,14 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn new(names: &'static [&'static str]) -> Self {
-        Self {
-            names,
-            seen: Vec::new(),
-        }
+        Self { names, seen: Vec::new() }
     }
 
     /// Tells whether the option is to be read; reports it when it is unknown or repeated.
     pub(crate) fn admit(&mut self, key: &Ident, errors: &mut Errors) -> bool {
         if !self.names.iter().any(|name| key == name) {
             let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
-            errors.push(
-                key,
-                format!("unknown option `{key}`, expected {}", names.join(" or ")),
-            );
+            errors.push(key, format!("unknown option `{key}`, expected {}", names.join(" or ")));
             return false;
         }
         if self.seen.contains(key) {

@@ -62,10 +62,7 @@ struct Entry {
 
 impl Parse for Entry {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        Ok(Self {
-            cfg: input.call(Attribute::parse_outer)?,
-            path: Path::parse_mod_style(input)?,
-        })
+        Ok(Self { cfg: input.call(Attribute::parse_outer)?, path: Path::parse_mod_style(input)? })
     }
 }
 
@@ -79,14 +76,8 @@ fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
             errors.push(tokens, "`routes!` takes handler names, like `routes![say]`");
             continue;
         };
-        for other in entry
-            .cfg
-            .extract_if(.., |attr| !attr.path().is_ident("cfg"))
-        {
-            errors.push(
-                other,
-                "an entry of `routes!` takes no attribute but `#[cfg(..)]`",
-            );
+        for other in entry.cfg.extract_if(.., |attr| !attr.path().is_ident("cfg")) {
+            errors.push(other, "an entry of `routes!` takes no attribute but `#[cfg(..)]`");
         }
         entries.push(entry);
     }
@@ -95,10 +86,7 @@ fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
 
 impl Entry {
     fn name(&self) -> Span {
-        self.path
-            .segments
-            .last()
-            .map_or_else(Span::call_site, |last| last.ident.span())
+        self.path.segments.last().map_or_else(Span::call_site, |last| last.ident.span())
     }
 
     /// The only mention of the path: a wrong one is one error.
@@ -169,10 +157,7 @@ mod tests {
                 ws::__private::routes(METAS)
             }
         };
-        assert_eq!(
-            list("#[cfg(unix)] a, #[cfg(windows)] b, c"),
-            expected.to_string()
-        );
+        assert_eq!(list("#[cfg(unix)] a, #[cfg(windows)] b, c"), expected.to_string());
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn accepted(literal: LitStr, errors: &mut Errors) -> Option<LitStr> {
     } else if name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         "message type must not contain whitespace or control characters".to_owned()
     } else if is_reserved(&name) {
-        format!("message type `{name}` is reserved")
+        format!("message type `{name}` is reserved for the protocol, choose another")
     } else {
         return Some(literal);
     };
@@ -78,10 +78,7 @@ mod tests {
         for (name, expected) in cases {
             assert_eq!(of_struct(&format_ident!("{name}")), expected);
         }
-        assert_eq!(
-            of_struct(&Ident::new_raw("type", proc_macro2::Span::call_site())),
-            "type"
-        );
+        assert_eq!(of_struct(&Ident::new_raw("type", proc_macro2::Span::call_site())), "type");
     }
 
     #[test]
@@ -96,10 +93,7 @@ mod tests {
         assert!(refused("\"a\\u{7}\"").contains("control characters"));
         assert!(refused(r#""ack""#).contains("message type `ack` is reserved"));
         for wrong in [r#"b"chat""#, r#""chat"x"#, "1", "chat", r#""a" "b""#] {
-            assert!(
-                refused(wrong).contains("must be a string literal"),
-                "{wrong}"
-            );
+            assert!(refused(wrong).contains("must be a string literal"), "{wrong}");
         }
     }
 }

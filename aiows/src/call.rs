@@ -46,22 +46,13 @@ pub(crate) struct Received {
 impl Received {
     /// `id` is known when the head was read before.
     pub(crate) fn new(inbound: Inbound, id: Option<Option<MessageId>>) -> Self {
-        Self {
-            inbound,
-            id: id.map_or_else(OnceLock::new, OnceLock::from),
-        }
+        Self { inbound, id: id.map_or_else(OnceLock::new, OnceLock::from) }
     }
 }
 
 impl Call {
     pub(crate) fn new(socket: WebSocket, state: Arc<StateMap>, stage: Stage) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                socket,
-                state,
-                stage,
-            }),
-        }
+        Self { inner: Arc::new(Inner { socket, state, stage }) }
     }
 
     /// Prepares a call that nobody else holds any more for the next handler.
@@ -179,8 +170,6 @@ impl Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("socket", &self.inner.socket)
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("socket", &self.inner.socket).finish_non_exhaustive()
     }
 }

@@ -114,10 +114,9 @@ impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer { code: None, .. } => f.write_str("connection lost"),
-            Self::Peer {
-                code: Some(code),
-                reason,
-            } => with_reason(f, "closed by peer", *code, reason),
+            Self::Peer { code: Some(code), reason } => {
+                with_reason(f, "closed by peer", *code, reason)
+            }
             Self::Closed { code, reason } => with_reason(f, "closed", *code, reason),
             Self::Shutdown => f.write_str("Server shutdown"),
             Self::Timeout => f.write_str("timed out"),
@@ -135,11 +134,7 @@ fn with_reason(
     reason: &str,
 ) -> fmt::Result {
     write!(f, "{what} ({code})")?;
-    if reason.is_empty() {
-        Ok(())
-    } else {
-        write!(f, ": {reason}")
-    }
+    if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
 }
 
 /// Cuts a close reason to what a close frame can carry, on a character boundary.
@@ -175,10 +170,7 @@ mod tests {
 
     #[test]
     fn a_disconnect_reason_reads_as_a_sentence() {
-        let left = DisconnectReason::Peer {
-            code: Some(CloseCode::NORMAL),
-            reason: "bye".into(),
-        };
+        let left = DisconnectReason::Peer { code: Some(CloseCode::NORMAL), reason: "bye".into() };
         assert_eq!(left.to_string(), "closed by peer (1000): bye");
         assert_eq!(DisconnectReason::Shutdown.to_string(), "Server shutdown");
     }

@@ -31,9 +31,7 @@ pub(crate) struct Registration {
 
 impl Hub {
     fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn register(self: &Arc<Self>, socket: &WebSocket) -> Registration {
@@ -46,10 +44,7 @@ impl Hub {
         if let Some(wish) = leave {
             socket.outbox().wish_close(wish);
         }
-        Registration {
-            hub: Arc::clone(self),
-            id: socket.id(),
-        }
+        Registration { hub: Arc::clone(self), id: socket.id() }
     }
 
     /// Asks every connection to leave, those to come included.

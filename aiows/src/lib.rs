@@ -1,5 +1,9 @@
-//! A WebSocket framework: annotated async functions, typed and validated messages.
-
+// The README is the front page of the documentation, and its Rust blocks are tests of this crate.
+#![cfg_attr(all(feature = "macros", feature = "validator"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "macros", feature = "validator")),
+    doc = "A WebSocket framework: annotated async functions, typed and validated messages."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod call;

@@ -125,17 +125,10 @@ mod tests {
 
     #[test]
     fn a_zero_is_named() {
-        let limits = Limits {
-            fragments: 0,
-            ping_timeout: Duration::ZERO,
-            ..Limits::default()
-        };
+        let limits = Limits { fragments: 0, ping_timeout: Duration::ZERO, ..Limits::default() };
         assert_eq!(
             limits.mistakes(),
-            [
-                "limit `fragments` must not be zero",
-                "limit `ping_timeout` must not be zero"
-            ]
+            ["limit `fragments` must not be zero", "limit `ping_timeout` must not be zero"]
         );
         assert_eq!(Limits::default().mistakes(), Vec::<String>::new());
     }

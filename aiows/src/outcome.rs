@@ -49,9 +49,7 @@ impl IntoOutcome for () {
 impl<M: Outgoing> IntoOutcome for M {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
         let answer = encode(call.websocket().tag(), M::TYPE, call.id(), &self)?;
-        Ok(Outcome {
-            answer: Some(answer),
-        })
+        Ok(Outcome { answer: Some(answer) })
     }
 }
 
@@ -60,9 +58,7 @@ impl IntoOutcome for Value {
         let Self::Object(object) = self else {
             return Err("a handler returned a JSON value that is no object".into());
         };
-        Ok(Outcome {
-            answer: Some(encode_value(&object, call.id())?),
-        })
+        Ok(Outcome { answer: Some(encode_value(&object, call.id())?) })
     }
 }
 

@@ -31,9 +31,7 @@ impl TypeMap {
 
 impl fmt::Debug for TypeMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypeMap")
-            .field("values", &self.values.len())
-            .finish()
+        f.debug_struct("TypeMap").field("values", &self.values.len()).finish()
     }
 }
 
@@ -46,11 +44,7 @@ pub(crate) struct StateMap {
 
 impl StateMap {
     pub(crate) fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
-        if self
-            .values
-            .insert(TypeId::of::<T>(), Arc::new(value))
-            .is_some()
-        {
+        if self.values.insert(TypeId::of::<T>(), Arc::new(value)).is_some() {
             self.repeated.push(std::any::type_name::<T>());
         }
     }
@@ -71,22 +65,13 @@ impl StateMap {
     /// This map, with what it lacks taken from `outer`.
     pub(crate) fn over(&self, outer: &Self) -> Self {
         let mut values = outer.values.clone();
-        values.extend(
-            self.values
-                .iter()
-                .map(|(key, value)| (*key, Arc::clone(value))),
-        );
-        Self {
-            values,
-            repeated: Vec::new(),
-        }
+        values.extend(self.values.iter().map(|(key, value)| (*key, Arc::clone(value))));
+        Self { values, repeated: Vec::new() }
     }
 }
 
 impl fmt::Debug for StateMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StateMap")
-            .field("values", &self.values.len())
-            .finish()
+        f.debug_struct("StateMap").field("values", &self.values.len()).finish()
     }
 }

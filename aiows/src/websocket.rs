@@ -120,13 +120,10 @@ impl WebSocket {
     /// [`SendError::Full`] at once when it has none.
     pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
-        self.record
-            .outbox
-            .try_push(Opcode::Text, encoded)
-            .map_err(|refused| match refused {
-                Refused::Closed => SendError::Closed,
-                Refused::Full(_) => SendError::Full,
-            })
+        self.record.outbox.try_push(Opcode::Text, encoded).map_err(|refused| match refused {
+            Refused::Closed => SendError::Closed,
+            Refused::Full(_) => SendError::Full,
+        })
     }
 
     /// Sends any value as a JSON text, without a message type; see [`send`](Self::send).
@@ -136,10 +133,7 @@ impl WebSocket {
     /// As [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
-        self.record
-            .outbox
-            .push(Opcode::Text, Encoded::raw(&text))
-            .await
+        self.record.outbox.push(Opcode::Text, Encoded::raw(&text)).await
     }
 
     /// Sends a text as it is; see [`send`](Self::send).
@@ -148,10 +142,7 @@ impl WebSocket {
     ///
     /// As [`send`](Self::send).
     pub async fn send_text(&self, text: &str) -> Result<(), SendError> {
-        self.record
-            .outbox
-            .push(Opcode::Text, Encoded::raw(text.as_bytes()))
-            .await
+        self.record.outbox.push(Opcode::Text, Encoded::raw(text.as_bytes())).await
     }
 
     /// Sends bytes as they are; see [`send`](Self::send).
@@ -160,10 +151,7 @@ impl WebSocket {
     ///
     /// As [`send`](Self::send).
     pub async fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
-        self.record
-            .outbox
-            .push(Opcode::Binary, Encoded::raw(bytes))
-            .await
+        self.record.outbox.push(Opcode::Binary, Encoded::raw(bytes)).await
     }
 
     /// Closes the connection after what is queued was delivered.
@@ -173,14 +161,8 @@ impl WebSocket {
     /// replaced by 1011.
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         let code = code.into();
-        let code = if code.is_sendable() {
-            code
-        } else {
-            CloseCode::INTERNAL
-        };
-        self.record
-            .outbox
-            .wish_close(CloseWish::application(code, reason.as_ref()));
+        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
+        self.record.outbox.wish_close(CloseWish::application(code, reason.as_ref()));
     }
 
     fn encode<M: Outgoing + ?Sized>(&self, message: &M) -> Result<Encoded, SendError> {
@@ -196,10 +178,7 @@ impl WebSocket {
     }
 
     pub(crate) fn locals(&self) -> MutexGuard<'_, TypeMap> {
-        self.record
-            .locals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.record.locals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,20 +19,14 @@ const FLOORS: &[&[&str]] = &[
 
 fn place(module: &str) -> Option<(usize, usize)> {
     FLOORS.iter().enumerate().find_map(|(floor, modules)| {
-        modules
-            .iter()
-            .position(|name| *name == module)
-            .map(|column| (floor, column))
+        modules.iter().position(|name| *name == module).map(|column| (floor, column))
     })
 }
 
 /// The modules a source names through `crate::`, outside of `cfg(test)`.
 fn imports(source: &str) -> Vec<(usize, String)> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = code
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim_start().starts_with("//"));
+    let lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
     lines
         .flat_map(|(number, line)| {
             line.split("crate::").skip(1).map(move |rest| {
@@ -47,10 +41,7 @@ fn imports(source: &str) -> Vec<(usize, String)> {
 /// What is wrong with the imports of one file of `module`.
 fn faults(module: &str, file: &Path, source: &str) -> Vec<String> {
     let Some(own) = place(module) else {
-        return vec![format!(
-            "{}: module `{module}` has no floor",
-            file.display()
-        )];
+        return vec![format!("{}: module `{module}` has no floor", file.display())];
     };
     let wrong = imports(source)
         .into_iter()
@@ -81,18 +72,8 @@ fn no_module_imports_upwards() {
         .iter()
         .flat_map(|file| {
             let inner = file.strip_prefix(&root).unwrap();
-            let module = inner
-                .components()
-                .next()
-                .unwrap()
-                .as_os_str()
-                .to_str()
-                .unwrap();
-            faults(
-                module.trim_end_matches(".rs"),
-                inner,
-                &fs::read_to_string(file).unwrap(),
-            )
+            let module = inner.components().next().unwrap().as_os_str().to_str().unwrap();
+            faults(module.trim_end_matches(".rs"), inner, &fs::read_to_string(file).unwrap())
         })
         .collect();
     assert_eq!(faults, Vec::<String>::new());
@@ -124,10 +105,7 @@ fn an_upward_import_is_found() {
     );
     assert_eq!(check("utils", ""), ["x.rs: module `utils` has no floor"]);
     assert_eq!(
-        check(
-            "router",
-            "use crate::route::Route;\n#[cfg(test)]\nuse crate::server;"
-        ),
+        check("router", "use crate::route::Route;\n#[cfg(test)]\nuse crate::server;"),
         [""; 0]
     );
 }

@@ -15,18 +15,8 @@ pub(crate) struct Case {
 }
 
 pub(crate) const CASES: &[Case] = &[
-    Case {
-        name: "typed@1",
-        in_flight: 1,
-        request: chat,
-        is_reply: is_chat_response,
-    },
-    Case {
-        name: "typed@16",
-        in_flight: 16,
-        request: chat,
-        is_reply: is_chat_response,
-    },
+    Case { name: "typed@1", in_flight: 1, request: chat, is_reply: is_chat_response },
+    Case { name: "typed@16", in_flight: 16, request: chat, is_reply: is_chat_response },
 ];
 
 // Written out, because the type comes first in what a client library sends.

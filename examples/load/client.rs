@@ -49,10 +49,7 @@ impl Client {
             stream,
             buffer: vec![0; BUFFER].into(),
             filled: 0,
-            expected: Expected {
-                is_reply: case.is_reply,
-                len: None,
-            },
+            expected: Expected { is_reply: case.is_reply, len: None },
             burst: request.repeat(case.in_flight),
             request_size: request.len(),
         };
@@ -107,10 +104,7 @@ impl Client {
                     replies += 1;
                 }
                 Opcode::Ping => {
-                    write(
-                        &mut self.stream,
-                        &frame::encode(Opcode::Pong, frame.payload),
-                    )?;
+                    write(&mut self.stream, &frame::encode(Opcode::Pong, frame.payload))?;
                 }
                 Opcode::Pong => {}
                 Opcode::Close => return Err(unexpected(frame.payload)),
@@ -143,11 +137,7 @@ impl Expected {
             None => (self.is_reply)(&serde_json::from_slice(reply)?),
         };
         self.len = Some(reply.len());
-        if right {
-            Ok(())
-        } else {
-            Err(unexpected(reply))
-        }
+        if right { Ok(()) } else { Err(unexpected(reply)) }
     }
 }
 

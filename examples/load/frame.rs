@@ -47,12 +47,7 @@ pub(crate) fn encode(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
         }
     }
     frame.extend(MASK);
-    frame.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }
 
@@ -72,9 +67,5 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
         (len, _) => (2, len.into()),
     };
     let size = header + usize::try_from(len)?;
-    Ok(bytes.get(header..size).map(|payload| Frame {
-        opcode,
-        payload,
-        size,
-    }))
+    Ok(bytes.get(header..size).map(|payload| Frame { opcode, payload, size }))
 }

@@ -57,11 +57,7 @@ fn compare(options: &Options) -> Result<()> {
     for case in &options.cases {
         results.push(run::measure(case, options, pinning)?);
     }
-    let report = report::Report {
-        options,
-        pinning,
-        results: &results,
-    };
+    let report = report::Report { options, pinning, results: &results };
     if options.json {
         println!("{}", report.to_json());
     } else {

@@ -39,10 +39,6 @@ impl Pinning {
 
 fn taskset(args: &[&str]) -> bool {
     let mut command = Command::new("taskset");
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

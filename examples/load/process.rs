@@ -30,17 +30,12 @@ impl ServerProcess {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or("the server has no output")?;
-        let mut process = Self {
-            child,
-            address: ([127, 0, 0, 1], 0).into(),
-        };
+        let mut process = Self { child, address: ([127, 0, 0, 1], 0).into() };
         let mut port = String::new();
         BufReader::new(stdout).read_line(&mut port)?;
-        process.address.set_port(
-            port.trim()
-                .parse()
-                .map_err(|_| format!("`{}` did not start", server.name))?,
-        );
+        process
+            .address
+            .set_port(port.trim().parse().map_err(|_| format!("`{}` did not start", server.name))?);
         Ok(process)
     }
 

@@ -49,12 +49,7 @@ impl Report<'_> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options {
-            messages,
-            warmup,
-            runs,
-            ..
-        } = self.options;
+        let Options { messages, warmup, runs, .. } = self.options;
         write!(f, "{messages} messages after {warmup}, {runs} runs, ")?;
         match self.pinning {
             Pinning::Pinned { server, client } => {
@@ -66,37 +61,19 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "a debug build: the figures say nothing, use --release")?;
         }
         writeln!(f, "µs of server CPU per message")?;
-        self.results
-            .iter()
-            .try_for_each(|result| write_case(f, result))
+        self.results.iter().try_for_each(|result| write_case(f, result))
     }
 }
 
 fn write_case(f: &mut fmt::Formatter<'_>, result: &CaseResult) -> fmt::Result {
-    writeln!(
-        f,
-        "\n{:<18}{:>10}{:>10}{:>10}",
-        result.case.name, "min", "median", "max"
-    )?;
+    writeln!(f, "\n{:<18}{:>10}{:>10}{:>10}", result.case.name, "min", "median", "max")?;
     for runs in &result.runs {
         let Summary { min, median, max } = Summary::of(&runs.micros);
-        writeln!(
-            f,
-            "  {:<16}{min:>10.3}{median:>10.3}{max:>10.3}",
-            runs.server
-        )?;
+        writeln!(f, "  {:<16}{min:>10.3}{median:>10.3}{max:>10.3}", runs.server)?;
     }
     for ratio in ratios(&result.runs) {
-        let Ratio {
-            of,
-            to,
-            of_medians,
-            median_of_pairs,
-        } = ratio;
-        writeln!(
-            f,
-            "  {of} / {to}: {of_medians:.3} (median of pairs {median_of_pairs:.3})"
-        )?;
+        let Ratio { of, to, of_medians, median_of_pairs } = ratio;
+        writeln!(f, "  {of} / {to}: {of_medians:.3} (median of pairs {median_of_pairs:.3})")?;
     }
     Ok(())
 }
@@ -123,12 +100,7 @@ fn ratios(runs: &[ServerRuns]) -> impl Iterator<Item = Ratio<'_>> {
     let (first, others) = runs.split_at(1);
     first.iter().flat_map(move |first| {
         others.iter().map(move |other| {
-            let pairs = first
-                .micros
-                .iter()
-                .zip(&other.micros)
-                .map(|(a, b)| a / b)
-                .collect();
+            let pairs = first.micros.iter().zip(&other.micros).map(|(a, b)| a / b).collect();
             Ratio {
                 of: first.server,
                 to: other.server,

@@ -28,10 +28,7 @@ pub(crate) fn measure(
     let mut runs: Vec<_> = options
         .servers
         .iter()
-        .map(|server| ServerRuns {
-            server: server.name,
-            micros: Vec::new(),
-        })
+        .map(|server| ServerRuns { server: server.name, micros: Vec::new() })
         .collect();
     for _ in 0..options.runs {
         for (server, runs) in options.servers.iter().zip(&mut runs) {

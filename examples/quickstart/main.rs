@@ -24,9 +24,7 @@ struct ChatResponse {
 
 #[connect]
 async fn on_connect() -> Welcome {
-    Welcome {
-        message: "Connected!".into(),
-    }
+    Welcome { message: "Connected!".into() }
 }
 
 #[message("chat")]
@@ -42,8 +40,5 @@ async fn on_disconnect(ws: WebSocket, reason: DisconnectReason) {
 #[tokio::main]
 async fn main() -> Result<()> {
     let router = Router::new().routes(routes![on_connect, on_chat, on_disconnect]);
-    Server::new()
-        .include_router(router)
-        .run("127.0.0.1:8000")
-        .await
+    Server::new().include_router(router).run("127.0.0.1:8000").await
 }

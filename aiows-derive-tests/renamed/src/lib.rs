@@ -52,12 +52,7 @@ mod tests {
 
     #[tokio::test]
     async fn handlers_are_functions_under_any_name() {
-        let chat = || Chat {
-            text: "hello".to_owned(),
-            author: Author {
-                name: "ann".to_owned(),
-            },
-        };
+        let chat = || Chat { text: "hello".to_owned(), author: Author { name: "ann".to_owned() } };
         assert_eq!(say(chat()).await, chat());
         assert_eq!(Chat::TYPE, "chat");
     }

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, FnArg, ReturnType, Type, ext::IdentExt, spanned::Spanned};
+use syn::{Attribute, FnArg, Meta, ReturnType, Type, ext::IdentExt, spanned::Spanned};
 
 use super::{
     Kind,
@@ -18,12 +18,7 @@ pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> Tok
         (Kind::Disconnect, _) => quote!(Disconnect),
         (Kind::Fallback, _) => quote!(Fallback),
     };
-    implementation(
-        &function.companion(),
-        &args.krate,
-        &key,
-        &route(kind, function),
-    )
+    implementation(&function.companion(), &args.krate, &key, &route(kind, function))
 }
 
 /// The companion, and its metadata around the given `fn __route`.
@@ -77,13 +72,9 @@ fn route(kind: Kind, function: &HandlerFn) -> TokenStream {
     let name = &function.sig.ident;
     let slots = slots(kind, function);
     let describe = slots.iter().map(Slot::describe);
-    let needs = slots
-        .iter()
-        .map(|slot| slot.apply(|slot| quote!(#slot.needs())));
+    let needs = slots.iter().map(|slot| slot.apply(|slot| quote!(#slot.needs())));
     let take = slots.iter().map(Slot::take);
-    let values = slots
-        .iter()
-        .map(|slot| slot.apply(ToTokens::to_token_stream));
+    let values = slots.iter().map(|slot| slot.apply(ToTokens::to_token_stream));
     let bindings = bindings(function);
     quote_spanned! {Span::mixed_site()=>
         fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::Route {
@@ -119,41 +110,81 @@ fn bindings(function: &HandlerFn) -> TokenStream {
 struct Slot<'a> {
     cfg: Vec<&'a Attribute>,
     local: Ident,
-    /// The call that makes the descriptor, all of it on the user's token.
-    descriptor: TokenStream,
+    constructor: Constructor,
+    /// Where a wrong type is reported.
+    blame: Span,
+}
+
+/// The runtime function that makes a descriptor.
+enum Constructor {
+    Arg,
+    /// For the argument that may be the payload.
+    Last,
+    /// The first while one of these conditions of later arguments holds, else the second.
+    ArgIfAny(Vec<TokenStream>),
 }
 
 fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
     let inputs = &function.sig.inputs;
     let typed = inputs.iter().filter_map(|arg| match arg {
-        FnArg::Typed(arg) => Some(arg),
+        FnArg::Typed(arg) => Some((only(&arg.attrs, &["cfg"]), &arg.ty)),
         FnArg::Receiver(_) => None,
     });
+    let typed: Vec<_> = typed.collect();
+    let later = |at: usize| typed[at + 1..].iter().map(|(cfg, _)| &**cfg);
     typed
+        .iter()
         .enumerate()
-        .map(|(at, arg)| {
-            let takes_message = kind == Kind::Message && at + 1 == inputs.len();
-            let constructor = if takes_message { "last" } else { "arg" };
-            let constructor = Ident::new(constructor, blame(&arg.ty));
-            Slot {
-                cfg: only(&arg.attrs, &["cfg"]),
-                local: format_ident!("a{at}", span = Span::mixed_site()),
-                descriptor: quote_spanned! {blame(&arg.ty)=>
-                    __runtime::__private::#constructor()
-                },
-            }
+        .map(|(at, (cfg, ty))| Slot {
+            cfg: cfg.clone(),
+            local: format_ident!("a{at}", span = Span::mixed_site()),
+            constructor: match kind {
+                Kind::Message => Constructor::before(later(at)),
+                Kind::Connect | Kind::Disconnect | Kind::Fallback => Constructor::Arg,
+            },
+            blame: blame(ty),
         })
         .collect()
 }
 
+impl Constructor {
+    /// Chooses for an argument of a message handler that is followed by ones with these `#[cfg]`s:
+    /// with all of them gone it is the last.
+    fn before<'a>(later: impl Iterator<Item = &'a [&'a Attribute]>) -> Self {
+        let mut conditions = Vec::new();
+        for cfg in later {
+            if cfg.is_empty() {
+                return Self::Arg;
+            }
+            let all = cfg.iter().map(|cfg| match &cfg.meta {
+                Meta::List(list) => list.tokens.clone(),
+                Meta::NameValue(_) | Meta::Path(_) => TokenStream::new(),
+            });
+            conditions.push(quote!(all(#(#all),*)));
+        }
+        if conditions.is_empty() { Self::Last } else { Self::ArgIfAny(conditions) }
+    }
+}
+
 impl Slot<'_> {
     fn describe(&self) -> TokenStream {
-        let Self {
-            cfg,
-            local,
-            descriptor,
-        } = self;
-        quote_spanned!(Span::mixed_site()=> #(#cfg)* let #local = #descriptor;)
+        match &self.constructor {
+            Constructor::Arg => self.describe_with("arg", &quote!()),
+            Constructor::Last => self.describe_with("last", &quote!()),
+            Constructor::ArgIfAny(conditions) => {
+                let arg = self.describe_with("arg", &quote!(#[cfg(any(#(#conditions),*))]));
+                let last = self.describe_with("last", &quote!(#[cfg(not(any(#(#conditions),*)))]));
+                quote!(#arg #last)
+            }
+        }
+    }
+
+    fn describe_with(&self, constructor: &str, condition: &TokenStream) -> TokenStream {
+        let Self { cfg, local, blame, .. } = self;
+        let constructor = Ident::new(constructor, *blame);
+        // All of the call stands on the user's token, or rustc underlines the attribute.
+        let descriptor = quote_spanned!(*blame=> __runtime::__private::#constructor());
+        quote_spanned!(Span::mixed_site()=> #condition #(#cfg)* let #local = #descriptor;)
     }
 
     fn take(&self) -> TokenStream {
@@ -169,21 +200,16 @@ impl Slot<'_> {
 }
 
 fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
-    attrs
-        .iter()
-        .filter(|attr| names.iter().any(|name| attr.path().is_ident(name)))
-        .collect()
+    attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
 }
 
 /// Where an error about the type belongs: a stable compiler underlines one token, and the name is
 /// the one that says most.
 fn blame(ty: &Type) -> Span {
     match ty {
-        Type::Path(ty) => ty
-            .path
-            .segments
-            .last()
-            .map_or_else(|| ty.span(), |last| last.ident.span()),
+        Type::Path(ty) => {
+            ty.path.segments.last().map_or_else(|| ty.span(), |last| last.ident.span())
+        }
         Type::Group(ty) => blame(&ty.elem),
         Type::Paren(ty) => blame(&ty.elem),
         other => other.span(),

@@ -9,9 +9,7 @@ use crate::krate::Krate;
 pub(super) fn registration(companion: &Companion, krate: &Krate) -> TokenStream {
     // The name serves as message type: unlike a literal it cannot be a duplicate as well.
     let name = companion.name.to_string();
-    let key = quote!(Message(
-        ::core::concat!(::core::module_path!(), "::", #name)
-    ));
+    let key = quote!(Message(::core::concat!(::core::module_path!(), "::", #name)));
     let route = quote_spanned! {Span::mixed_site()=>
         fn __route(_: __runtime::__private::HandlerMeta) -> __runtime::Route {
             ::core::unreachable!("the handler was rejected")

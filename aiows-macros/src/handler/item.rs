@@ -31,22 +31,14 @@ impl Parse for HandlerFn {
 
 impl ToTokens for HandlerFn {
     fn to_tokens(&self, tokens: &mut TokenStream) {
-        let Self {
-            attrs,
-            vis,
-            sig,
-            body,
-        } = self;
+        let Self { attrs, vis, sig, body } = self;
         tokens.extend(quote!(#(#attrs)* #vis #sig #body));
     }
 }
 
 impl HandlerFn {
     pub(super) fn has_body(&self) -> bool {
-        matches!(
-            self.body.clone().into_iter().next(),
-            Some(TokenTree::Group(_))
-        )
+        matches!(self.body.clone().into_iter().next(), Some(TokenTree::Group(_)))
     }
 
     /// A method's companion would be a struct inside an `impl` or a `trait`: a second error.
@@ -55,11 +47,7 @@ impl HandlerFn {
     }
 
     pub(super) fn companion(&self) -> Companion {
-        Companion {
-            attrs: self.attrs.clone(),
-            vis: self.vis.clone(),
-            name: self.sig.ident.clone(),
-        }
+        Companion { attrs: self.attrs.clone(), vis: self.vis.clone(), name: self.sig.ident.clone() }
     }
 
     /// A second handler attribute is reported and not expanded, which would repeat the report.
@@ -103,18 +91,11 @@ impl Rejected {
             return Self::Other(item);
         };
         let rest: Vec<TokenTree> = rest.into_iter().collect();
-        let keyword = rest
-            .iter()
-            .position(|token| !is_qualifier(token))
-            .unwrap_or(0);
+        let keyword = rest.iter().position(|token| !is_qualifier(token)).unwrap_or(0);
         match &rest[keyword..] {
             [TokenTree::Ident(keyword), TokenTree::Ident(name), ..] => {
                 match keyword.to_string().as_str() {
-                    "fn" => Self::Function(Companion {
-                        attrs,
-                        vis,
-                        name: name.clone(),
-                    }),
+                    "fn" => Self::Function(Companion { attrs, vis, name: name.clone() }),
                     "struct" | "enum" | "union" => Self::Data(quote!(#keyword #name)),
                     _ => Self::Other(rest[0].to_token_stream()),
                 }
@@ -126,9 +107,9 @@ impl Rejected {
 
 fn is_qualifier(token: &TokenTree) -> bool {
     match token {
-        TokenTree::Ident(ident) => ["async", "const", "default", "extern", "unsafe"]
-            .iter()
-            .any(|word| ident == word),
+        TokenTree::Ident(ident) => {
+            ["async", "const", "default", "extern", "unsafe"].iter().any(|word| ident == word)
+        }
         TokenTree::Literal(_) => true,
         TokenTree::Group(_) | TokenTree::Punct(_) => false,
     }

@@ -27,12 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [
-        Self::Connect,
-        Self::Disconnect,
-        Self::Fallback,
-        Self::Message,
-    ];
+    const ALL: [Self; 4] = [Self::Connect, Self::Disconnect, Self::Fallback, Self::Message];
 
     /// The attribute's name, which is also how messages to the user call the handler.
     fn name(self) -> &'static str {

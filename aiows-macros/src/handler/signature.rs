@@ -15,10 +15,7 @@ pub(super) fn check(kind: Kind, function: &HandlerFn, errors: &mut Errors) {
         return errors.push(receiver, text);
     }
     if !function.has_body() {
-        return errors.push(
-            sig,
-            format!("{kind} handler must be a free function with a body"),
-        );
+        return errors.push(sig, format!("{kind} handler must be a free function with a body"));
     }
     check_qualifiers(kind, sig, errors);
     check_generics(kind, sig, errors);
@@ -32,10 +29,7 @@ pub(super) fn check(kind: Kind, function: &HandlerFn, errors: &mut Errors) {
 /// `const async` and variadic functions are refused by rustc itself.
 fn check_qualifiers(kind: &str, sig: &Signature, errors: &mut Errors) {
     if sig.asyncness.is_none() {
-        errors.push(
-            sig.fn_token,
-            format!("{kind} handler must be an `async fn`"),
-        );
+        errors.push(sig.fn_token, format!("{kind} handler must be an `async fn`"));
     }
     if let Safety::Unsafe(token) = sig.safety {
         errors.push(token, format!("{kind} handler must not be `unsafe`"));
@@ -53,10 +47,7 @@ fn check_generics(kind: &str, sig: &Signature, errors: &mut Errors) {
         );
         errors.push(generics, text);
     } else if let Some(clause) = &generics.where_clause {
-        errors.push(
-            clause,
-            format!("{kind} handler must not have a where clause"),
-        );
+        errors.push(clause, format!("{kind} handler must not have a where clause"));
     }
 }
 
@@ -64,15 +55,9 @@ fn check_generics(kind: &str, sig: &Signature, errors: &mut Errors) {
 fn check_argument(ty: &Type, errors: &mut Errors) {
     if let Type::Reference(reference) = ty {
         let owned = compact(&reference.elem);
-        errors.push(
-            ty,
-            format!("handler arguments are passed by value, write `{owned}`"),
-        );
+        errors.push(ty, format!("handler arguments are passed by value, write `{owned}`"));
     } else if has_impl(ty.to_token_stream()) {
-        errors.push(
-            ty,
-            "handler arguments need concrete types, found `impl Trait`",
-        );
+        errors.push(ty, "handler arguments need concrete types, found `impl Trait`");
     }
 }
 

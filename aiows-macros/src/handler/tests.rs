@@ -115,6 +115,32 @@ fn conditional_arguments_stay_conditional() {
 }
 
 #[test]
+fn the_last_argument_that_is_left_may_be_the_payload() {
+    let item = quote!(
+        async fn say(
+            ws: WebSocket,
+            chat: Chat,
+            #[cfg(unix)] hub: Hub,
+            #[cfg(test)]
+            #[cfg(windows)]
+            log: Log,
+        ) {
+        }
+    );
+    let output = expand(Kind::Message, quote!("chat"), &item).to_string();
+    let first = quote!(#[cfg(any(all(unix), all(test, windows)))]);
+    let second = quote!(#[cfg(not(any(all(unix), all(test, windows))))]);
+    let expected = quote!(
+            #first let a1 = __runtime::__private::arg();
+            #second let a1 = __runtime::__private::last();
+            #[cfg(any(all(test, windows)))] #[cfg(unix)] let a2 = __runtime::__private::arg();
+            #[cfg(not(any(all(test, windows))))] #[cfg(unix)] let a2 = __runtime::__private::last();
+            #[cfg(test)] #[cfg(windows)] let a3 = __runtime::__private::last();
+    );
+    assert!(output.contains(&expected.to_string()), "{output}");
+}
+
+#[test]
 fn a_renamed_crate_is_the_only_one_named() {
     let item = quote!(
         async fn say(chat: Chat) {}
@@ -144,11 +170,8 @@ fn a_rejected_handler_keeps_its_function_and_gets_a_companion() {
     let output = expand(Kind::Message, quote!(), &item).to_string();
     assert!(output.contains(&item.to_string()));
     assert!(output.contains("struct say { }"));
-    for mistake in [
-        "needs a message type",
-        "must be an `async fn`",
-        "by value, write `WebSocket`",
-    ] {
+    for mistake in ["needs a message type", "must be an `async fn`", "by value, write `WebSocket`"]
+    {
         assert!(output.contains(mistake), "{mistake}\n{output}");
     }
 }
@@ -168,8 +191,5 @@ fn types_are_named_as_people_write_them() {
         async fn say(log: &'a mut State<HashMap<u8, dyn Log>>) {}
     );
     let output = expand(Kind::Connect, quote!(), &item).to_string();
-    assert!(
-        output.contains("write `State<HashMap<u8, dyn Log>>`"),
-        "{output}"
-    );
+    assert!(output.contains("write `State<HashMap<u8, dyn Log>>`"), "{output}");
 }

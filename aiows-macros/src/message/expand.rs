@@ -69,15 +69,12 @@ fn wire_names(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
         let key = ident.to_string();
         quote!(#key => ::core::option::Option::Some(#wire),)
     });
-    let nested = fields
-        .iter()
-        .filter(|field| field.nested)
-        .map(|Field { ident, .. }| {
-            let key = ident.to_string();
-            quote_spanned! {Span::mixed_site()=>
-                #key => (&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).names(),
-            }
-        });
+    let nested = fields.iter().filter(|field| field.nested).map(|Field { ident, .. }| {
+        let key = ident.to_string();
+        quote_spanned! {Span::mixed_site()=>
+            #key => (&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).names(),
+        }
+    });
     let import = fields.iter().any(|field| field.nested).then(|| {
         quote! { use __runtime::__private::{ViaNames as _, ViaNothing as _}; }
     });

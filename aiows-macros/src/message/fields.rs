@@ -18,36 +18,20 @@ pub(super) struct Field<'a> {
 
 impl<'a> Field<'a> {
     pub(super) fn all(fields: &'a Fields, container: &Container) -> Vec<Self> {
-        let named = fields
-            .iter()
-            .filter_map(|field| Some((field.ident.as_ref()?, field)));
-        named
-            .map(|(ident, field)| Self::of(ident, &field.attrs, container))
-            .collect()
+        let named = fields.iter().filter_map(|field| Some((field.ident.as_ref()?, field)));
+        named.map(|(ident, field)| Self::of(ident, &field.attrs, container)).collect()
     }
 
     fn of(ident: &'a Ident, attrs: &[Attribute], container: &Container) -> Self {
         let nested = is_nested(attrs);
-        let FieldAttr {
-            rename,
-            skip,
-            aliases,
-            flatten,
-        } = FieldAttr::of(attrs);
+        let FieldAttr { rename, skip, aliases, flatten } = FieldAttr::of(attrs);
         if flatten || container.transparent {
-            return Self {
-                ident,
-                wire: String::new(),
-                keys: Vec::new(),
-                nested,
-            };
+            return Self { ident, wire: String::new(), keys: Vec::new(), nested };
         }
         let name = ident.unraw().to_string();
         let rules = &container.rename_all;
         let renamed = |explicit: Option<String>, rule: &Option<super::rename::Rule>| {
-            explicit
-                .or_else(|| Some(rule.as_ref()?.apply(&name)))
-                .unwrap_or_else(|| name.clone())
+            explicit.or_else(|| Some(rule.as_ref()?.apply(&name))).unwrap_or_else(|| name.clone())
         };
         let received = renamed(rename.deserialize, &rules.deserialize);
         let sent = renamed(rename.serialize, &rules.serialize);
@@ -59,23 +43,16 @@ impl<'a> Field<'a> {
         if !skip.serialize {
             keys.push(sent);
         }
-        Self {
-            ident,
-            wire: received,
-            keys,
-            nested,
-        }
+        Self { ident, wire: received, keys, nested }
     }
 }
 
 fn is_nested(attrs: &[Attribute]) -> bool {
     let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
     validates.any(|attr| match &attr.meta {
-        Meta::List(list) => list
-            .tokens
-            .clone()
-            .into_iter()
-            .any(|token| token.to_string() == "nested"),
+        Meta::List(list) => {
+            list.tokens.clone().into_iter().any(|token| token.to_string() == "nested")
+        }
         Meta::NameValue(_) | Meta::Path(_) => false,
     })
 }

@@ -43,9 +43,7 @@ fn derive(derive: Derive, input: TokenStream) -> TokenStream {
     let attr = Attr::parse(derive, &input.attrs, &mut errors);
     let fields = struct_fields(derive, &input, &mut errors);
     let container = serde::Container::of(&input.attrs);
-    let fields = fields
-        .map(|fields| Field::all(fields, &container))
-        .unwrap_or_default();
+    let fields = fields.map(|fields| Field::all(fields, &container)).unwrap_or_default();
     valid::check(derive, &input, &attr, &container, &fields, &mut errors);
     let implementation = if errors.is_empty() {
         expand::implementation(derive, &input, &attr, &fields)
@@ -68,6 +66,8 @@ fn struct_fields<'a>(
     };
     match &input.data {
         Data::Struct(data) => return Some(&data.fields),
+        Data::Enum(data) if derive == Derive::Message => errors
+            .push(data.enum_token, "a message must be a struct, make the enum one of its fields"),
         Data::Enum(data) => errors.push(data.enum_token, text),
         Data::Union(data) => errors.push(data.union_token, text),
     }

@@ -41,11 +41,7 @@ fn pascal(field: &str) -> String {
         if letter == '_' {
             starts_word = true;
         } else {
-            name.push(if starts_word {
-                letter.to_ascii_uppercase()
-            } else {
-                letter
-            });
+            name.push(if starts_word { letter.to_ascii_uppercase() } else { letter });
             starts_word = false;
         }
     }
@@ -78,11 +74,7 @@ mod tests {
             ("UPPERCASE", "user_id", "USER_ID"),
         ];
         for (rule, field, expected) in cases {
-            assert_eq!(
-                renamed(rule, field).as_deref(),
-                Some(expected),
-                "{rule} {field}"
-            );
+            assert_eq!(renamed(rule, field).as_deref(), Some(expected), "{rule} {field}");
         }
         assert_eq!(renamed("snake_case", "user_id"), None);
     }

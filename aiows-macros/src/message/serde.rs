@@ -58,16 +58,9 @@ impl FieldAttr {
             };
             match key.as_str() {
                 "rename" => field.rename = both(&meta),
-                "alias" => field
-                    .aliases
-                    .extend(literal(&meta).map(|alias| alias.value())),
+                "alias" => field.aliases.extend(literal(&meta).map(|alias| alias.value())),
                 "flatten" => field.flatten = true,
-                "skip" => {
-                    field.skip = Both {
-                        serialize: true,
-                        deserialize: true,
-                    }
-                }
+                "skip" => field.skip = Both { serialize: true, deserialize: true },
                 "skip_serializing" => field.skip.serialize = true,
                 "skip_deserializing" => field.skip.deserialize = true,
                 _ => {}
@@ -82,8 +75,7 @@ fn metas(attrs: &[Attribute]) -> impl Iterator<Item = Meta> {
     let lists = attrs.iter().filter(|attr| attr.path().is_ident("serde"));
     lists
         .filter_map(|attr| {
-            attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
-                .ok()
+            attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok()
         })
         .flatten()
 }
@@ -92,10 +84,7 @@ fn metas(attrs: &[Attribute]) -> impl Iterator<Item = Meta> {
 fn both(meta: &Meta) -> Both<Option<String>> {
     let Meta::List(list) = meta else {
         let name = literal(meta).map(|name| name.value());
-        return Both {
-            serialize: name.clone(),
-            deserialize: name,
-        };
+        return Both { serialize: name.clone(), deserialize: name };
     };
     let mut names = Both::default();
     let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
@@ -113,10 +102,7 @@ fn both(meta: &Meta) -> Both<Option<String>> {
 fn literal(meta: &Meta) -> Option<LitStr> {
     match meta {
         Meta::NameValue(pair) => match &pair.value {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            }) => Some(text.clone()),
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
             _ => None,
         },
         Meta::List(_) | Meta::Path(_) => None,

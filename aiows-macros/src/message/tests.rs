@@ -11,9 +11,7 @@ fn expanded(input: &str) -> String {
 fn errors(input: &str) -> Vec<String> {
     let output = expanded(input);
     let parts = output.split("compile_error ! { ").skip(1);
-    parts
-        .filter_map(|part| Some(part.split_once(" }")?.0.trim_matches('"').to_owned()))
-        .collect()
+    parts.filter_map(|part| Some(part.split_once(" }")?.0.trim_matches('"').to_owned())).collect()
 }
 
 #[test]
@@ -100,9 +98,7 @@ fn wire_names_are_those_serde_reads() {
 fn validation_is_called_where_it_is_declared() {
     let calls = |input| expanded(input).contains("let validated = __runtime");
     assert!(calls("struct Chat { #[validate(email)] from: String }"));
-    assert!(calls(
-        "#[validate(schema(function = check))] struct Chat { from: String }"
-    ));
+    assert!(calls("#[validate(schema(function = check))] struct Chat { from: String }"));
     assert!(!calls("struct Chat { from: String }"));
 }
 
@@ -110,10 +106,7 @@ fn validation_is_called_where_it_is_declared() {
 #[test]
 fn validation_without_the_feature_is_refused() {
     let found = errors("struct Chat { #[validate(email)] from: String }");
-    assert_eq!(
-        found,
-        ["`#[validate]` needs the feature `validator` of `aiows`"]
-    );
+    assert_eq!(found, ["`#[validate]` needs the feature `validator` of `aiows`"]);
 }
 
 #[test]
@@ -128,11 +121,7 @@ fn envelope_keys_are_refused_under_any_spelling() {
     ] {
         let found = errors(input);
         assert_eq!(found.len(), 1, "{input}");
-        assert!(
-            found[0].contains("collides with the envelope's"),
-            "{}",
-            found[0]
-        );
+        assert!(found[0].contains("collides with the envelope's"), "{}", found[0]);
     }
 }
 
@@ -158,9 +147,6 @@ fn all_mistakes_are_reported_at_once() {
 #[test]
 fn a_rejected_message_is_still_a_message() {
     let output = expanded("#[aiows(crate = ws)] enum Chat { Say }");
-    assert!(
-        output.contains("impl __runtime :: Message for Chat"),
-        "{output}"
-    );
+    assert!(output.contains("impl __runtime :: Message for Chat"), "{output}");
     assert!(!output.contains("aiows"), "{output}");
 }

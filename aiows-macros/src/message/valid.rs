@@ -42,10 +42,7 @@ fn check_shape(input: &DeriveInput, errors: &mut Errors) {
         && let Fields::Unnamed(fields) = &data.fields
         && fields.unnamed.len() != 1
     {
-        errors.push(
-            fields,
-            "a message is an object on the wire, give its fields names",
-        );
+        errors.push(fields, "a message is an object on the wire, give its fields names");
     }
 }
 
@@ -53,7 +50,7 @@ fn check_default_type(input: &DeriveInput, attr: &Attr, errors: &mut Errors) {
     let name = type_name::of_struct(&input.ident);
     if attr.declared.is_none() && errors.is_empty() && type_name::is_reserved(&name) {
         let text = format!(
-            "message type `{name}` is reserved, declare another: `#[aiows(type = \"..\")]`"
+            "message type `{name}` is reserved for the protocol, declare another: `#[aiows(type = \"..\")]`"
         );
         errors.push(&input.ident, text);
     }
@@ -64,10 +61,7 @@ fn check_validator(input: &DeriveInput, errors: &mut Errors) {
         return;
     }
     if let Some(attr) = validate_attr(input) {
-        errors.push(
-            attr,
-            "`#[validate]` needs the feature `validator` of `aiows`",
-        );
+        errors.push(attr, "`#[validate]` needs the feature `validator` of `aiows`");
     }
 }
 
@@ -78,11 +72,7 @@ pub(super) fn validate_attr(input: &DeriveInput) -> Option<&Attribute> {
         Data::Enum(_) | Data::Union(_) => None,
     };
     let fields = fields.into_iter().flatten().flat_map(|field| &field.attrs);
-    input
-        .attrs
-        .iter()
-        .chain(fields)
-        .find(|attr| attr.path().is_ident("validate"))
+    input.attrs.iter().chain(fields).find(|attr| attr.path().is_ident("validate"))
 }
 
 fn check_keys(container: &Container, fields: &[Field<'_>], errors: &mut Errors) {
@@ -91,11 +81,8 @@ fn check_keys(container: &Container, fields: &[Field<'_>], errors: &mut Errors) 
             continue;
         };
         let ident = ident.unraw();
-        let wire = if ident == key {
-            String::new()
-        } else {
-            format!("is `{key}` on the wire and ")
-        };
+        let wire =
+            if ident == key { String::new() } else { format!("is `{key}` on the wire and ") };
         let text = format!(
             "field `{ident}` {wire}collides with the envelope's `{key}`, rename it with serde"
         );

@@ -17,12 +17,8 @@ pub(crate) fn decode<T: DeserializeOwned>(
 ) -> Result<(T, Option<MessageId>), HandlerError> {
     let mut found = Found::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    let decoded = T::deserialize(Payload {
-        json: &mut json,
-        tag,
-        found: &mut found,
-    })
-    .and_then(|value| json.end().map(|()| value));
+    let decoded = T::deserialize(Payload { json: &mut json, tag, found: &mut found })
+        .and_then(|value| json.end().map(|()| value));
     match decoded {
         Ok(value) => Ok((value, found.id)),
         Err(_) => Err(explain::<T>(tag, text)),
@@ -37,11 +33,7 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
     }
     let mut found = Found::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    let payload = Payload {
-        json: &mut json,
-        tag,
-        found: &mut found,
-    };
+    let payload = Payload { json: &mut json, tag, found: &mut found };
     match serde_path_to_error::deserialize::<_, T>(payload) {
         Ok(_) => failure::unexplained(),
         Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string()),

@@ -129,10 +129,7 @@ mod tests {
             r#"{"type":"note","correlation_id":"x","a":1}"#
         );
         assert_eq!(text(None, &Unit), r#"{"type":"note"}"#);
-        assert_eq!(
-            text(Some(&7.into()), &Empty {}),
-            r#"{"type":"note","correlation_id":7}"#
-        );
+        assert_eq!(text(Some(&7.into()), &Empty {}), r#"{"type":"note","correlation_id":7}"#);
     }
 
     #[test]
@@ -146,17 +143,12 @@ mod tests {
     #[test]
     fn a_value_is_sent_as_it_is() {
         let value = |value: Value, id: Option<MessageId>| {
-            let Value::Object(object) = value else {
-                panic!("no object")
-            };
+            let Value::Object(object) = value else { panic!("no object") };
             let encoded = encode_value(&object, id.as_ref()).unwrap();
             String::from_utf8(encoded.payload().to_vec()).unwrap()
         };
         assert_eq!(value(json!({ "a": 1 }), None), r#"{"a":1}"#);
-        assert_eq!(
-            value(json!({ "a": 1 }), Some(3.into())),
-            r#"{"a":1,"correlation_id":3}"#
-        );
+        assert_eq!(value(json!({ "a": 1 }), Some(3.into())), r#"{"a":1,"correlation_id":3}"#);
         assert_eq!(value(json!({}), Some(3.into())), r#"{"correlation_id":3}"#);
         let own = json!({ "correlation_id": 9 });
         assert_eq!(value(own, Some(3.into())), r#"{"correlation_id":9}"#);

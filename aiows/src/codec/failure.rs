@@ -32,10 +32,7 @@ pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
 
 /// For a payload that failed once and, read again, did not.
 pub(super) fn unexplained() -> HandlerError {
-    HandlerError::new(
-        code::INVALID_PAYLOAD,
-        "the message does not have the expected fields",
-    )
+    HandlerError::new(code::INVALID_PAYLOAD, "the message does not have the expected fields")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -161,17 +158,9 @@ mod tests {
 
     fn refused<T: DeserializeOwned>(fields: &str) -> (String, String, String) {
         let text = format!(r#"{{"type":"order",{fields}}}"#);
-        let Err(error) = decode::<T>(&Tag::default(), &text) else {
-            panic!("{text} is accepted")
-        };
-        let [field] = error.fields() else {
-            panic!("{text}: {error} {:?}", error.fields())
-        };
-        (
-            error.code().to_owned(),
-            field.path.clone(),
-            field.code.clone().into_owned(),
-        )
+        let Err(error) = decode::<T>(&Tag::default(), &text) else { panic!("{text} is accepted") };
+        let [field] = error.fields() else { panic!("{text}: {error} {:?}", error.fields()) };
+        (error.code().to_owned(), field.path.clone(), field.code.clone().into_owned())
     }
 
     // The table from serde's texts to our codes: a release of serde that words them differently
@@ -180,49 +169,25 @@ mod tests {
     fn every_fault_of_serde_has_its_path_and_code() {
         for (fields, path, code) in [
             (r#""tags":[]"#, "userId", "missing"),
-            (
-                r#""userId":1,"tags":[{"name":"a"},{}]"#,
-                "tags[1].name",
-                "missing",
-            ),
+            (r#""userId":1,"tags":[{"name":"a"},{}]"#, "tags[1].name", "missing"),
             (r#""userId":1,"extra":2"#, "extra", "unknown"),
-            (
-                r#""userId":1,"a`, expected b":2"#,
-                "a`, expected b",
-                "unknown",
-            ),
-            (
-                r#""userId":1,"tags":[{"name":"a","x":1}]"#,
-                "tags[0].x",
-                "unknown",
-            ),
+            (r#""userId":1,"a`, expected b":2"#, "a`, expected b", "unknown"),
+            (r#""userId":1,"tags":[{"name":"a","x":1}]"#, "tags[0].x", "unknown"),
             (r#""userId":1,"userId":2"#, "userId", "duplicate"),
-            (
-                r#""userId":1,"tags":[{"name":"a","name":"b"}]"#,
-                "tags[0].name",
-                "duplicate",
-            ),
+            (r#""userId":1,"tags":[{"name":"a","name":"b"}]"#, "tags[0].name", "duplicate"),
             (r#""userId":"secret""#, "userId", "wrong_type"),
             (r#""userId":1.5"#, "userId", "wrong_type"),
             (r#""userId":null"#, "userId", "wrong_type"),
             (r#""userId":{"a":1}"#, "userId", "wrong_type"),
             (r#""userId":1,"tags":7"#, "tags", "wrong_type"),
-            (
-                r#""userId":1,"tags":[{"name":true}]"#,
-                "tags[0].name",
-                "wrong_type",
-            ),
+            (r#""userId":1,"tags":[{"name":true}]"#, "tags[0].name", "wrong_type"),
             (r#""userId":256"#, "userId", "invalid_value"),
             (r#""userId":-1"#, "userId", "invalid_value"),
             (r#""userId":1,"kind":"secret""#, "kind", "invalid_value"),
             (r#""userId":1,"codes":[1]"#, "codes", "invalid_value"),
             (r#""userId":1,"price":1e999"#, "price", "invalid_value"),
         ] {
-            let expected = (
-                "invalid_payload".to_owned(),
-                path.to_owned(),
-                code.to_owned(),
-            );
+            let expected = ("invalid_payload".to_owned(), path.to_owned(), code.to_owned());
             assert_eq!(refused::<Order>(fields), expected, "{fields}");
         }
     }
@@ -236,10 +201,7 @@ mod tests {
         }
         let path = |key: &str| refused::<Scores>(&format!(r#""by_name":{{"{key}":"x"}}"#)).1;
         assert_eq!(path("ann"), "by_name.ann");
-        assert_eq!(
-            path(&"é".repeat(1000)),
-            format!("by_name.{}", "é".repeat(60))
-        );
+        assert_eq!(path(&"é".repeat(1000)), format!("by_name.{}", "é".repeat(60)));
     }
 
     #[test]
@@ -252,14 +214,8 @@ mod tests {
     #[test]
     fn a_faulty_head_is_told_before_a_faulty_payload() {
         for (text, code) in [
-            (
-                r#"{"type":"order","userId":"x","type":"order"}"#,
-                "invalid_message",
-            ),
-            (
-                r#"{"type":"order","userId":"x","id":true}"#,
-                "invalid_message",
-            ),
+            (r#"{"type":"order","userId":"x","type":"order"}"#, "invalid_message"),
+            (r#"{"type":"order","userId":"x","id":true}"#, "invalid_message"),
             (r#"{"type":"order","userId":"x""#, "invalid_json"),
             (r#"{"type":"order","userId":1} trailing"#, "invalid_json"),
         ] {

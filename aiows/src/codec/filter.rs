@@ -28,11 +28,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let Self { json, tag, found } = self;
-        json.deserialize_map(PayloadVisitor {
-            visitor,
-            tag,
-            found,
-        })
+        json.deserialize_map(PayloadVisitor { visitor, tag, found })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -88,11 +84,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for PayloadVisitor<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Fields {
-            map,
-            tag: self.tag,
-            found: self.found,
-        })
+        self.visitor.visit_map(Fields { map, tag: self.tag, found: self.found })
     }
 }
 
@@ -135,10 +127,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, A> {
         mut seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
         loop {
-            match self.map.next_key_seed(KeySeed {
-                seed,
-                tag: self.tag,
-            })? {
+            match self.map.next_key_seed(KeySeed { seed, tag: self.tag })? {
                 None => return Ok(None),
                 Some(Key::Field(value)) => return Ok(Some(value)),
                 Some(Key::Head(key, unused)) => {
@@ -200,20 +189,14 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
         match self.head_key(key) {
             Some(head) => Ok(Key::Head(head, self.seed)),
-            None => self
-                .seed
-                .deserialize(StrDeserializer::new(key))
-                .map(Key::Field),
+            None => self.seed.deserialize(StrDeserializer::new(key)).map(Key::Field),
         }
     }
 
     fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Self::Value, E> {
         match self.head_key(key) {
             Some(head) => Ok(Key::Head(head, self.seed)),
-            None => self
-                .seed
-                .deserialize(BorrowedStrDeserializer::new(key))
-                .map(Key::Field),
+            None => self.seed.deserialize(BorrowedStrDeserializer::new(key)).map(Key::Field),
         }
     }
 }

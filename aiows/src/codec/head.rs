@@ -21,13 +21,9 @@ pub(crate) struct Head<'a> {
 /// [`read_head`] has to be asked.
 pub(crate) fn leading_type<'a>(tag: &Tag, text: &'a str) -> Option<&'a str> {
     let rest = after(text.trim_ascii_start(), "{")?;
-    let rest = after(rest, "\"")?
-        .strip_prefix(tag.key())?
-        .strip_prefix('"')?;
+    let rest = after(rest, "\"")?.strip_prefix(tag.key())?.strip_prefix('"')?;
     let rest = after(after(rest.trim_ascii_start(), ":")?, "\"")?;
-    let end = rest
-        .bytes()
-        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
     (rest.as_bytes()[end] == b'"').then(|| &rest[..end])
 }
 
@@ -48,10 +44,7 @@ pub(crate) fn read_head<'a>(tag: &Tag, text: &'a str) -> Result<Head<'a>, Handle
             return Err(invalid_message("a message is a JSON object".into()));
         }
         _ => {
-            return Err(HandlerError::new(
-                code::INVALID_JSON,
-                "the message is not valid JSON",
-            ));
+            return Err(HandlerError::new(code::INVALID_JSON, "the message is not valid JSON"));
         }
     };
     keys.into_head(tag)
@@ -72,14 +65,10 @@ impl<'a> HeadKeys<'a> {
     fn into_head(self, tag: &Tag) -> Result<Head<'a>, HandlerError> {
         let key = tag.key();
         if self.repeated {
-            return Err(invalid_message(
-                format!("`{key}` or `id` is given twice").into(),
-            ));
+            return Err(invalid_message(format!("`{key}` or `id` is given twice").into()));
         }
         let Some(message_type) = self.message_type else {
-            return Err(invalid_message(
-                format!("the message has no `{key}`").into(),
-            ));
+            return Err(invalid_message(format!("the message has no `{key}`").into()));
         };
         let Some(message_type) = as_text(message_type.get()) else {
             return Err(invalid_message(format!("`{key}` is not a string").into()));
@@ -141,18 +130,9 @@ mod tests {
     #[test]
     fn a_leading_type_is_found_without_parsing() {
         let tag = Tag::default();
-        assert_eq!(
-            leading_type(&tag, r#"{"type":"chat","text":1}"#),
-            Some("chat")
-        );
-        assert_eq!(
-            leading_type(&tag, " {\n \"type\" : \"chat\" "),
-            Some("chat")
-        );
-        assert_eq!(
-            leading_type(&Tag::new("action"), r#"{"action":"say"}"#),
-            Some("say")
-        );
+        assert_eq!(leading_type(&tag, r#"{"type":"chat","text":1}"#), Some("chat"));
+        assert_eq!(leading_type(&tag, " {\n \"type\" : \"chat\" "), Some("chat"));
+        assert_eq!(leading_type(&Tag::new("action"), r#"{"action":"say"}"#), Some("say"));
         for other in [
             r#"{"id":1,"type":"chat"}"#,
             r#"{"type":"ch\u0061t"}"#,
@@ -170,13 +150,7 @@ mod tests {
     fn a_head_is_read_wherever_its_keys_stand() {
         let text = r#"{"a":[1],"id":"x","type":"ch\u0061t"}"#;
         let head = read_head(&Tag::default(), text).unwrap();
-        assert_eq!(
-            head,
-            Head {
-                message_type: "chat".into(),
-                id: Some("x".into())
-            }
-        );
+        assert_eq!(head, Head { message_type: "chat".into(), id: Some("x".into()) });
         let null = read_head(&Tag::default(), r#"{"type":"a","id":null}"#).unwrap();
         assert_eq!(null.id, None);
     }
@@ -187,18 +161,8 @@ mod tests {
             let error = read_head(&Tag::default(), text).unwrap_err();
             (error.code().to_owned(), error.message().to_owned())
         };
-        let json = (
-            "invalid_json".to_owned(),
-            "the message is not valid JSON".to_owned(),
-        );
-        for text in [
-            "",
-            "{",
-            "nope",
-            "[1",
-            r#"{"type":"a"} x"#,
-            r#"{"type":"a","type":"#,
-        ] {
+        let json = ("invalid_json".to_owned(), "the message is not valid JSON".to_owned());
+        for text in ["", "{", "nope", "[1", r#"{"type":"a"} x"#, r#"{"type":"a","type":"#] {
             assert_eq!(read(text), json, "{text}");
         }
         for (text, why) in [
@@ -206,24 +170,14 @@ mod tests {
             ("7", "a message is a JSON object"),
             ("{}", "the message has no `type`"),
             (r#"{"type":7}"#, "`type` is not a string"),
-            (
-                r#"{"type":"a","type":"a"}"#,
-                "`type` or `id` is given twice",
-            ),
-            (
-                r#"{"id":1,"type":"a","id":1}"#,
-                "`type` or `id` is given twice",
-            ),
+            (r#"{"type":"a","type":"a"}"#, "`type` or `id` is given twice"),
+            (r#"{"id":1,"type":"a","id":1}"#, "`type` or `id` is given twice"),
             (
                 r#"{"type":"a","id":1.5}"#,
                 "`id` is neither an integer nor a string of at most 64 bytes",
             ),
         ] {
-            assert_eq!(
-                read(text),
-                ("invalid_message".to_owned(), why.to_owned()),
-                "{text}"
-            );
+            assert_eq!(read(text), ("invalid_message".to_owned(), why.to_owned()), "{text}");
         }
     }
 }

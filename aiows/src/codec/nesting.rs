@@ -8,16 +8,11 @@ pub(crate) fn check_nesting(text: &str, limit: usize) -> Result<(), HandlerError
     if brackets(text) <= limit || depth(text) <= limit {
         return Ok(());
     }
-    Err(HandlerError::new(
-        code::INVALID_JSON,
-        "the message is nested too deeply",
-    ))
+    Err(HandlerError::new(code::INVALID_JSON, "the message is nested too deeply"))
 }
 
 fn brackets(text: &str) -> usize {
-    text.bytes()
-        .filter(|byte| matches!(byte, b'[' | b'{'))
-        .count()
+    text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count()
 }
 
 fn depth(text: &str) -> usize {
@@ -48,10 +43,7 @@ mod tests {
     fn the_exact_limit_is_accepted() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(check_nesting(&nested(128), 128).is_ok());
-        assert_eq!(
-            check_nesting(&nested(129), 128).unwrap_err().code(),
-            "invalid_json"
-        );
+        assert_eq!(check_nesting(&nested(129), 128).unwrap_err().code(), "invalid_json");
     }
 
     #[test]

@@ -130,11 +130,7 @@ impl HandlerError {
     #[must_use]
     pub fn close(mut self, code: impl Into<CloseCode>) -> Self {
         let code = code.into();
-        self.inner.close = Some(if code.is_sendable() {
-            code
-        } else {
-            CloseCode::INTERNAL
-        });
+        self.inner.close = Some(if code.is_sendable() { code } else { CloseCode::INTERNAL });
         self
     }
 
@@ -261,10 +257,7 @@ mod tests {
             (with_text().unwrap_err(), "no such room"),
             (with_anyhow().unwrap_err(), "deep trouble"),
         ] {
-            assert_eq!(
-                (error.code(), error.message()),
-                ("internal", "internal error")
-            );
+            assert_eq!((error.code(), error.message()), ("internal", "internal error"));
             assert_eq!(error.error_id().map(str::len), Some(16));
             assert_eq!(error.to_string(), text);
         }
@@ -274,9 +267,6 @@ mod tests {
     fn a_code_that_must_not_be_sent_becomes_1011() {
         let error = HandlerError::new("bad", "bad").close(1005);
         assert_eq!(error.close_code(), Some(CloseCode::INTERNAL));
-        assert_eq!(
-            HandlerError::new("a", "b").close(4001).close_code(),
-            Some(4001.into())
-        );
+        assert_eq!(HandlerError::new("a", "b").close(4001).close_code(), Some(4001.into()));
     }
 }

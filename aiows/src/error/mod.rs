@@ -33,31 +33,19 @@ enum Kind {
 
 impl Error {
     pub(crate) fn bind(address: String, cause: io::Error) -> Self {
-        Self {
-            kind: Kind::Bind(address),
-            cause: Some(cause),
-        }
+        Self { kind: Kind::Bind(address), cause: Some(cause) }
     }
 
     pub(crate) fn forced() -> Self {
-        Self {
-            kind: Kind::Forced,
-            cause: None,
-        }
+        Self { kind: Kind::Forced, cause: None }
     }
 
     pub(crate) fn registration(mistakes: Vec<String>) -> Self {
-        Self {
-            kind: Kind::Registration(mistakes),
-            cause: None,
-        }
+        Self { kind: Kind::Registration(mistakes), cause: None }
     }
 
     pub(crate) fn runtime(what: &'static str, cause: io::Error) -> Self {
-        Self {
-            kind: Kind::Runtime(what),
-            cause: Some(cause),
-        }
+        Self { kind: Kind::Runtime(what), cause: Some(cause) }
     }
 
     /// Tells whether an address could not be resolved or listened on.
@@ -102,9 +90,7 @@ impl fmt::Display for Error {
             Kind::Runtime(what) => f.write_str(what),
             Kind::Registration(mistakes) => {
                 f.write_str("the server cannot be built:")?;
-                mistakes
-                    .iter()
-                    .try_for_each(|mistake| write!(f, "\n  - {mistake}"))
+                mistakes.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))
             }
         }
     }
@@ -134,19 +120,13 @@ mod tests {
     #[test]
     fn every_mistake_has_its_line() {
         let error = Error::registration(vec!["first".into(), "second".into()]);
-        assert_eq!(
-            error.to_string(),
-            "the server cannot be built:\n  - first\n  - second"
-        );
+        assert_eq!(error.to_string(), "the server cannot be built:\n  - first\n  - second");
         assert!(error.is_registration() && !error.is_forced() && !error.is_io());
     }
 
     #[test]
     fn debug_shows_the_cause_for_main() {
         let error = Error::bind("localhost:1".into(), io::Error::other("no luck"));
-        assert_eq!(
-            format!("{error:?}"),
-            "cannot listen on localhost:1: no luck"
-        );
+        assert_eq!(format!("{error:?}"), "cannot listen on localhost:1: no luck");
     }
 }

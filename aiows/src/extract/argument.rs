@@ -44,10 +44,7 @@ impl<T> fmt::Debug for Arg<T> {
 /// Describes an argument that is taken with [`FromCall`].
 #[must_use]
 pub fn arg<T: FromCall>() -> Arg<T> {
-    Arg {
-        needs: T::needs,
-        take: T::from_call,
-    }
+    Arg { needs: T::needs, take: T::from_call }
 }
 
 /// Describes the last argument of a message handler: its payload, or one more extractor.
@@ -59,10 +56,7 @@ where
     T: Take<Via>,
     Via: Receive<T>,
 {
-    Arg {
-        needs: Via::needs,
-        take: Via::receive,
-    }
+    Arg { needs: Via::needs, take: Via::receive }
 }
 
 /// A type that may be the last argument of a message handler.

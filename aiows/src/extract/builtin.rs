@@ -73,13 +73,10 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
 
 impl FromCall for RawMessage {
     fn from_call(call: &Call) -> Extraction<Self> {
-        let message = call
-            .text()
-            .zip(call.message_type())
-            .map(|(text, message_type)| {
-                let tag = call.websocket().tag().clone();
-                Self::new(text, &message_type, call.id().cloned(), tag)
-            });
+        let message = call.text().zip(call.message_type()).map(|(text, message_type)| {
+            let tag = call.websocket().tag().clone();
+            Self::new(text, &message_type, call.id().cloned(), tag)
+        });
         message.ok_or_else(|| no_message("RawMessage")).into()
     }
 
@@ -90,10 +87,7 @@ impl FromCall for RawMessage {
 
 impl FromCall for Text {
     fn from_call(call: &Call) -> Extraction<Self> {
-        call.text()
-            .map(|text| Self(text.to_owned()))
-            .ok_or_else(|| no_message("Text"))
-            .into()
+        call.text().map(|text| Self(text.to_owned())).ok_or_else(|| no_message("Text")).into()
     }
 
     fn needs(needs: &mut Needs) {
@@ -105,9 +99,7 @@ impl FromCall for Text {
 impl FromCall for Bytes {
     fn from_call(call: &Call) -> Extraction<Self> {
         // A copy: the original shares the connection's read buffer.
-        let bytes = call
-            .inbound()
-            .map(|inbound| Self::copy_from_slice(inbound.bytes()));
+        let bytes = call.inbound().map(|inbound| Self::copy_from_slice(inbound.bytes()));
         bytes.ok_or_else(|| no_message("Bytes")).into()
     }
 
@@ -142,9 +134,7 @@ impl FromCall for Option<MessageId> {
 impl FromCall for DisconnectReason {
     fn from_call(call: &Call) -> Extraction<Self> {
         let reason = call.disconnect_reason().cloned();
-        reason
-            .ok_or("there is no disconnect reason outside of disconnect handlers")
-            .into()
+        reason.ok_or("there is no disconnect reason outside of disconnect handlers").into()
     }
 
     fn needs(needs: &mut Needs) {

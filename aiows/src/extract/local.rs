@@ -37,10 +37,7 @@ impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
         };
         socket.locals().insert(Slot::<T>::Taken);
-        Extraction::ready(Ok(Self {
-            value: Some(value),
-            socket,
-        }))
+        Extraction::ready(Ok(Self { value: Some(value), socket }))
     }
 
     fn needs(needs: &mut Needs) {
@@ -71,17 +68,13 @@ impl<T: Default + Send + Sync + 'static> Deref for Local<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value
-            .as_ref()
-            .expect("the value is given back on drop only")
+        self.value.as_ref().expect("the value is given back on drop only")
     }
 }
 
 impl<T: Default + Send + Sync + 'static> DerefMut for Local<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.value
-            .as_mut()
-            .expect("the value is given back on drop only")
+        self.value.as_mut().expect("the value is given back on drop only")
     }
 }
 

@@ -85,17 +85,13 @@ impl<T> Extraction<T> {
     /// # async fn load_quota() -> u32 { 7 }
     /// ```
     pub fn pending(future: impl Future<Output = Result<T, HandlerError>> + Send + 'static) -> Self {
-        Self {
-            way: Way::Pending(Box::pin(future)),
-        }
+        Self { way: Way::Pending(Box::pin(future)) }
     }
 
     /// Has the value at hand; `result.into()` is the same.
     #[must_use]
     pub fn ready(result: Result<T, HandlerError>) -> Self {
-        Self {
-            way: Way::Ready(result),
-        }
+        Self { way: Way::Ready(result) }
     }
 }
 

@@ -36,32 +36,21 @@ pub(crate) enum Need {
 impl Needs {
     /// Asks for a state of type `T`, of the router or of the server.
     pub fn state<T: 'static>(&mut self) {
-        self.push(Need::State {
-            name: type_name::<T>(),
-            key: TypeId::of::<T>(),
-        });
+        self.push(Need::State { name: type_name::<T>(), key: TypeId::of::<T>() });
     }
 
     /// Says that the argument exists in message handlers only.
     pub fn message<T>(&mut self) {
-        self.push(Need::Message {
-            name: type_name::<T>(),
-        });
+        self.push(Need::Message { name: type_name::<T>() });
     }
 
     pub(crate) fn payload<T: Message>(&mut self) {
         let declared = T::DECLARED.then_some(T::TYPE);
-        self.push(Need::Payload {
-            name: type_name::<T>(),
-            declared,
-        });
+        self.push(Need::Payload { name: type_name::<T>(), declared });
     }
 
     pub(crate) fn local<T: 'static>(&mut self) {
-        self.push(Need::Local {
-            name: type_name::<T>(),
-            key: TypeId::of::<T>(),
-        });
+        self.push(Need::Local { name: type_name::<T>(), key: TypeId::of::<T>() });
     }
 
     pub(crate) fn push(&mut self, need: Need) {

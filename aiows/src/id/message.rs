@@ -57,17 +57,13 @@ fn is_short_string(json: &str) -> bool {
 
 impl From<i64> for MessageId {
     fn from(id: i64) -> Self {
-        Self {
-            json: id.to_string().into(),
-        }
+        Self { json: id.to_string().into() }
     }
 }
 
 impl From<&str> for MessageId {
     fn from(id: &str) -> Self {
-        Self {
-            json: serde_json::Value::from(id).to_string().into(),
-        }
+        Self { json: serde_json::Value::from(id).to_string().into() }
     }
 }
 
@@ -104,14 +100,7 @@ mod tests {
 
     #[test]
     fn an_id_is_kept_as_it_was_written() {
-        for json in [
-            "7",
-            "-7",
-            "0",
-            r#""a""#,
-            r#""a\u0041""#,
-            "123456789012345678901234567890",
-        ] {
+        for json in ["7", "-7", "0", r#""a""#, r#""a\u0041""#, "123456789012345678901234567890"] {
             assert_eq!(MessageId::from_json(json).unwrap().as_json(), json);
         }
     }

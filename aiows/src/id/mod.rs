@@ -75,9 +75,6 @@ mod tests {
     #[test]
     fn an_id_prints_as_sixteen_digits() {
         assert_eq!(ConnectionId(0xff).to_string(), "00000000000000ff");
-        assert_eq!(
-            serde_json::to_string(&ConnectionId(1)).unwrap(),
-            "\"0000000000000001\""
-        );
+        assert_eq!(serde_json::to_string(&ConnectionId(1)).unwrap(), "\"0000000000000001\"");
     }
 }

@@ -27,12 +27,7 @@ pub struct RawMessage {
 
 impl RawMessage {
     pub(crate) fn new(text: &str, message_type: &str, id: Option<MessageId>, tag: Tag) -> Self {
-        Self {
-            text: text.to_owned(),
-            message_type: message_type.to_owned(),
-            id,
-            tag,
-        }
+        Self { text: text.to_owned(), message_type: message_type.to_owned(), id, tag }
     }
 
     /// Returns the text of the message, as it was received.

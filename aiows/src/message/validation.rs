@@ -186,10 +186,7 @@ fn collect(
 }
 
 fn field_error(path: &str, error: &ValidationError) -> FieldError {
-    let text = error
-        .message
-        .clone()
-        .unwrap_or_else(|| Cow::Borrowed(text(&error.code)));
+    let text = error.message.clone().unwrap_or_else(|| Cow::Borrowed(text(&error.code)));
     let params = error
         .params
         .iter()
@@ -197,12 +194,7 @@ fn field_error(path: &str, error: &ValidationError) -> FieldError {
         .filter(|(name, _)| !matches!(name.as_ref(), "value" | "other"))
         .map(|(name, value)| (name.clone().into_owned(), value.clone()))
         .collect();
-    FieldError {
-        path: path.to_owned(),
-        code: error.code.clone(),
-        message: text,
-        params,
-    }
+    FieldError { path: path.to_owned(), code: error.code.clone(), message: text, params }
 }
 
 fn text(code: &str) -> &'static str {

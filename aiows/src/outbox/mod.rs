@@ -110,18 +110,11 @@ impl Outbox {
         if state.closing {
             return Err(Refused::Closed);
         }
-        if !state
-            .queue
-            .has_room(message.payload().len(), self.max_messages, self.max_size)
-        {
+        if !state.queue.has_room(message.payload().len(), self.max_messages, self.max_size) {
             return Err(Refused::Full(message));
         }
         append(&mut state.queue, opcode, message);
-        let sleeper = if state.blocked {
-            None
-        } else {
-            state.sleeper.take()
-        };
+        let sleeper = if state.blocked { None } else { state.sleeper.take() };
         drop(state);
         if let Some(sleeper) = sleeper {
             sleeper.wake();
@@ -170,10 +163,7 @@ impl Outbox {
 
     /// Whether answers to the peer have to wait until it has read more.
     pub(crate) fn is_full(&self) -> bool {
-        !self
-            .lock()
-            .queue
-            .has_room(0, self.max_messages, self.max_size)
+        !self.lock().queue.has_room(0, self.max_messages, self.max_size)
     }
 
     /// Asks the session to close the connection; the first wish counts.
@@ -181,12 +171,7 @@ impl Outbox {
         let mut state = self.lock();
         let late = state.sealed && wish.manner != Manner::Cut;
         // A wish gives way to a less patient one only.
-        if late
-            || state
-                .wish
-                .as_ref()
-                .is_some_and(|earlier| earlier.manner >= wish.manner)
-        {
+        if late || state.wish.as_ref().is_some_and(|earlier| earlier.manner >= wish.manner) {
             return;
         }
         if wish.manner != Manner::Graceful {
@@ -221,9 +206,7 @@ impl Outbox {
 
     /// Queues a ping, ahead of messages.
     pub(crate) fn ping(&self) {
-        self.lock()
-            .queue
-            .push_control(Bytes::from_static(&[0x80 | Opcode::Ping as u8, 0]));
+        self.lock().queue.push_control(Bytes::from_static(&[0x80 | Opcode::Ping as u8, 0]));
     }
 
     /// Forgets every message that was not begun to be written.
@@ -313,9 +296,7 @@ impl Outbox {
     pub(crate) fn drain(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _ = self.flush_with(|_, slices| {
-            slices
-                .iter()
-                .for_each(|slice| bytes.extend_from_slice(slice));
+            slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
         bytes
@@ -332,16 +313,8 @@ pub(crate) enum Refused {
 impl CloseWish {
     pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
         let reason = cut_reason(reason).to_owned();
-        let because = DisconnectReason::Closed {
-            code,
-            reason: reason.clone(),
-        };
-        Self {
-            code,
-            reason,
-            because,
-            manner: Manner::Prompt,
-        }
+        let because = DisconnectReason::Closed { code, reason: reason.clone() };
+        Self { code, reason, because, manner: Manner::Prompt }
     }
 
     pub(crate) fn shutdown() -> Self {
@@ -354,10 +327,7 @@ impl CloseWish {
     }
 
     pub(crate) fn cut() -> Self {
-        Self {
-            manner: Manner::Cut,
-            ..Self::shutdown()
-        }
+        Self { manner: Manner::Cut, ..Self::shutdown() }
     }
 
     pub(crate) fn slow_consumer() -> Self {

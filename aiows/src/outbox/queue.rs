@@ -65,10 +65,7 @@ impl Queue {
             self.copied = buffer::take();
         }
         self.copied.extend_from_slice(frame);
-        self.entries.push_back(Entry::Copied {
-            length: frame.len(),
-            size,
-        });
+        self.entries.push_back(Entry::Copied { length: frame.len(), size });
         self.count(size);
     }
 
@@ -88,12 +85,7 @@ impl Queue {
             return;
         }
         let begun = usize::from(self.front_written > 0);
-        let at = self
-            .entries
-            .iter()
-            .skip(begun)
-            .take_while(|entry| is_control(entry))
-            .count();
+        let at = self.entries.iter().skip(begun).take_while(|entry| is_control(entry)).count();
         self.entries.insert(begun + at, Entry::Control(frame));
     }
 

@@ -145,10 +145,7 @@ impl Route {
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route")
-            .field("key", &self.key)
-            .field("name", &self.name)
-            .finish()
+        f.debug_struct("Route").field("key", &self.key).field("name", &self.name).finish()
     }
 }
 
@@ -160,8 +157,6 @@ pub struct Routes {
 
 impl FromIterator<Route> for Routes {
     fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
-        Self {
-            routes: routes.into_iter().collect(),
-        }
+        Self { routes: routes.into_iter().collect() }
     }
 }

@@ -53,13 +53,7 @@ impl HandlerMeta {
         line: u32,
         route: fn(Self) -> Route,
     ) -> Self {
-        Self {
-            key,
-            name,
-            file,
-            line,
-            route,
-        }
+        Self { key, name, file, line, route }
     }
 }
 
@@ -151,10 +145,7 @@ const MAX_TEXT: usize = 512;
 
 #[track_caller]
 const fn refuse(earlier: HandlerMeta, key: Key) {
-    let mut text = Text {
-        bytes: [0; MAX_TEXT],
-        length: 0,
-    };
+    let mut text = Text { bytes: [0; MAX_TEXT], length: 0 };
     if let Key::Message(message_type) = key {
         text.push("duplicate handler for message type \"");
         text.push(message_type);
@@ -164,11 +155,7 @@ const fn refuse(earlier: HandlerMeta, key: Key) {
     }
     text.push(earlier.name);
     text.push("` already handles ");
-    text.push(if matches!(key, Key::Message(_)) {
-        "it"
-    } else {
-        "every other message"
-    });
+    text.push(if matches!(key, Key::Message(_)) { "it" } else { "every other message" });
     text.refuse();
 }
 

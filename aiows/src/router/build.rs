@@ -31,10 +31,7 @@ struct Known {
 fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
     fn collect<'a>(router: &'a Router, keys: &mut Vec<&'a str>) {
         keys.extend(router.tag.as_deref());
-        router
-            .included
-            .iter()
-            .for_each(|router| collect(router, keys));
+        router.included.iter().for_each(|router| collect(router, keys));
     }
     let mut keys = Vec::new();
     collect(router, &mut keys);
@@ -110,9 +107,7 @@ pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<Stri
 fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
     let title = route.title();
     if RESERVED.contains(&name) {
-        mistakes.push(format!(
-            "handler {title} serves the reserved message type \"{name}\""
-        ));
+        mistakes.push(format!("handler {title} serves the reserved message type \"{name}\""));
     }
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         mistakes.push(format!(
@@ -131,9 +126,8 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             Need::State { name, key } if !state.has(*key) => mistakes.push(format!(
                 "handler {title} needs `State<{name}>`, which neither its router nor the server has"
             )),
-            Need::Message { name } if !in_message => mistakes.push(format!(
-                "handler {title} takes `{name}`, which only message handlers have"
-            )),
+            Need::Message { name } if !in_message => mistakes
+                .push(format!("handler {title} takes `{name}`, which only message handlers have")),
             Need::DisconnectReason if route.kind() != &Kind::Disconnect => mistakes.push(format!(
                 "handler {title} takes `DisconnectReason`, which only disconnect handlers have"
             )),
@@ -143,10 +137,7 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
                 }
                 locals.push(*key);
             }
-            Need::Payload {
-                name,
-                declared: Some(declared),
-            } => {
+            Need::Payload { name, declared: Some(declared) } => {
                 check_declared(name, declared, route, mistakes);
             }
             _ => {}
@@ -171,10 +162,7 @@ fn endpoint(route: &Route, state: &Arc<StateMap>) -> Endpoint {
         title: route.title(),
         run: Arc::clone(route.run()),
         state: Arc::clone(state),
-        decodes: route
-            .needs()
-            .iter()
-            .any(|need| matches!(need, Need::Payload { .. })),
+        decodes: route.needs().iter().any(|need| matches!(need, Need::Payload { .. })),
         takes_text: route.needs().has(&Need::AnyText),
         takes_bytes: route.needs().has(&Need::AnyFrame),
     }

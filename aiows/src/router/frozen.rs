@@ -29,9 +29,7 @@ pub(crate) struct Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint")
-            .field("title", &self.title)
-            .finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("title", &self.title).finish_non_exhaustive()
     }
 }
 
@@ -45,10 +43,7 @@ pub(crate) enum Target<'a> {
 
 impl Frozen {
     pub(super) fn new(tag: Tag) -> Self {
-        Self {
-            tag,
-            ..Self::default()
-        }
+        Self { tag, ..Self::default() }
     }
 
     /// Adds the handler of a message type that has none yet.
@@ -59,15 +54,11 @@ impl Frozen {
     }
 
     fn search(&self, message_type: &str) -> Result<usize, usize> {
-        self.messages
-            .binary_search_by(|(known, _)| (**known).cmp(message_type))
+        self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type))
     }
 
     pub(crate) fn target(&self, message_type: &str) -> Target<'_> {
-        let found = self
-            .search(message_type)
-            .ok()
-            .map(|at| &self.messages[at].1);
+        let found = self.search(message_type).ok().map(|at| &self.messages[at].1);
         match (found, &self.fallback) {
             (Some(endpoint), _) => Target::Message(endpoint),
             (None, Some(endpoint)) => Target::Fallback(endpoint),

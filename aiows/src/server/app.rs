@@ -101,20 +101,13 @@ impl App {
 
     /// Serves one plain TCP connection, on a task of its own.
     pub(crate) fn spawn_tcp(&self, stream: TcpStream, peer: SocketAddr) {
-        self.inner
-            .tasks
-            .spawn(door::admit_tcp(stream, peer, self.clone()));
+        self.inner.tasks.spawn(door::admit_tcp(stream, peer, self.clone()));
     }
 
     /// Serves a connection over any byte stream, on a task of its own.
-    #[cfg_attr(
-        not(feature = "test-util"),
-        expect(dead_code, reason = "for the test kit")
-    )]
+    #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "for the test kit"))]
     pub(crate) fn spawn_stream(&self, stream: Box<dyn Stream>) {
-        self.inner
-            .tasks
-            .spawn(door::admit_stream(stream, self.clone()));
+        self.inner.tasks.spawn(door::admit_stream(stream, self.clone()));
     }
 
     pub(super) fn router_for(&self, path: &str) -> Option<&Arc<Frozen>> {
@@ -161,8 +154,6 @@ fn path_mistake(path: &str, error: &InsertError) -> String {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App")
-            .field("handle", &self.inner.handle)
-            .finish_non_exhaustive()
+        f.debug_struct("App").field("handle", &self.inner.handle).finish_non_exhaustive()
     }
 }

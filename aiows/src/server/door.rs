@@ -32,17 +32,8 @@ pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App)
     let Some(admitted) = admit(&mut stream, &app).await else {
         return;
     };
-    let Admitted {
-        head,
-        greeting,
-        setting,
-        _place,
-    } = admitted;
-    let accepted = Accepted {
-        peer_addr: Some(peer),
-        greeting,
-        leftover: head.leftover(),
-    };
+    let Admitted { head, greeting, setting, _place } = admitted;
+    let accepted = Accepted { peer_addr: Some(peer), greeting, leftover: head.leftover() };
     let session = Session::tcp(stream, accepted, setting);
     drop(head);
     session.run().await;
@@ -52,17 +43,8 @@ pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
     let Some(admitted) = admit(&mut stream, &app).await else {
         return;
     };
-    let Admitted {
-        head,
-        greeting,
-        setting,
-        _place,
-    } = admitted;
-    let accepted = Accepted {
-        peer_addr: None,
-        greeting,
-        leftover: head.leftover(),
-    };
+    let Admitted { head, greeting, setting, _place } = admitted;
+    let accepted = Accepted { peer_addr: None, greeting, leftover: head.leftover() };
     let session = Session::stream(stream, accepted, setting);
     drop(head);
     session.run().await;
@@ -101,9 +83,7 @@ fn stopping() -> Refusal {
 
 fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
     let request = head.parse(app.limits())?;
-    let router = app
-        .router_for(request.path())
-        .ok_or_else(Refusal::not_found)?;
+    let router = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(&request)?;
     app.origins().check(&request)?;
     if app.handle().is_shutting_down() {
@@ -114,12 +94,7 @@ fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
         .take_place(app.limits().connections)
         .ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
     let (greeting, setting) = (accepted(&upgrade), app.setting(router));
-    Ok(Admitted {
-        head,
-        greeting,
-        setting,
-        _place: place,
-    })
+    Ok(Admitted { head, greeting, setting, _place: place })
 }
 
 async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>

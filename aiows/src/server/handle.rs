@@ -63,10 +63,7 @@ impl ServerHandle {
     pub async fn ready(&self) -> Vec<SocketAddr> {
         let mut addresses = self.inner.addresses.subscribe();
         let ready = addresses.wait_for(Option::is_some).await;
-        ready
-            .ok()
-            .and_then(|addresses| addresses.clone())
-            .unwrap_or_default()
+        ready.ok().and_then(|addresses| addresses.clone()).unwrap_or_default()
     }
 
     /// Stops the server: connections are closed with 1001 and their disconnect handlers run.
@@ -139,9 +136,7 @@ impl ServerHandle {
         let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             (taken < limit).then_some(taken + 1)
         });
-        taken.ok().map(|_| Place {
-            handle: self.clone(),
-        })
+        taken.ok().map(|_| Place { handle: self.clone() })
     }
 }
 
@@ -172,16 +167,12 @@ impl Default for ServerHandle {
 
 impl FromCall for ServerHandle {
     fn from_call(call: &Call) -> Extraction<Self> {
-        call.state::<Self>()
-            .ok_or("the handler is not called by a server")
-            .into()
+        call.state::<Self>().ok_or("the handler is not called by a server").into()
     }
 }
 
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle")
-            .field("stats", &self.stats())
-            .finish_non_exhaustive()
+        f.debug_struct("ServerHandle").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }

@@ -20,23 +20,13 @@ pub(super) async fn bind(address: &str) -> Result<Vec<TcpListener>, Error> {
     let failed = |cause| Error::bind(address.to_owned(), cause);
     let resolved: Vec<SocketAddr> = lookup_host(address).await.map_err(failed)?.collect();
     if resolved.is_empty() {
-        return Err(failed(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        )));
+        return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
-    resolved
-        .into_iter()
-        .map(|address| listen(address).map_err(failed))
-        .collect()
+    resolved.into_iter().map(|address| listen(address).map_err(failed)).collect()
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server gets its port back while old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {

@@ -132,14 +132,7 @@ impl Server {
             .into_iter()
             .map(|(path, router)| (path, build(router, &state, &mut mistakes)))
             .collect();
-        let app = App::new(
-            root,
-            paths,
-            self.limits,
-            self.origins,
-            self.handle,
-            &mut mistakes,
-        );
+        let app = App::new(root, paths, self.limits, self.origins, self.handle, &mut mistakes);
         match mistakes.is_empty() {
             true => Ok(app.with_shutdown_timeout(self.shutdown_timeout)),
             false => Err(Error::registration(mistakes)),

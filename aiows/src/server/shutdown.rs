@@ -38,10 +38,7 @@ pub(super) async fn drain(app: &App) -> Result<(), Error> {
 /// Stops the server at the first signal and cuts it short at the second.
 pub(super) fn signals(handle: ServerHandle) -> Result<AbortHandle, Error> {
     let mut signals = Signals::install().map_err(|error| {
-        Error::runtime(
-            "the handlers of SIGINT and SIGTERM cannot be installed",
-            error,
-        )
+        Error::runtime("the handlers of SIGINT and SIGTERM cannot be installed", error)
     })?;
     let task: JoinHandle<()> = tokio::spawn(async move {
         signals.next().await;
@@ -63,10 +60,7 @@ impl Signals {
     fn install() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self {
-            interrupt,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn next(&mut self) {

@@ -105,14 +105,9 @@ impl Clock {
         let ping = (!closing).then_some((self.next_ping, Due::Ping));
         let silent = self.pinged.filter(|_| listening && !closing);
         let silent = silent.map(|at| (at + self.ping_timeout, Due::Silent));
-        let stuck = self
-            .stuck
-            .map(|(since, _)| (since + self.write_timeout, Due::Stuck));
+        let stuck = self.stuck.map(|(since, _)| (since + self.write_timeout, Due::Stuck));
         let end = self.end_by.map(|at| (at, Due::End));
-        let due = [end, stuck, silent, ping]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at);
+        let due = [end, stuck, silent, ping].into_iter().flatten().min_by_key(|(at, _)| *at);
         due.unwrap_or((self.next_ping, Due::Ping))
     }
 

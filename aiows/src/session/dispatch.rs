@@ -35,11 +35,7 @@ struct Missed {
 
 impl From<HandlerError> for Missed {
     fn from(error: HandlerError) -> Self {
-        Self {
-            error,
-            id: None,
-            message_type: None,
-        }
+        Self { error, id: None, message_type: None }
     }
 }
 
@@ -49,11 +45,7 @@ impl Session {
         let inbound = inbound.into_text_if_utf8();
         let Aim { endpoint, id } = match aim(router, &inbound, self.limits.nesting) {
             Ok(aim) => aim,
-            Err(Missed {
-                error,
-                id,
-                message_type,
-            }) => {
+            Err(Missed { error, id, message_type }) => {
                 self.push_error(&error, id.as_ref(), message_type.as_deref());
                 return true;
             }
@@ -93,8 +85,7 @@ impl Session {
         match (outcome.into_answer(), call.id()) {
             (Some(answer), _) => self.link.answer(answer),
             (None, Some(id)) => {
-                self.link
-                    .answer(encode(self.socket.tag(), ACK, Some(id), &())?);
+                self.link.answer(encode(self.socket.tag(), ACK, Some(id), &())?);
             }
             (None, None) => {}
         }
@@ -138,15 +129,9 @@ fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<
         Ok(aim) => return Ok(aim),
         Err(missed) => missed,
     };
-    let no_message = matches!(
-        missed.error.code(),
-        code::INVALID_JSON | code::INVALID_MESSAGE
-    );
+    let no_message = matches!(missed.error.code(), code::INVALID_JSON | code::INVALID_MESSAGE);
     match router.frame_fallback(inbound.as_text().is_some()) {
-        Some(endpoint) if no_message => Ok(Aim {
-            endpoint,
-            id: Some(None),
-        }),
+        Some(endpoint) if no_message => Ok(Aim { endpoint, id: Some(None) }),
         _ => Err(missed),
     }
 }
@@ -164,10 +149,9 @@ fn find<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim
     }
     let head = read_head(&router.tag, text)?;
     match router.target(&head.message_type) {
-        Target::Message(endpoint) | Target::Fallback(endpoint) => Ok(Aim {
-            endpoint,
-            id: Some(head.id),
-        }),
+        Target::Message(endpoint) | Target::Fallback(endpoint) => {
+            Ok(Aim { endpoint, id: Some(head.id) })
+        }
         Target::Unknown => Err(Missed {
             error: HandlerError::new(code::UNKNOWN_TYPE, "no handler serves this message type"),
             id: head.id,

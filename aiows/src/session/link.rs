@@ -146,11 +146,7 @@ impl Link {
     pub(super) fn poll_busy(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.handled = 0;
         self.poll_io(cx, true);
-        if self.grace_over {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if self.grace_over { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Waits until everything is written and the peer has answered, or for the deadline.
@@ -162,11 +158,7 @@ impl Link {
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.clock.set_end(self.limits.close_timeout);
         self.poll_io(cx, false);
-        if self.phase == Phase::Lost {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if self.phase == Phase::Lost { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Sends a close frame and gives up what was not handled.
@@ -176,8 +168,7 @@ impl Link {
             self.outbox().discard_unsent();
             self.clock.set_end(SLOW_GRACE);
         }
-        self.protocol
-            .close(wish.code, &wish.reason, &mut self.socket.outbox().control());
+        self.protocol.close(wish.code, &wish.reason, &mut self.socket.outbox().control());
         self.set_phase(Phase::Closing, wish.because);
     }
 
@@ -299,16 +290,10 @@ impl Link {
         if self.phase == Phase::Failing {
             return;
         }
-        let room = self
-            .limits
-            .inbound_messages
-            .saturating_sub(self.inbound.len())
-            .max(1);
+        let room = self.limits.inbound_messages.saturating_sub(self.inbound.len()).max(1);
         let known = self.inbound.len();
         let mut control = self.socket.outbox().control();
-        let received = self
-            .protocol
-            .receive(bytes, room, &mut self.inbound, &mut control);
+        let received = self.protocol.receive(bytes, room, &mut self.inbound, &mut control);
         let size = |message: &Inbound| message.bytes().len();
         self.inbound_size += self.inbound.range(known..).map(size).sum::<usize>();
         match (received, self.phase) {
@@ -359,8 +344,7 @@ impl Link {
 
     fn fail(&mut self, failure: &Failure) {
         let Failure { code, reason } = *failure;
-        self.protocol
-            .close(code, reason, &mut self.socket.outbox().control());
+        self.protocol.close(code, reason, &mut self.socket.outbox().control());
         self.set_phase(Phase::Failing, DisconnectReason::Protocol { code });
     }
 
@@ -446,21 +430,12 @@ impl Link {
 }
 
 fn lost() -> DisconnectReason {
-    DisconnectReason::Peer {
-        code: None,
-        reason: String::new(),
-    }
+    DisconnectReason::Peer { code: None, reason: String::new() }
 }
 
 fn peer_reason(close: PeerClose) -> DisconnectReason {
     match close {
-        PeerClose { illegal: true, .. } => DisconnectReason::Protocol {
-            code: CloseCode::PROTOCOL,
-        },
-        PeerClose {
-            code,
-            reason,
-            illegal: false,
-        } => DisconnectReason::Peer { code, reason },
+        PeerClose { illegal: true, .. } => DisconnectReason::Protocol { code: CloseCode::PROTOCOL },
+        PeerClose { code, reason, illegal: false } => DisconnectReason::Peer { code, reason },
     }
 }

@@ -55,11 +55,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
         let (reader, writer) = stream.into_split();
-        let Accepted {
-            peer_addr,
-            greeting,
-            leftover,
-        } = accepted;
+        let Accepted { peer_addr, greeting, leftover } = accepted;
         let outbox = Outbox::new(&setting.limits, greeting, Some(writer));
         Self::new(Socket::Tcp(reader), outbox, peer_addr, leftover, setting)
     }
@@ -69,11 +65,7 @@ impl Session {
         accepted: Accepted<'_>,
         setting: Setting,
     ) -> Self {
-        let Accepted {
-            peer_addr,
-            greeting,
-            leftover,
-        } = accepted;
+        let Accepted { peer_addr, greeting, leftover } = accepted;
         let outbox = Outbox::new(&setting.limits, greeting, None);
         Self::new(Socket::Stream(stream), outbox, peer_addr, leftover, setting)
     }
@@ -85,22 +77,11 @@ impl Session {
         leftover: &[u8],
         setting: Setting,
     ) -> Self {
-        let Setting {
-            router,
-            limits,
-            hub,
-        } = setting;
+        let Setting { router, limits, hub } = setting;
         let socket = WebSocket::new(outbox, peer_addr, router.tag.clone());
         let protocol = Protocol::new(&limits, leftover);
         let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));
-        Self {
-            link,
-            socket,
-            router,
-            limits,
-            hub,
-            call: None,
-        }
+        Self { link, socket, router, limits, hub, call: None }
     }
 
     /// Runs the connection to its end; the disconnect handlers have run when it returns.
@@ -126,10 +107,9 @@ impl Session {
             let call = self.call_for(endpoint, Stage::Connect);
             match drive(&mut self.link, start(endpoint, &call)).await {
                 None => return false,
-                Some(Ok(outcome)) => outcome
-                    .into_answer()
-                    .into_iter()
-                    .for_each(|answer| self.link.answer(answer)),
+                Some(Ok(outcome)) => {
+                    outcome.into_answer().into_iter().for_each(|answer| self.link.answer(answer))
+                }
                 Some(Err(error)) => {
                     self.fail_connect(&error, endpoint);
                     return false;
@@ -152,10 +132,7 @@ impl Session {
             None => (CloseCode::INTERNAL, format!("Internal error {id}")),
         };
         let wish = CloseWish::application(code, &reason);
-        self.link.close(CloseWish {
-            because: DisconnectReason::ConnectFailed,
-            ..wish
-        });
+        self.link.close(CloseWish { because: DisconnectReason::ConnectFailed, ..wish });
     }
 
     /// Handles messages until the connection ends.

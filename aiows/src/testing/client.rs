@@ -30,10 +30,7 @@ impl TestClient {
     ) -> Result<Self, Refused> {
         let connected = in_time("the handshake", Client::connect(stream, path, headers)).await;
         let client = connected.map_err(|(status, body)| Refused { status, body })?;
-        Ok(Self {
-            client,
-            tag: Tag::default(),
-        })
+        Ok(Self { client, tag: Tag::default() })
     }
 
     /// Uses another key than `type` for the message type, as `Router::tag` does.
@@ -50,8 +47,7 @@ impl TestClient {
     /// When the connection is closed.
     pub async fn send<M: Outgoing>(&mut self, message: &M) {
         let encoded = encode(&self.tag, M::TYPE, None, message).expect("a message is an object");
-        self.send_text(&String::from_utf8_lossy(encoded.payload()))
-            .await;
+        self.send_text(&String::from_utf8_lossy(encoded.payload())).await;
     }
 
     /// Sends a message with a request id.
@@ -108,11 +104,7 @@ impl TestClient {
         let text = self.recv_text().await;
         let head = read_head(&self.tag, &text);
         let is_expected = head.is_ok_and(|head| head.message_type == M::TYPE);
-        assert!(
-            is_expected,
-            "expected a message of type `{}`, received {text}",
-            M::TYPE
-        );
+        assert!(is_expected, "expected a message of type `{}`, received {text}", M::TYPE);
         match decode(&self.tag, &text) {
             Ok((message, _)) => message,
             Err(error) => panic!("{text} is no `{}`: {:?}", M::TYPE, error.fields()),

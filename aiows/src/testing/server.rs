@@ -40,11 +40,7 @@ impl TestServer {
     pub fn new(server: impl Into<Server>) -> Self {
         let app = build(server.into());
         let running = tokio::spawn(app.clone().serve(Vec::new()));
-        Self {
-            app,
-            address: None,
-            running,
-        }
+        Self { app, address: None, running }
     }
 
     /// Serves a port of 127.0.0.1 that the system chooses.
@@ -56,15 +52,9 @@ impl TestServer {
         let app = build(server.into());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
+        let address = listener.local_addr().expect("a bound listener has an address");
         let running = tokio::spawn(app.clone().serve(vec![listener]));
-        Self {
-            app,
-            address: Some(address),
-            running,
-        }
+        Self { app, address: Some(address), running }
     }
 
     /// Returns the address of a server that was made with [`bind`](Self::bind).
@@ -74,8 +64,7 @@ impl TestServer {
     /// For a server in memory, which has none.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
-            .expect("a server in memory has no address, use `TestServer::bind`")
+        self.address.expect("a server in memory has no address, use `TestServer::bind`")
     }
 
     /// Returns the handle on the server.
@@ -132,9 +121,7 @@ impl TestServer {
             self.app.spawn_stream(Box::new(server));
             return Box::new(client);
         };
-        let stream = TcpStream::connect(address)
-            .await
-            .expect("the server listens");
+        let stream = TcpStream::connect(address).await.expect("the server listens");
         Box::new(stream)
     }
 
@@ -149,9 +136,7 @@ impl TestServer {
     /// When the server itself has panicked.
     pub async fn shutdown(mut self, timeout: Duration) -> Result<(), Error> {
         self.handle().shutdown(timeout);
-        (&mut self.running)
-            .await
-            .expect("the server does not panic")
+        (&mut self.running).await.expect("the server does not panic")
     }
 }
 

@@ -33,12 +33,8 @@ use crate::websocket::WebSocket;
 pub fn socket() -> (WebSocket, Sent) {
     let outbox = Outbox::new(&Limits::default(), Vec::new(), None);
     let socket = WebSocket::new(outbox, None, Tag::default());
-    let sent = Sent {
-        socket: socket.clone(),
-        texts: Vec::new(),
-        binaries: Vec::new(),
-        closed: None,
-    };
+    let sent =
+        Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };
     (socket, sent)
 }
 
@@ -96,10 +92,7 @@ impl Sent {
     #[must_use]
     pub fn closed(&mut self) -> Option<&SentClose> {
         if let Some(wish) = self.socket.outbox().attend(true) {
-            self.closed = Some(SentClose {
-                code: wish.code,
-                reason: wish.reason,
-            });
+            self.closed = Some(SentClose { code: wish.code, reason: wish.reason });
         }
         self.closed.as_ref()
     }
@@ -116,9 +109,7 @@ impl Sent {
             };
             let payload = &rest[start..start + length];
             match first {
-                TEXT => self
-                    .texts
-                    .push(String::from_utf8_lossy(payload).into_owned()),
+                TEXT => self.texts.push(String::from_utf8_lossy(payload).into_owned()),
                 _ => self.binaries.push(payload.to_vec()),
             }
             rest = &rest[start + length..];
@@ -127,15 +118,11 @@ impl Sent {
 }
 
 fn number(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | usize::from(*byte))
+    bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
 impl fmt::Debug for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sent")
-            .field("socket", &self.socket)
-            .finish_non_exhaustive()
+        f.debug_struct("Sent").field("socket", &self.socket).finish_non_exhaustive()
     }
 }

@@ -37,9 +37,7 @@ impl Client {
         headers: &[(&str, &str)],
     ) -> Result<Self, (u16, String)> {
         let broken = |error: Error| (0, error.to_string());
-        let mut request = format!("ws://localhost{path}")
-            .into_client_request()
-            .map_err(broken)?;
+        let mut request = format!("ws://localhost{path}").into_client_request().map_err(broken)?;
         for (name, value) in headers {
             let name = HeaderName::try_from(*name).map_err(|error| (0, error.to_string()))?;
             let value = HeaderValue::try_from(*value).map_err(|error| (0, error.to_string()))?;
@@ -49,38 +47,23 @@ impl Client {
             Ok((stream, _)) => Ok(Self { stream }),
             Err(Error::Http(answer)) => {
                 let body = answer.body().clone().unwrap_or_default();
-                Err((
-                    answer.status().as_u16(),
-                    String::from_utf8_lossy(&body).into_owned(),
-                ))
+                Err((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
             }
             Err(error) => Err(broken(error)),
         }
     }
 
     pub(crate) async fn send_text(&mut self, text: &str) -> io::Result<()> {
-        self.stream
-            .send(Message::text(text))
-            .await
-            .map_err(io::Error::other)
+        self.stream.send(Message::text(text)).await.map_err(io::Error::other)
     }
 
     pub(crate) async fn send_binary(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream
-            .send(Message::binary(bytes.to_vec()))
-            .await
-            .map_err(io::Error::other)
+        self.stream.send(Message::binary(bytes.to_vec())).await.map_err(io::Error::other)
     }
 
     pub(crate) async fn close(&mut self, code: CloseCode, reason: &str) -> io::Result<()> {
-        let frame = CloseFrame {
-            code: code.as_u16().into(),
-            reason: reason.into(),
-        };
-        self.stream
-            .close(Some(frame))
-            .await
-            .map_err(io::Error::other)
+        let frame = CloseFrame { code: code.as_u16().into(), reason: reason.into() };
+        self.stream.close(Some(frame)).await.map_err(io::Error::other)
     }
 
     /// Waits for the next message; pings are answered on the way.

@@ -61,13 +61,7 @@ pub(super) enum Stop {
 
 impl Scanner {
     pub(super) fn new(max_fragments: usize) -> Self {
-        Self {
-            header: [0; 14],
-            header_length: 0,
-            payload: 0,
-            fragments: 0,
-            max_fragments,
-        }
+        Self { header: [0; 14], header_length: 0, payload: 0, fragments: 0, max_fragments }
     }
 
     /// Whether everything seen so far is whole messages.
@@ -78,9 +72,7 @@ impl Scanner {
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Option<Stop> {
         let mut at = 0;
         loop {
-            let skipped = usize::try_from(self.payload)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len() - at);
+            let skipped = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len() - at);
             self.payload -= skipped as u64;
             at += skipped;
             let next = *bytes.get(at)?;
@@ -106,12 +98,9 @@ impl Scanner {
         let mask = if second & MASK == 0 { 0 } else { 4 };
         let (header, length) = match second & !MASK {
             126 => (4, u64::from(u16::from_be_bytes([extended[0], extended[1]]))),
-            127 => (
-                10,
-                extended[..8]
-                    .iter()
-                    .fold(0, |length, byte| length << 8 | u64::from(*byte)),
-            ),
+            127 => {
+                (10, extended[..8].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)))
+            }
             short => (2, u64::from(short)),
         };
         (self.header_length >= 2 && self.header_length == header + mask).then_some(length)
@@ -186,9 +175,7 @@ mod tests {
                 at += chunk.len();
                 stop.map(|stop| (stop, at - chunk.len()))
             });
-            let Some((Stop::Close(offset), start)) = stop else {
-                panic!("{size}: {stop:?}")
-            };
+            let Some((Stop::Close(offset), start)) = stop else { panic!("{size}: {stop:?}") };
             assert_eq!(start + offset, close, "{size}");
             assert!(scanner.at_boundary());
         }
@@ -196,13 +183,7 @@ mod tests {
 
     #[test]
     fn fragments_count_per_message_and_empty_ones_too() {
-        let whole = [
-            frame(0x01, 0),
-            frame(0x89, 3),
-            frame(0x00, 0),
-            frame(0x80, 0),
-        ]
-        .concat();
+        let whole = [frame(0x01, 0), frame(0x89, 3), frame(0x00, 0), frame(0x80, 0)].concat();
         let mut scanner = Scanner::new(3);
         assert_eq!(scanner.scan(&whole), None);
         assert_eq!(scanner.scan(&whole), None);

@@ -22,12 +22,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn new(status: u16, code: &'static str, message: &'static str) -> Self {
-        Self {
-            status,
-            code,
-            message,
-            header: None,
-        }
+        Self { status, code, message, header: None }
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -53,21 +48,13 @@ impl Refusal {
     }
 
     pub(crate) fn upgrade_required() -> Self {
-        Self::new(
-            426,
-            "upgrade_required",
-            "this path serves WebSocket connections",
-        )
-        .with_header("Upgrade", "websocket")
+        Self::new(426, "upgrade_required", "this path serves WebSocket connections")
+            .with_header("Upgrade", "websocket")
     }
 
     pub(crate) fn version() -> Self {
-        Self::new(
-            426,
-            "unsupported_version",
-            "only version 13 of the protocol is supported",
-        )
-        .with_header("Sec-WebSocket-Version", "13")
+        Self::new(426, "unsupported_version", "only version 13 of the protocol is supported")
+            .with_header("Sec-WebSocket-Version", "13")
     }
 
     pub(crate) fn head_too_large() -> Self {
@@ -140,18 +127,12 @@ pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
         Ok(Some("13")) => {}
         Ok(Some(_)) | Ok(None) => return Err(Refusal::version()),
         Err(()) => {
-            return Err(Refusal::bad_request(
-                "`Sec-WebSocket-Version` is given twice",
-            ));
+            return Err(Refusal::bad_request("`Sec-WebSocket-Version` is given twice"));
         }
     }
     match request.one("sec-websocket-key") {
-        Ok(Some(key)) if is_key(key) => Ok(Upgrade {
-            accept: derive_accept_key(key.as_bytes()),
-        }),
-        _ => Err(Refusal::bad_request(
-            "exactly one valid `Sec-WebSocket-Key` is required",
-        )),
+        Ok(Some(key)) if is_key(key) => Ok(Upgrade { accept: derive_accept_key(key.as_bytes()) }),
+        _ => Err(Refusal::bad_request("exactly one valid `Sec-WebSocket-Key` is required")),
     }
 }
 

@@ -17,9 +17,7 @@ impl Origins {
         let Self::Listed(origins) = self else {
             return Vec::new();
         };
-        let wrong = origins
-            .iter()
-            .filter(|origin| *origin != "null" && parse(origin).is_none());
+        let wrong = origins.iter().filter(|origin| *origin != "null" && parse(origin).is_none());
         wrong
             .map(|origin| {
                 format!(
@@ -42,9 +40,7 @@ impl Origins {
             Self::Any => true,
             Self::Listed(listed) if origin == "null" => listed.iter().any(|name| name == "null"),
             Self::Listed(listed) => parse(origin).is_some_and(|origin| {
-                listed
-                    .iter()
-                    .any(|listed| parse(listed).is_some_and(|listed| listed == origin))
+                listed.iter().any(|listed| parse(listed).is_some_and(|listed| listed == origin))
             }),
             Self::Same => is_same(origin, request),
         };
@@ -73,9 +69,7 @@ fn parse(origin: &str) -> Option<Origin> {
     let (scheme, authority) = origin.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
     let plain = !scheme.is_empty()
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let (host, port) = parse_host(authority, &scheme)?;
     plain.then_some(Origin { scheme, host, port })
 }
@@ -83,10 +77,7 @@ fn parse(origin: &str) -> Option<Origin> {
 fn parse_host(authority: &str, scheme: &str) -> Option<(String, u16)> {
     let bracket = authority.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match authority[bracket..].find(':') {
-        Some(colon) => (
-            &authority[..bracket + colon],
-            Some(&authority[bracket + colon + 1..]),
-        ),
+        Some(colon) => (&authority[..bracket + colon], Some(&authority[bracket + colon + 1..])),
         None => (authority, None),
     };
     let port = match port {
@@ -96,9 +87,7 @@ fn parse_host(authority: &str, scheme: &str) -> Option<(String, u16)> {
         None => 80,
     };
     let valid = !host.is_empty()
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(&byte));
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%[]:".contains(&byte));
     valid.then(|| (host.to_ascii_lowercase(), port))
 }
 
@@ -108,15 +97,9 @@ mod tests {
 
     #[test]
     fn an_origin_is_scheme_host_and_port_only() {
-        assert_eq!(
-            parse("https://Example.com"),
-            parse("https://example.com:443")
-        );
+        assert_eq!(parse("https://Example.com"), parse("https://example.com:443"));
         assert_ne!(parse("https://example.com"), parse("http://example.com"));
-        assert_eq!(
-            parse("http://[::1]:8000").map(|origin| origin.port),
-            Some(8000)
-        );
+        assert_eq!(parse("http://[::1]:8000").map(|origin| origin.port), Some(8000));
         for wrong in [
             "example.com",
             "https://",

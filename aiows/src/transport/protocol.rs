@@ -69,22 +69,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    const FRAGMENTS: Self = Self {
-        code: CloseCode::TOO_LARGE,
-        reason: "Too many fragments in a message",
-    };
-    const PROTOCOL: Self = Self {
-        code: CloseCode::PROTOCOL,
-        reason: "Protocol violation",
-    };
-    const SIZE: Self = Self {
-        code: CloseCode::TOO_LARGE,
-        reason: "Message too large",
-    };
-    const UTF8: Self = Self {
-        code: CloseCode::INVALID_DATA,
-        reason: "Invalid UTF-8",
-    };
+    const FRAGMENTS: Self =
+        Self { code: CloseCode::TOO_LARGE, reason: "Too many fragments in a message" };
+    const PROTOCOL: Self = Self { code: CloseCode::PROTOCOL, reason: "Protocol violation" };
+    const SIZE: Self = Self { code: CloseCode::TOO_LARGE, reason: "Message too large" };
+    const UTF8: Self = Self { code: CloseCode::INVALID_DATA, reason: "Invalid UTF-8" };
 
     fn of(error: &Error) -> Self {
         match error {
@@ -141,10 +130,7 @@ impl Protocol {
     ) -> Result<Option<PeerClose>, Failure> {
         if self.backlog.is_empty() {
             let (cleared, fault) = self.scan(bytes, 0);
-            let mut feed = Feed {
-                bytes: &bytes[..cleared],
-                control,
-            };
+            let mut feed = Feed { bytes: &bytes[..cleared], control };
             let closed = self.pump(&mut feed, max, inbound)?;
             let fed = cleared - feed.bytes.len();
             self.backlog.extend_from_slice(&bytes[fed..]);
@@ -154,20 +140,13 @@ impl Protocol {
         let mut backlog = mem::take(&mut self.backlog);
         backlog.extend_from_slice(bytes);
         let (cleared, fault) = self.scan(&backlog, self.cleared);
-        let mut feed = Feed {
-            bytes: &backlog[..cleared],
-            control,
-        };
+        let mut feed = Feed { bytes: &backlog[..cleared], control };
         let closed = self.pump(&mut feed, max, inbound)?;
         let fed = cleared - feed.bytes.len();
         backlog.drain(..fed);
         self.cleared = cleared - fed;
         // An emptied backlog is not kept: idle connections hold no buffer.
-        self.backlog = if backlog.is_empty() {
-            Vec::new()
-        } else {
-            backlog
-        };
+        self.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
         self.conclude(closed, fault)
     }
 
@@ -190,10 +169,7 @@ impl Protocol {
         control: &mut dyn Write,
     ) -> Result<Option<PeerClose>, Failure> {
         let backlog = mem::take(&mut self.backlog);
-        let mut feed = Feed {
-            bytes: &backlog,
-            control,
-        };
+        let mut feed = Feed { bytes: &backlog, control };
         let closed = self.pump(&mut feed, usize::MAX, &mut VecDeque::new());
         self.close_held = closed.as_ref().is_ok_and(Option::is_none);
         self.backlog = feed.bytes.to_vec();
@@ -205,18 +181,10 @@ impl Protocol {
         if self.state == State::Open {
             self.state = State::Closing;
         }
-        let frame = CloseFrame {
-            code: WireCode::from(code.as_u16()),
-            reason: cut_reason(reason).into(),
-        };
+        let frame =
+            CloseFrame { code: WireCode::from(code.as_u16()), reason: cut_reason(reason).into() };
         // The only error is that the closing handshake is already complete.
-        let _ = self.context.close(
-            &mut Feed {
-                bytes: &[],
-                control,
-            },
-            Some(frame),
-        );
+        let _ = self.context.close(&mut Feed { bytes: &[], control }, Some(frame));
     }
 
     /// How much of `bytes` the context may have, when `known` of them were scanned before.
@@ -266,9 +234,7 @@ impl Protocol {
                     return Err(Failure::of(&error));
                 }
             }
-            self.large |= inbound
-                .back()
-                .is_some_and(|last| last.bytes().len() > LARGE_MESSAGE);
+            self.large |= inbound.back().is_some_and(|last| last.bytes().len() > LARGE_MESSAGE);
         }
         Ok(None)
     }
@@ -294,12 +260,8 @@ fn peer_close(frame: Option<CloseFrame>) -> PeerClose {
         frame.code == WireCode::Protocol && frame.reason.as_str() == "Protocol violation"
     });
     PeerClose {
-        code: frame
-            .as_ref()
-            .map(|frame| CloseCode::from(u16::from(frame.code))),
-        reason: frame
-            .map(|frame| frame.reason.as_str().to_owned())
-            .unwrap_or_default(),
+        code: frame.as_ref().map(|frame| CloseCode::from(u16::from(frame.code))),
+        reason: frame.map(|frame| frame.reason.as_str().to_owned()).unwrap_or_default(),
         illegal,
     }
 }

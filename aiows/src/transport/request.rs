@@ -38,9 +38,7 @@ impl RequestHead {
     pub(crate) fn parse(&self, limits: &Limits) -> Result<Request<'_>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
-        let status = request
-            .parse(&self.bytes[..self.length])
-            .map_err(|error| refuse(&error))?;
+        let status = request.parse(&self.bytes[..self.length]).map_err(|error| refuse(&error))?;
         let (Some(method), Some(target), Some(minor_version)) =
             (request.method, request.path, request.version)
         else {
@@ -52,20 +50,13 @@ impl RequestHead {
         if request.headers.len() > limits.request_headers.min(MAX_HEADERS) {
             return Err(Refusal::head_too_large());
         }
-        Ok(Request {
-            method,
-            target,
-            minor_version,
-            headers: request.headers.to_vec(),
-        })
+        Ok(Request { method, target, minor_version, headers: request.headers.to_vec() })
     }
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn path(&self) -> &'a str {
-        self.target
-            .split_once('?')
-            .map_or(self.target, |(path, _)| path)
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
     }
 
     /// All values of a header, in order.
@@ -123,10 +114,7 @@ pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
 fn check_start(bytes: &[u8]) -> Result<(), Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    request
-        .parse(bytes)
-        .map(drop)
-        .map_err(|error| refuse(&error))
+    request.parse(bytes).map(drop).map_err(|error| refuse(&error))
 }
 
 fn refuse(error: &httparse::Error) -> Refusal {
@@ -155,16 +143,11 @@ mod tests {
         let bytes = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n\x81\x00".to_vec();
         let (mut client, mut server) = tokio::io::duplex(1);
         let writer = tokio::spawn(async move {
-            tokio::io::AsyncWriteExt::write_all(&mut client, &bytes)
-                .await
-                .unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut client, &bytes).await.unwrap();
             client
         });
         let limits = Limits::default();
-        let head = read_request_head(&mut server, &limits)
-            .await
-            .unwrap()
-            .unwrap();
+        let head = read_request_head(&mut server, &limits).await.unwrap().unwrap();
         let request = head.parse(&limits).unwrap();
         assert_eq!((request.method, request.path()), ("GET", "/a"));
         assert_eq!(request.one("HOST"), Ok(Some("x")));
@@ -176,10 +159,7 @@ mod tests {
     async fn what_is_no_http_is_refused_at_once() {
         let limits = Limits::default();
         let mut hello = &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..];
-        let refusal = read_request_head(&mut hello, &limits)
-            .await
-            .unwrap()
-            .unwrap_err();
+        let refusal = read_request_head(&mut hello, &limits).await.unwrap().unwrap_err();
         assert_eq!(refusal.status(), 400);
     }
 }

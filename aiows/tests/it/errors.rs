@@ -56,11 +56,7 @@ async fn ask(client: &mut TestClient, text: &str) -> Value {
 #[tokio::test]
 async fn defaults_and_renames_of_serde_hold() {
     let (_server, mut client) = orders().await;
-    let answer = ask(
-        &mut client,
-        r#"{"type":"order","customerName":"ann","mail":"a@b.de"}"#,
-    )
-    .await;
+    let answer = ask(&mut client, r#"{"type":"order","customerName":"ann","mail":"a@b.de"}"#).await;
     let expected = json!({
         "type": "order", "customerName": "ann", "amount": 1, "tags": [], "mail": "a@b.de",
     });
@@ -72,12 +68,7 @@ async fn a_failed_decode_names_the_field_and_not_the_value() {
     let (_server, mut client) = orders().await;
     for (fields, path, code, message) in [
         (r#""amount":1"#, "customerName", "missing", "is required"),
-        (
-            r#""customerName":"ann","amount":"s3cret""#,
-            "amount",
-            "wrong_type",
-            "has the wrong type",
-        ),
+        (r#""customerName":"ann","amount":"s3cret""#, "amount", "wrong_type", "has the wrong type"),
         (
             r#""customerName":"ann","amount":-31337"#,
             "amount",
@@ -103,11 +94,7 @@ async fn a_failed_decode_names_the_field_and_not_the_value() {
             "has the wrong type",
         ),
     ] {
-        let answer = ask(
-            &mut client,
-            &format!(r#"{{"type":"order","id":8,{fields}}}"#),
-        )
-        .await;
+        let answer = ask(&mut client, &format!(r#"{{"type":"order","id":8,{fields}}}"#)).await;
         let expected = json!({
             "type": "error",
             "code": "invalid_payload",
@@ -162,9 +149,7 @@ async fn what_must_match_is_not_repeated_either() {
     async fn register(_register: Register) {}
     let server = TestServer::new(Router::new().routes(routes![register]));
     let mut client = server.connect().await;
-    client
-        .send_text(r#"{"type":"register","password":"s3cret-a","repeated":"s3cret-b"}"#)
-        .await;
+    client.send_text(r#"{"type":"register","password":"s3cret-a","repeated":"s3cret-b"}"#).await;
     let text = client.recv_text().await;
     assert!(!text.contains("s3cret"), "{text}");
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -180,42 +165,18 @@ async fn faults_of_the_head_have_their_codes() {
     let (_server, mut client) = orders().await;
     for (text, code, id) in [
         ("nonsense", "invalid_json", json!(null)),
-        (
-            r#"{"type":"order","customerName":"ann""#,
-            "invalid_json",
-            json!(null),
-        ),
-        (
-            r#"{"type":"order","customerName":"ann"} x"#,
-            "invalid_json",
-            json!(null),
-        ),
+        (r#"{"type":"order","customerName":"ann""#, "invalid_json", json!(null)),
+        (r#"{"type":"order","customerName":"ann"} x"#, "invalid_json", json!(null)),
         (r#"{"type":"unknown","id":1"#, "invalid_json", json!(null)),
         ("[]", "invalid_message", json!(null)),
         (r#"{"id":1}"#, "invalid_message", json!(null)),
-        (
-            r#"{"type":"order","customerName":"ann","id":[]}"#,
-            "invalid_message",
-            json!(null),
-        ),
-        (
-            r#"{"type":"order","id":1,"customerName":"ann","id":1}"#,
-            "invalid_message",
-            json!(null),
-        ),
-        (
-            r#"{"type":"order","customerName":"ann","type":"x"}"#,
-            "invalid_message",
-            json!(null),
-        ),
+        (r#"{"type":"order","customerName":"ann","id":[]}"#, "invalid_message", json!(null)),
+        (r#"{"type":"order","id":1,"customerName":"ann","id":1}"#, "invalid_message", json!(null)),
+        (r#"{"type":"order","customerName":"ann","type":"x"}"#, "invalid_message", json!(null)),
         (r#"{"type":"unknown","id":1}"#, "unknown_type", json!(1)),
     ] {
         let answer = ask(&mut client, text).await;
-        assert_eq!(
-            (&answer["type"], &answer["code"]),
-            (&json!("error"), &json!(code)),
-            "{text}"
-        );
+        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)), "{text}");
         assert_eq!(answer["correlation_id"], id, "{text}");
     }
     let answer = ask(&mut client, r#"{"type":"order","customerName":"ann"}"#).await;
@@ -235,21 +196,12 @@ async fn a_long_unknown_type_is_not_repeated() {
 #[tokio::test]
 async fn hostile_texts_get_a_short_answer() {
     let (_server, mut client) = orders().await;
-    let deep = format!(
-        r#"{{"type":"order","a":{}1{}}}"#,
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
-    let keys: Vec<_> = (0..20_000)
-        .map(|number| format!(r#""k{number}":1"#))
-        .collect();
+    let deep = format!(r#"{{"type":"order","a":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    let keys: Vec<_> = (0..20_000).map(|number| format!(r#""k{number}":1"#)).collect();
     for text in [
         deep,
         format!(r#"{{"type":"order",{}}}"#, keys.join(",")),
-        format!(
-            r#"{{"type":"order","customerName":"ann","amount":{}}}"#,
-            "9".repeat(100_000)
-        ),
+        format!(r#"{{"type":"order","customerName":"ann","amount":{}}}"#, "9".repeat(100_000)),
         r#"{"type":"order","customerName":"ann","amount":1e400}"#.to_owned(),
         r#"{"type":"order","customerName":"\ud800"}"#.to_owned(),
         "{\"type\":\"order\",\"customerName\":\"a\0b\"}".to_owned(),
@@ -257,10 +209,7 @@ async fn hostile_texts_get_a_short_answer() {
     ] {
         client.send_text(&text).await;
         let answer = client.recv_text().await;
-        assert!(
-            answer.starts_with(r#"{"type":"error","code":"invalid_"#),
-            "{answer}"
-        );
+        assert!(answer.starts_with(r#"{"type":"error","code":"invalid_"#), "{answer}");
         assert!(answer.len() < 1024, "{} bytes", answer.len());
     }
 }
@@ -315,10 +264,7 @@ async fn a_visible_error_says_everything_it_was_given() {
         "correlation_id": 1, "message_type": "refuse",
         "params": { "capacity": 50 }, "retry_after_ms": 1500,
     });
-    assert_eq!(
-        ask(&mut client, r#"{"type":"refuse","id":1}"#).await,
-        expected
-    );
+    assert_eq!(ask(&mut client, r#"{"type":"refuse","id":1}"#).await, expected);
 }
 
 #[tokio::test]
@@ -337,10 +283,7 @@ async fn failures_and_panics_harm_nobody_and_tell_nothing() {
         });
         assert_eq!(answer, expected, "{message_type}");
     }
-    assert_eq!(
-        ask(&mut bystander, r#"{"type":"fail"}"#).await["code"],
-        "internal"
-    );
+    assert_eq!(ask(&mut bystander, r#"{"type":"fail"}"#).await["code"], "internal");
     assert_eq!(server.handle().stats().active, 2);
 }
 

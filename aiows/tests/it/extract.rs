@@ -26,22 +26,11 @@ async fn name(State(name): State<Name>) -> Value {
 #[tokio::test]
 async fn a_router_overrides_the_servers_state_for_its_handlers() {
     let own = Router::new().routes(routes![name]).state(Name("router"));
-    assert_eq!(
-        answer(own, r#"{"type":"name"}"#).await,
-        json!({ "name": "router" })
-    );
+    assert_eq!(answer(own, r#"{"type":"name"}"#).await, json!({ "name": "router" }));
     let plain = Router::new().routes(routes![name]);
-    assert_eq!(
-        answer(plain, r#"{"type":"name"}"#).await,
-        json!({ "name": "server" })
-    );
-    let outer = Router::new()
-        .state(Name("outer"))
-        .include(Router::new().routes(routes![name]));
-    assert_eq!(
-        answer(outer, r#"{"type":"name"}"#).await,
-        json!({ "name": "outer" })
-    );
+    assert_eq!(answer(plain, r#"{"type":"name"}"#).await, json!({ "name": "server" }));
+    let outer = Router::new().state(Name("outer")).include(Router::new().routes(routes![name]));
+    assert_eq!(answer(outer, r#"{"type":"name"}"#).await, json!({ "name": "outer" }));
 }
 
 #[tokio::test]
@@ -65,26 +54,18 @@ async fn the_context_of_a_connection_is_seen_by_all_its_handlers() {
         Ok(log.send(nick.is_some()).await?)
     }
     let (log, mut left) = mpsc::channel(1);
-    let router = Router::new()
-        .routes(routes![arrive, who, forget, leave])
-        .state(log);
+    let router = Router::new().routes(routes![arrive, who, forget, leave]).state(log);
     let server = TestServer::new(router);
     let mut client = server.connect().await;
     let mut other = server.connect().await;
     client.send_text(r#"{"type":"who"}"#).await;
     assert_eq!(client.recv_json().await, json!({ "nick": "ann" }));
     client.send_text(r#"{"type":"drop"}"#).await;
-    assert_eq!(
-        client.recv_json().await,
-        json!({ "had": true, "removed": true })
-    );
+    assert_eq!(client.recv_json().await, json!({ "had": true, "removed": true }));
     client.send_text(r#"{"type":"who"}"#).await;
     assert_eq!(client.recv_json().await["code"], "internal");
     client.send_text(r#"{"type":"drop"}"#).await;
-    assert_eq!(
-        client.recv_json().await,
-        json!({ "had": false, "removed": false })
-    );
+    assert_eq!(client.recv_json().await, json!({ "had": false, "removed": false }));
     other.send_text(r#"{"type":"who"}"#).await;
     assert_eq!(other.recv_json().await, json!({ "nick": "ann" }));
     client.close(1000, "").await;
@@ -224,8 +205,5 @@ async fn a_handler_can_ask_the_server() {
         })
     }
     let expected = json!({ "active": 1, "stopping": false, "peer": false, "open": true });
-    assert_eq!(
-        answer(Router::new().routes(routes![stats]), r#"{"type":"stats"}"#).await,
-        expected
-    );
+    assert_eq!(answer(Router::new().routes(routes![stats]), r#"{"type":"stats"}"#).await, expected);
 }

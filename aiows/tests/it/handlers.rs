@@ -61,13 +61,8 @@ async fn unit_structs_travel_without_fields() {
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"ping"}"#).await;
     assert_eq!(client.recv_text().await, r#"{"type":"pong"}"#);
-    client
-        .send_text(r#"{"id":"a","extra":[1],"type":"ping"}"#)
-        .await;
-    assert_eq!(
-        client.recv_text().await,
-        r#"{"type":"pong","correlation_id":"a"}"#
-    );
+    client.send_text(r#"{"id":"a","extra":[1],"type":"ping"}"#).await;
+    assert_eq!(client.recv_text().await, r#"{"type":"pong","correlation_id":"a"}"#);
 }
 
 #[tokio::test]
@@ -79,14 +74,8 @@ async fn a_request_with_an_id_gets_exactly_one_answer() {
     let server = TestServer::new(Router::new().routes(routes![quiet, maybe, count]));
     let mut client = server.connect().await;
     for (request, answer) in [
-        (
-            r#"{"type":"quiet","id":1}"#,
-            json!({ "type": "ack", "correlation_id": 1 }),
-        ),
-        (
-            r#"{"type":"maybe","id":"x"}"#,
-            json!({ "type": "ack", "correlation_id": "x" }),
-        ),
+        (r#"{"type":"quiet","id":1}"#, json!({ "type": "ack", "correlation_id": 1 })),
+        (r#"{"type":"maybe","id":"x"}"#, json!({ "type": "ack", "correlation_id": "x" })),
         (
             r#"{"type":"maybe","some":true,"id":-3}"#,
             json!({ "type": "count", "correlation_id": -3, "number": 1 }),
@@ -103,25 +92,15 @@ async fn a_request_with_an_id_gets_exactly_one_answer() {
     client.send_text(r#"{"type":"quiet"}"#).await;
     client.send_text(r#"{"type":"quiet","id":null}"#).await;
     client.send(&Count { number: 9 }).await;
-    assert_eq!(
-        client.recv_json().await,
-        json!({ "type": "count", "number": 9 })
-    );
+    assert_eq!(client.recv_json().await, json!({ "type": "count", "number": 9 }));
 }
 
 #[tokio::test]
 async fn an_id_comes_back_byte_for_byte() {
     let server = TestServer::new(Router::new().routes(routes![quiet]));
     let mut client = server.connect().await;
-    for id in [
-        r#""a\u0041\/""#,
-        "123456789012345678901234567890",
-        r#""""#,
-        "0",
-    ] {
-        client
-            .send_text(&format!(r#"{{"type":"quiet","id":{id}}}"#))
-            .await;
+    for id in [r#""a\u0041\/""#, "123456789012345678901234567890", r#""""#, "0"] {
+        client.send_text(&format!(r#"{{"type":"quiet","id":{id}}}"#)).await;
         let expected = format!(r#"{{"type":"ack","correlation_id":{id}}}"#);
         assert_eq!(client.recv_text().await, expected);
     }
@@ -150,10 +129,7 @@ async fn a_value_that_is_no_object_is_an_internal_error() {
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"list"}"#).await;
     let error = client.recv_json().await;
-    assert_eq!(
-        (&error["code"], &error["message_type"]),
-        (&json!("internal"), &json!("list"))
-    );
+    assert_eq!((&error["code"], &error["message_type"]), (&json!("internal"), &json!("list")));
 }
 
 #[tokio::test]
@@ -235,15 +211,9 @@ async fn messages_of_one_connection_are_handled_one_at_a_time() {
         let others = running.0.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         running.0.fetch_sub(1, Ordering::SeqCst);
-        if others > 0 {
-            Err("two at a time")?
-        } else {
-            Ok(count)
-        }
+        if others > 0 { Err("two at a time")? } else { Ok(count) }
     }
-    let router = Router::new()
-        .routes(routes![slow])
-        .state(Running::default());
+    let router = Router::new().routes(routes![slow]).state(Running::default());
     let server = TestServer::bind(router).await;
     let mut client = server.connect().await;
     for number in 0..200 {
@@ -309,10 +279,7 @@ async fn disconnect_handlers_run_in_order_and_cannot_send() {
     #[disconnect]
     async fn first(ws: WebSocket, State(log): State<Log>) -> aiows::Result {
         let sent = ws.send(&Count { number: 1 }).await;
-        Ok(log
-            .0
-            .send(format!("first {} {}", ws.is_closed(), sent.unwrap_err()))
-            .await?)
+        Ok(log.0.send(format!("first {} {}", ws.is_closed(), sent.unwrap_err())).await?)
     }
     #[disconnect]
     async fn second(reason: aiows::DisconnectReason, State(log): State<Log>) {
@@ -321,14 +288,8 @@ async fn disconnect_handlers_run_in_order_and_cannot_send() {
     let (log, mut lines) = mpsc::channel(8);
     let server = TestServer::new(Router::new().routes(routes![first, second]).state(Log(log)));
     server.connect().await.close(4001, "enough").await;
-    assert_eq!(
-        lines.recv().await.unwrap(),
-        "first true the connection is closed"
-    );
-    assert_eq!(
-        lines.recv().await.unwrap(),
-        "second closed by peer (4001): enough"
-    );
+    assert_eq!(lines.recv().await.unwrap(), "first true the connection is closed");
+    assert_eq!(lines.recv().await.unwrap(), "second closed by peer (4001): enough");
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,16 +37,12 @@ async fn a_failed_connect_handler_closes_and_no_message_is_handled() {
         Ok(ws.send_text("never").await?)
     }
     let (reasons, mut ends) = mpsc::channel::<DisconnectReason>(4);
-    let router = Router::new()
-        .routes(routes![fail, never, hello, report])
-        .state(reasons);
+    let router = Router::new().routes(routes![fail, never, hello, report]).state(reasons);
     let server = TestServer::new(router);
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"hello"}"#).await;
     let reason = client.expect_closed(1011).await;
-    let id = reason
-        .strip_prefix("Internal error ")
-        .expect("only an id follows");
+    let id = reason.strip_prefix("Internal error ").expect("only an id follows");
     assert_eq!(id.len(), 16);
     assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
 }
@@ -59,14 +55,7 @@ async fn a_panic_in_a_connect_handler_closes_too() {
     }
     let (reasons, mut ends) = mpsc::channel::<DisconnectReason>(4);
     let server = TestServer::new(Router::new().routes(routes![panics, report]).state(reasons));
-    assert!(
-        server
-            .connect()
-            .await
-            .expect_closed(1011)
-            .await
-            .starts_with("Internal error ")
-    );
+    assert!(server.connect().await.expect_closed(1011).await.starts_with("Internal error "));
     assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
 }
 
@@ -111,10 +100,7 @@ async fn a_refused_handshake_runs_no_handler() {
     }
     let router = Router::new().routes(routes![greet, report]).state(reasons);
     let server = TestServer::new(router);
-    let refused = server
-        .try_connect("/", &[("origin", "http://evil.example")])
-        .await
-        .unwrap_err();
+    let refused = server.try_connect("/", &[("origin", "http://evil.example")]).await.unwrap_err();
     assert_eq!(refused.status, 403);
     server.shutdown(Duration::from_secs(5)).await.unwrap();
     assert_eq!(ends.recv().await, None);
@@ -135,10 +121,7 @@ async fn a_handler_finishes_what_its_peer_asked_before_leaving() {
         }
     });
     let (reasons, mut ends) = mpsc::channel::<DisconnectReason>(4);
-    let router = Router::new()
-        .route(save)
-        .routes(routes![report])
-        .state(reasons);
+    let router = Router::new().route(save).routes(routes![report]).state(reasons);
     let server = TestServer::bind(router).await;
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"save"}"#).await;
@@ -148,13 +131,7 @@ async fn a_handler_finishes_what_its_peer_asked_before_leaving() {
     assert!(finished.recv().await.is_some());
     closing.await.unwrap();
     let reason = ends.recv().await.unwrap();
-    assert_eq!(
-        reason,
-        DisconnectReason::Peer {
-            code: Some(1000.into()),
-            reason: "done".into()
-        }
-    );
+    assert_eq!(reason, DisconnectReason::Peer { code: Some(1000.into()), reason: "done".into() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,10 +153,7 @@ async fn a_handler_that_hangs_is_dropped_some_time_after_its_peer_has_left() {
         }
     });
     let (reasons, mut ends) = mpsc::channel::<DisconnectReason>(4);
-    let router = Router::new()
-        .route(hang)
-        .routes(routes![report])
-        .state(reasons);
+    let router = Router::new().route(hang).routes(routes![report]).state(reasons);
     let server = TestServer::new(router);
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"hang"}"#).await;
@@ -188,10 +162,7 @@ async fn a_handler_that_hangs_is_dropped_some_time_after_its_peer_has_left() {
     drop(client);
     drops.recv().await.unwrap();
     assert_eq!(left.elapsed().as_secs(), 10);
-    let lost = DisconnectReason::Peer {
-        code: None,
-        reason: String::new(),
-    };
+    let lost = DisconnectReason::Peer { code: None, reason: String::new() };
     assert_eq!(ends.recv().await, Some(lost));
     assert_eq!(server.handle().stats().active, 0);
 }

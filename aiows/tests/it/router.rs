@@ -64,11 +64,7 @@ async fn paths_have_routers_of_their_own() {
         .route("/chat", Router::new().routes(routes![chat]))
         .route("/rooms/{room}", Router::new().routes(routes![room]));
     let server = TestServer::bind(server).await;
-    for (path, at) in [
-        ("/chat", "chat"),
-        ("/chat?token=1", "chat"),
-        ("/rooms/7", "room"),
-    ] {
+    for (path, at) in [("/chat", "chat"), ("/chat?token=1", "chat"), ("/rooms/7", "room")] {
         let mut client = server.connect_to(path).await;
         client.send_text(r#"{"type":"where"}"#).await;
         assert_eq!(client.recv_json().await, json!({ "at": at }), "{path}");
@@ -97,13 +93,8 @@ async fn an_included_router_serves_every_other_path() {
 async fn a_tag_changes_the_key_in_both_directions() {
     let server = TestServer::new(Router::new().tag("action").routes(routes![say]));
     let mut client = server.connect().await.tag("action");
-    client
-        .send_text(r#"{"action":"say","text":"hi","id":1}"#)
-        .await;
-    assert_eq!(
-        client.recv_text().await,
-        r#"{"action":"say","correlation_id":1,"text":"hi"}"#
-    );
+    client.send_text(r#"{"action":"say","text":"hi","id":1}"#).await;
+    assert_eq!(client.recv_text().await, r#"{"action":"say","correlation_id":1,"text":"hi"}"#);
     client.send_text(r#"{"type":"say","text":"hi"}"#).await;
     let expected = json!({
         "action": "error", "code": "invalid_message", "message": "the message has no `action`",
@@ -117,27 +108,20 @@ async fn a_tag_changes_the_key_in_both_directions() {
 async fn closures_serve_like_functions() {
     let router = Router::new()
         .route(Route::connect(|_: Call| async { json!({ "hello": true }) }))
-        .route(Route::message("say", |call: Call| async move {
-            call.payload::<Say>()
-        }))
+        .route(Route::message("say", |call: Call| async move { call.payload::<Say>() }))
         .fallback(
             |call: Call| async move { json!({ "other": call.message_type(), "id": call.id() }) },
         );
     let server = TestServer::new(router);
     let mut client = server.connect().await;
     assert_eq!(client.recv_json().await, json!({ "hello": true }));
-    client
-        .send_text(r#"{"type":"say","text":"hi","id":1}"#)
-        .await;
+    client.send_text(r#"{"type":"say","text":"hi","id":1}"#).await;
     let expected = json!({ "type": "say", "correlation_id": 1, "text": "hi" });
     assert_eq!(client.recv_json().await, expected);
     client.send_text(r#"{"type":"say","id":1}"#).await;
     assert_eq!(client.recv_json().await["code"], "invalid_payload");
     client.send_text(r#"{"type":"x"}"#).await;
-    assert_eq!(
-        client.recv_json().await,
-        json!({ "other": "x", "id": null })
-    );
+    assert_eq!(client.recv_json().await, json!({ "other": "x", "id": null }));
 }
 
 #[test]
@@ -166,11 +150,7 @@ fn all_mistakes_are_told_together_with_names_and_places() {
         ),
         "the server is given two states of type `u8`".to_owned(),
     ];
-    let names = |told: &[String]| {
-        told.iter()
-            .map(|one| one.replace("::{{closure}}", ""))
-            .collect()
-    };
+    let names = |told: &[String]| told.iter().map(|one| one.replace("::{{closure}}", "")).collect();
     let told: Vec<String> = names(&told);
     assert_eq!(told.len(), 3, "{told:#?}");
     assert!(told[0].contains("::list`") && told[0].contains("State<alloc::vec::Vec<u8>>"));
@@ -185,20 +165,11 @@ fn two_fallbacks_are_one_too_many() {
     async fn first() {}
     #[fallback]
     async fn second() {}
-    let router = Router::new()
-        .routes(routes![first])
-        .include(Router::new().routes(routes![second]));
-    let [told] = &mistakes(router.into())[..] else {
-        panic!("one mistake")
-    };
-    assert!(
-        told.contains("::first`") && told.contains("::second`"),
-        "{told}"
-    );
-    assert!(
-        told.ends_with("are both fallback handlers, a router has one"),
-        "{told}"
-    );
+    let router =
+        Router::new().routes(routes![first]).include(Router::new().routes(routes![second]));
+    let [told] = &mistakes(router.into())[..] else { panic!("one mistake") };
+    assert!(told.contains("::first`") && told.contains("::second`"), "{told}");
+    assert!(told.ends_with("are both fallback handlers, a router has one"), "{told}");
 }
 
 #[test]
@@ -208,13 +179,8 @@ fn a_literal_that_contradicts_a_declared_type_is_told() {
     struct Join;
     #[message("room.jion")]
     async fn join(_join: Join) {}
-    let [told] = &mistakes(Router::new().routes(routes![join]).into())[..] else {
-        panic!("one")
-    };
-    assert!(
-        told.contains("is registered for \"room.jion\", but its message"),
-        "{told}"
-    );
+    let [told] = &mistakes(Router::new().routes(routes![join]).into())[..] else { panic!("one") };
+    assert!(told.contains("is registered for \"room.jion\", but its message"), "{told}");
     assert!(told.ends_with("declares \"room.join\""), "{told}");
 }
 
@@ -228,11 +194,7 @@ fn arguments_that_the_kind_of_handler_cannot_have_are_told() {
     async fn why(_reason: DisconnectReason) {}
     #[message("twice")]
     async fn twice(_a: Local<u8>, _b: Local<u8>) {}
-    let told = mistakes(
-        Router::new()
-            .routes(routes![arrive, leave, why, twice])
-            .into(),
-    );
+    let told = mistakes(Router::new().routes(routes![arrive, leave, why, twice]).into());
     let ends = [
         "takes `aiows::id::message::MessageId`, which only message handlers have",
         "takes `aiows::extract::builtin::Text`, which only message handlers have",
@@ -248,17 +210,10 @@ fn arguments_that_the_kind_of_handler_cannot_have_are_told() {
 #[test]
 fn message_types_of_closures_are_checked_too() {
     let route = |name: &str| Route::message(name, |_: Call| async {});
-    let router = Router::new()
-        .route(route("ack"))
-        .route(route(""))
-        .route(route("a b"));
+    let router = Router::new().route(route("ack")).route(route("")).route(route("a b"));
     let told = mistakes(router.into());
     assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(
-        told[0].ends_with("serves the reserved message type \"ack\""),
-        "{}",
-        told[0]
-    );
+    assert!(told[0].ends_with("serves the reserved message type \"ack\""), "{}", told[0]);
     assert!(told[1].contains("serves \"\", but"), "{}", told[1]);
     assert!(told[2].contains("serves \"a b\", but"), "{}", told[2]);
 }
@@ -266,13 +221,8 @@ fn message_types_of_closures_are_checked_too() {
 #[test]
 fn a_need_of_a_closure_is_checked() {
     let route = Route::message("x", |_: Call| async {}).needing::<State<String>>();
-    let [told] = &mistakes(Router::new().route(route).into())[..] else {
-        panic!("one")
-    };
-    assert!(
-        told.contains("needs `State<alloc::string::String>`"),
-        "{told}"
-    );
+    let [told] = &mistakes(Router::new().route(route).into())[..] else { panic!("one") };
+    assert!(told.contains("needs `State<alloc::string::String>`"), "{told}");
 }
 
 #[test]
@@ -288,33 +238,19 @@ fn mistakes_in_paths_tags_limits_and_origins_are_told() {
     let told = mistakes(server);
     assert_eq!(told.len(), 4, "{told:#?}");
     assert_eq!(told[0], "path `chat` does not start with `/`");
-    assert_eq!(
-        told[1],
-        "paths `/a/{y}` and `/a/{x}` match the same requests"
-    );
+    assert_eq!(told[1], "paths `/a/{y}` and `/a/{x}` match the same requests");
     assert_eq!(told[2], "path `/b` is routed twice");
-    assert!(
-        told[3].starts_with("path `/{` is not valid: "),
-        "{}",
-        told[3]
-    );
+    assert!(told[3].starts_with("path `/{` is not valid: "), "{}", told[3]);
 
-    let tags = Router::new()
-        .tag("action")
-        .include(Router::new().tag("kind"));
+    let tags = Router::new().tag("action").include(Router::new().tag("kind"));
     assert_eq!(
         mistakes(tags.into()),
         ["one connection has one tag, but its routers say `action` and `kind`"]
     );
-    assert_eq!(
-        mistakes(Router::new().tag("id").into()),
-        ["the tag of a router must not be `id`"]
-    );
+    assert_eq!(mistakes(Router::new().tag("id").into()), ["the tag of a router must not be `id`"]);
     let mut limits = Limits::default();
     limits.fragments = 0;
-    let server = Server::from(Router::new())
-        .limits(limits)
-        .allow_origins(["example.com"]);
+    let server = Server::from(Router::new()).limits(limits).allow_origins(["example.com"]);
     assert_eq!(
         mistakes(server),
         [

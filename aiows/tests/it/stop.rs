@@ -81,23 +81,14 @@ async fn a_handler_that_never_returns_is_cut_at_the_deadline() {
         }
     });
     let (reasons, mut ends) = mpsc::channel(4);
-    let router = Router::new()
-        .route(hang)
-        .routes(routes![report])
-        .state(reasons);
+    let router = Router::new().route(hang).routes(routes![report]).state(reasons);
     let server = TestServer::bind(router).await;
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"hang"}"#).await;
     starts.recv().await.unwrap();
-    let error = server
-        .shutdown(Duration::from_millis(50))
-        .await
-        .unwrap_err();
+    let error = server.shutdown(Duration::from_millis(50)).await.unwrap_err();
     assert!(error.is_forced());
-    assert_eq!(
-        error.to_string(),
-        "shutdown was forced, connections were cut"
-    );
+    assert_eq!(error.to_string(), "shutdown was forced, connections were cut");
     assert_eq!(ends.recv().await, Some(DisconnectReason::Shutdown));
 }
 
@@ -151,10 +142,7 @@ async fn a_handler_that_blocks_the_stop_is_waited_for_only_once() {
     });
     let server = TestServer::bind(Router::new().route(slow)).await;
     let _client = server.connect().await;
-    let error = server
-        .shutdown(Duration::from_millis(50))
-        .await
-        .unwrap_err();
+    let error = server.shutdown(Duration::from_millis(50)).await.unwrap_err();
     assert!(error.is_forced());
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }

@@ -31,8 +31,5 @@ pub(super) async fn serve() -> crate::Result<()> {
             println!("{}", address.port());
         }
     });
-    server
-        .run("127.0.0.1:0")
-        .await
-        .map_err(|error| error.to_string().into())
+    server.run("127.0.0.1:0").await.map_err(|error| error.to_string().into())
 }

@@ -16,21 +16,12 @@ pub(crate) struct Candidate {
 
 /// The first one is compared with each of the others.
 pub(crate) const SERVERS: &[Candidate] = &[
-    Candidate {
-        name: "aiows",
-        serve: framework::serve,
-    },
-    Candidate {
-        name: "bare",
-        serve: bare::serve,
-    },
+    Candidate { name: "aiows", serve: framework::serve },
+    Candidate { name: "bare", serve: bare::serve },
 ];
 
 pub(crate) fn serve(name: &str) -> Result<()> {
-    let server = SERVERS
-        .iter()
-        .find(|server| server.name == name)
-        .ok_or("no such server")?;
+    let server = SERVERS.iter().find(|server| server.name == name).ok_or("no such server")?;
     std::thread::spawn(exit_with_parent);
     (server.serve)()
 }

@@ -1,7 +1,7 @@
-use aiows::{WebSocket, message, routes};
+use aiows::{message, routes};
 
 #[message("chat")]
-async fn say(_ WebSocket) {}
+async fn say(_ bool) {}
 
 fn main() {
     let _ = routes![say];

@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows = "chat"]
+struct Chat;
+
+fn main() {}

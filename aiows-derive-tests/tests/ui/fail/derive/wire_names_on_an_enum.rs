@@ -1,0 +1,8 @@
+use aiows::WireNames;
+
+#[derive(WireNames)]
+enum Chat {
+    Say,
+}
+
+fn main() {}

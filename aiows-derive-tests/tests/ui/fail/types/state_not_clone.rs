@@ -1,0 +1,10 @@
+use aiows::{State, message, routes};
+
+struct Log;
+
+#[message("chat")]
+async fn say(_: State<Log>) {}
+
+fn main() {
+    let _ = routes![say];
+}

@@ -1,0 +1,112 @@
+//! Testing handlers: as functions, with a socket of the test kit, and through a server in memory.
+//!
+//! `cargo test --example testing` runs the tests below; `cargo run --example testing` serves.
+
+use aiows::{Context, Message, Result, Router, Server, WebSocket, connect, message, routes};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone)]
+struct Joined(String);
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Join {
+    name: String,
+}
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Notice {
+    text: String,
+}
+
+#[connect]
+async fn greet(ws: WebSocket) -> Result {
+    ws.send(&Notice { text: "who are you?".into() }).await?;
+    Ok(())
+}
+
+#[message("join")]
+async fn join(ws: WebSocket, join: Join) -> Notice {
+    let text = format!("welcome, {}", join.name);
+    ws.context().insert(Joined(join.name));
+    Notice { text }
+}
+
+#[message("whoami")]
+async fn whoami(joined: Option<Context<Joined>>) -> Notice {
+    match joined {
+        Some(Context(Joined(name))) => Notice { text: name },
+        None => Notice { text: "nobody".into() },
+    }
+}
+
+fn router() -> Router {
+    Router::new().routes(routes![greet, join, whoami])
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    Server::new().include_router(router()).run("127.0.0.1:8000").await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aiows::testing::{TestServer, socket};
+
+    use super::*;
+
+    fn notice(text: &str) -> Notice {
+        Notice { text: text.to_owned() }
+    }
+
+    // A handler is an ordinary function.
+    #[tokio::test]
+    async fn without_joining_one_is_nobody() {
+        assert_eq!(whoami(None).await, notice("nobody"));
+    }
+
+    // A socket without a connection collects what is sent through it.
+    #[tokio::test]
+    async fn a_new_peer_is_asked_for_its_name() {
+        let (ws, mut sent) = socket();
+        greet(ws).await.unwrap();
+        assert_eq!(sent.take::<Notice>(), Some(notice("who are you?")));
+        assert_eq!(sent.closed(), None);
+    }
+
+    // A server in memory runs everything but the network.
+    #[tokio::test]
+    async fn who_has_joined_is_known_by_name() {
+        let server = TestServer::new(router());
+        let mut client = server.connect().await;
+        assert_eq!(client.recv::<Notice>().await, notice("who are you?"));
+        client.send(&Join { name: "ann".into() }).await;
+        assert_eq!(client.recv::<Notice>().await, notice("welcome, ann"));
+        client.send_text(r#"{"type":"whoami"}"#).await;
+        assert_eq!(client.recv::<Notice>().await, notice("ann"));
+    }
+
+    // Time can stand still: an hour of silence takes no time.
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_peer_stays_connected() {
+        let server = TestServer::new(router());
+        let mut client = server.connect().await;
+        client.recv::<Notice>().await;
+        client.expect_silence(Duration::from_secs(3600)).await;
+        client.send_text(r#"{"type":"whoami"}"#).await;
+        assert_eq!(client.recv::<Notice>().await, notice("nobody"));
+        client.close(1000, "bye").await;
+    }
+
+    // The same over a real socket.
+    #[tokio::test]
+    async fn stopping_the_server_tells_the_client() {
+        let server = TestServer::bind(router()).await;
+        let mut client = server.connect().await;
+        client.recv::<Notice>().await;
+        let stopped = tokio::spawn(server.shutdown(Duration::from_secs(5)));
+        assert_eq!(client.expect_closed(1001).await, "Server shutdown");
+        stopped.await.unwrap().unwrap();
+    }
+}
