@@ -38,10 +38,7 @@ impl Raw<TcpStream> {
     pub async fn dial(server: &TestServer) -> Self {
         let stream = TcpStream::connect(server.address()).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
+        Self { stream, buffer: Vec::new() }
     }
 
     /// Connects and completes the handshake.
@@ -60,17 +57,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub async fn handshake(&mut self) {
         self.write(REQUEST.as_bytes()).await;
         let head = self.read_head().await;
-        assert!(
-            head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
-            "{head}"
-        );
+        assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
     }
 
     pub async fn write(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.stream.write_all(bytes))
-            .await
-            .expect("room to write")
-            .unwrap();
+        timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("room to write").unwrap();
     }
 
     /// Sends a masked frame.
@@ -89,11 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 let head = self.buffer.drain(..at + 4).collect();
                 return String::from_utf8(head).unwrap();
             }
-            assert!(
-                self.fill().await,
-                "the stream ended within a head: {:?}",
-                self.buffer
-            );
+            assert!(self.fill().await, "the stream ended within a head: {:?}", self.buffer);
         }
     }
 
@@ -147,8 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     async fn fill(&mut self) -> bool {
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
         // A reset is an end, too: what it may not do is come before the last frame.
-        read.expect("bytes, or the end of the stream")
-            .is_ok_and(|read| read > 0)
+        read.expect("bytes, or the end of the stream").is_ok_and(|read| read > 0)
     }
 }
 
@@ -167,12 +153,7 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
         }
     }
     frame.extend(MASK);
-    frame.extend(
-        payload
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| byte ^ MASK[at % 4]),
-    );
+    frame.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ MASK[at % 4]));
     frame
 }
 
@@ -189,7 +170,5 @@ fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
 }
 
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes
-        .windows(needle.len())
-        .position(|window| window == needle)
+    bytes.windows(needle.len()).position(|window| window == needle)
 }
