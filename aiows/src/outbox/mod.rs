@@ -3,6 +3,7 @@
 mod queue;
 
 use std::io::{self, IoSlice, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -29,6 +30,8 @@ const MAX_INLINE: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// No message is accepted any more; changed under the lock, read without it.
+    closing: AtomicBool,
     /// Wakes senders that wait for room.
     room: Notify,
     max_messages: usize,
@@ -47,8 +50,6 @@ struct State {
     blocked: bool,
     /// The application's wish to close, until the session acts on it.
     wish: Option<CloseWish>,
-    /// No message is accepted any more.
-    closing: bool,
     /// The close frame is queued.
     sealed: bool,
 }
@@ -77,7 +78,9 @@ impl Outbox {
     /// Begins with `greeting`, the answer to the handshake, as the first bytes to write.
     pub(crate) fn new(limits: &Limits, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) -> Self {
         let mut queue = Queue::default();
-        queue.push_control(greeting.into());
+        if !greeting.is_empty() {
+            queue.push_control(greeting.into());
+        }
         Self {
             state: Mutex::new(State {
                 queue,
@@ -85,9 +88,9 @@ impl Outbox {
                 sleeper: None,
                 blocked: false,
                 wish: None,
-                closing: false,
                 sealed: false,
             }),
+            closing: AtomicBool::new(false),
             room: Notify::new(),
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,
@@ -107,7 +110,7 @@ impl Outbox {
     /// `Full` gives the message back, `Closed` drops it.
     pub(crate) fn try_push(&self, opcode: Opcode, message: Encoded) -> Result<(), Refused> {
         let mut state = self.lock();
-        if state.closing {
+        if self.is_closed() {
             return Err(Refused::Closed);
         }
         if !state.queue.has_room(message.payload().len(), self.max_messages, self.max_size) {
@@ -155,7 +158,7 @@ impl Outbox {
     /// answers; `true` when no other message should be handled before the peer has read some.
     pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) -> bool {
         let mut state = self.lock();
-        if !state.closing {
+        if !self.is_closed() {
             append(&mut state.queue, opcode, message);
         }
         !state.queue.has_room(0, self.max_messages, self.max_size)
@@ -175,7 +178,7 @@ impl Outbox {
             return;
         }
         if wish.manner != Manner::Graceful {
-            state.closing = true;
+            self.set_closing();
         }
         state.wish = Some(wish);
         let sleeper = state.sleeper.take();
@@ -195,18 +198,27 @@ impl Outbox {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closing
+        self.closing.load(Ordering::Acquire)
+    }
+
+    fn set_closing(&self) {
+        self.closing.store(true, Ordering::Release);
     }
 
     /// Accepts no more messages, before the session is done with the peer.
     pub(crate) fn refuse(&self) {
-        self.lock().closing = true;
+        let _state = self.lock();
+        self.set_closing();
         self.room.notify_waiters();
     }
 
     /// Queues a ping, ahead of messages.
     pub(crate) fn ping(&self) {
-        self.lock().queue.push_control(Bytes::from_static(&[0x80 | Opcode::Ping as u8, 0]));
+        const PING: &[u8] = &[0x80 | Opcode::Ping as u8, 0];
+        let mut state = self.lock();
+        if !state.sealed {
+            state.queue.push_control(Bytes::from_static(PING));
+        }
     }
 
     /// Forgets every message that was not begun to be written.
@@ -282,7 +294,7 @@ impl Outbox {
     /// Ends our side of the stream and forgets what was not written.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
-        state.closing = true;
+        self.set_closing();
         state.sealed = true;
         state.queue = Queue::default();
         let writer = state.writer.take();
@@ -369,11 +381,10 @@ impl Write for Control<'_> {
         let mut state = self.outbox.lock();
         match frame.first() {
             Some(&CLOSE) if !state.sealed => {
-                state.closing = true;
+                self.outbox.set_closing();
                 state.sealed = true;
                 state.queue.push_last(Bytes::copy_from_slice(frame));
             }
-            // A newer pong replaces one that was not written. RFC 6455 section 5.5.3.
             Some(&PONG) if !state.sealed => state.queue.set_pong(Bytes::copy_from_slice(frame)),
             _ => {}
         }

@@ -21,7 +21,6 @@ pub(super) struct Queue {
     copied_start: usize,
     /// How much of the first entry is written.
     front_written: usize,
-    pong: Option<Bytes>,
     messages: usize,
     size: usize,
     written: u64,
@@ -33,6 +32,8 @@ enum Entry {
     Copied { length: usize, size: usize },
     /// A frame that stands outside of the bounds.
     Control(Bytes),
+    /// A pong; there is at most one that is not begun.
+    Pong(Bytes),
     /// A message that may be shared with other queues.
     Shared { frame: Bytes, size: usize },
 }
@@ -41,14 +42,14 @@ impl Entry {
     fn len(&self) -> usize {
         match self {
             Self::Copied { length, .. } => *length,
-            Self::Control(frame) | Self::Shared { frame, .. } => frame.len(),
+            Self::Control(frame) | Self::Pong(frame) | Self::Shared { frame, .. } => frame.len(),
         }
     }
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.pong.is_none()
+        self.entries.is_empty()
     }
 
     /// An empty queue has room for any message.
@@ -81,33 +82,39 @@ impl Queue {
 
     /// Queues a control frame ahead of every message that is not begun.
     pub(super) fn push_control(&mut self, frame: Bytes) {
-        if frame.is_empty() {
-            return;
-        }
-        let begun = usize::from(self.front_written > 0);
-        let at = self.entries.iter().skip(begun).take_while(|entry| is_control(entry)).count();
-        self.entries.insert(begun + at, Entry::Control(frame));
+        self.insert_control(Entry::Control(frame));
+    }
+
+    fn insert_control(&mut self, entry: Entry) {
+        let begun = self.begun();
+        let before = self.entries.iter().skip(begun).take_while(|entry| is_control(entry)).count();
+        self.entries.insert(begun + before, entry);
     }
 
     /// Queues a control frame behind everything.
     pub(super) fn push_last(&mut self, frame: Bytes) {
-        self.place_pong();
         self.entries.push_back(Entry::Control(frame));
     }
 
+    /// Queues a pong, in place of one that is not begun. Source: RFC 6455 section 5.5.3.
     pub(super) fn set_pong(&mut self, frame: Bytes) {
-        self.pong = Some(frame);
+        let begun = self.begun();
+        let mut controls =
+            self.entries.iter_mut().skip(begun).take_while(|entry| is_control(entry));
+        match controls.find(|entry| matches!(entry, Entry::Pong(_))) {
+            Some(pong) => *pong = Entry::Pong(frame),
+            None => self.insert_control(Entry::Pong(frame)),
+        }
     }
 
-    fn place_pong(&mut self) {
-        if let Some(pong) = self.pong.take() {
-            self.push_control(pong);
-        }
+    /// How many entries are partly written: none or one.
+    fn begun(&self) -> usize {
+        usize::from(self.front_written > 0)
     }
 
     /// Keeps control frames and the message that is partly written: a frame is never cut.
     pub(super) fn discard_unsent(&mut self) {
-        let begun = usize::from(self.front_written > 0);
+        let begun = self.begun();
         let mut index = 0;
         let mut keep_copied = 0;
         let (mut messages, mut size) = (0, 0);
@@ -135,7 +142,6 @@ impl Queue {
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        self.place_pong();
         let taken = {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = self.fill(&mut slices);
@@ -158,7 +164,9 @@ impl Queue {
                     skip = 0;
                     continue;
                 }
-                Entry::Control(frame) | Entry::Shared { frame, .. } => &frame[skip..],
+                Entry::Control(frame) | Entry::Pong(frame) | Entry::Shared { frame, .. } => {
+                    &frame[skip..]
+                }
             };
             skip = 0;
             if count + 2 > MAX_SLICES {
@@ -195,7 +203,7 @@ impl Queue {
                     self.uncount(size);
                 }
                 Some(Entry::Shared { size, .. }) => self.uncount(size),
-                Some(Entry::Control(_)) | None => {}
+                Some(Entry::Control(_) | Entry::Pong(_)) | None => {}
             }
         }
         self.release();
@@ -222,5 +230,5 @@ impl Queue {
 }
 
 fn is_control(entry: &Entry) -> bool {
-    matches!(entry, Entry::Control(_))
+    matches!(entry, Entry::Control(_) | Entry::Pong(_))
 }

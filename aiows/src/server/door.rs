@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::App;
 use super::handle::Place;
@@ -14,6 +15,9 @@ use crate::transport::{Refusal, RequestHead, Stream, accepted, check_upgrade, re
 
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: u64 = 1;
+
+/// How long a refused peer may take to read the answer and leave.
+const REFUSAL_GRACE: Duration = Duration::from_secs(1);
 
 /// What is read of a refused peer before its socket is dropped, in bytes.
 const MAX_DISCARDED: usize = 256 * 1024;
@@ -55,10 +59,9 @@ async fn admit<S>(stream: &mut S, app: &App) -> Option<Admitted>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let deadline = Instant::now() + app.limits().handshake_timeout;
     let decided = tokio::select! {
         biased;
-        read = timeout_at(deadline, read_request_head(stream, app.limits())) => match read {
+        read = timeout(app.limits().handshake_timeout, read_request_head(stream, app.limits())) => match read {
             Ok(Ok(read)) => read.and_then(|head| decide(head, app)),
             // A peer that is gone or says nothing has not asked for an answer.
             Ok(Err(_)) | Err(_) => return None,
@@ -70,8 +73,8 @@ where
         Err(refusal) => {
             app.handle().count_rejected();
             tracing::debug!(status = refusal.status(), "request refused");
-            // The deadline also bounds a peer that does not read its refusal.
-            let _ = timeout_at(deadline, refuse(stream, &refusal)).await;
+            // A peer that does not read its refusal, or does not leave, is not waited for long.
+            let _ = timeout(REFUSAL_GRACE, refuse(stream, &refusal)).await;
             None
         }
     }

@@ -36,6 +36,8 @@ pub(super) enum Due {
     Silent,
     /// The peer has read nothing.
     Stuck,
+    /// Nothing, while the peer is not read from.
+    Wait,
 }
 
 impl Clock {
@@ -101,13 +103,16 @@ impl Clock {
     }
 
     fn next(&self, listening: bool) -> (Instant, Due) {
-        let closing = self.end_by.is_some();
-        let ping = (!closing).then_some((self.next_ping, Due::Ping));
-        let silent = self.pinged.filter(|_| listening && !closing);
-        let silent = silent.map(|at| (at + self.ping_timeout, Due::Silent));
+        let liveness = match self.pinged {
+            _ if self.end_by.is_some() => None,
+            None => Some((self.next_ping, Due::Ping)),
+            Some(at) if listening => Some((at + self.ping_timeout, Due::Silent)),
+            // The answer may be there, unread; one ping is enough.
+            Some(at) => Some((at + self.ping_timeout + self.ping_interval, Due::Wait)),
+        };
         let stuck = self.stuck.map(|(since, _)| (since + self.write_timeout, Due::Stuck));
         let end = self.end_by.map(|at| (at, Due::End));
-        let due = [end, stuck, silent, ping].into_iter().flatten().min_by_key(|(at, _)| *at);
+        let due = [end, stuck, liveness].into_iter().flatten().min_by_key(|(at, _)| *at);
         due.unwrap_or((self.next_ping, Due::Ping))
     }
 
@@ -115,8 +120,9 @@ impl Clock {
         match due {
             Due::Ping => {
                 self.next_ping = now + self.ping_interval;
-                self.pinged.get_or_insert(now);
+                self.pinged = Some(now);
             }
+            Due::Wait => self.pinged = Some(now),
             Due::Stuck => self.stuck = None,
             Due::End => self.end_by = Some(now + self.ping_interval),
             Due::Silent => self.pinged = None,

@@ -184,13 +184,19 @@ impl Link {
     fn set_phase(&mut self, phase: Phase, reason: DisconnectReason) {
         self.phase = phase;
         self.reason.get_or_insert(reason);
+        self.forget_inbound();
+        self.clock.set_end(self.limits.close_timeout);
+    }
+
+    fn forget_inbound(&mut self) {
         self.inbound.clear();
         self.inbound_size = 0;
-        self.clock.set_end(self.limits.close_timeout);
     }
 
     fn lose(&mut self) {
         self.phase = Phase::Lost;
+        self.last = None;
+        self.clock.set_end(self.limits.close_timeout);
         self.reason.get_or_insert_with(lost);
         self.outbox().end();
         self.blocked = false;
@@ -198,7 +204,10 @@ impl Link {
 
     /// Whether a message can be handed to its handler now.
     fn has_message(&self) -> bool {
-        !self.inbound.is_empty() && !self.full
+        self.phase == Phase::Open
+            && !self.inbound.is_empty()
+            && !self.full
+            && !self.outbox().is_closed()
     }
 
     /// Does everything there is to do without waiting, and arranges to be woken for the rest.
@@ -219,7 +228,7 @@ impl Link {
                 self.act_on(due);
                 continue;
             }
-            let more = read && self.is_listening(busy);
+            let more = read;
             let full = !busy && self.has_message();
             if !more && !full && self.outbox().sleep(cx, self.blocked, self.is_idle(busy)) {
                 return;
@@ -245,14 +254,17 @@ impl Link {
         }
     }
 
+    /// Whether further messages may wait.
+    fn has_room(&self) -> bool {
+        self.inbound.len() < self.limits.inbound_messages
+            && self.inbound_size < self.limits.inbound_size
+    }
+
     /// Whether the socket is read from.
     fn is_listening(&self, busy: bool) -> bool {
         match self.phase {
             Phase::Open => match self.last {
-                None => {
-                    self.inbound.len() < self.limits.inbound_messages
-                        && self.inbound_size < self.limits.inbound_size
-                }
+                None => self.has_room(),
                 // The rest of a close frame may still be on its way.
                 Some(Last::Close) => !busy && self.inbound.is_empty(),
                 Some(Last::End | Last::Failure(_)) => false,
@@ -264,9 +276,13 @@ impl Link {
 
     /// Decodes what is there and reads once; `true` if there may be more.
     fn poll_receive(&mut self, cx: &mut Context<'_>, busy: bool) -> bool {
-        if self.protocol.has_unfinished() && self.is_listening(busy) && self.last.is_none() {
-            self.decode(&[]);
-            return true;
+        if self.protocol.has_unfinished() && self.phase != Phase::Failing {
+            if self.has_room() {
+                self.decode(&[]);
+            }
+            if self.protocol.has_unfinished() {
+                return self.has_room();
+            }
         }
         if !self.is_listening(busy) {
             return false;
@@ -301,7 +317,7 @@ impl Link {
             (Err(failure), Phase::Open) => self.end_with(Last::Failure(failure)),
             (Ok(None), Phase::Open) => {}
             // After our close frame messages are of no interest.
-            (Ok(None), _) => self.inbound.clear(),
+            (Ok(None), _) => self.forget_inbound(),
             (Ok(Some(_)), _) => self.phase = Phase::Closed,
             (Err(_), _) => self.phase = Phase::Failing,
         }
@@ -350,6 +366,7 @@ impl Link {
 
     fn act_on(&mut self, due: Due) {
         match due {
+            Due::Wait => {}
             Due::Ping => self.outbox().ping(),
             Due::Silent => {
                 tracing::debug!(connection = %self.socket.id(), "no answer to a ping");

@@ -55,7 +55,7 @@ pub(super) struct Scanner {
 pub(super) enum Stop {
     /// At the first byte of a close frame.
     Close(usize),
-    /// After the header of one fragment too many.
+    /// Before the last header byte of one fragment too many: without it the frame is never decoded.
     Fragments(usize),
 }
 
@@ -86,7 +86,7 @@ impl Scanner {
                 self.payload = length;
                 self.header_length = 0;
                 if self.count_fragment() > self.max_fragments {
-                    return Some(Stop::Fragments(at));
+                    return Some(Stop::Fragments(at - 1));
                 }
             }
         }

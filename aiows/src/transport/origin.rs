@@ -54,6 +54,7 @@ fn is_same(origin: &str, request: &Request<'_>) -> bool {
         return false;
     };
     parse(origin)
+        .filter(|origin| matches!(&*origin.scheme, "http" | "https"))
         .is_some_and(|origin| parse_host(host, &origin.scheme) == Some((origin.host, origin.port)))
 }
 

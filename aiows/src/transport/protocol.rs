@@ -37,6 +37,8 @@ pub(crate) struct Protocol {
     cleared: usize,
     /// A close frame lies in the backlog behind the cleared bytes.
     close_held: bool,
+    /// What is wrong with the bytes behind the cleared ones.
+    fault: Option<Failure>,
     /// The context may hold whole messages although it was given no new bytes.
     unfinished: bool,
     large: bool,
@@ -100,6 +102,7 @@ impl Protocol {
             backlog: leftover.to_vec(),
             cleared: 0,
             close_held: false,
+            fault: None,
             unfinished: !leftover.is_empty(),
             large: false,
             state: State::Open,
@@ -111,9 +114,9 @@ impl Protocol {
         self.unfinished
     }
 
-    /// Whether the next thing the peer said is that it closes.
+    /// Whether the peer has closed, and everything it said before is decoded.
     pub(crate) fn holds_close(&self) -> bool {
-        self.close_held
+        self.close_held && !self.unfinished
     }
 
     /// Takes what was read and decodes at most `max` messages of it into `inbound`.
@@ -129,17 +132,17 @@ impl Protocol {
         control: &mut dyn Write,
     ) -> Result<Option<PeerClose>, Failure> {
         if self.backlog.is_empty() {
-            let (cleared, fault) = self.scan(bytes, 0);
+            let cleared = self.scan(bytes, 0);
             let mut feed = Feed { bytes: &bytes[..cleared], control };
             let closed = self.pump(&mut feed, max, inbound)?;
             let fed = cleared - feed.bytes.len();
             self.backlog.extend_from_slice(&bytes[fed..]);
             self.cleared = cleared - fed;
-            return self.conclude(closed, fault);
+            return self.conclude(closed);
         }
         let mut backlog = mem::take(&mut self.backlog);
         backlog.extend_from_slice(bytes);
-        let (cleared, fault) = self.scan(&backlog, self.cleared);
+        let cleared = self.scan(&backlog, self.cleared);
         let mut feed = Feed { bytes: &backlog[..cleared], control };
         let closed = self.pump(&mut feed, max, inbound)?;
         let fed = cleared - feed.bytes.len();
@@ -147,20 +150,18 @@ impl Protocol {
         self.cleared = cleared - fed;
         // An emptied backlog is not kept: idle connections hold no buffer.
         self.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
-        self.conclude(closed, fault)
+        self.conclude(closed)
     }
 
-    fn conclude(
-        &mut self,
-        closed: Option<PeerClose>,
-        fault: Option<Failure>,
-    ) -> Result<Option<PeerClose>, Failure> {
-        let Some(fault) = fault else {
-            return Ok(closed);
-        };
-        self.state = State::Ended;
-        self.unfinished = false;
-        Err(fault)
+    /// Tells a fault once everything before it is decoded.
+    fn conclude(&mut self, closed: Option<PeerClose>) -> Result<Option<PeerClose>, Failure> {
+        match self.fault.take_if(|_| !self.unfinished) {
+            None => Ok(closed),
+            Some(fault) => {
+                self.state = State::Ended;
+                Err(fault)
+            }
+        }
     }
 
     /// Lets the context have the close frame that was held back.
@@ -188,19 +189,24 @@ impl Protocol {
     }
 
     /// How much of `bytes` the context may have, when `known` of them were scanned before.
-    fn scan(&mut self, bytes: &[u8], known: usize) -> (usize, Option<Failure>) {
+    fn scan(&mut self, bytes: &[u8], known: usize) -> usize {
+        if self.close_held || self.fault.is_some() {
+            return known;
+        }
         // A peer's answer to our close frame needs no waiting.
-        if self.close_held || self.state != State::Open {
-            let cleared = if self.close_held { known } else { bytes.len() };
-            return (cleared, None);
+        if self.state != State::Open {
+            return bytes.len();
         }
         match self.scanner.scan(&bytes[known..]) {
-            None => (bytes.len(), None),
+            None => bytes.len(),
             Some(Stop::Close(at)) => {
                 self.close_held = true;
-                (known + at, None)
+                known + at
             }
-            Some(Stop::Fragments(at)) => (known + at, Some(Failure::FRAGMENTS)),
+            Some(Stop::Fragments(at)) => {
+                self.fault = Some(Failure::FRAGMENTS);
+                known + at
+            }
         }
     }
 

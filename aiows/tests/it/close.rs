@@ -1,1 +1,410 @@
-//!
+//! How connections end, and what their disconnect handlers are told.
+
+use std::cell::RefCell;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use aiows::testing::TestServer;
+use aiows::{
+    Call, CloseCode, DisconnectReason, HandlerError, Route, Router, SendError, Server, WebSocket,
+};
+
+use crate::raw::{Raw, ends, limits, masked, over_both};
+
+const TEXT: u8 = 0x81;
+
+fn left(code: Option<u16>, reason: &str) -> DisconnectReason {
+    DisconnectReason::Peer { code: code.map(CloseCode::from), reason: reason.to_owned() }
+}
+
+fn closed(code: u16, reason: &str) -> DisconnectReason {
+    DisconnectReason::Closed { code: code.into(), reason: reason.to_owned() }
+}
+
+/// Closes when it is asked to, with what it is told.
+fn closing(code: u16, reason: &str) -> Router {
+    let reason = reason.to_owned();
+    Router::new().route(Route::message("leave", move |call: Call| {
+        call.websocket().close(code, &reason);
+        async {}
+    }))
+}
+
+/// Asks the server to close, and completes the closing handshake.
+async fn leave(server: &TestServer) -> (u16, String) {
+    let mut raw = Raw::join(server).await;
+    raw.send_text(r#"{"type":"leave"}"#).await;
+    let frame = raw.read_frame().await.expect("a close frame");
+    assert_eq!(frame.first, 0x88);
+    let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+    let reason = String::from_utf8(frame.payload[2..].to_vec()).unwrap();
+    raw.send_close(code, "").await;
+    raw.expect_end().await;
+    (code, reason)
+}
+
+#[tokio::test]
+async fn a_handler_closes_with_its_code_and_reason() {
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    over_both(
+        || ends.watch(closing(4000, "see you")),
+        async |server| {
+            assert_eq!(leave(&server).await, (4000, "see you".to_owned()));
+            assert_eq!(ended.borrow_mut().next().await, closed(4000, "see you"));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_queued_precedes_a_close_and_nothing_can_be_sent_after_it() {
+    let (tell, told) = mpsc::channel(4);
+    let told = RefCell::new(told);
+    let server = || {
+        let tell = tell.clone();
+        Server::from(Router::new().route(Route::message("leave", move |call: Call| {
+            let (tell, ws) = (tell.clone(), call.websocket().clone());
+            async move {
+                for n in 0..100 {
+                    ws.send_text(&n.to_string()).await.unwrap();
+                }
+                assert!(!ws.is_closed());
+                ws.close(1000, "first");
+                ws.close(4000, "second");
+                let late = ws.send_text("late").await;
+                tell.send((ws.is_closed(), late)).await.unwrap();
+                json!({"type": "answer", "late": true})
+            }
+        })))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.send_text(r#"{"type":"leave"}"#).await;
+        for n in 0..100 {
+            raw.expect_text(&n.to_string()).await;
+        }
+        assert_eq!(raw.read_close(1000).await, "first");
+        raw.send_close(1000, "").await;
+        raw.expect_end().await;
+        let (is_closed, late) = told.borrow_mut().recv().await.unwrap();
+        assert!(is_closed);
+        assert!(matches!(late, Err(SendError::Closed)), "{late:?}");
+    })
+    .await;
+}
+
+/// Hands the socket out and then waits for ever.
+fn hanging(tell: &mpsc::Sender<WebSocket>) -> Router {
+    let tell = tell.clone();
+    Router::new().route(Route::message("hang", move |call: Call| {
+        let (tell, ws) = (tell.clone(), call.websocket().clone());
+        async move {
+            tell.send(ws).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    }))
+}
+
+#[tokio::test]
+async fn another_task_closes_while_a_handler_is_pending() {
+    let (tell, told) = mpsc::channel(1);
+    let told = RefCell::new(told);
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    let hasty = limits(|limits| limits.close_timeout = Duration::from_millis(100));
+    over_both(
+        || ends.watch(hanging(&tell)).limits(hasty.clone()),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            raw.send_text(r#"{"type":"hang"}"#).await;
+            let ws = told.borrow_mut().recv().await.unwrap();
+            ws.send_text("before").await.unwrap();
+            ws.close(1000, "from outside");
+            raw.expect_text("before").await;
+            assert_eq!(raw.read_close(1000).await, "from outside");
+            raw.send_close(1000, "").await;
+            raw.expect_end().await;
+            assert_eq!(ended.borrow_mut().next().await, closed(1000, "from outside"));
+            assert!(matches!(ws.send_text("late").await, Err(SendError::Closed)));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn another_task_closes_an_idle_connection() {
+    let (tell, told) = mpsc::channel(1);
+    let told = RefCell::new(told);
+    let server = || {
+        let tell = tell.clone();
+        Server::from(Router::new().route(Route::connect(move |call: Call| {
+            let (tell, ws) = (tell.clone(), call.websocket().clone());
+            async move { tell.send(ws).await.unwrap() }
+        })))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        let ws = told.borrow_mut().recv().await.unwrap();
+        ws.close(1000, "idle");
+        assert_eq!(raw.read_close(1000).await, "idle");
+        raw.send_close(1000, "").await;
+        raw.expect_end().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_behind_one_whose_handler_has_closed_is_not_handled() {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let server = || {
+        let handled = Arc::clone(&handled);
+        Server::from(closing(1000, "").route(Route::message("more", move |_| {
+            handled.fetch_add(1, Ordering::Relaxed);
+            async {}
+        })))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        let (leave, more) =
+            (masked(TEXT, br#"{"type":"leave"}"#), masked(TEXT, br#"{"type":"more"}"#));
+        raw.write(&[more.clone(), leave, more.repeat(5)].concat()).await;
+        assert_eq!(raw.read_close(1000).await, "");
+        assert_eq!(handled.swap(0, Ordering::Relaxed), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_talks_before_it_answers_a_close_does_not_hold_up_the_end() {
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    over_both(
+        || ends.watch(closing(1000, "bye")),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            raw.send_text(r#"{"type":"leave"}"#).await;
+            assert_eq!(raw.read_close(1000).await, "bye");
+            let (talk, close) = (masked(TEXT, b"{}"), masked(0x88, &[0x03, 0xe8]));
+            raw.write(&[talk, close].concat()).await;
+            raw.expect_end().await;
+            assert_eq!(ended.borrow_mut().next().await, closed(1000, "bye"));
+            server.shutdown(Duration::from_secs(1)).await.unwrap();
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_reason_is_cut_between_characters() {
+    let long = "é".repeat(100);
+    over_both(
+        || Server::from(closing(1000, &long)),
+        async |server| {
+            assert_eq!(leave(&server).await, (1000, "é".repeat(61)));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_that_must_not_be_sent_becomes_1011() {
+    for code in [0, 1004, 1005, 1006, 1015, 2999, 5000] {
+        let server = TestServer::new(closing(code, "why"));
+        assert_eq!(leave(&server).await, (1011, "why".to_owned()), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_closes_is_answered_before_the_close() {
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    let server = || {
+        ends.watch(Router::new().route(Route::message("leave", |_| async {
+            Err::<(), _>(HandlerError::new("banned", "you are banned").close(4403))
+        })))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.send_text(r#"{"type":"leave","id":7}"#).await;
+        let error = json!({
+            "type": "error",
+            "correlation_id": 7,
+            "code": "banned",
+            "message": "you are banned",
+            "message_type": "leave",
+        });
+        assert_eq!(raw.read_json().await, error);
+        assert_eq!(raw.read_close(4403).await, "you are banned");
+        raw.send_close(4403, "").await;
+        raw.expect_end().await;
+        assert_eq!(ended.borrow_mut().next().await, closed(4403, "you are banned"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failed_connect_handler_closes_with_an_error_id_and_no_message_is_handled() {
+    let handled = Arc::new(AtomicUsize::new(0));
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    let server = || {
+        let handled = Arc::clone(&handled);
+        let router = Router::new()
+            .route(Route::connect(|_| async { Err::<(), &str>("a secret") }))
+            .route(Route::message("more", move |_| {
+                handled.fetch_add(1, Ordering::Relaxed);
+                async {}
+            }));
+        ends.watch(router)
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::reach(&server).await;
+        let more = masked(TEXT, br#"{"type":"more"}"#);
+        raw.write(&[crate::raw::REQUEST.as_bytes(), &more].concat()).await;
+        assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
+        let reason = raw.read_close(1011).await;
+        let id = reason.strip_prefix("Internal error ").expect("an error id");
+        assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+        raw.send_close(1011, "").await;
+        raw.expect_end().await;
+        assert_eq!(ended.borrow_mut().next().await, DisconnectReason::ConnectFailed);
+        assert_eq!(handled.load(Ordering::Relaxed), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_close_of_the_peer_tells_its_code_and_reason() {
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    over_both(
+        || ends.server(),
+        async |server| {
+            for (code, reason) in [(1000, "bye"), (1001, ""), (4999, "é"), (1002, "you broke it")]
+            {
+                let mut raw = Raw::join(&server).await;
+                raw.send_close(code, reason).await;
+                assert_eq!(raw.read_close(code).await, reason);
+                assert_eq!(ended.borrow_mut().next().await, left(Some(code), reason));
+            }
+            let mut raw = Raw::join(&server).await;
+            raw.send(0x88, b"").await;
+            assert_eq!(ended.borrow_mut().next().await, left(None, ""));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_end_of_the_stream_without_a_close_frame_is_a_lost_peer() {
+    let (ends, ended) = ends();
+    let ended = RefCell::new(ended);
+    over_both(
+        || ends.server(),
+        async |server| {
+            drop(Raw::join(&server).await);
+            assert_eq!(ended.borrow_mut().next().await, left(None, ""));
+            let mut raw = Raw::join(&server).await;
+            raw.finish().await;
+            raw.expect_end().await;
+            assert_eq!(ended.borrow_mut().next().await, left(None, ""));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_reset_is_a_lost_peer() {
+    let (ends, mut ended) = ends();
+    let server = TestServer::bind(ends.server()).await;
+    Raw::open(&server).await.reset();
+    assert_eq!(ended.next().await, left(None, ""));
+}
+
+#[tokio::test]
+async fn each_disconnect_handler_runs_once_per_connection_in_order() {
+    let (tell, mut told) = mpsc::channel(100);
+    let note = |name: &'static str| {
+        let tell = tell.clone();
+        Route::disconnect(move |_| {
+            let tell = tell.clone();
+            async move { tell.send(name).await.unwrap() }
+        })
+    };
+    let router = Router::new().route(note("first")).route(note("second"));
+    let server = TestServer::bind(router).await;
+    drop(tell);
+    for _ in 0..3 {
+        let mut raw = Raw::join(&server).await;
+        raw.send_close(1000, "").await;
+        raw.send_close(1000, "").await;
+        raw.expect_frames_to_end().await;
+        assert_eq!(told.recv().await, Some("first"));
+        assert_eq!(told.recv().await, Some("second"));
+    }
+    let stays = Raw::join(&server).await;
+    let stopped = server.shutdown(Duration::from_millis(100)).await;
+    assert!(stopped.unwrap_err().is_forced());
+    drop(stays);
+    assert_eq!(told.recv().await, Some("first"));
+    assert_eq!(told.recv().await, Some("second"));
+    assert_eq!(told.recv().await, None);
+}
+
+/// Set for a test that runs itself in a process of its own.
+const ALONE: &str = "AIOWS_TEST_ALONE";
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_thousand_resets_leave_nothing_behind() {
+    if std::env::var_os(ALONE).is_none() {
+        // Open files are counted per process, and other tests open some.
+        let name = "close::a_thousand_resets_leave_nothing_behind";
+        let mut alone = Command::new(std::env::current_exe().unwrap());
+        let output = alone.args([name, "--exact"]).env(ALONE, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let (ends, mut ended) = ends();
+    let server = TestServer::bind(ends.server()).await;
+    drop(ends);
+    drop(Raw::open(&server).await);
+    assert_eq!(ended.next().await, left(None, ""));
+    let before = open_files();
+    for _ in 0..10 {
+        let mut raws = Vec::new();
+        for n in 0..100 {
+            let mut raw = Raw::open(&server).await;
+            if n % 2 == 0 {
+                raw.send_text("unanswered").await;
+            }
+            raws.push(raw);
+        }
+        raws.into_iter().for_each(Raw::reset);
+        for _ in 0..100 {
+            assert_eq!(ended.next().await, left(None, ""));
+        }
+    }
+    assert_eq!(server.handle().stats().active, 0);
+    // The last sockets are dropped right after their disconnect handlers.
+    let freed = timeout(Duration::from_secs(5), async {
+        while open_files() > before {
+            tokio::task::yield_now().await;
+        }
+    });
+    freed.await.unwrap_or_else(|_| panic!("{} of {before} files", open_files()));
+    server.shutdown(Duration::from_secs(1)).await.unwrap();
+    ended.expect_no_more().await;
+}

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use aiows::testing::TestServer;
+use aiows::{DisconnectReason, Limits, Router, Server, State, Text, WebSocket};
+use aiows::{disconnect, fallback, routes};
 
 /// How long anything that is expected may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,9 +31,28 @@ impl Frame {
     }
 }
 
-pub struct Raw<S> {
+/// A stream of either kind a server can be reached over.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for S {}
+
+pub struct Raw<S = Box<dyn Wire>> {
     stream: S,
     buffer: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects over TCP or in memory, as the server is made, without saying anything.
+    pub async fn reach(server: &TestServer) -> Self {
+        Self { stream: Box::new(server.stream().await), buffer: Vec::new() }
+    }
+
+    /// Connects over TCP or in memory and completes the handshake.
+    pub async fn join(server: &TestServer) -> Self {
+        let mut raw = Self::reach(server).await;
+        raw.handshake().await;
+        raw
+    }
 }
 
 impl Raw<TcpStream> {
@@ -51,6 +73,11 @@ impl Raw<TcpStream> {
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }
+
+    /// Ends the connection as a crashed host does: with a reset in place of an orderly end.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
@@ -62,6 +89,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     pub async fn write(&mut self, bytes: &[u8]) {
         timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("room to write").unwrap();
+    }
+
+    /// Sends as much as the stream takes at once, waiting until it takes anything.
+    pub async fn write_some(&mut self, bytes: &[u8]) -> usize {
+        self.stream.write(bytes).await.unwrap()
+    }
+
+    /// Sends more than may fit into the stream, and takes what the server says meanwhile.
+    pub async fn write_while_reading(&mut self, bytes: &[u8]) {
+        let Self { stream, buffer } = self;
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let read = async {
+            // An end is seen again by whoever reads next.
+            while reader.read_buf(buffer).await.is_ok_and(|read| read > 0) {}
+            std::future::pending::<()>().await;
+        };
+        let write = timeout(PATIENCE, writer.write_all(bytes));
+        tokio::select! {
+            // A server that has failed the connection may stop taking bytes at any time.
+            written = write => drop(written.expect("room to write")),
+            () = read => {}
+        }
+    }
+
+    /// Ends our side of the stream; the server's stays open.
+    pub async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Sends a close frame.
+    pub async fn send_close(&mut self, code: u16, reason: &str) {
+        self.send(0x88, &close_payload(code, reason)).await;
     }
 
     /// Sends a masked frame.
@@ -87,8 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Reads an HTTP answer to its end: status, head and body.
     pub async fn read_answer(&mut self) -> (u16, String, String) {
         let head = self.read_head().await;
-        let body = self.read_to_end().await;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        assert_ne!(status, 101, "a request that was not to be accepted");
+        let body = self.read_to_end().await;
         (status, head, String::from_utf8(body).unwrap())
     }
 
@@ -106,6 +166,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Takes about this many bytes off the stream, for frames that are read later.
+    pub async fn take(&mut self, bytes: usize) {
+        let enough = self.buffer.len() + bytes;
+        while self.buffer.len() < enough {
+            assert!(self.fill().await, "the stream ended early");
+        }
+    }
+
+    /// Waits until a frame has begun to come, and leaves it.
+    pub async fn await_frame(&mut self) {
+        while self.buffer.is_empty() {
+            assert!(self.fill().await, "the stream ended before a frame");
+        }
+    }
+
     /// Reads one text frame as JSON.
     pub async fn read_json(&mut self) -> serde_json::Value {
         let frame = self.read_frame().await.expect("a frame");
@@ -113,7 +188,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         serde_json::from_slice(&frame.payload).unwrap()
     }
 
-    /// Expects a close frame with this code and then the end of the stream; returns the reason.
+    /// Expects one text frame with exactly this text.
+    pub async fn expect_text(&mut self, text: &str) {
+        let frame = self.read_frame().await.expect("a text frame");
+        assert_eq!((frame.first, frame.text()), (0x81, text));
+    }
+
+    /// Expects a close frame with this code; returns the reason.
     pub async fn read_close(&mut self, code: u16) -> String {
         let frame = self.read_frame().await.expect("a close frame");
         assert_eq!(frame.first, 0x88, "{frame:?}");
@@ -126,6 +207,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads whole frames to the end of the stream.
+    pub async fn expect_frames_to_end(&mut self) {
+        while self.read_frame().await.is_some() {}
+    }
+
     /// Expects that the server ends the stream without another byte.
     pub async fn expect_end(&mut self) {
         assert_eq!(self.read_to_end().await, b"");
@@ -136,6 +222,87 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         // A reset is an end, too: what it may not do is come before the last frame.
         read.expect("bytes, or the end of the stream").is_ok_and(|read| read > 0)
     }
+}
+
+/// Runs one check over both kinds of stream; a session treats them differently.
+pub async fn over_both(server: impl Fn() -> Server, check: impl AsyncFn(TestServer)) {
+    let over = Over("TCP");
+    check(TestServer::bind(server()).await).await;
+    drop(over);
+    let _over = Over("memory");
+    check(TestServer::new(server())).await;
+}
+
+/// Says in the output of a failed test which stream it failed over.
+struct Over(&'static str);
+
+impl Drop for Over {
+    #[expect(clippy::print_stderr, reason = "the test harness shows it on failure only")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("over {}", self.0);
+        }
+    }
+}
+
+pub fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+/// A server that sends every text back.
+pub fn echo_server() -> Server {
+    Server::from(Router::new().routes(routes![echo]))
+}
+
+#[fallback]
+async fn echo(ws: WebSocket, text: Text) -> aiows::Result {
+    Ok(ws.send_text(&text.0).await?)
+}
+
+/// Notes why each connection ended, once for every run of the disconnect handler.
+#[derive(Clone)]
+pub struct Ends(mpsc::Sender<DisconnectReason>);
+
+pub struct Ended(mpsc::Receiver<DisconnectReason>);
+
+pub fn ends() -> (Ends, Ended) {
+    let (sender, receiver) = mpsc::channel(4096);
+    (Ends(sender), Ended(receiver))
+}
+
+impl Ends {
+    /// The echoing server, with its ends noted.
+    pub fn server(&self) -> Server {
+        self.watch(Router::new().routes(routes![echo]))
+    }
+
+    pub fn watch(&self, router: Router) -> Server {
+        Server::from(router.routes(routes![note_end]).state(self.clone()))
+    }
+}
+
+#[disconnect]
+async fn note_end(State(ends): State<Ends>, reason: DisconnectReason) {
+    ends.0.try_send(reason).unwrap();
+}
+
+impl Ended {
+    pub async fn next(&mut self) -> DisconnectReason {
+        let next = timeout(PATIENCE, self.0.recv()).await;
+        next.expect("a disconnect").expect("a server")
+    }
+
+    /// Expects that nothing was noted but what was taken, now that the server is gone.
+    pub async fn expect_no_more(mut self) {
+        let next = timeout(PATIENCE, self.0.recv()).await;
+        assert_eq!(next.expect("the end of the server"), None);
+    }
+}
+
+pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
+    [&code.to_be_bytes(), reason.as_bytes()].concat()
 }
 
 pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
