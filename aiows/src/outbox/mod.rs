@@ -1,8 +1,10 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
+mod control;
 mod queue;
+mod wish;
 
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,8 +15,9 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+pub(crate) use self::control::Control;
 use self::queue::Queue;
-use crate::close::{CloseCode, DisconnectReason, cut_reason};
+pub(crate) use self::wish::{CloseWish, Manner};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
 use crate::limits::Limits;
@@ -52,26 +55,6 @@ struct State {
     wish: Option<CloseWish>,
     /// The close frame is queued.
     sealed: bool,
-}
-
-/// A request to the session to close the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CloseWish {
-    pub(crate) code: CloseCode,
-    pub(crate) reason: String,
-    pub(crate) because: DisconnectReason,
-    pub(crate) manner: Manner,
-}
-
-/// How a connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Manner {
-    /// What was received before is handled first.
-    Graceful,
-    /// With a closing handshake, at once.
-    Prompt,
-    /// Without one: the socket is dropped, handlers too.
-    Cut,
 }
 
 impl Outbox {
@@ -322,41 +305,6 @@ pub(crate) enum Refused {
     Full(Encoded),
 }
 
-impl CloseWish {
-    pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
-        let reason = cut_reason(reason).to_owned();
-        let because = DisconnectReason::Closed { code, reason: reason.clone() };
-        Self { code, reason, because, manner: Manner::Prompt }
-    }
-
-    pub(crate) fn shutdown() -> Self {
-        Self {
-            code: CloseCode::AWAY,
-            reason: "Server shutdown".into(),
-            because: DisconnectReason::Shutdown,
-            manner: Manner::Graceful,
-        }
-    }
-
-    pub(crate) fn cut() -> Self {
-        Self { manner: Manner::Cut, ..Self::shutdown() }
-    }
-
-    pub(crate) fn slow_consumer() -> Self {
-        Self {
-            code: CloseCode::POLICY,
-            reason: "Slow client detected".into(),
-            because: DisconnectReason::SlowConsumer,
-            manner: Manner::Prompt,
-        }
-    }
-
-    /// A graceful wish waits until nothing is being handled.
-    fn is_due(&self, idle: bool) -> bool {
-        idle || self.manner != Manner::Graceful
-    }
-}
-
 fn append(queue: &mut Queue, opcode: Opcode, message: Encoded) {
     let mut frame = message.into_buffer();
     let start = write_header(opcode, &mut frame);
@@ -366,32 +314,5 @@ fn append(queue: &mut Queue, opcode: Opcode, message: Encoded) {
         buffer::give_back(frame);
     } else {
         queue.push_shared(Bytes::from(frame).slice(start..), size);
-    }
-}
-
-/// Where the state machine writes: pongs and the close frame, each whole.
-pub(crate) struct Control<'a> {
-    outbox: &'a Outbox,
-}
-
-impl Write for Control<'_> {
-    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
-        const CLOSE: u8 = 0x88;
-        const PONG: u8 = 0x8a;
-        let mut state = self.outbox.lock();
-        match frame.first() {
-            Some(&CLOSE) if !state.sealed => {
-                self.outbox.set_closing();
-                state.sealed = true;
-                state.queue.push_last(Bytes::copy_from_slice(frame));
-            }
-            Some(&PONG) if !state.sealed => state.queue.set_pong(Bytes::copy_from_slice(frame)),
-            _ => {}
-        }
-        Ok(frame.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
