@@ -72,6 +72,12 @@ impl Clock {
         }
     }
 
+    /// From now on the socket may take nothing for this long.
+    pub(super) fn allow_stuck(&mut self, timeout: Duration) {
+        self.write_timeout = timeout;
+        self.stuck = None;
+    }
+
     pub(super) fn unblocked(&mut self) {
         self.stuck = None;
     }

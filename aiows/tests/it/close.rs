@@ -1,13 +1,12 @@
 //! How connections end, and what their disconnect handlers are told.
 
-use std::cell::RefCell;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use aiows::testing::TestServer;
@@ -52,12 +51,11 @@ async fn leave(server: &TestServer) -> (u16, String) {
 #[tokio::test]
 async fn a_handler_closes_with_its_code_and_reason() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     over_both(
         || ends.watch(closing(4000, "see you")),
         async |server| {
             assert_eq!(leave(&server).await, (4000, "see you".to_owned()));
-            assert_eq!(ended.borrow_mut().next().await, closed(4000, "see you"));
+            assert_eq!(ended.next().await, closed(4000, "see you"));
         },
     )
     .await;
@@ -66,7 +64,7 @@ async fn a_handler_closes_with_its_code_and_reason() {
 #[tokio::test]
 async fn what_was_queued_precedes_a_close_and_nothing_can_be_sent_after_it() {
     let (tell, told) = mpsc::channel(4);
-    let told = RefCell::new(told);
+    let told = Mutex::new(told);
     let server = || {
         let tell = tell.clone();
         Server::from(Router::new().route(Route::message("leave", move |call: Call| {
@@ -93,7 +91,7 @@ async fn what_was_queued_precedes_a_close_and_nothing_can_be_sent_after_it() {
         assert_eq!(raw.read_close(1000).await, "first");
         raw.send_close(1000, "").await;
         raw.expect_end().await;
-        let (is_closed, late) = told.borrow_mut().recv().await.unwrap();
+        let (is_closed, late) = told.lock().await.recv().await.unwrap();
         assert!(is_closed);
         assert!(matches!(late, Err(SendError::Closed)), "{late:?}");
     })
@@ -115,23 +113,22 @@ fn hanging(tell: &mpsc::Sender<WebSocket>) -> Router {
 #[tokio::test]
 async fn another_task_closes_while_a_handler_is_pending() {
     let (tell, told) = mpsc::channel(1);
-    let told = RefCell::new(told);
+    let told = Mutex::new(told);
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     let hasty = limits(|limits| limits.close_timeout = Duration::from_millis(100));
     over_both(
         || ends.watch(hanging(&tell)).limits(hasty.clone()),
         async |server| {
             let mut raw = Raw::join(&server).await;
             raw.send_text(r#"{"type":"hang"}"#).await;
-            let ws = told.borrow_mut().recv().await.unwrap();
+            let ws = told.lock().await.recv().await.unwrap();
             ws.send_text("before").await.unwrap();
             ws.close(1000, "from outside");
             raw.expect_text("before").await;
             assert_eq!(raw.read_close(1000).await, "from outside");
             raw.send_close(1000, "").await;
             raw.expect_end().await;
-            assert_eq!(ended.borrow_mut().next().await, closed(1000, "from outside"));
+            assert_eq!(ended.next().await, closed(1000, "from outside"));
             assert!(matches!(ws.send_text("late").await, Err(SendError::Closed)));
         },
     )
@@ -141,7 +138,7 @@ async fn another_task_closes_while_a_handler_is_pending() {
 #[tokio::test]
 async fn another_task_closes_an_idle_connection() {
     let (tell, told) = mpsc::channel(1);
-    let told = RefCell::new(told);
+    let told = Mutex::new(told);
     let server = || {
         let tell = tell.clone();
         Server::from(Router::new().route(Route::connect(move |call: Call| {
@@ -151,7 +148,7 @@ async fn another_task_closes_an_idle_connection() {
     };
     over_both(server, async |server| {
         let mut raw = Raw::join(&server).await;
-        let ws = told.borrow_mut().recv().await.unwrap();
+        let ws = told.lock().await.recv().await.unwrap();
         ws.close(1000, "idle");
         assert_eq!(raw.read_close(1000).await, "idle");
         raw.send_close(1000, "").await;
@@ -184,7 +181,6 @@ async fn a_message_behind_one_whose_handler_has_closed_is_not_handled() {
 #[tokio::test]
 async fn a_peer_that_talks_before_it_answers_a_close_does_not_hold_up_the_end() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     over_both(
         || ends.watch(closing(1000, "bye")),
         async |server| {
@@ -194,7 +190,7 @@ async fn a_peer_that_talks_before_it_answers_a_close_does_not_hold_up_the_end() 
             let (talk, close) = (masked(TEXT, b"{}"), masked(0x88, &[0x03, 0xe8]));
             raw.write(&[talk, close].concat()).await;
             raw.expect_end().await;
-            assert_eq!(ended.borrow_mut().next().await, closed(1000, "bye"));
+            assert_eq!(ended.next().await, closed(1000, "bye"));
             server.shutdown(Duration::from_secs(1)).await.unwrap();
         },
     )
@@ -224,7 +220,6 @@ async fn a_code_that_must_not_be_sent_becomes_1011() {
 #[tokio::test]
 async fn an_error_that_closes_is_answered_before_the_close() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     let server = || {
         ends.watch(Router::new().route(Route::message("leave", |_| async {
             Err::<(), _>(HandlerError::new("banned", "you are banned").close(4403))
@@ -244,7 +239,7 @@ async fn an_error_that_closes_is_answered_before_the_close() {
         assert_eq!(raw.read_close(4403).await, "you are banned");
         raw.send_close(4403, "").await;
         raw.expect_end().await;
-        assert_eq!(ended.borrow_mut().next().await, closed(4403, "you are banned"));
+        assert_eq!(ended.next().await, closed(4403, "you are banned"));
     })
     .await;
 }
@@ -253,7 +248,6 @@ async fn an_error_that_closes_is_answered_before_the_close() {
 async fn a_failed_connect_handler_closes_with_an_error_id_and_no_message_is_handled() {
     let handled = Arc::new(AtomicUsize::new(0));
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     let server = || {
         let handled = Arc::clone(&handled);
         let router = Router::new()
@@ -274,7 +268,7 @@ async fn a_failed_connect_handler_closes_with_an_error_id_and_no_message_is_hand
         assert!(!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
         raw.send_close(1011, "").await;
         raw.expect_end().await;
-        assert_eq!(ended.borrow_mut().next().await, DisconnectReason::ConnectFailed);
+        assert_eq!(ended.next().await, DisconnectReason::ConnectFailed);
         assert_eq!(handled.load(Ordering::Relaxed), 0);
     })
     .await;
@@ -283,7 +277,6 @@ async fn a_failed_connect_handler_closes_with_an_error_id_and_no_message_is_hand
 #[tokio::test]
 async fn a_close_of_the_peer_tells_its_code_and_reason() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     over_both(
         || ends.server(),
         async |server| {
@@ -292,11 +285,11 @@ async fn a_close_of_the_peer_tells_its_code_and_reason() {
                 let mut raw = Raw::join(&server).await;
                 raw.send_close(code, reason).await;
                 assert_eq!(raw.read_close(code).await, reason);
-                assert_eq!(ended.borrow_mut().next().await, left(Some(code), reason));
+                assert_eq!(ended.next().await, left(Some(code), reason));
             }
             let mut raw = Raw::join(&server).await;
             raw.send(0x88, b"").await;
-            assert_eq!(ended.borrow_mut().next().await, left(None, ""));
+            assert_eq!(ended.next().await, left(None, ""));
         },
     )
     .await;
@@ -305,16 +298,15 @@ async fn a_close_of_the_peer_tells_its_code_and_reason() {
 #[tokio::test]
 async fn an_end_of_the_stream_without_a_close_frame_is_a_lost_peer() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     over_both(
         || ends.server(),
         async |server| {
             drop(Raw::join(&server).await);
-            assert_eq!(ended.borrow_mut().next().await, left(None, ""));
+            assert_eq!(ended.next().await, left(None, ""));
             let mut raw = Raw::join(&server).await;
             raw.finish().await;
             raw.expect_end().await;
-            assert_eq!(ended.borrow_mut().next().await, left(None, ""));
+            assert_eq!(ended.next().await, left(None, ""));
         },
     )
     .await;
@@ -322,7 +314,7 @@ async fn an_end_of_the_stream_without_a_close_frame_is_a_lost_peer() {
 
 #[tokio::test]
 async fn a_reset_is_a_lost_peer() {
-    let (ends, mut ended) = ends();
+    let (ends, ended) = ends();
     let server = TestServer::bind(ends.server()).await;
     Raw::open(&server).await.reset();
     assert_eq!(ended.next().await, left(None, ""));
@@ -377,7 +369,7 @@ async fn a_thousand_resets_leave_nothing_behind() {
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
-    let (ends, mut ended) = ends();
+    let (ends, ended) = ends();
     let server = TestServer::bind(ends.server()).await;
     drop(ends);
     drop(Raw::open(&server).await);

@@ -555,7 +555,6 @@ async fn a_peer_that_leaves_within_its_request_is_forgotten() {
 #[tokio::test]
 async fn the_counts_tell_open_accepted_and_refused_connections() {
     let (ends, ended) = ends();
-    let ended = std::cell::RefCell::new(ended);
     over_both(
         || ends.server(),
         async |server| {
@@ -574,7 +573,7 @@ async fn the_counts_tell_open_accepted_and_refused_connections() {
             first.send_close(1000, "").await;
             first.read_close(1000).await;
             // The connection is no longer counted when its disconnect handlers run.
-            ended.borrow_mut().next().await;
+            ended.next().await;
             assert_eq!(counts(), (1, 2, 2));
         },
     )

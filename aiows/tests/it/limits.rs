@@ -1,12 +1,11 @@
 //! Bounds and deadlines, exactly at their value and one beyond.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 use aiows::testing::TestServer;
@@ -303,7 +302,6 @@ fn impatient() -> Limits {
 #[tokio::test]
 async fn a_silent_peer_is_pinged_and_then_dropped() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     over_both(
         || ends.server().limits(impatient()),
         async |server| {
@@ -315,7 +313,7 @@ async fn a_silent_peer_is_pinged_and_then_dropped() {
             let elapsed = started.elapsed();
             assert!(elapsed > SHORT * 3 / 2, "{elapsed:?}");
             assert!(elapsed < SHORT * 10, "{elapsed:?}");
-            assert_eq!(ended.borrow_mut().next().await, DisconnectReason::Timeout);
+            assert_eq!(ended.next().await, DisconnectReason::Timeout);
         },
     )
     .await;
@@ -323,7 +321,7 @@ async fn a_silent_peer_is_pinged_and_then_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_dropped_after_the_interval_and_the_timeout_exactly() {
-    let (ends, mut ended) = ends();
+    let (ends, ended) = ends();
     let server = TestServer::new(ends.server().limits(impatient()));
     let started = Instant::now();
     let _raw = Raw::join(&server).await;
@@ -449,18 +447,17 @@ fn flooding(told: &mpsc::Sender<SendError>, size: usize) -> Router {
 #[tokio::test]
 async fn a_peer_that_never_reads_is_dropped_as_a_slow_consumer() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     let (tell, told) = mpsc::channel(1);
-    let told = RefCell::new(told);
+    let told = Mutex::new(told);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
     over_both(
         || ends.watch(flooding(&tell, 60_000)).limits(hasty.clone()),
         async |server| {
             let mut raw = Raw::join(&server).await;
             raw.send_text(r#"{"type":"flood"}"#).await;
-            let error = told.borrow_mut().recv().await.unwrap();
+            let error = told.lock().await.recv().await.unwrap();
             assert!(matches!(error, SendError::Full | SendError::Closed), "{error:?}");
-            let reason = ended.borrow_mut().next().await;
+            let reason = ended.next().await;
             assert_eq!(reason, DisconnectReason::SlowConsumer);
             drop(raw);
         },
@@ -470,7 +467,7 @@ async fn a_peer_that_never_reads_is_dropped_as_a_slow_consumer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_consumer_is_gone_soon_after_the_write_timeout() {
-    let (ends, mut ended) = ends();
+    let (ends, ended) = ends();
     let (tell, mut told) = mpsc::channel(1);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
     let server = TestServer::new(ends.watch(flooding(&tell, 60_000)).limits(hasty));
@@ -489,7 +486,6 @@ async fn a_slow_consumer_is_gone_soon_after_the_write_timeout() {
 #[tokio::test]
 async fn a_slow_consumer_that_reads_again_learns_why_it_is_closed() {
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     let (tell, _told) = mpsc::channel(2);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
     over_both(
@@ -497,7 +493,7 @@ async fn a_slow_consumer_that_reads_again_learns_why_it_is_closed() {
         async |server| {
             let mut raw = Raw::join(&server).await;
             raw.send_text(r#"{"type":"flood"}"#).await;
-            let reason = ended.borrow_mut().next().await;
+            let reason = ended.next().await;
             assert_eq!(reason, DisconnectReason::SlowConsumer);
             // What was already under way is whole, and nothing is cut in its middle.
             let close = loop {
@@ -612,9 +608,8 @@ impl Drop for Dropped {
 #[tokio::test]
 async fn a_hanging_handler_is_dropped_after_its_peer_has_left() {
     let (tell, told) = mpsc::channel(1);
-    let told = RefCell::new(told);
+    let told = Mutex::new(told);
     let (ends, ended) = ends();
-    let ended = RefCell::new(ended);
     let hasty = limits(|limits| limits.close_timeout = SHORT);
     let server = || {
         let tell = tell.clone();
@@ -634,10 +629,10 @@ async fn a_hanging_handler_is_dropped_after_its_peer_has_left() {
         raw.expect_text("hanging").await;
         raw.send_close(1000, "bye").await;
         raw.finish().await;
-        timeout(SHORT * 10, told.borrow_mut().recv()).await.expect("a dropped handler");
+        timeout(SHORT * 10, told.lock().await.recv()).await.expect("a dropped handler");
         let reason =
             DisconnectReason::Peer { code: Some(CloseCode::NORMAL), reason: "bye".to_owned() };
-        assert_eq!(ended.borrow_mut().next().await, reason);
+        assert_eq!(ended.next().await, reason);
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
 use aiows::testing::TestServer;
@@ -68,10 +68,6 @@ impl Raw<TcpStream> {
         let mut raw = Self::dial(server).await;
         raw.handshake().await;
         raw
-    }
-
-    pub fn stream(&self) -> &TcpStream {
-        &self.stream
     }
 
     /// Ends the connection as a crashed host does: with a reset in place of an orderly end.
@@ -160,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
                 return Some(frame);
             }
             if !self.fill().await {
-                assert!(self.buffer.is_empty(), "a cut frame: {:?}", self.buffer);
+                assert!(self.buffer.is_empty(), "a frame cut after {} bytes", self.buffer.len());
                 return None;
             }
         }
@@ -265,11 +261,11 @@ async fn echo(ws: WebSocket, text: Text) -> aiows::Result {
 #[derive(Clone)]
 pub struct Ends(mpsc::Sender<DisconnectReason>);
 
-pub struct Ended(mpsc::Receiver<DisconnectReason>);
+pub struct Ended(Mutex<mpsc::Receiver<DisconnectReason>>);
 
 pub fn ends() -> (Ends, Ended) {
     let (sender, receiver) = mpsc::channel(4096);
-    (Ends(sender), Ended(receiver))
+    (Ends(sender), Ended(Mutex::new(receiver)))
 }
 
 impl Ends {
@@ -289,14 +285,14 @@ async fn note_end(State(ends): State<Ends>, reason: DisconnectReason) {
 }
 
 impl Ended {
-    pub async fn next(&mut self) -> DisconnectReason {
-        let next = timeout(PATIENCE, self.0.recv()).await;
+    pub async fn next(&self) -> DisconnectReason {
+        let next = timeout(PATIENCE, self.0.lock().await.recv()).await;
         next.expect("a disconnect").expect("a server")
     }
 
     /// Expects that nothing was noted but what was taken, now that the server is gone.
-    pub async fn expect_no_more(mut self) {
-        let next = timeout(PATIENCE, self.0.recv()).await;
+    pub async fn expect_no_more(self) {
+        let next = timeout(PATIENCE, self.0.lock().await.recv()).await;
         assert_eq!(next.expect("the end of the server"), None);
     }
 }

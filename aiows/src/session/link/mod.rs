@@ -17,7 +17,7 @@ use crate::outbox::{CloseWish, Manner, Outbox};
 use crate::transport::{Failure, Inbound, Opcode, Protocol, Socket};
 use crate::websocket::WebSocket;
 
-/// How long a slow consumer may take to read that it is closed.
+/// How long a slow consumer may read nothing before it is cut, once it was told that it is closed.
 const SLOW_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) struct Link {
@@ -157,7 +157,7 @@ impl Link {
         if wish.because == DisconnectReason::SlowConsumer {
             tracing::warn!(connection = %self.socket.id(), "slow consumer");
             self.outbox().discard_unsent();
-            self.clock.set_end(SLOW_GRACE);
+            self.clock.allow_stuck(SLOW_GRACE);
         }
         self.protocol.close(wish.code, &wish.reason, &mut self.socket.outbox().control());
         self.set_phase(Phase::Closing, wish.because);
