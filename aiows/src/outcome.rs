@@ -26,9 +26,10 @@ impl Outcome {
 /// [`HandlerError`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a valid handler return type",
-    label = "neither `()` nor a message",
+    label = "neither `()` nor a message that can be sent",
     note = "return `()`, a message to reply with, or an `Option` or `Result` of either",
-    note = "a message to reply with derives `aiows::Message` and `serde::Serialize`"
+    note = "a message to reply with derives `aiows::Message` and `serde::Serialize`",
+    note = "the error of a `Result` is `aiows::HandlerError`, or becomes one as every `std::error::Error` does"
 )]
 pub trait IntoOutcome {
     /// Encodes the value as the answer to the call.
@@ -39,6 +40,7 @@ pub trait IntoOutcome {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoOutcome for () {
     fn into_outcome(self, _call: &Call) -> Result<Outcome, HandlerError> {
         Ok(Outcome { answer: None })
@@ -53,6 +55,7 @@ impl<M: Outgoing> IntoOutcome for M {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoOutcome for Value {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
         let Self::Object(object) = self else {
@@ -62,6 +65,7 @@ impl IntoOutcome for Value {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<R: IntoOutcome> IntoOutcome for Option<R> {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
         match self {
@@ -71,6 +75,7 @@ impl<R: IntoOutcome> IntoOutcome for Option<R> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<R: IntoOutcome, E: Into<HandlerError>> IntoOutcome for Result<R, E> {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
         self.map_err(Into::into)?.into_outcome(call)

@@ -1,8 +1,12 @@
-//! Uses `aiows` as `ws`: an expansion that names the crate itself does not compile here.
+//! Uses the framework as `ws`: an expansion that says its real name does not compile here.
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Sender;
 use validator::Validate;
-use ws::{Message, Router, WireNames, connect, disconnect, fallback, message, routes};
+use ws::{
+    DisconnectReason, HandlerError, Message, Router, State, WireNames, connect, disconnect,
+    fallback, message,
+};
 
 /// What is said, and by whom.
 #[derive(Debug, Deserialize, Message, PartialEq, Serialize, Validate)]
@@ -26,8 +30,15 @@ pub struct Author {
     pub name: String,
 }
 
+/// Greets every peer.
+#[derive(Debug, Deserialize, Message, PartialEq, Serialize)]
+#[aiows(type = "room.welcome", crate = ws)]
+pub struct Welcome;
+
 #[connect(crate = ws)]
-async fn came() {}
+async fn came() -> Welcome {
+    Welcome
+}
 
 #[message("chat", crate = ws)]
 async fn say(chat: Chat) -> Chat {
@@ -35,25 +46,66 @@ async fn say(chat: Chat) -> Chat {
 }
 
 #[fallback(crate = ws)]
-async fn otherwise() {}
+async fn otherwise() -> Result<(), HandlerError> {
+    Err(HandlerError::new("not_here", "ask elsewhere"))
+}
 
 #[disconnect(crate = ::ws)]
-async fn left() {}
+async fn left(State(left): State<Left>, reason: DisconnectReason) {
+    // The test that waits for it may have failed.
+    let _ = left.send(reason.to_string()).await;
+}
+
+/// Where the reasons go for which peers leave.
+pub type Left = Sender<String>;
 
 /// A handler of each kind.
-#[must_use]
-pub fn router() -> Router {
-    Router::new().routes(routes![came, say, otherwise, left])
+pub fn router(left_peers: Left) -> Router {
+    Router::new().routes(ws::routes![came, say, otherwise, left]).state(left_peers)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+    use ws::testing::TestServer;
+
     use super::*;
+
+    fn chat(text: &str, name: &str) -> Chat {
+        Chat { text: text.to_owned(), author: Author { name: name.to_owned() } }
+    }
 
     #[tokio::test]
     async fn handlers_are_functions_under_any_name() {
-        let chat = || Chat { text: "hello".to_owned(), author: Author { name: "ann".to_owned() } };
-        assert_eq!(say(chat()).await, chat());
-        assert_eq!(Chat::TYPE, "chat");
+        assert_eq!(say(chat("hello", "ann")).await, chat("hello", "ann"));
+        assert_eq!((Chat::TYPE, Welcome::TYPE), ("chat", "room.welcome"));
+    }
+
+    #[tokio::test]
+    async fn every_kind_serves_under_any_name() {
+        let (left, mut reasons) = mpsc::channel(1);
+        let server = TestServer::new(router(left));
+        let mut client = server.connect().await;
+        assert_eq!(client.recv::<Welcome>().await, Welcome);
+        client.send(&chat("hello", "ann")).await;
+        assert_eq!(client.recv::<Chat>().await, chat("hello", "ann"));
+        client.send_text(r#"{"type":"chat","text":"","author":{"nick":""}}"#).await;
+        let field = |path| {
+            format!(
+                r#"{{"path":"{path}","code":"length","message":"has a length out of bounds","params":{{"min":1}}}}"#
+            )
+        };
+        let expected = format!(
+            r#"{{"type":"error","code":"validation_failed","message":"the message is not valid","message_type":"chat","fields":[{},{}]}}"#,
+            field("author.nick"),
+            field("text"),
+        );
+        assert_eq!(client.recv_text().await, expected);
+        client.send_text(r#"{"type":"dance"}"#).await;
+        let expected = r#"{"type":"error","code":"not_here","message":"ask elsewhere","message_type":"dance"}"#;
+        assert_eq!(client.recv_text().await, expected);
+        client.close(1000, "bye").await;
+        let reason = reasons.recv().await.unwrap();
+        assert_eq!(reason, "closed by peer (1000): bye");
     }
 }

@@ -1,13 +1,14 @@
 //! The code that registers an accepted handler.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, FnArg, Meta, ReturnType, Type, ext::IdentExt, spanned::Spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Attribute, ReturnType, Type, ext::IdentExt, spanned::Spanned};
 
 use super::{
     Kind,
     args::Args,
     item::{Companion, HandlerFn},
+    slot::{Slot, slots},
 };
 use crate::krate::Krate;
 
@@ -106,106 +107,13 @@ fn bindings(function: &HandlerFn) -> TokenStream {
     }
 }
 
-/// One argument: a local that holds its descriptor, then its value.
-struct Slot<'a> {
-    cfg: Vec<&'a Attribute>,
-    local: Ident,
-    constructor: Constructor,
-    /// Where a wrong type is reported.
-    blame: Span,
-}
-
-/// The runtime function that makes a descriptor.
-enum Constructor {
-    Arg,
-    /// For the argument that may be the payload.
-    Last,
-    /// The first while one of these conditions of later arguments holds, else the second.
-    ArgIfAny(Vec<TokenStream>),
-}
-
-fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
-    let inputs = &function.sig.inputs;
-    let typed = inputs.iter().filter_map(|arg| match arg {
-        FnArg::Typed(arg) => Some((only(&arg.attrs, &["cfg"]), &arg.ty)),
-        FnArg::Receiver(_) => None,
-    });
-    let typed: Vec<_> = typed.collect();
-    let later = |at: usize| typed[at + 1..].iter().map(|(cfg, _)| &**cfg);
-    typed
-        .iter()
-        .enumerate()
-        .map(|(at, (cfg, ty))| Slot {
-            cfg: cfg.clone(),
-            local: format_ident!("a{at}", span = Span::mixed_site()),
-            constructor: match kind {
-                Kind::Message => Constructor::before(later(at)),
-                Kind::Connect | Kind::Disconnect | Kind::Fallback => Constructor::Arg,
-            },
-            blame: blame(ty),
-        })
-        .collect()
-}
-
-impl Constructor {
-    /// Chooses for an argument of a message handler that is followed by ones with these `#[cfg]`s:
-    /// with all of them gone it is the last.
-    fn before<'a>(later: impl Iterator<Item = &'a [&'a Attribute]>) -> Self {
-        let mut conditions = Vec::new();
-        for cfg in later {
-            if cfg.is_empty() {
-                return Self::Arg;
-            }
-            let all = cfg.iter().map(|cfg| match &cfg.meta {
-                Meta::List(list) => list.tokens.clone(),
-                Meta::NameValue(_) | Meta::Path(_) => TokenStream::new(),
-            });
-            conditions.push(quote!(all(#(#all),*)));
-        }
-        if conditions.is_empty() { Self::Last } else { Self::ArgIfAny(conditions) }
-    }
-}
-
-impl Slot<'_> {
-    fn describe(&self) -> TokenStream {
-        match &self.constructor {
-            Constructor::Arg => self.describe_with("arg", &quote!()),
-            Constructor::Last => self.describe_with("last", &quote!()),
-            Constructor::ArgIfAny(conditions) => {
-                let arg = self.describe_with("arg", &quote!(#[cfg(any(#(#conditions),*))]));
-                let last = self.describe_with("last", &quote!(#[cfg(not(any(#(#conditions),*)))]));
-                quote!(#arg #last)
-            }
-        }
-    }
-
-    fn describe_with(&self, constructor: &str, condition: &TokenStream) -> TokenStream {
-        let Self { cfg, local, blame, .. } = self;
-        let constructor = Ident::new(constructor, *blame);
-        // All of the call stands on the user's token, or rustc underlines the attribute.
-        let descriptor = quote_spanned!(*blame=> __runtime::__private::#constructor());
-        quote_spanned!(Span::mixed_site()=> #condition #(#cfg)* let #local = #descriptor;)
-    }
-
-    fn take(&self) -> TokenStream {
-        let Self { cfg, local, .. } = self;
-        quote_spanned!(Span::mixed_site()=> #(#cfg)* let #local = #local.take(&call).await?;)
-    }
-
-    fn apply(&self, expression: impl Fn(&Ident) -> TokenStream) -> TokenStream {
-        let cfg = &self.cfg;
-        let expression = expression(&self.local);
-        quote!(#(#cfg)* #expression)
-    }
-}
-
-fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
+pub(super) fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
     attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
 }
 
 /// Where an error about the type belongs: a stable compiler underlines one token, and the name is
 /// the one that says most.
-fn blame(ty: &Type) -> Span {
+pub(super) fn blame(ty: &Type) -> Span {
     match ty {
         Type::Path(ty) => {
             ty.path.segments.last().map_or_else(|| ty.span(), |last| last.ident.span())

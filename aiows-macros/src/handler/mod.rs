@@ -11,6 +11,7 @@ mod expand;
 mod fallback;
 mod item;
 mod signature;
+mod slot;
 #[cfg(test)]
 mod tests;
 

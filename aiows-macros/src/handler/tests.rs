@@ -128,13 +128,13 @@ fn the_last_argument_that_is_left_may_be_the_payload() {
         }
     );
     let output = expand(Kind::Message, quote!("chat"), &item).to_string();
-    let first = quote!(#[cfg(any(all(unix), all(test, windows)))]);
-    let second = quote!(#[cfg(not(any(all(unix), all(test, windows))))]);
+    let first = quote!(#[cfg(any(unix, all(test, windows)))]);
+    let second = quote!(#[cfg(not(any(unix, all(test, windows))))]);
     let expected = quote!(
             #first let a1 = __runtime::__private::arg();
             #second let a1 = __runtime::__private::last();
-            #[cfg(any(all(test, windows)))] #[cfg(unix)] let a2 = __runtime::__private::arg();
-            #[cfg(not(any(all(test, windows))))] #[cfg(unix)] let a2 = __runtime::__private::last();
+            #[cfg(all(test, windows))] #[cfg(unix)] let a2 = __runtime::__private::arg();
+            #[cfg(not(all(test, windows)))] #[cfg(unix)] let a2 = __runtime::__private::last();
             #[cfg(test)] #[cfg(windows)] let a3 = __runtime::__private::last();
     );
     assert!(output.contains(&expected.to_string()), "{output}");

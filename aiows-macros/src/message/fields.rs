@@ -36,11 +36,11 @@ impl<'a> Field<'a> {
         let received = renamed(rename.deserialize, &rules.deserialize);
         let sent = renamed(rename.serialize, &rules.serialize);
         let mut keys = Vec::new();
-        if !skip.deserialize {
+        if !skip.deserialize && !container.converted.deserialize {
             keys.push(received.clone());
             keys.extend(aliases);
         }
-        if !skip.serialize {
+        if !skip.serialize && !container.converted.serialize {
             keys.push(sent);
         }
         Self { ident, wire: received, keys, nested }

@@ -16,6 +16,8 @@ pub(super) struct Both<T> {
 pub(super) struct Container {
     pub(super) rename_all: Both<Option<Rule>>,
     pub(super) transparent: bool,
+    /// Whether another type is written or read instead.
+    pub(super) converted: Both<bool>,
     /// The key that serde itself adds.
     pub(super) tag: Option<LitStr>,
 }
@@ -24,16 +26,21 @@ impl Container {
     pub(super) fn of(attrs: &[Attribute]) -> Self {
         let mut container = Self::default();
         for meta in metas(attrs) {
-            if meta.path().is_ident("rename_all") {
+            let is = |name: &str| meta.path().is_ident(name);
+            if is("rename_all") {
                 let names = both(&meta);
                 container.rename_all = Both {
                     serialize: names.serialize.and_then(|rule| Rule::of(&rule)),
                     deserialize: names.deserialize.and_then(|rule| Rule::of(&rule)),
                 };
-            } else if meta.path().is_ident("tag") {
+            } else if is("tag") {
                 container.tag = literal(&meta);
-            } else if meta.path().is_ident("transparent") {
+            } else if is("transparent") {
                 container.transparent = true;
+            } else if is("into") {
+                container.converted.serialize = true;
+            } else if is("from") || is("try_from") {
+                container.converted.deserialize = true;
             }
         }
         container

@@ -118,6 +118,7 @@ fn envelope_keys_are_refused_under_any_spelling() {
         r#"struct Chat { #[serde(alias = "correlation_id")] user: u8 }"#,
         r#"#[serde(rename_all = "camelCase")] struct Chat { type_: u8 }"#,
         r#"#[serde(tag = "type")] struct Chat { text: String }"#,
+        r#"#[serde(from = "Wire")] struct Chat { id: u8 }"#,
     ] {
         let found = errors(input);
         assert_eq!(found.len(), 1, "{input}");
@@ -132,6 +133,7 @@ fn keys_that_are_not_on_the_wire_are_free() {
         r#"struct Chat { #[serde(skip)] id: u8 }"#,
         r#"#[serde(rename_all = "camelCase")] struct Chat { correlation_id: u8 }"#,
         r#"#[serde(transparent)] struct Chat { id: Inner }"#,
+        r#"#[serde(try_from = "Wire", into = "Wire")] struct Chat { id: u8 }"#,
         r#"struct Chat(Inner);"#,
     ] {
         assert_eq!(errors(input), [""; 0], "{input}");

@@ -64,7 +64,7 @@ where
     message = "`{Self}` cannot be a handler argument",
     label = "neither a message nor an extractor",
     note = "a message derives `aiows::Message` and `serde::Deserialize`",
-    note = "an extractor implements `aiows::FromCall`"
+    note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
 )]
 pub trait Take<Via> {}
 
@@ -85,8 +85,9 @@ impl<T: FromCall> Take<Extractor> for T {}
 /// The way a `T` is taken, when there is everything it takes.
 #[diagnostic::on_unimplemented(
     message = "the message `{T}` cannot be received",
-    label = "does not implement `serde::Deserialize`",
-    note = "annotate `{T}` with `#[derive(serde::Deserialize)]`"
+    label = "not `serde::Deserialize`, or not `Send`",
+    note = "annotate `{T}` with `#[derive(serde::Deserialize)]`",
+    note = "a message owns its data and may be handled on another thread"
 )]
 pub trait Receive<T> {
     /// Takes the value out of the call.

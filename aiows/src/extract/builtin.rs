@@ -30,18 +30,21 @@ pub struct Context<T>(pub T);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Text(pub String);
 
+#[diagnostic::do_not_recommend]
 impl FromCall for WebSocket {
     fn from_call(call: &Call) -> Extraction<Self> {
         Extraction::ready(Ok(call.websocket().clone()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for Call {
     fn from_call(call: &Call) -> Extraction<Self> {
         Extraction::ready(Ok(call.clone()))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + 'static> FromCall for State<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         call.state()
@@ -55,6 +58,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for State<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         let value = call.websocket().context().get();
@@ -65,12 +69,14 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
     fn from_call(call: &Call) -> Extraction<Self> {
         Extraction::ready(Ok(call.websocket().context().get().map(Context)))
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for RawMessage {
     fn from_call(call: &Call) -> Extraction<Self> {
         let message = call.text().zip(call.message_type()).map(|(text, message_type)| {
@@ -85,6 +91,7 @@ impl FromCall for RawMessage {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for Text {
     fn from_call(call: &Call) -> Extraction<Self> {
         call.text().map(|text| Self(text.to_owned())).ok_or_else(|| no_message("Text")).into()
@@ -96,6 +103,7 @@ impl FromCall for Text {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for Bytes {
     fn from_call(call: &Call) -> Extraction<Self> {
         // A copy: the original shares the connection's read buffer.
@@ -109,6 +117,7 @@ impl FromCall for Bytes {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for MessageId {
     fn from_call(call: &Call) -> Extraction<Self> {
         let id = call.id().cloned();
@@ -121,6 +130,7 @@ impl FromCall for MessageId {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for Option<MessageId> {
     fn from_call(call: &Call) -> Extraction<Self> {
         Extraction::ready(Ok(call.id().cloned()))
@@ -131,6 +141,7 @@ impl FromCall for Option<MessageId> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for DisconnectReason {
     fn from_call(call: &Call) -> Extraction<Self> {
         let reason = call.disconnect_reason().cloned();

@@ -27,6 +27,7 @@ pub struct Local<T: Default + Send + Sync + 'static> {
     socket: WebSocket,
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         let socket = call.websocket().clone();

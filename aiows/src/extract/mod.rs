@@ -41,8 +41,8 @@ use crate::error::HandlerError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "not an extractor",
-    note = "only the last argument of a `#[message]` handler may be a message",
-    note = "every other argument implements `aiows::FromCall`"
+    note = "a message is taken as the last argument of a `#[message]` handler, and nowhere else",
+    note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
 )]
 pub trait FromCall: Sized {
     /// Takes the value out of the call.

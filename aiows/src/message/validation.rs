@@ -1,7 +1,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
@@ -12,6 +14,9 @@ use crate::error::{FieldError, HandlerError, code};
 pub struct Names {
     wire: fn(&str) -> Option<&'static str>,
     nested: fn(&str) -> Option<Self>,
+    /// The values stand in a map. validator counts its entries and does not tell their keys, so the
+    /// path ends at the map.
+    in_map: bool,
 }
 
 impl Names {
@@ -21,7 +26,7 @@ impl Names {
         wire: fn(&str) -> Option<&'static str>,
         nested: fn(&str) -> Option<Self>,
     ) -> Self {
-        Self { wire, nested }
+        Self { wire, nested, in_map: false }
     }
 }
 
@@ -53,7 +58,7 @@ pub trait WireNames {
 }
 
 macro_rules! same_names_as_item {
-    ($($(#[$attribute:meta])* [$($generics:tt)*] $container:ty,)*) => {
+    ($([$($generics:tt)*] $container:ty,)*) => {
         $(impl<$($generics)*> WireNames for $container {
             fn names() -> Names {
                 T::names()
@@ -63,15 +68,27 @@ macro_rules! same_names_as_item {
 }
 
 same_names_as_item! {
+    [T: WireNames + ?Sized] Arc<T>,
     [T: WireNames + ?Sized] Box<T>,
+    [T: WireNames + ?Sized] Rc<T>,
     [T: WireNames] Option<T>,
     [T: WireNames] Vec<T>,
     [T: WireNames] [T],
     [T: WireNames, const N: usize] [T; N],
-    [T: WireNames] HashSet<T>,
+    [T: WireNames, S] HashSet<T, S>,
     [T: WireNames] BTreeSet<T>,
-    [K, T: WireNames] HashMap<K, T>,
-    [K, T: WireNames] BTreeMap<K, T>,
+}
+
+impl<K, T: WireNames, S> WireNames for HashMap<K, T, S> {
+    fn names() -> Names {
+        Names { in_map: true, ..T::names() }
+    }
+}
+
+impl<K, T: WireNames> WireNames for BTreeMap<K, T> {
+    fn names() -> Names {
+        Names { in_map: true, ..T::names() }
+    }
 }
 
 /// A type whose `#[validate]` rules are checked.
@@ -175,10 +192,9 @@ fn collect(
             ValidationErrorsKind::Struct(errors) => collect(errors, nested, &path, fields),
             ValidationErrorsKind::List(items) => {
                 for (index, errors) in items {
-                    let mut path = path.clone();
-                    // Writing to a string cannot fail.
-                    let _ = write!(path, "[{index}]");
-                    collect(errors, nested, &path, fields);
+                    let in_map = nested.is_some_and(|names| names.in_map);
+                    let item = if in_map { path.clone() } else { format!("{path}[{index}]") };
+                    collect(errors, nested, &item, fields);
                 }
             }
         }

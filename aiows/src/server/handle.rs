@@ -165,6 +165,7 @@ impl Default for ServerHandle {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromCall for ServerHandle {
     fn from_call(call: &Call) -> Extraction<Self> {
         call.state::<Self>().ok_or("the handler is not called by a server").into()

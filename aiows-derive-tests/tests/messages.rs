@@ -1,0 +1,470 @@
+//! Messages as the wire sees them: type names, field names, and what is told about wrong fields.
+
+use std::collections::HashMap;
+
+use aiows::testing::TestServer;
+use aiows::{Message, Router, Routes, WireNames, message, routes};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use validator::{Validate, ValidationError};
+
+/// Sends a text to a server of these handlers and returns the answer.
+async fn answer(routes: Routes, text: &str) -> Value {
+    let server = TestServer::new(Router::new().routes(routes));
+    let mut client = server.connect().await;
+    client.send_text(text).await;
+    client.recv_json().await
+}
+
+/// The `fields` of the error that is the answer, checked to be nothing else.
+async fn refused(routes: Routes, code: &str, text: &str) -> Value {
+    let mut answer = answer(routes, text).await;
+    let fields = answer["fields"].take();
+    let request: Value = serde_json::from_str(text).expect("requests are JSON");
+    let message = match code {
+        "invalid_payload" => "the message does not have the expected fields",
+        _ => "the message is not valid",
+    };
+    let expected = json!({
+        "type": "error",
+        "code": code,
+        "message": message,
+        "message_type": request["type"],
+        "fields": null,
+    });
+    assert_eq!(answer, expected, "{text}");
+    fields
+}
+
+mod type_names {
+    use super::*;
+
+    #[derive(Message, Serialize)]
+    struct ChatResponse;
+
+    #[derive(Message, Serialize)]
+    struct HTTPPing {}
+
+    #[derive(Message, Serialize)]
+    struct PingV2;
+
+    #[expect(non_camel_case_types, reason = "a keyword as a name")]
+    #[derive(Message, Serialize)]
+    struct r#match;
+
+    #[derive(Message, Serialize)]
+    #[aiows(type = "room.joined")]
+    struct Joined;
+
+    #[message("all")]
+    async fn all(ws: aiows::WebSocket) -> aiows::Result<Joined> {
+        ws.send(&ChatResponse).await?;
+        ws.send(&HTTPPing {}).await?;
+        ws.send(&PingV2).await?;
+        ws.send(&r#match).await?;
+        Ok(Joined)
+    }
+
+    #[tokio::test]
+    async fn are_snake_case_or_as_declared() {
+        let server = TestServer::new(Router::new().routes(routes![all]));
+        let mut client = server.connect().await;
+        client.send_text(r#"{"type":"all"}"#).await;
+        for name in ["chat_response", "http_ping", "ping_v2", "match", "room.joined"] {
+            assert_eq!(client.recv_json().await, json!({ "type": name }));
+        }
+    }
+}
+
+mod unit_structs {
+    use super::*;
+
+    #[derive(Deserialize, Message, Serialize)]
+    struct Ping;
+
+    #[derive(Deserialize, Message, Serialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {}
+
+    #[message("ping")]
+    async fn ping(ping: Ping) -> Ping {
+        ping
+    }
+
+    #[message("strict")]
+    async fn strict(strict: Strict) -> Strict {
+        strict
+    }
+
+    #[tokio::test]
+    async fn are_messages_without_fields() {
+        let text = r#"{"type":"ping","id":1,"extra":{}}"#;
+        let expected = json!({ "type": "ping", "correlation_id": 1 });
+        assert_eq!(answer(routes![ping], text).await, expected);
+    }
+
+    #[tokio::test]
+    async fn and_their_strict_kin_know_the_envelope() {
+        let text = r#"{"type":"strict","id":1,"correlation_id":"s1"}"#;
+        let expected = json!({ "type": "strict", "correlation_id": 1 });
+        assert_eq!(answer(routes![strict], text).await, expected);
+        let fields =
+            refused(routes![strict], "invalid_payload", r#"{"type":"strict","extra":1}"#).await;
+        let expected = json!([{
+            "path": "extra", "code": "unknown", "message": "is not a field of this message",
+        }]);
+        assert_eq!(fields, expected);
+    }
+}
+
+mod newtypes {
+    use super::*;
+
+    #[derive(Deserialize, Message, Serialize)]
+    struct Sum(Terms);
+
+    #[derive(Deserialize, Serialize)]
+    struct Terms {
+        left: u8,
+        right: u8,
+    }
+
+    #[message("sum")]
+    async fn sum(Sum(Terms { left, right }): Sum) -> Sum {
+        Sum(Terms { left: right, right: left })
+    }
+
+    #[tokio::test]
+    async fn are_the_object_they_hold() {
+        let text = r#"{"type":"sum","left":1,"right":2}"#;
+        let expected = json!({ "type": "sum", "left": 2, "right": 1 });
+        assert_eq!(answer(routes![sum], text).await, expected);
+    }
+}
+
+mod wrapped {
+    use super::*;
+
+    #[derive(Deserialize, Message, Serialize)]
+    #[serde(transparent)]
+    struct Whole {
+        payload: HashMap<String, u8>,
+    }
+
+    #[derive(Deserialize, Message, Serialize)]
+    struct Part {
+        named: u8,
+        #[serde(flatten)]
+        others: HashMap<String, Value>,
+    }
+
+    /// Another type stands on the wire for it, so its own names are free.
+    #[derive(Clone, Deserialize, Message, Serialize)]
+    #[serde(from = "Wire", into = "Wire")]
+    struct Converted {
+        id: u8,
+    }
+
+    #[derive(Deserialize, Serialize)]
+    struct Wire {
+        number: u8,
+    }
+
+    impl From<Wire> for Converted {
+        fn from(Wire { number }: Wire) -> Self {
+            Self { id: number }
+        }
+    }
+
+    impl From<Converted> for Wire {
+        fn from(Converted { id }: Converted) -> Self {
+            Self { number: id }
+        }
+    }
+
+    #[message("whole")]
+    async fn whole(whole: Whole) -> Whole {
+        whole
+    }
+
+    #[message("part")]
+    async fn part(part: Part) -> Part {
+        part
+    }
+
+    #[message("converted")]
+    async fn converted(converted: Converted) -> Converted {
+        converted
+    }
+
+    #[tokio::test]
+    async fn fields_never_hold_the_envelope() {
+        let text = r#"{"type":"whole","id":1,"correlation_id":"s1","a":2}"#;
+        let expected = json!({ "type": "whole", "correlation_id": 1, "a": 2 });
+        assert_eq!(answer(routes![whole], text).await, expected);
+        let text = r#"{"id":1,"named":1,"a":[2],"type":"part","correlation_id":"s1"}"#;
+        let expected = json!({ "type": "part", "correlation_id": 1, "named": 1, "a": [2] });
+        assert_eq!(answer(routes![part], text).await, expected);
+    }
+
+    #[tokio::test]
+    async fn fields_of_a_converted_message_are_those_of_its_stand_in() {
+        let text = r#"{"type":"converted","id":"q","number":7}"#;
+        let expected = json!({ "type": "converted", "correlation_id": "q", "number": 7 });
+        assert_eq!(answer(routes![converted], text).await, expected);
+    }
+
+    #[tokio::test]
+    async fn wrong_fields_are_told_as_far_as_serde_knows_them() {
+        let text = r#"{"type":"part","named":"x","a":1}"#;
+        let found = refused(routes![part], "invalid_payload", text).await;
+        let expected =
+            json!([{ "path": "named", "code": "wrong_type", "message": "has the wrong type" }]);
+        assert_eq!(found, expected);
+    }
+}
+
+mod serde_names {
+    use super::*;
+
+    #[derive(Deserialize, Message, Serialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Order {
+        user_id: u8,
+        #[serde(rename = "amount")]
+        how_many: u8,
+        #[serde(default)]
+        gift_wrap: bool,
+        #[serde(rename(deserialize = "in", serialize = "out"))]
+        direction: Option<String>,
+        r#loop: Option<u8>,
+    }
+
+    #[message("order")]
+    async fn order(order: Order) -> Order {
+        order
+    }
+
+    #[tokio::test]
+    async fn hold_in_both_directions() {
+        let text = r#"{"type":"order","userId":1,"amount":2,"in":"left","loop":3}"#;
+        let expected = json!({
+            "type": "order",
+            "userId": 1,
+            "amount": 2,
+            "giftWrap": false,
+            "out": "left",
+            "loop": 3,
+        });
+        assert_eq!(answer(routes![order], text).await, expected);
+    }
+
+    #[tokio::test]
+    async fn stand_in_the_error_of_a_wrong_field() {
+        for (text, path, code, message) in [
+            (r#"{"type":"order","amount":2}"#, "userId", "missing", "is required"),
+            (
+                r#"{"type":"order","userId":1,"amount":"2"}"#,
+                "amount",
+                "wrong_type",
+                "has the wrong type",
+            ),
+            (
+                r#"{"type":"order","userId":1,"amount":256}"#,
+                "amount",
+                "invalid_value",
+                "does not have an accepted value",
+            ),
+            (
+                r#"{"type":"order","userId":1,"amount":2,"how_many":2}"#,
+                "how_many",
+                "unknown",
+                "is not a field of this message",
+            ),
+            (
+                r#"{"type":"order","userId":1,"amount":2,"loop":"x"}"#,
+                "loop",
+                "wrong_type",
+                "has the wrong type",
+            ),
+        ] {
+            let fields = refused(routes![order], "invalid_payload", text).await;
+            assert_eq!(fields, json!([{ "path": path, "code": code, "message": message }]));
+        }
+    }
+}
+
+mod validation {
+    use super::*;
+
+    /// Holds types with wire names of their own, with a message's, and with none.
+    #[derive(Deserialize, Message, Serialize, Validate)]
+    #[serde(rename_all = "camelCase")]
+    #[validate(schema(function = has_a_way_out))]
+    struct Party {
+        #[validate(length(min = 1, max = 5))]
+        host_name: String,
+        #[serde(rename = "tags", default)]
+        #[validate(nested)]
+        all_tags: Vec<Tag>,
+        #[validate(nested)]
+        first_guest: Option<Guest>,
+        #[serde(flatten)]
+        #[validate(nested)]
+        place: Place,
+        #[validate(nested)]
+        music: Option<Music>,
+        #[serde(default)]
+        #[validate(nested)]
+        by_room: HashMap<String, Tag>,
+        #[serde(rename = "nr")]
+        #[validate(range(min = 1, message = "start at one"))]
+        r#try: Option<u8>,
+        #[serde(default)]
+        doors: Option<u8>,
+    }
+
+    fn has_a_way_out(party: &Party) -> Result<(), ValidationError> {
+        match party.doors {
+            Some(0) => Err(ValidationError::new("no_way_out")),
+            _ => Ok(()),
+        }
+    }
+
+    #[derive(Deserialize, Serialize, Validate, WireNames)]
+    struct Tag {
+        #[serde(rename = "name")]
+        #[validate(length(min = 1))]
+        text: String,
+    }
+
+    /// A message in its own right.
+    #[derive(Deserialize, Message, Serialize, Validate)]
+    struct Guest {
+        #[serde(rename(deserialize = "nick", serialize = "called"))]
+        #[validate(length(min = 1))]
+        name: String,
+        #[validate(nested)]
+        home: Option<Place>,
+    }
+
+    #[derive(Deserialize, Serialize, Validate, WireNames)]
+    #[serde(rename_all = "kebab-case")]
+    struct Place {
+        #[validate(length(min = 4))]
+        zip_code: String,
+    }
+
+    #[derive(Deserialize, Serialize, Validate, WireNames)]
+    #[serde(transparent)]
+    struct Music {
+        #[validate(nested)]
+        style: Style,
+    }
+
+    /// Without wire names: the Rust ones are told.
+    #[derive(Deserialize, Serialize, Validate)]
+    struct Style {
+        #[serde(rename = "tempo")]
+        #[validate(range(max = 200))]
+        beats: u16,
+    }
+
+    #[message("party")]
+    async fn party(party: Party) -> Party {
+        party
+    }
+
+    async fn fields(rest: &str) -> Value {
+        let text = format!(r#"{{"type":"party",{rest}}}"#);
+        refused(routes![party], "validation_failed", &text).await
+    }
+
+    fn too_short(path: &str, min: u8) -> Value {
+        json!({
+            "path": path,
+            "code": "length",
+            "message": "has a length out of bounds",
+            "params": { "min": min },
+        })
+    }
+
+    #[tokio::test]
+    async fn lets_a_valid_message_pass() {
+        let text = r#"{"type":"party","hostName":"ann","zip-code":"1000","nr":1,"doors":2,
+            "tags":[{"name":"a"}],"firstGuest":{"nick":"bob"},"music":{"tempo":90}}"#;
+        let expected = json!({
+            "type": "party",
+            "hostName": "ann",
+            "tags": [{ "name": "a" }],
+            "firstGuest": { "called": "bob", "home": null },
+            "zip-code": "1000",
+            "music": { "tempo": 90 },
+            "byRoom": {},
+            "nr": 1,
+            "doors": 2,
+        });
+        assert_eq!(answer(routes![party], text).await, expected);
+    }
+
+    #[tokio::test]
+    async fn tells_every_wrong_field_under_its_wire_name() {
+        let found = fields(
+            r#""hostName":"","zip-code":"1","nr":0,
+            "tags":[{"name":"a"},{"name":""},{"name":""}],
+            "firstGuest":{"nick":"","home":{"zip-code":"2"}}"#,
+        )
+        .await;
+        let expected = json!([
+            too_short("firstGuest.home.zip-code", 4),
+            too_short("firstGuest.nick", 1),
+            {
+                "path": "hostName",
+                "code": "length",
+                "message": "has a length out of bounds",
+                "params": { "min": 1, "max": 5 },
+            },
+            { "path": "nr", "code": "range", "message": "start at one", "params": { "min": 1 } },
+            too_short("tags[1].name", 1),
+            too_short("tags[2].name", 1),
+            too_short("zip-code", 4),
+        ]);
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn passes_over_a_transparent_type() {
+        let found = fields(r#""hostName":"ann","zip-code":"1000","music":{"tempo":201}"#).await;
+        // `Style` has no wire names to tell.
+        let expected = json!([{
+            "path": "music.beats",
+            "code": "range",
+            "message": "is out of bounds",
+            "params": { "max": 200 },
+        }]);
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn of_the_whole_message_has_no_path() {
+        let found = fields(r#""hostName":"ann","zip-code":"1000","doors":0"#).await;
+        let expected = json!([{ "path": "", "code": "no_way_out", "message": "is not valid" }]);
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn ends_at_a_map_whose_keys_are_not_told() {
+        let found =
+            fields(r#""hostName":"ann","zip-code":"1000","byRoom":{"hall":{"name":""}}"#).await;
+        assert_eq!(found, json!([too_short("byRoom.name", 1)]));
+    }
+
+    #[tokio::test]
+    async fn comes_after_decoding() {
+        let text = r#"{"type":"party","hostName":"","tags":[{"name":"a"},{}]}"#;
+        let found = refused(routes![party], "invalid_payload", text).await;
+        let expected =
+            json!([{ "path": "tags[1].name", "code": "missing", "message": "is required" }]);
+        assert_eq!(found, expected);
+    }
+}
