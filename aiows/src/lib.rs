@@ -27,8 +27,97 @@ pub mod testing;
 mod transport;
 mod websocket;
 
+/// Derives [`Message`](trait@Message): the message type is the struct's name in snake case.
+///
+/// `#[aiows(type = "room.join")]` names it otherwise, `#[aiows(crate = path)]` names this crate when it
+/// is renamed. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
+/// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
+/// wire are refused.
 #[cfg(feature = "macros")]
-pub use aiows_macros::{Message, WireNames, connect, disconnect, fallback, message};
+pub use aiows_macros::Message;
+/// Derives [`WireNames`](trait@WireNames) for a struct that is nested in a validated message.
+#[cfg(feature = "macros")]
+pub use aiows_macros::WireNames;
+/// Makes an `async fn` a handler of new connections.
+///
+/// What it returns is sent first. When it fails the connection is closed with 1011, or with the code
+/// of the error, and no message is handled. Several run in the order of their registration. Handlers
+/// are free functions: an attribute cannot see that it stands in an `impl` block.
+///
+/// ```
+/// use aiows::{Message, WebSocket, connect};
+/// use serde::Serialize;
+///
+/// #[derive(Message, Serialize)]
+/// struct Welcome {
+///     you_are: String,
+/// }
+///
+/// #[connect]
+/// async fn greet(ws: WebSocket) -> Welcome {
+///     Welcome { you_are: ws.id().to_string() }
+/// }
+/// ```
+#[cfg(feature = "macros")]
+pub use aiows_macros::connect;
+/// Makes an `async fn` a handler of the end of connections.
+///
+/// It runs exactly once for every connection whose connect handlers were started, within
+/// [`Limits::disconnect_timeout`]; nothing can be sent any more.
+///
+/// ```
+/// use aiows::{DisconnectReason, WebSocket, disconnect};
+///
+/// #[disconnect]
+/// async fn leave(ws: WebSocket, reason: DisconnectReason) {
+///     println!("{} left: {reason}", ws.id());
+/// }
+/// ```
+#[cfg(feature = "macros")]
+pub use aiows_macros::disconnect;
+/// Makes an `async fn` the handler of every message no other handler serves.
+///
+/// One that takes [`Text`] or [`Bytes`] also gets frames that are no messages at all.
+///
+/// ```
+/// use aiows::{Result, Text, WebSocket, fallback};
+///
+/// #[fallback]
+/// async fn relay(ws: WebSocket, Text(text): Text) -> Result {
+///     ws.send_text(&text).await?;
+///     Ok(())
+/// }
+/// ```
+#[cfg(feature = "macros")]
+pub use aiows_macros::fallback;
+/// Makes an `async fn` the handler of one message type.
+///
+/// The last argument may be the message itself; all others, and that one too if you like, are
+/// extractors. The function stays as it is and can be called.
+///
+/// ```
+/// use aiows::{Message, WebSocket, message};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Message, Deserialize, Serialize)]
+/// struct Chat {
+///     text: String,
+/// }
+///
+/// #[message("chat")]
+/// async fn chat(ws: WebSocket, chat: Chat) -> Chat {
+///     println!("{} says {}", ws.id(), chat.text);
+///     chat
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (ws, _sent) = aiows::testing::socket();
+/// assert_eq!(chat(ws, Chat { text: "hi".into() }).await.text, "hi");
+/// # }
+/// ```
+#[cfg(feature = "macros")]
+pub use aiows_macros::message;
 pub use bytes::Bytes;
 #[cfg(feature = "validator")]
 pub use validator;

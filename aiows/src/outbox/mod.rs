@@ -180,6 +180,11 @@ impl Outbox {
         state.wish.take_if(|wish| wish.is_due(idle))
     }
 
+    /// Whether the application has closed and the session has not acted on it yet.
+    pub(crate) fn awaits_close(&self) -> bool {
+        self.lock().wish.as_ref().is_some_and(|wish| wish.is_due(false))
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }

@@ -9,6 +9,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::Limits;
 
+/// What is left for writing the last frame when the closing has taken long enough.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// A peer is pinged at every interval, busy or not: that way nothing reads the time per message,
 /// and a peer is gone at most an interval and a timeout after it was last heard.
 pub(super) struct Clock {
@@ -130,7 +133,7 @@ impl Clock {
             }
             Due::Wait => self.pinged = Some(now),
             Due::Stuck => self.stuck = None,
-            Due::End => self.end_by = Some(now + self.ping_interval),
+            Due::End => self.end_by = Some(now + LAST_WORD),
             Due::Silent => self.pinged = None,
         }
     }

@@ -15,6 +15,9 @@ const MASK: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
 const CLOSE: u8 = 0x8;
 
+/// The longest payload of a control frame. Source: RFC 6455 section 5.5.
+const MAX_CONTROL: u64 = 125;
+
 /// Writes the header of a whole, unmasked frame right before a payload that begins at `HEADROOM`.
 ///
 /// Returns where the frame begins in `buffer`.
@@ -55,6 +58,8 @@ pub(super) struct Scanner {
 pub(super) enum Stop {
     /// At the first byte of a close frame.
     Close(usize),
+    /// Before the last header byte of a control frame that is too long.
+    Control(usize),
     /// Before the last header byte of one fragment too many: without it the frame is never decoded.
     Fragments(usize),
 }
@@ -83,6 +88,9 @@ impl Scanner {
             self.header_length += 1;
             at += 1;
             if let Some(length) = self.complete_header() {
+                if self.header[0] & OPCODE > CLOSE && length > MAX_CONTROL {
+                    return Some(Stop::Control(at - 1));
+                }
                 self.payload = length;
                 self.header_length = 0;
                 if self.count_fragment() > self.max_fragments {

@@ -203,6 +203,10 @@ impl Protocol {
                 self.close_held = true;
                 known + at
             }
+            Some(Stop::Control(at)) => {
+                self.fault = Some(Failure::PROTOCOL);
+                known + at
+            }
             Some(Stop::Fragments(at)) => {
                 self.fault = Some(Failure::FRAGMENTS);
                 known + at

@@ -198,6 +198,24 @@ async fn a_peer_that_talks_before_it_answers_a_close_does_not_hold_up_the_end() 
 }
 
 #[tokio::test]
+async fn a_close_of_the_peer_behind_many_messages_answers_one_of_the_server() {
+    let (ends, ended) = ends();
+    over_both(
+        || ends.watch(closing(1000, "bye")),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            let leave = masked(TEXT, br#"{"type":"leave"}"#);
+            let close = masked(0x88, &[0x03, 0xe8]);
+            raw.write(&[leave, masked(TEXT, b"{}").repeat(200), close].concat()).await;
+            assert_eq!(raw.read_close(1000).await, "bye");
+            raw.expect_end().await;
+            assert_eq!(ended.next().await, closed(1000, "bye"));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_long_reason_is_cut_between_characters() {
     let long = "é".repeat(100);
     over_both(
@@ -317,6 +335,38 @@ async fn a_reset_is_a_lost_peer() {
     let (ends, ended) = ends();
     let server = TestServer::bind(ends.server()).await;
     Raw::open(&server).await.reset();
+    assert_eq!(ended.next().await, left(None, ""));
+}
+
+#[tokio::test]
+async fn a_reset_while_messages_wait_for_a_handler_is_noticed_when_it_returns() {
+    let (ends, ended) = ends();
+    let (tell, mut told) = mpsc::channel(1);
+    let (release, released) = mpsc::channel(1);
+    let released = Arc::new(Mutex::new(released));
+    let router = Router::new().route(Route::message("wait", move |_| {
+        let (tell, released) = (tell.clone(), Arc::clone(&released));
+        async move {
+            tell.send(()).await?;
+            released.lock().await.recv().await;
+            Ok::<_, HandlerError>(())
+        }
+    }));
+    let server = TestServer::bind(ends.watch(router)).await;
+    let mut raw = Raw::open(&server).await;
+    raw.write(&masked(TEXT, br#"{"type":"wait"}"#).repeat(3)).await;
+    told.recv().await.unwrap();
+    raw.reset();
+    // Another connection has been served since: the reset has arrived.
+    Raw::join(&server).await.finish().await;
+    assert_eq!(ended.next().await, left(None, ""));
+    for _ in 0..2 {
+        release.send(()).await.unwrap();
+        // What came before a reset is handled, as before any other end of the stream.
+        let next = timeout(Duration::from_secs(5), told.recv()).await;
+        assert_eq!(next, Ok(Some(())));
+    }
+    release.send(()).await.unwrap();
     assert_eq!(ended.next().await, left(None, ""));
 }
 

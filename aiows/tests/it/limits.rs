@@ -13,7 +13,7 @@ use aiows::{
     Call, CloseCode, DisconnectReason, Limits, Message, Route, Router, SendError, Server, WebSocket,
 };
 
-use crate::raw::{Raw, echo_server, ends, limits, masked, over_both};
+use crate::raw::{Ended, Raw, Wire, echo_server, ends, limits, masked, over_both};
 
 const TEXT: u8 = 0x81;
 const CONTINUATION: u8 = 0x00;
@@ -483,33 +483,34 @@ async fn a_slow_consumer_is_gone_soon_after_the_write_timeout() {
     assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
 }
 
+async fn expect_told_why<S: Wire>(mut raw: Raw<S>, ended: &Ended) {
+    raw.handshake().await;
+    raw.send_text(r#"{"type":"flood"}"#).await;
+    assert_eq!(ended.next().await, DisconnectReason::SlowConsumer);
+    // What was already under way is whole, and nothing is cut in its middle.
+    let close = loop {
+        let frame = raw.read_frame().await.expect("a close frame");
+        if frame.first != TEXT {
+            break frame;
+        }
+        assert_eq!(frame.payload.len(), 60_000);
+    };
+    assert_eq!(close.first, 0x88);
+    assert_eq!(close.payload, b"\x03\xf0Slow client detected");
+    raw.send_close(1008, "").await;
+    raw.expect_end().await;
+}
+
 #[tokio::test]
 async fn a_slow_consumer_that_reads_again_learns_why_it_is_closed() {
     let (ends, ended) = ends();
     let (tell, _told) = mpsc::channel(2);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
-    over_both(
-        || ends.watch(flooding(&tell, 60_000)).limits(hasty.clone()),
-        async |server| {
-            let mut raw = Raw::join(&server).await;
-            raw.send_text(r#"{"type":"flood"}"#).await;
-            let reason = ended.next().await;
-            assert_eq!(reason, DisconnectReason::SlowConsumer);
-            // What was already under way is whole, and nothing is cut in its middle.
-            let close = loop {
-                let frame = raw.read_frame().await.expect("a close frame");
-                if frame.first != TEXT {
-                    break frame;
-                }
-                assert_eq!(frame.payload.len(), 60_000);
-            };
-            assert_eq!(close.first, 0x88);
-            assert_eq!(close.payload, b"\x03\xf0Slow client detected");
-            raw.send_close(1008, "").await;
-            raw.expect_end().await;
-        },
-    )
-    .await;
+    let slow = || ends.watch(flooding(&tell, 60_000)).limits(hasty.clone());
+    let server = TestServer::bind(slow()).await;
+    expect_told_why(Raw::dial_narrow(&server).await, &ended).await;
+    let server = TestServer::new(slow());
+    expect_told_why(Raw::reach(&server).await, &ended).await;
 }
 
 #[tokio::test(start_paused = true)]

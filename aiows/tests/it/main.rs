@@ -1,5 +1,7 @@
 //! Behaviour through the public interface and on the wire; one binary, because linking is slow.
 
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
+
 mod close;
 mod door;
 mod errors;

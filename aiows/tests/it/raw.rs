@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
@@ -13,6 +13,9 @@ use aiows::{disconnect, fallback, routes};
 
 /// How long anything that is expected may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is read at once.
+const READ: usize = 64 * 1024;
 
 pub const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
      Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -63,6 +66,14 @@ impl Raw<TcpStream> {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// Connects with little room for what the server says, so that the kernel keeps less of it.
+    pub async fn dial_narrow(server: &TestServer) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(256 * 1024).unwrap();
+        let stream = socket.connect(server.address()).await.unwrap();
+        Self { stream, buffer: Vec::new() }
+    }
+
     /// Connects and completes the handshake.
     pub async fn open(server: &TestServer) -> Self {
         let mut raw = Self::dial(server).await;
@@ -95,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Sends more than may fit into the stream, and takes what the server says meanwhile.
     pub async fn write_while_reading(&mut self, bytes: &[u8]) {
         let Self { stream, buffer } = self;
+        buffer.reserve(READ);
         let (mut reader, mut writer) = tokio::io::split(stream);
         let read = async {
             // An end is seen again by whoever reads next.
@@ -214,6 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 
     async fn fill(&mut self) -> bool {
+        self.buffer.reserve(READ);
         let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
         // A reset is an end, too: what it may not do is come before the last frame.
         read.expect("bytes, or the end of the stream").is_ok_and(|read| read > 0)

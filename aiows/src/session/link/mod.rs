@@ -198,7 +198,7 @@ impl Link {
         self.phase == Phase::Open
             && !self.inbound.is_empty()
             && !self.full
-            && !self.outbox().is_closed()
+            && !self.outbox().awaits_close()
     }
 
     /// Does everything there is to do without waiting, and arranges to be woken for the rest.
@@ -258,8 +258,12 @@ impl Link {
             Due::Stuck if self.phase == Phase::Open => {
                 self.close(CloseWish::slow_consumer());
             }
-            Due::Stuck | Due::End => {
+            // What the peer ended with is still answered, without the handler it did not wait for.
+            Due::End if self.last.is_some() => {
+                self.grace_over = true;
                 self.conclude();
+            }
+            Due::Stuck | Due::End => {
                 self.grace_over = true;
                 self.lose();
             }

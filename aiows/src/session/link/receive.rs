@@ -80,7 +80,12 @@ impl Link {
             (Err(failure), Phase::Open) => self.end_with(Last::Failure(failure)),
             (Ok(None), Phase::Open) => {}
             // After our close frame messages are of no interest.
-            (Ok(None), _) => self.forget_inbound(),
+            (Ok(None), phase) => {
+                self.forget_inbound();
+                if phase == Phase::Closing && self.protocol.holds_close() {
+                    self.last = Some(Last::Close);
+                }
+            }
             (Ok(Some(_)), _) => self.phase = Phase::Closed,
             (Err(_), _) => self.phase = Phase::Failing,
         }
