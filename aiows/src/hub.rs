@@ -1,8 +1,11 @@
 //! The live connections of a server.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::id::ConnectionId;
 use crate::outbox::CloseWish;
@@ -13,6 +16,16 @@ use crate::websocket::WebSocket;
 pub(crate) struct Hub {
     connections: Mutex<Connections>,
     total: AtomicU64,
+    /// Sessions that have not returned; a session outlives its connection's place here.
+    running: AtomicUsize,
+    /// Told when a session has returned.
+    returned: Notify,
+}
+
+/// Counts a session until it has returned.
+#[derive(Debug)]
+pub(crate) struct Running {
+    hub: Arc<Hub>,
 }
 
 #[derive(Debug, Default)]
@@ -47,16 +60,35 @@ impl Hub {
         Registration { hub: Arc::clone(self), id: socket.id() }
     }
 
-    /// Asks every connection to leave, those to come included.
-    pub(crate) fn close_all(&self, wish: &CloseWish) {
-        let sockets: Vec<WebSocket> = {
-            let mut connections = self.lock();
-            connections.leave = Some(wish.clone());
-            connections.sockets.values().cloned().collect()
-        };
-        for socket in sockets {
-            socket.outbox().wish_close(wish.clone());
+    /// Asks every connection that is still to come to leave, and returns those there are.
+    pub(crate) fn close_door(&self, wish: &CloseWish) -> Vec<WebSocket> {
+        let mut connections = self.lock();
+        connections.leave = Some(wish.clone());
+        connections.sockets.values().cloned().collect()
+    }
+
+    /// Counts the calling session as running.
+    pub(crate) fn enter(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running { hub: Arc::clone(self) }
+    }
+
+    /// Waits until no more than `rest()` sessions are running; it is asked whenever one returns.
+    pub(crate) async fn drained(&self, rest: impl Fn() -> usize) {
+        loop {
+            let mut returned = pin!(self.returned.notified());
+            // Registered before the count: a return in between is not missed.
+            returned.as_mut().enable();
+            if self.running.load(Ordering::Acquire) <= rest() {
+                return;
+            }
+            returned.await;
         }
+    }
+
+    /// Makes [`drained`](Self::drained) count again.
+    pub(crate) fn recount(&self) {
+        self.returned.notify_waiters();
     }
 
     pub(crate) fn active(&self) -> usize {
@@ -71,5 +103,12 @@ impl Hub {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.hub.lock().sockets.remove(&self.id);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.hub.running.fetch_sub(1, Ordering::Release);
+        self.hub.recount();
     }
 }

@@ -1,7 +1,10 @@
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,16 +18,17 @@ use crate::hub::Hub;
 ///
 /// ```
 /// use aiows::{ServerHandle, message};
-/// use std::time::Duration;
 ///
-/// #[message("stop")]
-/// async fn stop(server: ServerHandle) {
-///     server.shutdown(Duration::from_secs(5));
+/// #[message("stats")]
+/// async fn stats(server: ServerHandle) -> serde_json::Value {
+///     serde_json::json!({ "active": server.stats().active, "ready": server.is_ready() })
 /// }
 /// ```
 #[derive(Clone)]
 pub struct ServerHandle {
     inner: Arc<Inner>,
+    /// It was taken by a handler as its argument.
+    in_handler: bool,
 }
 
 struct Inner {
@@ -34,6 +38,49 @@ struct Inner {
     places: AtomicUsize,
     addresses: watch::Sender<Option<Vec<SocketAddr>>>,
     stop: watch::Sender<Option<Stop>>,
+    /// Set when nobody is left but the handlers that wait for just that.
+    drained: watch::Sender<bool>,
+    asking: AtomicUsize,
+}
+
+/// The end of a server, to be awaited; see [`ServerHandle::shutdown`].
+///
+/// Dropping it changes nothing: the server stops all the same.
+pub struct Shutdown {
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Future for Shutdown {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.future.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shutdown")
+    }
+}
+
+/// Counts a handler that waits for the server to stop, for which the server must not wait.
+struct Asking {
+    inner: Arc<Inner>,
+}
+
+impl Asking {
+    fn new(inner: &Arc<Inner>) -> Self {
+        inner.asking.fetch_add(1, Ordering::Relaxed);
+        inner.hub.recount();
+        Self { inner: Arc::clone(inner) }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.inner.asking.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// An order to stop.
@@ -68,10 +115,37 @@ impl ServerHandle {
 
     /// Stops the server: connections are closed with 1001 and their disconnect handlers run.
     ///
-    /// What is left after `timeout` is cut. Returns at once; `run` and `serve` return when the
-    /// server has stopped. A second call does not prolong the first.
-    pub fn shutdown(&self, timeout: Duration) {
+    /// It begins at once; awaiting what it returns waits for the end. What is left after `timeout` is
+    /// cut. A second call does not prolong the first.
+    ///
+    /// A handler may await it through the handle it took as its argument: its own connection is
+    /// then waited for last, so what it sends and answers still arrives.
+    ///
+    /// ```
+    /// use aiows::{ServerHandle, message};
+    /// use std::time::Duration;
+    ///
+    /// #[message("stop")]
+    /// async fn stop(server: ServerHandle) {
+    ///     server.shutdown(Duration::from_secs(5)).await;
+    /// }
+    /// ```
+    pub fn shutdown(&self, timeout: Duration) -> Shutdown {
+        let asking = self.in_handler.then(|| Asking::new(&self.inner));
         self.stop(Stop::Within(Some(timeout)));
+        let mut drained = self.inner.drained.subscribe();
+        let future = async move {
+            let _asking = asking;
+            // The sender is dropped with the server, which is an end as well.
+            let _ = drained.wait_for(|drained| *drained).await;
+        };
+        Shutdown { future: Box::pin(future) }
+    }
+
+    /// Tells whether the server listens and is not stopping: what a load balancer asks.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.inner.addresses.borrow().is_some() && !self.is_shutting_down()
     }
 
     /// Tells whether the server is stopping or has stopped.
@@ -118,6 +192,16 @@ impl ServerHandle {
         found.ok().and_then(|stop| *stop).unwrap_or(Stop::Now)
     }
 
+    /// Waits until only handlers are left that wait for the stop themselves.
+    pub(super) async fn drained(&self) {
+        self.inner.hub.drained(|| self.inner.asking.load(Ordering::Relaxed)).await;
+    }
+
+    /// Lets everybody who awaits the stop go on.
+    pub(super) fn set_drained(&self) {
+        self.inner.drained.send_replace(true);
+    }
+
     pub(super) fn set_ready(&self, addresses: Vec<SocketAddr>) {
         self.inner.addresses.send_replace(Some(addresses));
     }
@@ -160,7 +244,10 @@ impl Default for ServerHandle {
                 places: AtomicUsize::new(0),
                 addresses: watch::Sender::new(None),
                 stop: watch::Sender::new(None),
+                drained: watch::Sender::new(false),
+                asking: AtomicUsize::new(0),
             }),
+            in_handler: false,
         }
     }
 }
@@ -168,7 +255,11 @@ impl Default for ServerHandle {
 #[diagnostic::do_not_recommend]
 impl FromCall for ServerHandle {
     fn from_call(call: &Call) -> Extraction<Self> {
-        call.state::<Self>().ok_or("the handler is not called by a server").into()
+        let handle = call.state::<Self>();
+        handle
+            .map(|handle| Self { in_handler: true, ..handle })
+            .ok_or("the handler is not called by a server")
+            .into()
     }
 }
 

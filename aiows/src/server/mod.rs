@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use self::app::App;
-pub use self::handle::{ServerHandle, Stats};
+pub use self::handle::{ServerHandle, Shutdown, Stats};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::router::{Router, build, check_state};

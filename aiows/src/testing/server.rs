@@ -54,6 +54,7 @@ impl TestServer {
         let listener = listener.expect("a port of 127.0.0.1 is free");
         let address = listener.local_addr().expect("a bound listener has an address");
         let running = tokio::spawn(app.clone().serve(vec![listener]));
+        app.handle().ready().await;
         Self { app, address: Some(address), running }
     }
 
@@ -135,14 +136,14 @@ impl TestServer {
     ///
     /// When the server itself has panicked.
     pub async fn shutdown(mut self, timeout: Duration) -> Result<(), Error> {
-        self.handle().shutdown(timeout);
+        drop(self.handle().shutdown(timeout));
         (&mut self.running).await.expect("the server does not panic")
     }
 }
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        self.app.handle().shutdown(Duration::ZERO);
+        drop(self.app.handle().shutdown(Duration::ZERO));
     }
 }
 

@@ -136,6 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.write(&masked(first, payload)).await;
     }
 
+    /// Sends a text to a peer that may be gone by now.
+    pub async fn send_quietly(&mut self, text: &str) {
+        let _ = self.stream.write_all(&masked(0x81, text.as_bytes())).await;
+    }
+
     pub async fn send_text(&mut self, text: &str) {
         self.send(0x81, text.as_bytes()).await;
     }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aiows::testing::TestServer;
 use aiows::{
-    Call, DisconnectReason, HandlerError, Route, Router, Server, ServerHandle, State, disconnect,
-    message, routes,
+    Call, DisconnectReason, HandlerError, Limits, Message, MessageId, Route, Router, Server,
+    ServerHandle, State, WebSocket, disconnect, message, routes,
 };
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::raw::{REQUEST, Raw};
 
 type Reasons = mpsc::Sender<DisconnectReason>;
 
@@ -93,33 +96,204 @@ async fn a_handler_that_never_returns_is_cut_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_handler_can_stop_the_server_it_runs_in() {
+async fn a_handler_can_await_the_stop_of_the_server_it_runs_in() {
     #[message("stop")]
-    async fn stop(server: ServerHandle) -> serde_json::Value {
-        server.shutdown(Duration::from_secs(5));
-        json!({ "stopping": true })
+    async fn stop(server: ServerHandle, ws: WebSocket) -> aiows::Result<serde_json::Value> {
+        ws.send_json(&json!({ "stopping": true })).await?;
+        server.shutdown(Duration::from_secs(5)).await;
+        Ok(json!({ "others": server.stats().active - 1 }))
     }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::new().include_router(Router::new().routes(routes![stop]));
+    let server = TestServer::bind(Router::new().routes(routes![stop])).await;
+    let mut other = server.connect().await;
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"stop","id":1}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "stopping": true }));
+    assert_eq!(other.expect_closed(1001).await, "Server shutdown");
+    // The answer waits until everybody else is gone.
+    assert_eq!(client.recv_json().await, json!({ "others": 0, "correlation_id": 1 }));
+    assert_eq!(client.expect_closed(1001).await, "Server shutdown");
+    server.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_task_can_await_the_stop() {
+    let (reasons, mut ends) = mpsc::channel(4);
+    let server = TestServer::bind(Router::new().routes(routes![report]).state(reasons)).await;
+    let handle = server.handle().clone();
+    assert!(handle.is_ready());
+    let mut client = server.connect().await;
+    let stopped = handle.shutdown(Duration::from_secs(5));
+    assert!(!handle.is_ready());
+    assert_eq!(client.expect_closed(1001).await, "Server shutdown");
+    stopped.await;
+    assert_eq!(ends.try_recv(), Ok(DisconnectReason::Shutdown));
+    assert_eq!(handle.stats().active, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_connections_are_told_in_batches() {
+    let (reasons, mut ends) = mpsc::channel(500);
+    let server = TestServer::new(Router::new().routes(routes![report]).state(reasons));
+    let mut clients = Vec::new();
+    for _ in 0..250 {
+        clients.push(server.connect().await);
+    }
+    let started = tokio::time::Instant::now();
+    let stopped = tokio::spawn(server.shutdown(Duration::from_secs(30)));
+    let closing = clients.into_iter().map(|mut client| {
+        tokio::spawn(async move {
+            client.expect_closed(1001).await;
+            tokio::time::Instant::now()
+        })
+    });
+    let mut times = Vec::new();
+    for closed in closing.collect::<Vec<_>>() {
+        times.push(closed.await.unwrap() - started);
+    }
+    stopped.await.unwrap().unwrap();
+    times.sort();
+    times.dedup_by_key(|time| time.as_millis());
+    assert!((2..=3).contains(&times.len()), "{times:?}");
+    assert!(times[times.len() - 1] <= Duration::from_millis(210), "{times:?}");
+    for _ in 0..250 {
+        assert_eq!(ends.recv().await, Some(DisconnectReason::Shutdown));
+    }
+}
+
+#[tokio::test]
+async fn under_load_everything_that_was_read_is_answered_and_everybody_is_told() {
+    const CLIENTS: usize = 200;
+    static HANDLED: AtomicUsize = AtomicUsize::new(0);
+    #[message("work")]
+    async fn work(id: MessageId) -> serde_json::Value {
+        tokio::task::yield_now().await;
+        HANDLED.fetch_add(1, Ordering::SeqCst);
+        json!({ "done": id })
+    }
+    let server = TestServer::bind(Router::new().routes(routes![work])).await;
+    let (busy, mut all_busy) = mpsc::channel(CLIENTS);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut raw = Raw::open(&server).await;
+        let busy = busy.clone();
+        clients.push(tokio::spawn(async move {
+            let mut answers = 0;
+            for id in 0.. {
+                raw.send_quietly(&format!(r#"{{"type":"work","id":{id}}}"#)).await;
+                let frame = raw.read_frame().await.expect("an answer or a close frame");
+                if frame.first == 0x88 {
+                    assert_eq!(frame.payload, b"\x03\xe9Server shutdown");
+                    return answers;
+                }
+                assert_eq!(frame.text(), format!(r#"{{"done":{id},"correlation_id":{id}}}"#));
+                answers += 1;
+                if id == 5 {
+                    busy.send(()).await.unwrap();
+                }
+            }
+            answers
+        }));
+    }
+    for _ in 0..CLIENTS {
+        all_busy.recv().await.unwrap();
+    }
+    let stopped = tokio::spawn(server.shutdown(Duration::from_secs(20)));
+    let mut answers = 0;
+    for client in clients {
+        answers += client.await.unwrap();
+    }
+    stopped.await.unwrap().unwrap();
+    assert_eq!(answers, HANDLED.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn stubborn_clients_delay_a_stop_by_their_deadlines_only() {
+    let flood = Route::message("flood", |call: Call| async move {
+        let ws = call.websocket().clone();
+        while ws.try_send(&Flood { text: "x".repeat(50_000) }).is_ok() {}
+    });
+    let mut limits = Limits::default();
+    limits.close_timeout = Duration::from_millis(300);
+    let server = Server::from(Router::new().route(flood)).limits(limits);
+    let server = TestServer::bind(server).await;
+    // One never answers the close frame, one reads nothing, one is still in its handshake.
+    let mut silent = Raw::open(&server).await;
+    let mut deaf = Raw::open(&server).await;
+    deaf.send_text(r#"{"type":"flood","id":1}"#).await;
+    let mut late = Raw::dial(&server).await;
+    late.write(b"GET / HTTP/1.1\r\n").await;
+    silent.send_text(r#"{"type":"nothing"}"#).await;
+    assert_eq!(silent.read_json().await["code"], "unknown_type");
+    let started = Instant::now();
+    server.shutdown(Duration::from_secs(20)).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(silent.read_close(1001).await, "Server shutdown");
+    assert_eq!(late.read_answer().await.0, 503);
+}
+
+/// Set for a child process that is to be stopped by signals.
+#[cfg(unix)]
+const CHILD: &str = "AIOWS_TEST_CHILD";
+
+/// Serves in a child process until it is signalled twice, and says what `run` returned.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_cuts_what_the_first_waits_for() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    if std::env::var_os(CHILD).is_some() {
+        return serve_a_handler_that_hangs().await;
+    }
+    let name = "stop::a_second_signal_cuts_what_the_first_waits_for";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id().to_string();
+    let signal =
+        |name: &str| assert!(Command::new("kill").arg(name).arg(&pid).status().unwrap().success());
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut line = |start: &str| lines.find_map(|line| Some(line.split_once(start)?.1.to_owned()));
+    let address = line("serving ").unwrap().parse().unwrap();
+    let mut client = connect(address).await;
+    tokio::io::AsyncWriteExt::write_all(&mut client, REQUEST.as_bytes()).await.unwrap();
+    line("hanging").unwrap();
+    signal("-TERM");
+    line("stopping").unwrap();
+    signal("-INT");
+    assert_eq!(line("returned ").unwrap(), "forced: true");
+    assert!(child.wait().unwrap().success());
+}
+
+#[cfg(unix)]
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+async fn serve_a_handler_that_hangs() {
+    let hang = Route::connect(|_: Call| async {
+        println!("hanging");
+        std::future::pending::<()>().await;
+    });
+    let server = Server::from(Router::new().route(hang));
     let handle = server.handle();
-    let serving = tokio::spawn(server.serve(listener));
-    let address = handle.ready().await[0];
-    let (mut socket, _) =
-        tokio_tungstenite::client_async(format!("ws://{address}/"), connect(address).await)
-            .await
-            .unwrap();
-    use futures_util::{SinkExt, StreamExt};
-    socket.send(r#"{"type":"stop"}"#.into()).await.unwrap();
-    let answer = socket.next().await.unwrap().unwrap();
-    assert_eq!(answer.to_text().unwrap(), r#"{"stopping":true}"#);
-    let close = socket.next().await.unwrap().unwrap();
-    assert!(close.is_close(), "{close:?}");
-    while socket.next().await.is_some() {}
-    serving.await.unwrap().unwrap();
+    tokio::spawn(async move {
+        println!("serving {}", handle.ready().await[0]);
+        while !handle.is_shutting_down() {
+            tokio::task::yield_now().await;
+        }
+        println!("stopping");
+    });
+    let error = server.run("127.0.0.1:0").await.unwrap_err();
+    println!("returned forced: {}", error.is_forced());
 }
 
 async fn connect(address: std::net::SocketAddr) -> tokio::net::TcpStream {
     tokio::net::TcpStream::connect(address).await.unwrap()
+}
+
+#[derive(Message, Serialize)]
+struct Flood {
+    text: String,
 }
 
 #[tokio::test]
