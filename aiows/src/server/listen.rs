@@ -22,15 +22,17 @@ pub(super) async fn bind(address: &str) -> Result<Vec<TcpListener>, Error> {
     if resolved.is_empty() {
         return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
-    resolved.into_iter().map(|address| listen(address).map_err(failed)).collect()
+    let both_families = resolved.iter().any(SocketAddr::is_ipv4);
+    let listen = |address| listen(address, both_families).map_err(failed);
+    resolved.into_iter().map(listen).collect()
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server gets its port back while old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // A name that resolves to both families has a socket for each.
+    // A name that resolves to both families has a socket for each; `[::]` alone serves both.
+    if address.is_ipv6() && both_families {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
