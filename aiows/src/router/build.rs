@@ -63,6 +63,7 @@ fn add(
     let state = Arc::new(router.state.over(outer));
     for route in router.routes {
         check_needs(&route, &state, mistakes);
+        frozen.asked.note(&route);
         let endpoint = endpoint(&route, &state);
         match route.kind() {
             Kind::Connect => frozen.connect.push(endpoint),

@@ -1,5 +1,6 @@
 //! Collects handlers, checks them, and freezes them into what a session dispatches from.
 
+mod asked;
 mod build;
 mod frozen;
 

@@ -16,6 +16,9 @@ use crate::router::Frozen;
 use crate::session::Setting;
 use crate::transport::{Origins, Stream};
 
+/// The names and the values of a path's parameters.
+type Params<'a> = Vec<(&'a str, &'a str)>;
+
 /// A server whose registration is in order, ready to serve.
 #[derive(Clone)]
 pub struct App {
@@ -44,12 +47,14 @@ impl App {
     ) -> Self {
         let mut routes = matchit::Router::new();
         for (path, router) in paths {
+            check_path(&path, &router, mistakes);
             if !path.starts_with('/') {
                 mistakes.push(format!("path `{path}` does not start with `/`"));
             } else if let Err(error) = routes.insert(path.as_str(), Arc::new(router)) {
                 mistakes.push(path_mistake(&path, &error));
             }
         }
+        root.iter().for_each(|root| check_path("", root, mistakes));
         Self {
             inner: Arc::new(Inner {
                 root: root.map(Arc::new),
@@ -110,9 +115,12 @@ impl App {
         self.inner.tasks.spawn(door::admit_stream(stream, self.clone()));
     }
 
-    pub(super) fn router_for(&self, path: &str) -> Option<&Arc<Frozen>> {
-        let found = self.inner.paths.at(path).ok().map(|found| found.value);
-        found.or(self.inner.root.as_ref())
+    /// Finds the router of a path, and the parameters it has there.
+    pub(super) fn router_for<'a>(&'a self, path: &'a str) -> Option<(&'a Arc<Frozen>, Params<'a>)> {
+        match self.inner.paths.at(path) {
+            Ok(found) => Some((found.value, found.params.iter().collect())),
+            Err(_) => self.inner.root.as_ref().map(|root| (root, Params::new())),
+        }
     }
 
     pub(super) fn setting(&self, router: &Arc<Frozen>) -> Setting {
@@ -137,6 +145,16 @@ impl App {
 
     pub(super) fn shutdown_timeout(&self) -> Duration {
         self.inner.shutdown_timeout
+    }
+}
+
+fn check_path(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
+    if let Some(title) = router.asked.path()
+        && !path.contains('{')
+    {
+        mistakes.push(format!(
+            "handler {title} takes `Path`, but its router is bound to no path with a parameter"
+        ));
     }
 }
 

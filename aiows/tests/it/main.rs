@@ -11,5 +11,6 @@ mod life;
 mod limits;
 mod protocol;
 mod raw;
+mod request;
 mod router;
 mod stop;
