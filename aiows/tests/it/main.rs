@@ -9,6 +9,7 @@ mod extract;
 mod handlers;
 mod life;
 mod limits;
+mod nest;
 mod protocol;
 mod raw;
 mod request;
