@@ -1,12 +1,13 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
+mod closed;
 mod control;
 mod queue;
 mod wish;
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -55,6 +56,10 @@ struct State {
     wish: Option<CloseWish>,
     /// The close frame is queued.
     sealed: bool,
+    /// The connection ends, or is about to.
+    ending: bool,
+    /// Wakes who waits for that; made for the first of them.
+    watched: Option<Arc<Notify>>,
 }
 
 impl Outbox {
@@ -72,6 +77,8 @@ impl Outbox {
                 blocked: false,
                 wish: None,
                 sealed: false,
+                ending: false,
+                watched: None,
             }),
             closing: AtomicBool::new(false),
             room: Notify::new(),
@@ -160,6 +167,7 @@ impl Outbox {
         if late || state.wish.as_ref().is_some_and(|earlier| earlier.manner >= wish.manner) {
             return;
         }
+        state.note_ending();
         if wish.manner != Manner::Graceful {
             self.set_closing();
         }
@@ -195,7 +203,8 @@ impl Outbox {
 
     /// Accepts no more messages, before the session is done with the peer.
     pub(crate) fn refuse(&self) {
-        let _state = self.lock();
+        let mut state = self.lock();
+        state.note_ending();
         self.set_closing();
         self.room.notify_waiters();
     }
@@ -284,6 +293,7 @@ impl Outbox {
         let mut state = self.lock();
         self.set_closing();
         state.sealed = true;
+        state.note_ending();
         state.queue = Queue::default();
         let writer = state.writer.take();
         drop(state);

@@ -90,6 +90,7 @@ impl Session {
         // The peer is gone for everybody else before its disconnect handlers run.
         drop(registration);
         self.socket.outbox().refuse();
+        self.socket.end_tasks().await;
         self.disconnect(&router, &reason).await;
         self.link.finish().await;
     }

@@ -1,6 +1,8 @@
 //! The connection's record, and the handle on it that handlers get.
 
+mod life;
 mod peer;
+mod reply;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,7 +11,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use self::life::Tasks;
 pub(crate) use self::peer::Peer;
+use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag, encode};
 use crate::error::SendError;
@@ -53,6 +57,8 @@ struct Record {
     outbox: Outbox,
     context: ContextMap,
     locals: Mutex<TypeMap>,
+    replies: Replies,
+    tasks: Tasks,
 }
 
 impl WebSocket {
@@ -66,6 +72,8 @@ impl WebSocket {
                 outbox,
                 context: ContextMap::default(),
                 locals: Mutex::default(),
+                replies: Replies::default(),
+                tasks: Tasks::default(),
             }),
         }
     }

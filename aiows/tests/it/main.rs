@@ -14,4 +14,5 @@ mod protocol;
 mod raw;
 mod request;
 mod router;
+mod socket;
 mod stop;
