@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::router::Frozen;
 use crate::session::Setting;
-use crate::transport::{Origins, Stream};
+use crate::transport::{Origins, Stream, Subprotocols};
 
 /// The names and the values of a path's parameters.
 type Params<'a> = Vec<(&'a str, &'a str)>;
@@ -30,6 +30,7 @@ struct Inner {
     paths: matchit::Router<Arc<Frozen>>,
     limits: Arc<Limits>,
     origins: Origins,
+    subprotocols: Subprotocols,
     handle: ServerHandle,
     shutdown_timeout: Duration,
     /// Owns every task of the server.
@@ -61,6 +62,7 @@ impl App {
                 paths: routes,
                 limits: Arc::new(limits),
                 origins,
+                subprotocols: Subprotocols::default(),
                 handle,
                 shutdown_timeout: Duration::ZERO,
                 tasks: TaskTracker::new(),
@@ -71,6 +73,13 @@ impl App {
     pub(super) fn with_shutdown_timeout(mut self, timeout: Duration) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.shutdown_timeout = timeout;
+        }
+        self
+    }
+
+    pub(super) fn with_subprotocols(mut self, subprotocols: Subprotocols) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.subprotocols = subprotocols;
         }
         self
     }
@@ -137,6 +146,10 @@ impl App {
 
     pub(super) fn origins(&self) -> &Origins {
         &self.inner.origins
+    }
+
+    pub(super) fn subprotocols(&self) -> &Subprotocols {
+        &self.inner.subprotocols
     }
 
     pub(super) fn tasks(&self) -> &TaskTracker {

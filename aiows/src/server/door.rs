@@ -92,7 +92,11 @@ fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
     let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(&request)?;
     app.origins().check(&request)?;
-    let peer = Peer { request: router.asked.read(&request, &params)?, ..Peer::default() };
+    let peer = Peer {
+        request: router.asked.read(&request, &params)?,
+        subprotocol: app.subprotocols().choose(&request),
+        ..Peer::default()
+    };
     if app.handle().is_shutting_down() {
         return Err(stopping());
     }
@@ -100,7 +104,8 @@ fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
         .handle()
         .take_place(app.limits().connections)
         .ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
-    let (greeting, setting) = (accepted(&upgrade), app.setting(router));
+    let (greeting, setting) =
+        (accepted(&upgrade, peer.subprotocol.as_deref()), app.setting(router));
     Ok(Admitted { head, greeting, setting, peer, _place: place })
 }
 

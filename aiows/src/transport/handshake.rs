@@ -183,11 +183,16 @@ fn is_key(key: &str) -> bool {
 }
 
 /// The answer that opens the WebSocket.
-pub(crate) fn accepted(upgrade: &Upgrade) -> Vec<u8> {
-    format!(
+pub(crate) fn accepted(upgrade: &Upgrade, subprotocol: Option<&str>) -> Vec<u8> {
+    let mut answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
+         Sec-WebSocket-Accept: {}\r\n",
         upgrade.accept
-    )
-    .into_bytes()
+    );
+    if let Some(subprotocol) = subprotocol {
+        // Writing to a string cannot fail.
+        let _ = write!(answer, "Sec-WebSocket-Protocol: {subprotocol}\r\n");
+    }
+    answer.push_str("\r\n");
+    answer.into_bytes()
 }

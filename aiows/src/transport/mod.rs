@@ -9,6 +9,7 @@ mod origin;
 mod protocol;
 mod request;
 mod socket;
+mod subprotocol;
 
 #[cfg(feature = "test-util")]
 pub(crate) mod client;
@@ -23,6 +24,7 @@ pub(crate) use self::origin::Origins;
 pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::socket::{Socket, Stream};
+pub(crate) use self::subprotocol::Subprotocols;
 
 /// One data message of a peer, whole and unmasked.
 #[derive(Clone, Debug)]

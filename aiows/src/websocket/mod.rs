@@ -90,6 +90,12 @@ impl WebSocket {
         self.record.peer.addr
     }
 
+    /// Returns the subprotocol that was agreed on; see `Server::subprotocols`.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.record.peer.subprotocol.as_deref()
+    }
+
     /// Returns when the connection was opened.
     #[must_use]
     pub fn connected_at(&self) -> SystemTime {

@@ -9,4 +9,6 @@ pub(crate) struct Peer {
     pub(crate) addr: Option<SocketAddr>,
     /// Kept only for a router with a handler that asks for it.
     pub(crate) request: Option<Arc<RequestInfo>>,
+    /// Shared with the server's list.
+    pub(crate) subprotocol: Option<Arc<str>>,
 }

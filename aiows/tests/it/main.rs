@@ -14,5 +14,6 @@ mod protocol;
 mod raw;
 mod request;
 mod router;
+mod serving;
 mod socket;
 mod stop;
