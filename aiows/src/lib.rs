@@ -137,7 +137,7 @@ pub use self::message::{Incoming, Message, Outgoing, RawMessage};
 pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::route::{Route, Routes};
 pub use self::router::Router;
-pub use self::server::{App, Server, ServerHandle, Stats};
+pub use self::server::{App, Listener, Server, ServerHandle, Stats};
 pub use self::websocket::{ContextMap, WebSocket};
 
 /// Lists handlers for [`Router::routes`].

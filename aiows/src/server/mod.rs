@@ -4,15 +4,15 @@ mod app;
 mod door;
 mod handle;
 mod listen;
+mod listener;
 mod shutdown;
 
 use std::fmt;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 pub use self::app::App;
 pub use self::handle::{ServerHandle, Stats};
+pub use self::listener::Listener;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::router::{Router, build, check_state};
@@ -172,6 +172,9 @@ impl Server {
 
     /// Builds the server and serves every address `address` resolves to, until a signal.
     ///
+    /// Of several addresses those are left out that this host does not have, as `::1` where IPv6 is
+    /// off.
+    ///
     /// SIGINT (Ctrl-C) and SIGTERM stop it: connections are closed with 1001, and the disconnect
     /// handlers run. A second signal cuts what is left.
     ///
@@ -189,13 +192,15 @@ impl Server {
         Ok(result?)
     }
 
-    /// Builds the server and serves a listener, until [`ServerHandle::shutdown`].
+    /// Builds the server and serves a TCP listener or a Unix socket's, until [`ServerHandle::shutdown`].
+    ///
+    /// [`App::serve`] takes several.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
-    pub async fn serve(self, listener: TcpListener) -> Result<()> {
-        Ok(self.build()?.serve(vec![listener]).await?)
+    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()> {
+        Ok(self.build()?.serve([listener.into()]).await?)
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a server listens on, and what it agrees on with its clients.
 
-use aiows::testing::{TestServer, socket};
-use aiows::{Router, Server, WebSocket, message, routes};
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::raw::{REQUEST, Raw, over_both};
+use aiows::testing::{TestServer, socket};
+use aiows::{ClientIp, Listener, Router, Server, WebSocket, message, routes};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::raw::{REQUEST, Raw, echo_server, over_both};
 
 #[message("protocol")]
 async fn protocol(ws: WebSocket) -> Value {
@@ -88,4 +91,120 @@ fn subprotocols_that_cannot_be_offered_are_mistakes() {
             r#"subprotocol "ok" is given twice"#,
         ]
     );
+}
+
+async fn expect_echo(raw: &mut Raw<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>) {
+    raw.handshake().await;
+    raw.send_text("hi").await;
+    raw.expect_text("hi").await;
+}
+
+#[tokio::test]
+async fn several_listeners_are_served_and_stopped_together() {
+    let listeners = [
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    ];
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let app = echo_server().build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(listeners));
+    assert_eq!(app.handle().ready().await, addresses);
+    let mut clients = Vec::new();
+    for address in addresses {
+        let mut raw = Raw::over(TcpStream::connect(address).await.unwrap());
+        expect_echo(&mut raw).await;
+        clients.push(raw);
+    }
+    app.handle().shutdown(Duration::from_secs(5));
+    for mut client in clients {
+        assert_eq!(client.read_close(1001).await, "Server shutdown");
+        client.send_close(1001, "").await;
+        client.expect_end().await;
+    }
+    serving.await.unwrap().unwrap();
+    for address in addresses {
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn every_address_of_a_name_is_served() {
+    let server = echo_server();
+    let handle = server.handle();
+    let running = tokio::spawn(server.run("localhost:0"));
+    let addresses = handle.ready().await;
+    let resolved: Vec<_> = tokio::net::lookup_host("localhost:0").await.unwrap().collect();
+    assert_eq!(addresses.len(), resolved.len());
+    for (address, resolved) in addresses.into_iter().zip(resolved) {
+        assert_eq!(address.ip(), resolved.ip());
+        expect_echo(&mut Raw::over(TcpStream::connect(address).await.unwrap())).await;
+    }
+    handle.shutdown(Duration::from_secs(5));
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_an_error_that_names_it() {
+    let error = echo_server().run("nowhere.invalid:0").await.unwrap_err();
+    let error: &aiows::Error = error.downcast_ref().unwrap();
+    assert!(error.is_bind());
+    assert_eq!(error.to_string(), "cannot listen on nowhere.invalid:0");
+}
+
+#[tokio::test]
+async fn any_stream_is_served() {
+    let app = echo_server().build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+    assert_eq!(app.handle().ready().await, []);
+    let (client, server) = tokio::io::duplex(64);
+    app.serve_stream(server);
+    let mut raw = Raw::over(client);
+    expect_echo(&mut raw).await;
+    assert_eq!(app.handle().stats().active, 1);
+    app.handle().shutdown(Duration::from_secs(5));
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    raw.send_close(1001, "").await;
+    raw.expect_end().await;
+    serving.await.unwrap().unwrap();
+    let (client, server) = tokio::io::duplex(1024);
+    app.serve_stream(server);
+    let mut late = Raw::over(client);
+    late.write(REQUEST.as_bytes()).await;
+    assert_eq!(late.read_answer().await.0, 503);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_is_served_beside_a_port() {
+    use tokio::net::{UnixListener, UnixStream};
+    #[message("who")]
+    async fn who(ws: WebSocket, ip: Option<ClientIp>) -> Value {
+        json!({ "ip": ip.map(|ip| ip.0), "peer": ws.peer_addr().is_some() })
+    }
+    let path = std::env::temp_dir().join(format!("aiows-it-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = port.local_addr().unwrap();
+    let listeners: [Listener; 2] = [UnixListener::bind(&path).unwrap().into(), port.into()];
+    let app = Server::from(Router::new().routes(routes![who])).build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(listeners));
+    assert_eq!(app.handle().ready().await, [address]);
+
+    let mut local = Raw::over(UnixStream::connect(&path).await.unwrap());
+    local.handshake().await;
+    local.send_text(r#"{"type":"who"}"#).await;
+    local.expect_text(r#"{"ip":null,"peer":false}"#).await;
+    let mut remote = Raw::over(TcpStream::connect(address).await.unwrap());
+    remote.handshake().await;
+    remote.send_text(r#"{"type":"who"}"#).await;
+    remote.expect_text(r#"{"ip":"127.0.0.1","peer":true}"#).await;
+
+    app.handle().shutdown(Duration::from_secs(5));
+    assert_eq!(local.read_close(1001).await, "Server shutdown");
+    local.send_close(1001, "").await;
+    local.expect_end().await;
+    drop(remote);
+    serving.await.unwrap().unwrap();
+    assert!(UnixStream::connect(&path).await.is_err());
+    std::fs::remove_file(&path).unwrap();
 }
