@@ -93,6 +93,11 @@ impl Raw<TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// Speaks over a stream that is connected.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub async fn handshake(&mut self) {
         self.write(REQUEST.as_bytes()).await;
         let head = self.read_head().await;
