@@ -29,6 +29,8 @@ struct Inner {
     origins: Origins,
     handle: ServerHandle,
     shutdown_timeout: Duration,
+    #[cfg(feature = "axum")]
+    http: Option<axum::Router>,
     /// Owns every task of the server.
     tasks: TaskTracker,
 }
@@ -58,6 +60,8 @@ impl App {
                 origins,
                 handle,
                 shutdown_timeout: Duration::ZERO,
+                #[cfg(feature = "axum")]
+                http: None,
                 tasks: TaskTracker::new(),
             }),
         }
@@ -68,6 +72,20 @@ impl App {
             inner.shutdown_timeout = timeout;
         }
         self
+    }
+
+    #[cfg(feature = "axum")]
+    pub(super) fn with_http(mut self, http: Option<axum::Router>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.http = http;
+        }
+        self
+    }
+
+    /// The application that answers requests for no WebSocket.
+    #[cfg(feature = "axum")]
+    pub(super) fn http(&self) -> Option<&axum::Router> {
+        self.inner.http.as_ref()
     }
 
     /// Returns the handle on the server.

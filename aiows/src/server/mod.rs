@@ -3,6 +3,8 @@
 mod app;
 mod door;
 mod handle;
+#[cfg(feature = "axum")]
+mod http;
 mod listen;
 mod shutdown;
 
@@ -13,6 +15,8 @@ use tokio::net::TcpListener;
 
 pub use self::app::App;
 pub use self::handle::{ServerHandle, Stats};
+#[cfg(feature = "axum")]
+pub use self::http::WebSocketService;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::router::{Router, build, check_state};
@@ -42,6 +46,8 @@ pub struct Server {
     origins: Origins,
     shutdown_timeout: Duration,
     handle: ServerHandle,
+    #[cfg(feature = "axum")]
+    http: Option<axum::Router>,
 }
 
 impl Server {
@@ -55,6 +61,8 @@ impl Server {
             origins: Origins::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             handle: ServerHandle::default(),
+            #[cfg(feature = "axum")]
+            http: None,
         }
     }
 
@@ -133,6 +141,8 @@ impl Server {
             .map(|(path, router)| (path, build(router, &state, &mut mistakes)))
             .collect();
         let app = App::new(root, paths, self.limits, self.origins, self.handle, &mut mistakes);
+        #[cfg(feature = "axum")]
+        let app = app.with_http(self.http);
         match mistakes.is_empty() {
             true => Ok(app.with_shutdown_timeout(self.shutdown_timeout)),
             false => Err(Error::registration(mistakes)),

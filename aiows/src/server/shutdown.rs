@@ -29,6 +29,8 @@ pub(super) async fn drain(app: &App) -> Result<(), Error> {
         () = sleep_until(deadline) => {}
     }
     tracing::warn!(active = handle.stats().active, "connections are cut");
+    // What is no WebSocket is told by this.
+    handle.stop(Stop::Now);
     handle.hub().close_all(&CloseWish::cut());
     // A handler that blocks its thread cannot be waited for.
     let _ = timeout(CUT_GRACE, app.tasks().wait()).await;

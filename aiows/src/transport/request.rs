@@ -24,10 +24,16 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: &'a str,
     pub(crate) minor_version: u8,
-    headers: Vec<httparse::Header<'a>>,
+    pub(super) headers: Vec<httparse::Header<'a>>,
 }
 
 impl RequestHead {
+    /// Everything that was read, the head included.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     pub(crate) fn leftover(&self) -> &[u8] {
         &self.bytes[self.length..]
     }

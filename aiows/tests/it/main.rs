@@ -7,8 +7,12 @@ mod door;
 mod errors;
 mod extract;
 mod handlers;
+#[cfg(feature = "axum")]
+mod http;
 mod life;
 mod limits;
+#[cfg(feature = "axum")]
+mod mounted;
 mod protocol;
 mod raw;
 mod router;

@@ -45,6 +45,12 @@ pub struct Raw<S = Box<dyn Wire>> {
 }
 
 impl Raw {
+    /// Speaks over a stream that somebody else has opened.
+    #[cfg(feature = "axum")]
+    pub fn over(stream: impl Wire + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new() }
+    }
+
     /// Connects over TCP or in memory, as the server is made, without saying anything.
     pub async fn reach(server: &TestServer) -> Self {
         Self { stream: Box::new(server.stream().await), buffer: Vec::new() }
@@ -149,6 +155,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
             }
             assert!(self.fill().await, "the stream ended within a head: {:?}", self.buffer);
         }
+    }
+
+    /// Waits for bytes or the end, without a deadline; tells whether it was the end.
+    #[cfg(feature = "axum")]
+    pub async fn ends(&mut self) -> bool {
+        self.stream.read_buf(&mut self.buffer).await.is_ok_and(|read| read == 0)
+    }
+
+    /// Reads exactly this many bytes.
+    #[cfg(feature = "axum")]
+    pub async fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.buffer.len() < length {
+            assert!(self.fill().await, "the stream ended early: {:?}", self.buffer);
+        }
+        self.buffer.drain(..length).collect()
     }
 
     /// Reads an HTTP answer to its end: status, head and body.

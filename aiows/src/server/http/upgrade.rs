@@ -1,0 +1,94 @@
+//! A WebSocket that begins as a request which hyper has read.
+
+use std::net::SocketAddr;
+
+use axum::http::request::Parts;
+use axum::response::Response;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::server::handle::Place;
+use crate::server::{App, door};
+use crate::session::{Accepted, Session, Setting};
+use crate::transport::{Prefixed, Refusal, switching, view};
+
+/// Decides about a request, and runs its session once the returned answer is written.
+///
+/// # Errors
+///
+/// The refusal to answer with; it is counted.
+pub(super) fn upgrade(
+    app: &App,
+    parts: &mut Parts,
+    peer_addr: Option<SocketAddr>,
+    place: impl FnOnce() -> Result<Place, Refusal>,
+) -> Result<Response, Refusal> {
+    let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+    let decided = door::check(&view(parts), app).and_then(|(upgrade, router)| {
+        // Absent when whoever read the request cannot hand over its connection.
+        let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
+        let admitted =
+            Admitted { on_upgrade, peer_addr, setting: app.setting(router), place: place()? };
+        Ok((upgrade, admitted))
+    });
+    match decided {
+        Ok((upgrade, admitted)) => {
+            app.tasks().spawn(admitted.run());
+            Ok(switching(&upgrade))
+        }
+        Err(refusal) => {
+            door::note(&refusal, app);
+            Err(refusal)
+        }
+    }
+}
+
+/// A request that was let in, before its connection is handed over.
+struct Admitted {
+    on_upgrade: OnUpgrade,
+    peer_addr: Option<SocketAddr>,
+    setting: Setting,
+    place: Place,
+}
+
+impl Admitted {
+    async fn run(self) {
+        let Self { on_upgrade, peer_addr, setting, place: _place } = self;
+        // The peer may leave, or not read the answer.
+        let Ok(Ok(upgraded)) = timeout(setting.limits.handshake_timeout, on_upgrade).await else {
+            return;
+        };
+        session(upgraded, peer_addr, setting).run().await;
+    }
+}
+
+fn session(upgraded: Upgraded, peer_addr: Option<SocketAddr>, setting: Setting) -> Session {
+    let greeting = Vec::new();
+    match into_tcp(upgraded) {
+        Ok((stream, leftover)) => {
+            let _ = stream.set_nodelay(true);
+            let peer_addr = peer_addr.or_else(|| stream.peer_addr().ok());
+            Session::tcp(stream, Accepted { peer_addr, greeting, leftover: &leftover }, setting)
+        }
+        Err(upgraded) => {
+            let stream = Box::new(TokioIo::new(upgraded));
+            Session::stream(stream, Accepted { peer_addr, greeting, leftover: &[] }, setting)
+        }
+    }
+}
+
+/// Plain TCP again, and what was read of it beyond the request; a session writes it faster.
+fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
+    match upgraded.downcast::<TokioIo<Prefixed<TcpStream>>>() {
+        Ok(parts) => {
+            let (stream, unread) = parts.io.into_inner().into_parts();
+            Ok((stream, [&parts.read_buf[..], &unread].concat()))
+        }
+        // `axum::serve` keeps it in a wrapper of its own.
+        Err(upgraded) => auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)
+            .map(|parts| (parts.io.into_inner(), parts.read_buf.to_vec())),
+    }
+}
