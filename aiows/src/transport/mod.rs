@@ -8,6 +8,8 @@ mod handshake;
 mod http;
 mod origin;
 #[cfg(feature = "axum")]
+mod patient;
+#[cfg(feature = "axum")]
 mod prefixed;
 mod protocol;
 mod request;
@@ -27,8 +29,12 @@ pub(crate) use self::handshake::{Refusal, Upgrade, accepted, check_upgrade};
 pub(crate) use self::http::{refused, switching, view};
 pub(crate) use self::origin::Origins;
 #[cfg(feature = "axum")]
+pub(crate) use self::patient::Patient;
+#[cfg(feature = "axum")]
 pub(crate) use self::prefixed::Prefixed;
 pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
+#[cfg(feature = "axum")]
+pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::socket::{Socket, Stream};
 

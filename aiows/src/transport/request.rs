@@ -9,7 +9,7 @@ use crate::limits::Limits;
 const CHUNK: usize = 2048;
 
 /// Headers the parser has room for; `Limits::request_headers` bounds what is accepted.
-const MAX_HEADERS: usize = 256;
+pub(crate) const MAX_HEADERS: usize = 256;
 
 /// The bytes of a request up to the blank line, and what came behind it.
 #[derive(Debug)]

@@ -16,4 +16,6 @@ mod mounted;
 mod protocol;
 mod raw;
 mod router;
+#[cfg(feature = "axum")]
+mod slow_http;
 mod stop;

@@ -1,5 +1,6 @@
 //! HTTP beside the sockets: an axum application on the same port.
 
+mod body;
 mod service;
 mod upgrade;
 
@@ -7,6 +8,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
@@ -20,15 +22,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tower_service::Service;
 
+use self::body::PatientBody;
 pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
 use super::handle::Place;
 use super::{App, Server};
 use crate::limits::Limits;
-use crate::transport::{self, Prefixed, Refusal, RequestHead, Stream};
+use crate::transport::{self, MAX_HEADERS, Patient, Prefixed, Refusal, RequestHead, Stream};
 
 /// Bytes hyper's buffer has at least.
 const MIN_BUFFER: usize = 8 * 1024;
+
+/// The longest deadline hyper is given: it adds it to the present, which must not overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Server {
     /// Serves an axum application on the port of the sockets.
@@ -37,10 +43,11 @@ impl Server {
     /// every other one is answered by the application, by its own 404 too. A second call replaces the
     /// first.
     ///
-    /// Its connections count as [`Limits::connections`], have [`Limits::handshake_timeout`] for each
-    /// request head, also while they are idle, and finish what they are at when the server stops.
-    /// Sizes of bodies are the application's to bound (`axum::extract::DefaultBodyLimit`, 2 MB), as are
-    /// deadlines for them. `ConnectInfo<SocketAddr>` has the peer's address.
+    /// Its connections count as [`Limits::connections`] and finish what they are at when the server
+    /// stops. They have [`Limits::handshake_timeout`] for each request head, also while they are idle,
+    /// and for each part of a body; a peer that does not read for [`Limits::write_timeout`] is cut off.
+    /// Sizes of bodies are the application's to bound (`axum::extract::DefaultBodyLimit`, 2 MB), as is
+    /// the time for a whole request. `ConnectInfo<SocketAddr>` has the peer's address.
     ///
     /// ```no_run
     /// use aiows::{Result, Router, Server, message, routes};
@@ -78,7 +85,8 @@ pub(super) async fn serve<S: Stream + 'static>(
     place: Place,
     app: App,
 ) {
-    let stream = TokioIo::new(Prefixed::new(head.into_bytes(), stream));
+    let stream = Prefixed::new(head.into_bytes(), stream);
+    let stream = TokioIo::new(Patient::new(stream, app.limits().write_timeout));
     let connection = Connection { peer_addr, place: Arc::new(Mutex::new(Some(place))), app };
     let app = connection.app.clone();
     let service = service_fn(move |request| {
@@ -107,8 +115,8 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_timeout)
-        .max_headers(limits.request_headers)
+        .header_read_timeout(limits.handshake_timeout.min(LONGEST))
+        .max_headers(limits.request_headers.min(MAX_HEADERS))
         .max_buf_size(limits.request_head_size.max(MIN_BUFFER));
     builder
 }
@@ -127,11 +135,12 @@ impl Connection {
         if let Some(address) = self.peer_addr {
             request.extensions_mut().insert(ConnectInfo(address));
         }
-        let request = request.map(Body::new);
         let (parts, body) = request.into_parts();
         match self.app.http() {
             Some(http) if !transport::asks_for_websocket(&transport::view(&parts)) => {
-                let answer = http.clone().call(Request::from_parts(parts, body)).await;
+                let body = PatientBody::new(body, self.app.limits().handshake_timeout);
+                let request = Request::from_parts(parts, Body::new(body));
+                let answer = http.clone().call(request).await;
                 answer.unwrap_or_else(|never| match never {})
             }
             _ => self.upgrade(parts),

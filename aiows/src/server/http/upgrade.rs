@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::server::handle::Place;
 use crate::server::{App, door};
 use crate::session::{Accepted, Session, Setting};
-use crate::transport::{Prefixed, Refusal, switching, view};
+use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, view};
 
 /// Decides about a request, and runs its session once the returned answer is written.
 ///
@@ -67,28 +67,33 @@ impl Admitted {
 
 fn session(upgraded: Upgraded, peer_addr: Option<SocketAddr>, setting: Setting) -> Session {
     let greeting = Vec::new();
-    match into_tcp(upgraded) {
+    let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
             let _ = stream.set_nodelay(true);
             let peer_addr = peer_addr.or_else(|| stream.peer_addr().ok());
-            Session::tcp(stream, Accepted { peer_addr, greeting, leftover: &leftover }, setting)
+            let accepted = Accepted { peer_addr, greeting, leftover: &leftover };
+            return Session::tcp(stream, accepted, setting);
         }
-        Err(upgraded) => {
-            let stream = Box::new(TokioIo::new(upgraded));
-            Session::stream(stream, Accepted { peer_addr, greeting, leftover: &[] }, setting)
-        }
-    }
+        Err(upgraded) => upgraded,
+    };
+    let (stream, leftover): (Box<dyn Stream>, _) = match own::<Box<dyn Stream>>(upgraded) {
+        Ok(own) => own,
+        Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Vec::new()),
+    };
+    Session::stream(stream, Accepted { peer_addr, greeting, leftover: &leftover }, setting)
 }
 
-/// Plain TCP again, and what was read of it beyond the request; a session writes it faster.
-fn into_tcp(upgraded: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
-    match upgraded.downcast::<TokioIo<Prefixed<TcpStream>>>() {
-        Ok(parts) => {
-            let (stream, unread) = parts.io.into_inner().into_parts();
-            Ok((stream, [&parts.read_buf[..], &unread].concat()))
-        }
-        // `axum::serve` keeps it in a wrapper of its own.
-        Err(upgraded) => auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)
-            .map(|parts| (parts.io.into_inner(), parts.read_buf.to_vec())),
-    }
+/// The stream of a connection this server has accepted, and what was read of it behind the request.
+///
+/// A session writes plain TCP faster than any stream, and has deadlines of its own.
+fn own<S: Stream + 'static>(upgraded: Upgraded) -> Result<(S, Vec<u8>), Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<Patient<Prefixed<S>>>>()?;
+    let (stream, unread) = parts.io.into_inner().into_inner().into_parts();
+    Ok((stream, [&parts.read_buf[..], &unread].concat()))
+}
+
+/// The same of a connection that `axum::serve` has accepted; it has a wrapper of its own.
+fn hosted(upgraded: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
+    let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)?;
+    Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
 }
