@@ -1,7 +1,10 @@
 // The README is the front page of the documentation, and its Rust blocks are tests of this crate.
-#![cfg_attr(all(feature = "macros", feature = "validator"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "macros", feature = "validator")),
+    all(feature = "axum", feature = "macros", feature = "validator"),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(
+    not(all(feature = "axum", feature = "macros", feature = "validator")),
     doc = "A WebSocket framework: annotated async functions, typed and validated messages."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -137,6 +140,8 @@ pub use self::message::{Incoming, Message, Outgoing, RawMessage};
 pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::route::{Route, Routes};
 pub use self::router::Router;
+#[cfg(feature = "axum")]
+pub use self::server::WebSocketService;
 pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 pub use self::websocket::{ContextMap, WebSocket};
 

@@ -19,7 +19,7 @@ use crate::session::Setting;
 use crate::transport::{Origins, Stream, Subprotocols};
 
 /// The names and the values of a path's parameters.
-type Params<'a> = Vec<(&'a str, &'a str)>;
+type Params<'a, 'p> = Vec<(&'a str, &'p str)>;
 
 /// A server whose registration is in order, ready to serve.
 #[derive(Clone)]
@@ -35,6 +35,8 @@ struct Inner {
     subprotocols: Subprotocols,
     handle: ServerHandle,
     shutdown_timeout: Duration,
+    #[cfg(feature = "axum")]
+    http: Option<axum::Router>,
     /// Owns every task of the server.
     tasks: TaskTracker,
 }
@@ -67,6 +69,8 @@ impl App {
                 subprotocols: Subprotocols::default(),
                 handle,
                 shutdown_timeout: Duration::ZERO,
+                #[cfg(feature = "axum")]
+                http: None,
                 tasks: TaskTracker::new(),
             }),
         }
@@ -84,6 +88,20 @@ impl App {
             inner.subprotocols = subprotocols;
         }
         self
+    }
+
+    #[cfg(feature = "axum")]
+    pub(super) fn with_http(mut self, http: Option<axum::Router>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.http = http;
+        }
+        self
+    }
+
+    /// The application that answers requests for no WebSocket.
+    #[cfg(feature = "axum")]
+    pub(super) fn http(&self) -> Option<&axum::Router> {
+        self.inner.http.as_ref()
     }
 
     /// Returns the handle on the server.
@@ -165,7 +183,10 @@ impl App {
     }
 
     /// Finds the router of a path, and the parameters it has there.
-    pub(super) fn router_for<'a>(&'a self, path: &'a str) -> Option<(&'a Arc<Frozen>, Params<'a>)> {
+    pub(super) fn router_for<'a, 'p>(
+        &'a self,
+        path: &'p str,
+    ) -> Option<(&'a Arc<Frozen>, Params<'a, 'p>)> {
         match self.inner.paths.at(path) {
             Ok(found) => Some((found.value, found.params.iter().collect())),
             Err(_) => self.inner.root.as_ref().map(|root| (root, Params::new())),

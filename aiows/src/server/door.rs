@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -10,8 +11,13 @@ use tokio::time::timeout;
 
 use super::App;
 use super::handle::Place;
+#[cfg(feature = "axum")]
+use super::http;
+use crate::router::Frozen;
 use crate::session::{Accepted, Session, Setting};
-use crate::transport::{Refusal, RequestHead, Stream, accepted, check_upgrade, read_request_head};
+use crate::transport::{
+    Refusal, Request, RequestHead, Stream, Upgrade, accepted, check_upgrade, read_request_head,
+};
 use crate::websocket::Peer;
 
 /// Seconds after which a refused client may try again.
@@ -23,7 +29,15 @@ const REFUSAL_GRACE: Duration = Duration::from_secs(1);
 /// What is read of a refused peer before its socket is dropped, in bytes.
 const MAX_DISCARDED: usize = 256 * 1024;
 
-/// A request that was let in.
+/// What a request that was let in asks for.
+enum Wanted {
+    /// An answer of the axum application.
+    #[cfg(feature = "axum")]
+    Http(RequestHead, Place),
+    WebSocket(Admitted),
+}
+
+/// A request for a WebSocket that was let in.
 struct Admitted {
     head: RequestHead,
     greeting: Vec<u8>,
@@ -35,8 +49,15 @@ struct Admitted {
 pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App) {
     // Small messages are to leave at once; a socket without the option still works.
     let _ = stream.set_nodelay(true);
-    let Some(admitted) = admit(&mut stream, &app).await else {
-        return;
+    #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
+    let admitted = match admit(&mut stream, &app).await {
+        #[cfg(feature = "axum")]
+        Some(Wanted::Http(head, place)) => {
+            // Boxed, because it is larger than all a WebSocket needs.
+            return Box::pin(http::serve(stream, Some(peer), head, place, app)).await;
+        }
+        Some(Wanted::WebSocket(admitted)) => admitted,
+        None => return,
     };
     let Admitted { head, greeting, setting, peer: known, _place } = admitted;
     let peer = Peer { addr: Some(peer), ..known };
@@ -47,8 +68,14 @@ pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App)
 }
 
 pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
-    let Some(admitted) = admit(&mut stream, &app).await else {
-        return;
+    #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
+    let admitted = match admit(&mut stream, &app).await {
+        #[cfg(feature = "axum")]
+        Some(Wanted::Http(head, place)) => {
+            return Box::pin(http::serve(stream, None, head, place, app)).await;
+        }
+        Some(Wanted::WebSocket(admitted)) => admitted,
+        None => return,
     };
     let Admitted { head, greeting, setting, peer, _place } = admitted;
     let accepted = Accepted { peer, greeting, leftover: head.leftover() };
@@ -58,7 +85,7 @@ pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
 }
 
 /// Reads the request and decides; a refused one was answered when this returns.
-async fn admit<S>(stream: &mut S, app: &App) -> Option<Admitted>
+async fn admit<S>(stream: &mut S, app: &App) -> Option<Wanted>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -72,10 +99,9 @@ where
         _ = app.handle().stopping() => Err(stopping()),
     };
     match decided {
-        Ok(admitted) => Some(admitted),
+        Ok(wanted) => Some(wanted),
         Err(refusal) => {
-            app.handle().count_rejected();
-            tracing::debug!(status = refusal.status(), "request refused");
+            note(&refusal, app);
             // A peer that does not read its refusal, or does not leave, is not waited for long.
             let _ = timeout(REFUSAL_GRACE, refuse(stream, &refusal)).await;
             None
@@ -83,30 +109,56 @@ where
     }
 }
 
+pub(super) fn note(refusal: &Refusal, app: &App) {
+    app.handle().count_rejected();
+    tracing::debug!(status = refusal.status(), "request refused");
+}
+
 fn stopping() -> Refusal {
     Refusal::unavailable("the server is stopping", RETRY_AFTER)
 }
 
-fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
+fn decide(head: RequestHead, app: &App) -> Result<Wanted, Refusal> {
     let request = head.parse(app.limits())?;
+    #[cfg(feature = "axum")]
+    if http::is_for_application(&request, app) {
+        let place = take_place(app)?;
+        return Ok(Wanted::Http(head, place));
+    }
+    let Checked { upgrade, router, peer } = check(&request, app)?;
+    let place = take_place(app)?;
+    let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
+    let setting = app.setting(router);
+    Ok(Wanted::WebSocket(Admitted { head, greeting, setting, peer, _place: place }))
+}
+
+/// A request for a WebSocket that nothing speaks against.
+pub(super) struct Checked<'a> {
+    pub(super) upgrade: Upgrade,
+    pub(super) router: &'a Arc<Frozen>,
+    /// What the request tells of the peer; its address is the caller's to add.
+    pub(super) peer: Peer,
+}
+
+/// Everything that is asked of a request for a WebSocket, but a place.
+pub(super) fn check<'a>(request: &Request<'_>, app: &'a App) -> Result<Checked<'a>, Refusal> {
     let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
-    let upgrade = check_upgrade(&request)?;
-    app.origins().check(&request)?;
+    let upgrade = check_upgrade(request)?;
+    app.origins().check(request)?;
     let peer = Peer {
-        request: router.asked.read(&request, &params)?,
-        subprotocol: app.subprotocols().choose(&request),
+        request: router.asked.read(request, &params)?,
+        subprotocol: app.subprotocols().choose(request),
         ..Peer::default()
     };
     if app.handle().is_shutting_down() {
         return Err(stopping());
     }
-    let place = app
-        .handle()
-        .take_place(app.limits().connections)
-        .ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
-    let (greeting, setting) =
-        (accepted(&upgrade, peer.subprotocol.as_deref()), app.setting(router));
-    Ok(Admitted { head, greeting, setting, peer, _place: place })
+    Ok(Checked { upgrade, router, peer })
+}
+
+pub(super) fn take_place(app: &App) -> Result<Place, Refusal> {
+    let place = app.handle().take_place(app.limits().connections);
+    place.ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))
 }
 
 async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>

@@ -3,6 +3,8 @@
 mod app;
 mod door;
 mod handle;
+#[cfg(feature = "axum")]
+mod http;
 mod listen;
 mod listener;
 mod shutdown;
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 pub use self::app::App;
 pub use self::handle::{ServerHandle, Shutdown, Stats};
+#[cfg(feature = "axum")]
+pub use self::http::WebSocketService;
 pub use self::listener::Listener;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
@@ -43,6 +47,8 @@ pub struct Server {
     subprotocols: Subprotocols,
     shutdown_timeout: Duration,
     handle: ServerHandle,
+    #[cfg(feature = "axum")]
+    http: Option<axum::Router>,
 }
 
 impl Server {
@@ -57,6 +63,8 @@ impl Server {
             subprotocols: Subprotocols::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             handle: ServerHandle::default(),
+            #[cfg(feature = "axum")]
+            http: None,
         }
     }
 
@@ -162,6 +170,8 @@ impl Server {
             .map(|(path, router)| (path, build(router, &state, &mut mistakes)))
             .collect();
         let app = App::new(root, paths, self.limits, self.origins, self.handle, &mut mistakes);
+        #[cfg(feature = "axum")]
+        let app = app.with_http(self.http);
         match mistakes.is_empty() {
             true => Ok(app
                 .with_shutdown_timeout(self.shutdown_timeout)

@@ -41,6 +41,8 @@ pub(super) async fn drain(app: &App) -> Result<(), Error> {
         () = sleep_until(deadline) => {}
     }
     tracing::warn!(active = handle.stats().active, "connections are cut");
+    // What is no WebSocket is told by this.
+    handle.stop(Stop::Now);
     for socket in handle.hub().close_door(&CloseWish::cut()) {
         socket.outbox().wish_close(CloseWish::cut());
     }

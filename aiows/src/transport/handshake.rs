@@ -10,7 +10,7 @@ use crate::error::HandlerError;
 /// A request that may become a WebSocket.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
-    accept: String,
+    pub(super) accept: String,
 }
 
 /// An HTTP answer that refuses a request.
@@ -84,16 +84,25 @@ impl Refusal {
         self.status
     }
 
-    /// The whole answer; the connection ends with it.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    /// A header that tells the client what to change.
+    pub(super) fn header(&self) -> Option<(&'static str, &str)> {
+        self.header.as_ref().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    pub(super) fn body(&self) -> String {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(fields) = &self.fields {
             error["fields"] = Value::clone(fields);
         }
-        let body = json!({ "error": error }).to_string();
+        json!({ "error": error }).to_string()
+    }
+
+    /// The whole answer; the connection ends with it.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let body = self.body();
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status));
         // Writing to a string cannot fail.
-        if let Some((name, value)) = &self.header {
+        if let Some((name, value)) = self.header() {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         let _ = write!(
@@ -127,7 +136,7 @@ pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::method());
     }
-    if !has_token(request, "upgrade", "websocket") {
+    if !asks_for_websocket(request) {
         return Err(Refusal::upgrade_required());
     }
     if !has_token(request, "connection", "upgrade") {
@@ -161,6 +170,10 @@ fn check_no_body(request: &Request<'_>) -> Result<(), Refusal> {
         return Err(Refusal::bad_request("an upgrade request has no body"));
     }
     Ok(())
+}
+
+pub(crate) fn asks_for_websocket(request: &Request<'_>) -> bool {
+    has_token(request, "upgrade", "websocket")
 }
 
 fn has_token(request: &Request<'_>, header: &str, token: &str) -> bool {

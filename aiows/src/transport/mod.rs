@@ -4,8 +4,14 @@
 
 mod frame;
 mod handshake;
+#[cfg(feature = "axum")]
+mod http;
 mod info;
 mod origin;
+#[cfg(feature = "axum")]
+mod patient;
+#[cfg(feature = "axum")]
+mod prefixed;
 mod protocol;
 mod request;
 mod socket;
@@ -18,10 +24,20 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub(crate) use self::frame::{Opcode, write_header};
-pub(crate) use self::handshake::{Refusal, accepted, check_upgrade};
+#[cfg(feature = "axum")]
+pub(crate) use self::handshake::asks_for_websocket;
+pub(crate) use self::handshake::{Refusal, Upgrade, accepted, check_upgrade};
+#[cfg(feature = "axum")]
+pub(crate) use self::http::{refused, switching, view};
 pub(crate) use self::info::{RequestInfo, decode_params};
 pub(crate) use self::origin::Origins;
+#[cfg(feature = "axum")]
+pub(crate) use self::patient::Patient;
+#[cfg(feature = "axum")]
+pub(crate) use self::prefixed::Prefixed;
 pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
+#[cfg(feature = "axum")]
+pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::socket::{Socket, Stream};
 pub(crate) use self::subprotocol::Subprotocols;

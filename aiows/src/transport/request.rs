@@ -9,7 +9,7 @@ use crate::limits::Limits;
 const CHUNK: usize = 2048;
 
 /// Headers the parser has room for; `Limits::request_headers` bounds what is accepted.
-const MAX_HEADERS: usize = 256;
+pub(crate) const MAX_HEADERS: usize = 256;
 
 /// The bytes of a request up to the blank line, and what came behind it.
 #[derive(Debug)]
@@ -28,6 +28,12 @@ pub(crate) struct Request<'a> {
 }
 
 impl RequestHead {
+    /// Everything that was read, the head included.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     pub(crate) fn leftover(&self) -> &[u8] {
         &self.bytes[self.length..]
     }

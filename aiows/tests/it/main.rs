@@ -7,8 +7,12 @@ mod door;
 mod errors;
 mod extract;
 mod handlers;
+#[cfg(feature = "axum")]
+mod http;
 mod life;
 mod limits;
+#[cfg(feature = "axum")]
+mod mounted;
 mod nest;
 mod protocol;
 mod raw;
@@ -16,5 +20,7 @@ mod request;
 mod resources;
 mod router;
 mod serving;
+#[cfg(feature = "axum")]
+mod slow_http;
 mod socket;
 mod stop;

@@ -171,6 +171,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Waits for bytes or the end, without a deadline; tells whether it was the end.
+    #[cfg(feature = "axum")]
+    pub async fn ends(&mut self) -> bool {
+        self.stream.read_buf(&mut self.buffer).await.is_ok_and(|read| read == 0)
+    }
+
+    /// Reads exactly this many bytes.
+    #[cfg(feature = "axum")]
+    pub async fn read_exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.buffer.len() < length {
+            assert!(self.fill().await, "the stream ended early: {:?}", self.buffer);
+        }
+        self.buffer.drain(..length).collect()
+    }
+
     /// Reads an HTTP answer to its end: status, head and body.
     pub async fn read_answer(&mut self) -> (u16, String, String) {
         let head = self.read_head().await;

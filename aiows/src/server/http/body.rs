@@ -1,0 +1,52 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::{BoxError, Error};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+/// A request's body whose peer may pause for so long only.
+pub(super) struct PatientBody {
+    body: Incoming,
+    patience: Duration,
+    /// Runs while the next part is waited for.
+    paused: Option<Pin<Box<Sleep>>>,
+}
+
+impl PatientBody {
+    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
+        Self { body, patience, paused: None }
+    }
+}
+
+impl Body for PatientBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.paused = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Error::new)));
+        }
+        let patience = self.patience;
+        let paused = self.paused.get_or_insert_with(|| Box::pin(sleep(patience)));
+        paused.as_mut().poll(cx).map(|()| Some(Err(Error::new(late()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn late() -> BoxError {
+    "the body did not come in time".into()
+}

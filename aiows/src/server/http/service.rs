@@ -1,0 +1,113 @@
+//! The other way round: the sockets as a route of somebody's axum application.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use axum::response::Response;
+use tokio::task::JoinHandle;
+use tower_service::Service;
+
+use super::upgrade::upgrade;
+use crate::error::Error;
+use crate::server::{App, ServerHandle, door, shutdown};
+use crate::transport;
+
+/// A server as a tower service, for a route of an axum application; made by
+/// [`App::into_service`].
+#[derive(Clone, Debug)]
+pub struct WebSocketService {
+    app: App,
+    /// Closes the connections at the order to stop, also when nobody waits for that.
+    closing: Arc<OnceLock<JoinHandle<()>>>,
+}
+
+impl App {
+    /// Makes a service of the server, for `axum::Router::route_service` and any other HTTP server
+    /// that hands over its connections as hyper does.
+    ///
+    /// Requests take the same checks as on a port of the server's own, its paths included: a server
+    /// with [`Server::include_router`](crate::Server::include_router) alone answers every path it is
+    /// mounted under. [`Server::http`](crate::Server::http) has no part in it. Connections are closed
+    /// by [`ServerHandle::shutdown`], and [`WebSocketService::stopped`] waits for their end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use aiows::{Result, Router, Server, message, routes};
+    /// use tokio::net::TcpListener;
+    ///
+    /// #[message("ping")]
+    /// async fn ping() {}
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let server = Server::from(Router::new().routes(routes![ping]));
+    /// let sockets = server.build()?.into_service();
+    /// let application = axum::Router::new().route_service("/ws", sockets.clone());
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0").await?;
+    /// let handle = sockets.handle().clone();
+    /// let stop = async move { handle.shutdown(Duration::from_secs(5)).await };
+    /// axum::serve(listener, application).with_graceful_shutdown(stop).await?;
+    /// sockets.stopped().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn into_service(self) -> WebSocketService {
+        WebSocketService { app: self, closing: Arc::default() }
+    }
+}
+
+impl WebSocketService {
+    /// Returns the handle on the server.
+    #[must_use]
+    pub fn handle(&self) -> &ServerHandle {
+        self.app.handle()
+    }
+
+    /// Waits for [`ServerHandle::shutdown`], and until every connection has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::is_forced`] when connections had to be cut.
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections are closed also when it is dropped or never called.
+    pub async fn stopped(&self) -> Result<(), Error> {
+        close(&self.app).await
+    }
+}
+
+async fn close(app: &App) -> Result<(), Error> {
+    app.handle().stopping().await;
+    shutdown::drain(app).await
+}
+
+impl<B> Service<Request<B>> for WebSocketService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let app = &self.app;
+        self.closing.get_or_init(|| {
+            let app = app.clone();
+            tokio::spawn(async move { drop(close(&app).await) })
+        });
+        let (mut parts, _) = request.into_parts();
+        let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+        let answer = upgrade(app, &mut parts, peer_addr, || door::take_place(app));
+        ready(Ok(answer.unwrap_or_else(|refusal| transport::refused(&refusal))))
+    }
+}

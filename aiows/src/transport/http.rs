@@ -1,0 +1,46 @@
+//! The handshake in the types of the `http` crate, for requests that hyper has read.
+
+use axum::http::header::{
+    CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
+use axum::response::AppendHeaders;
+use axum::response::{IntoResponse, Response};
+
+use super::handshake::{Refusal, Upgrade};
+use super::request::Request;
+
+/// Shows a request to the checks of the handshake.
+pub(crate) fn view(parts: &Parts) -> Request<'_> {
+    Request {
+        method: parts.method.as_str(),
+        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
+        minor_version: u8::from(parts.version != Version::HTTP_10),
+        headers: parts.headers.iter().map(|(name, value)| header(name, value)).collect(),
+    }
+}
+
+fn header<'a>(name: &'a HeaderName, value: &'a HeaderValue) -> httparse::Header<'a> {
+    httparse::Header { name: name.as_str(), value: value.as_bytes() }
+}
+
+/// The answer that opens the WebSocket.
+pub(crate) fn switching(upgrade: &Upgrade, subprotocol: Option<&str>) -> Response {
+    let headers = [
+        (UPGRADE, "websocket"),
+        (CONNECTION, "Upgrade"),
+        (SEC_WEBSOCKET_ACCEPT, upgrade.accept.as_str()),
+    ];
+    let subprotocol = subprotocol.map(|name| (SEC_WEBSOCKET_PROTOCOL, name));
+    let headers = AppendHeaders(headers.into_iter().chain(subprotocol));
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// The answer to a refused request.
+pub(crate) fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = [(CONTENT_TYPE, "application/json")];
+    (status, json, refusal.header().map(|header| [header]), refusal.body()).into_response()
+}

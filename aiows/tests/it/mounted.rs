@@ -1,0 +1,148 @@
+//! The sockets as a route of an axum application that somebody else serves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aiows::{DisconnectReason, Router, Server, WebSocket, WebSocketService, connect, routes};
+use axum::routing::get;
+use tokio::io::DuplexStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};
+
+fn application(sockets: WebSocketService) -> axum::Router {
+    axum::Router::new().route("/page", get(async || "a page")).route_service("/ws", sockets)
+}
+
+fn service(server: Server) -> WebSocketService {
+    server.build().unwrap().into_service()
+}
+
+/// Serves on a port, as an application does; the server ends with the test.
+async fn serve(sockets: WebSocketService) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, application(sockets)).into_future());
+    address
+}
+
+async fn dial(address: SocketAddr) -> Raw {
+    Raw::over(Box::new(TcpStream::connect(address).await.unwrap()))
+}
+
+fn request() -> String {
+    REQUEST.replace("GET / ", "GET /ws ")
+}
+
+async fn open(address: SocketAddr) -> Raw {
+    let mut raw = dial(address).await;
+    raw.write(request().as_bytes()).await;
+    let head = raw.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    raw
+}
+
+/// Sends a request that asks for the end of its connection, so that the answer ends with it.
+async fn refused(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut raw = dial(address).await;
+    raw.write(request.as_bytes()).await;
+    raw.finish().await;
+    let (status, _, body) = raw.read_answer().await;
+    (status, body)
+}
+
+#[connect]
+async fn tell_address(ws: WebSocket) -> aiows::Result {
+    Ok(ws.send_text(&ws.peer_addr().is_some().to_string()).await?)
+}
+
+#[tokio::test]
+async fn a_mounted_server_echoes_and_knows_its_peers() {
+    let sockets =
+        service(echo_server().include_router(Router::new().routes(routes![tell_address])));
+    let address = serve(sockets.clone()).await;
+    let mut raw = dial(address).await;
+    raw.write(&[request().as_bytes(), &masked(0x81, b"first")].concat()).await;
+    raw.read_head().await;
+    raw.expect_text("true").await;
+    raw.expect_text("first").await;
+    raw.send_text("second").await;
+    raw.expect_text("second").await;
+    assert_eq!(sockets.handle().stats().active, 1);
+}
+
+#[tokio::test]
+async fn a_mounted_server_takes_the_same_checks() {
+    let limits = limits(|limits| limits.connections = 1);
+    let sockets = service(echo_server().limits(limits));
+    let address = serve(sockets.clone()).await;
+    let plain = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let (status, body) = refused(address, plain).await;
+    assert_eq!(status, 426);
+    assert!(body.contains(r#""code":"upgrade_required""#), "{body}");
+    let foreign = "\r\nOrigin: https://evil.example\r\n\r\n";
+    assert_eq!(refused(address, &request().replace("\r\n\r\n", foreign)).await.0, 403);
+    let _only = open(address).await;
+    assert_eq!(refused(address, &request()).await.0, 503);
+    assert_eq!(sockets.handle().stats().rejected, 3);
+    let page = plain.replace("/ws", "/page");
+    assert_eq!(refused(address, &page).await, (200, "a page".to_owned()));
+}
+
+#[tokio::test]
+async fn a_mounted_server_compares_its_own_paths() {
+    let address = serve(service(Server::new().route("/elsewhere", Router::new()))).await;
+    assert_eq!(refused(address, &request()).await.0, 404);
+}
+
+#[tokio::test]
+async fn its_handle_stops_a_mounted_server() {
+    let (ends, ended) = ends();
+    let sockets = service(ends.server());
+    let mut raw = open(serve(sockets.clone()).await).await;
+    raw.send_text("hi").await;
+    raw.expect_text("hi").await;
+    sockets.handle().shutdown(Duration::from_secs(5));
+    // Before anybody waits for the end.
+    raw.read_close(1001).await;
+    raw.send(0x88, &close_payload(1001, "")).await;
+    sockets.stopped().await.unwrap();
+    assert_eq!(sockets.handle().stats().active, 0);
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+}
+
+/// Connections in memory, as a listener of another kind would give them.
+struct Streams(mpsc::Receiver<DuplexStream>);
+
+impl axum::serve::Listener for Streams {
+    type Io = DuplexStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (DuplexStream, ()) {
+        match self.0.recv().await {
+            Some(stream) => (stream, ()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_mounted_server_takes_any_stream_of_its_host() {
+    let (streams, listener) = mpsc::channel(1);
+    let application = application(service(echo_server()));
+    tokio::spawn(axum::serve(Streams(listener), application).into_future());
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    streams.send(server).await.unwrap();
+    let mut raw = Raw::over(client);
+    raw.write(&[request().as_bytes(), &masked(0x81, b"first")].concat()).await;
+    raw.read_head().await;
+    raw.expect_text("first").await;
+    raw.send_text("second").await;
+    raw.expect_text("second").await;
+}

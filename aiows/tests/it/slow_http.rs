@@ -1,0 +1,100 @@
+//! Peers that are slow at HTTP do not keep their places.
+
+use std::time::Duration;
+
+use aiows::testing::TestServer;
+use axum::routing::{get, post};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::raw::{Raw, echo_server, limits};
+
+/// A server with room for one connection.
+fn server() -> TestServer {
+    let application = axum::Router::new()
+        .route("/page", get(async || "a page"))
+        .route("/large", get(async || "x".repeat(4 * 1024 * 1024)))
+        .route("/length", post(async |body: String| body.len().to_string()));
+    let limits = limits(|limits| limits.connections = 1);
+    TestServer::new(echo_server().limits(limits).http(application))
+}
+
+/// The status a request for a page gets, over a connection of its own.
+async fn status(server: &TestServer) -> u16 {
+    let mut raw = Raw::reach(server).await;
+    raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    raw.read_answer().await.0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_head_is_cut_at_the_deadline_also_behind_a_page() {
+    let server = server();
+    for head in ["", "GET /page HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let mut raw = Raw::reach(&server).await;
+        raw.write(head.as_bytes()).await;
+        if !head.is_empty() {
+            raw.read_head().await;
+            raw.read_exactly("a page".len()).await;
+        }
+        let start = Instant::now();
+        raw.write(b"GET /page HTTP/1.1\r\nHost:").await;
+        assert!(timeout(Duration::from_secs(60), raw.ends()).await.unwrap());
+        let waited = start.elapsed();
+        assert!((9..=11).contains(&waited.as_secs()), "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_ended_and_gives_its_place_back() {
+    let server = server();
+    let mut raw = Raw::reach(&server).await;
+    raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(status(&server).await, 503);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(status(&server).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
+    let server = server();
+    let mut raw = Raw::reach(&server).await;
+    raw.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(status(&server).await, 503);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(status(&server).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_slowly_gets_the_whole_answer() {
+    let server = server();
+    let mut raw = Raw::reach(&server).await;
+    raw.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    raw.read_head().await;
+    for _ in 0..4 {
+        sleep(Duration::from_secs(9)).await;
+        raw.read_exactly(1024 * 1024).await;
+    }
+    raw.expect_end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_coming_is_refused_and_one_with_pauses_is_not() {
+    let server = server();
+    let head = "POST /length HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+    let mut raw = Raw::reach(&server).await;
+    raw.write(head.as_bytes()).await;
+    for part in ["a", "b", "c"] {
+        sleep(Duration::from_secs(9)).await;
+        raw.write(part.as_bytes()).await;
+    }
+    let (status_of_slow, _, body) = raw.read_answer().await;
+    assert_eq!((status_of_slow, body.as_str()), (200, "3"));
+
+    let mut raw = Raw::reach(&server).await;
+    raw.write(head.as_bytes()).await;
+    raw.write(b"ab").await;
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(raw.read_answer().await.0, 400);
+    assert_eq!(status(&server).await, 200);
+}

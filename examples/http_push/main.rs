@@ -1,0 +1,158 @@
+//! HTTP beside sockets: what is posted to `/push` reaches every client.
+//!
+//! `cargo run --example http_push`, connect clients to `ws://127.0.0.1:8000/ws`, then
+//! `curl -H 'Content-Type: application/json' -d '{"text": "hi"}' http://127.0.0.1:8000/push`.
+//! Whoever reaches the port may push: a real service asks for more.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aiows::{
+    ConnectionId, Message, Result, Router, Server, ServerHandle, State, Stats, WebSocket, connect,
+    disconnect, routes,
+};
+use axum::Json;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+
+/// What the handlers of the sockets and those of HTTP share.
+#[derive(Clone)]
+struct Shared {
+    clients: Arc<Mutex<HashMap<ConnectionId, WebSocket>>>,
+    server: ServerHandle,
+}
+
+impl Shared {
+    fn clients(&self) -> MutexGuard<'_, HashMap<ConnectionId, WebSocket>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Notice {
+    text: String,
+}
+
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+struct Pushed {
+    reached: usize,
+}
+
+#[connect]
+async fn join(State(shared): State<Shared>, ws: WebSocket) -> Notice {
+    shared.clients().insert(ws.id(), ws);
+    Notice { text: "you are on the list".into() }
+}
+
+#[disconnect]
+async fn leave(State(shared): State<Shared>, ws: WebSocket) {
+    shared.clients().remove(&ws.id());
+}
+
+async fn push(
+    axum::extract::State(shared): axum::extract::State<Shared>,
+    Json(notice): Json<Notice>,
+) -> Json<Pushed> {
+    // A client that does not read misses the notice; nobody else waits for it.
+    let reached = shared.clients().values().filter(|ws| ws.try_send(&notice).is_ok()).count();
+    Json(Pushed { reached })
+}
+
+async fn stats(axum::extract::State(shared): axum::extract::State<Shared>) -> Json<Stats> {
+    Json(shared.server.stats())
+}
+
+fn server() -> Server {
+    let server = Server::new();
+    let shared = Shared { clients: Arc::default(), server: server.handle() };
+    let sockets = Router::new().routes(routes![join, leave]);
+    let http = axum::Router::new()
+        .route("/push", post(push))
+        .route("/stats", get(stats))
+        .with_state(shared.clone());
+    server.route("/ws", sockets).state(shared).http(http)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    server().run("127.0.0.1:8000").await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aiows::testing::{TestClient, TestServer};
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Sends a request over a connection of its own: status and body of the answer.
+    async fn ask(server: &TestServer, start: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let request = format!(
+            "{start} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await;
+        read.expect("an answer").unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    async fn join_list(server: &TestServer) -> TestClient {
+        let mut client = server.connect_to("/ws").await;
+        client.recv::<Notice>().await;
+        client
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_reaches_every_client() {
+        let server = TestServer::bind(server()).await;
+        let mut clients = [join_list(&server).await, join_list(&server).await];
+        let answer = ask(&server, "POST /push", r#"{"text":"hi"}"#).await;
+        assert_eq!(answer, (200, r#"{"reached":2}"#.to_owned()));
+        for client in &mut clients {
+            assert_eq!(client.recv::<Notice>().await, Notice { text: "hi".into() });
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_left_is_not_reached() {
+        let server = TestServer::bind(server()).await;
+        let mut stays = join_list(&server).await;
+        join_list(&server).await.close(1000, "bye").await;
+        // The client sees the end of the connection before the server is done with it.
+        while server.handle().stats().active > 1 {
+            tokio::task::yield_now().await;
+        }
+        let answer = ask(&server, "POST /push", r#"{"text":"hi"}"#).await;
+        assert_eq!(answer, (200, r#"{"reached":1}"#.to_owned()));
+        assert_eq!(stays.recv::<Notice>().await, Notice { text: "hi".into() });
+    }
+
+    #[tokio::test]
+    async fn what_is_no_notice_is_refused_and_reaches_nobody() {
+        let server = TestServer::bind(server()).await;
+        let mut client = join_list(&server).await;
+        assert_eq!(ask(&server, "POST /push", r#"{"txt":"hi"}"#).await.0, 422);
+        assert_eq!(ask(&server, "POST /push", "hi").await.0, 400);
+        client.expect_silence(Duration::from_millis(50)).await;
+    }
+
+    #[tokio::test]
+    async fn a_page_can_ask_the_server_for_its_counts() {
+        let server = TestServer::bind(server()).await;
+        let _client = join_list(&server).await;
+        let (status, body) = ask(&server, "GET /stats", "").await;
+        assert_eq!(status, 200);
+        let stats: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(stats, json!({ "active": 1, "total": 1, "rejected": 0 }));
+    }
+}
