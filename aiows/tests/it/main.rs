@@ -7,9 +7,16 @@ mod door;
 mod errors;
 mod extract;
 mod handlers;
+mod layered;
 mod life;
 mod limits;
+mod middleware;
 mod protocol;
 mod raw;
 mod router;
 mod stop;
+
+/// What `layered` has another one of.
+mod kit {
+    pub use aiows::testing::TestServer;
+}
