@@ -57,7 +57,7 @@ impl Group {
     async fn call(&self, handler: &Endpoint, call: &Call) -> Returned {
         let call = call.over_state(&handler.state);
         match isolated(|| (handler.run)(call.clone())).await {
-            Err(error) => {
+            Err(error) if handler.errors.len() > self.shared => {
                 handler.log(&error, call.websocket());
                 handler.errors.review(self.shared, call, error).await
             }

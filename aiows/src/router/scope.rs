@@ -35,23 +35,29 @@ impl Scope {
     pub(super) fn group(&self, own: &[Layer], frozen: &mut Frozen, starts: (usize, usize)) {
         let hooks: Hooks = own.iter().filter_map(|layer| layer.connect.clone()).collect();
         if !hooks.is_empty() {
-            let group = self.around(hooks, frozen.connect.split_off(starts.0));
-            frozen.connect.push(self.endpoint("connect middleware", group.connect()));
+            let (title, group) = self.around(hooks, frozen.connect.split_off(starts.0));
+            frozen.connect.push(self.endpoint(title, group.connect()));
         }
         let hooks: Hooks = own.iter().filter_map(|layer| layer.disconnect.clone()).collect();
         if !hooks.is_empty() {
-            let group = self.around(hooks, frozen.disconnect.split_off(starts.1));
-            frozen.disconnect.push(self.endpoint("disconnect middleware", group.disconnect()));
+            let (title, group) = self.around(hooks, frozen.disconnect.split_off(starts.1));
+            frozen.disconnect.push(self.endpoint(title, group.disconnect()));
         }
     }
 
-    fn around(&self, hooks: Hooks, handlers: Vec<Endpoint>) -> Group {
-        Group { hooks, handlers, shared: self.errors.len() }
+    /// The group, and what the log calls it: a failure may be the middleware's or a handler's.
+    fn around(&self, hooks: Hooks, handlers: Vec<Endpoint>) -> (String, Group) {
+        let titles: Vec<_> = handlers.iter().map(|handler| &*handler.title).collect();
+        let title = match titles[..] {
+            [] => "middleware of a router".to_owned(),
+            _ => format!("{} or the middleware around", titles.join(", ")),
+        };
+        (title, Group { hooks, handlers, shared: self.errors.len() })
     }
 
-    fn endpoint(&self, title: &str, run: Run) -> Endpoint {
+    fn endpoint(&self, title: String, run: Run) -> Endpoint {
         Endpoint {
-            title: title.to_owned(),
+            title,
             run,
             state: Arc::clone(&self.state),
             decodes: false,

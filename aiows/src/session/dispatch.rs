@@ -45,9 +45,10 @@ impl Session {
     /// Handles one message; `false` when the connection ended meanwhile.
     pub(super) async fn handle(&mut self, router: &Frozen, inbound: Inbound) -> bool {
         let inbound = inbound.into_text_if_utf8();
+        // What is rare is boxed, so that an idle connection keeps no room for it.
         let Aim { endpoint, id } = match aim(router, &inbound, self.limits.nesting) {
             Ok(aim) => aim,
-            Err(missed) => return self.miss(router, inbound, missed).await,
+            Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };
         let call = self.call_with(endpoint, Received::new(inbound, id));
         // Middleware is not asked about a message that is none.
@@ -60,7 +61,7 @@ impl Session {
             return false;
         };
         if let Err(error) = returned.and_then(|outcome| self.settle(outcome, &call))
-            && !self.refuse(error, endpoint, &call).await
+            && !Box::pin(self.refuse(error, endpoint, &call)).await
         {
             return false;
         }

@@ -3,10 +3,14 @@
 
 #[path = "errors.rs"]
 mod errors;
+#[path = "extract.rs"]
+mod extract;
 #[path = "handlers.rs"]
 mod handlers;
 #[path = "life.rs"]
 mod life;
+#[path = "stop.rs"]
+mod stop;
 
 pub(crate) mod kit {
     use std::ops::Deref;

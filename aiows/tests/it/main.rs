@@ -1,6 +1,7 @@
 //! Behaviour through the public interface and on the wire; one binary, because linking is slow.
 
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
+#![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
 mod close;
 mod door;

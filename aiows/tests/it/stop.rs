@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, DisconnectReason, HandlerError, Route, Router, Server, ServerHandle, State, disconnect,
     message, routes,
 };
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+
+use super::kit::TestServer;
 
 type Reasons = mpsc::Sender<DisconnectReason>;
 
