@@ -26,7 +26,7 @@ struct Inner {
 }
 
 /// What a handler is called for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Connect,
     Disconnect(DisconnectReason),
@@ -36,7 +36,7 @@ pub(crate) enum Stage {
 }
 
 /// A message on its way to a handler.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Received {
     inbound: Inbound,
     /// Found with the payload, or by reading the head.
@@ -139,6 +139,44 @@ impl Call {
         Ok(payload)
     }
 
+    /// Makes the same call with another text, for middleware that rewrites messages.
+    ///
+    /// The handler is not chosen again, and the answer still goes to the request that was
+    /// received. Outside of message handlers nothing changes.
+    ///
+    /// ```
+    /// use aiows::middleware::from_fn;
+    /// # use aiows::Router;
+    ///
+    /// let polite = from_fn(|call, next| async move {
+    ///     let text = call.text().map(|text| text.replace("darn", "****"));
+    ///     match text {
+    ///         Some(text) => next.run(call.with_text(text)).await,
+    ///         None => next.run(call).await,
+    ///     }
+    /// });
+    /// # let _: Router = Router::new().middleware(polite);
+    /// ```
+    #[must_use]
+    pub fn with_text(&self, text: impl Into<String>) -> Self {
+        let stage = match &self.inner.stage {
+            Stage::Message(_) => {
+                let id = self.id().cloned();
+                Stage::Message(Received::new(Inbound::text(text.into()), Some(id)))
+            }
+            other => other.clone(),
+        };
+        Self::new(self.inner.socket.clone(), Arc::clone(&self.inner.state), stage)
+    }
+
+    /// The same call for a handler that has another state.
+    pub(crate) fn over_state(&self, state: &Arc<StateMap>) -> Self {
+        if Arc::ptr_eq(&self.inner.state, state) {
+            return self.clone();
+        }
+        Self::new(self.inner.socket.clone(), Arc::clone(state), self.inner.stage.clone())
+    }
+
     pub(crate) fn inbound(&self) -> Option<&Inbound> {
         match &self.inner.stage {
             Stage::Message(received) => Some(&received.inbound),
@@ -158,6 +196,19 @@ impl Call {
         match &self.inner.stage {
             Stage::Message(received) => received.id.get().is_some(),
             Stage::Connect | Stage::Disconnect(_) | Stage::None => true,
+        }
+    }
+
+    /// Reads the head if nobody did.
+    ///
+    /// # Errors
+    ///
+    /// The fault of the head.
+    pub(crate) fn check_head(&self) -> Result<()> {
+        let _ = self.id();
+        match self.is_head_known() {
+            true => Ok(()),
+            false => self.head_fault().map_or(Ok(()), Err),
         }
     }
 

@@ -18,6 +18,7 @@ mod hub;
 mod id;
 mod limits;
 mod message;
+pub mod middleware;
 mod outbox;
 mod outcome;
 mod route;
@@ -137,6 +138,7 @@ pub use self::limits::Limits;
 #[cfg(feature = "validator")]
 pub use self::message::WireNames;
 pub use self::message::{Incoming, Message, Outgoing, RawMessage};
+pub use self::middleware::{Middleware, Next};
 pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::route::{Route, Routes};
 pub use self::router::Router;

@@ -15,6 +15,7 @@ type Source = Box<dyn StdError + Send + Sync + 'static>;
 
 /// The error codes the framework itself puts on the wire.
 pub(crate) mod code {
+    pub(crate) const FORBIDDEN: &str = "forbidden";
     pub(crate) const INTERNAL: &str = "internal";
     pub(crate) const INVALID_JSON: &str = "invalid_json";
     pub(crate) const INVALID_MESSAGE: &str = "invalid_message";
@@ -101,6 +102,13 @@ impl HandlerError {
         error.inner.error_id = Some(id::error_id());
         error.inner.source = Some(source);
         error
+    }
+
+    /// Makes the error of a connection that no middleware let pass; its peer sees the close alone.
+    pub(crate) fn refused() -> Self {
+        let mut error = Self::new(code::FORBIDDEN, "the connection was refused");
+        error.inner.source = Some("middleware did not call the connect handlers".into());
+        error.close(CloseCode::POLICY)
     }
 
     pub(crate) fn with_fields(mut self, fields: Vec<FieldError>) -> Self {

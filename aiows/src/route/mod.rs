@@ -1,5 +1,6 @@
 //! One handler, erased: its key, what it needs, how it is run.
 
+mod isolate;
 mod registration;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub(crate) use self::isolate::{Returned, isolated, poll_caught, start};
 pub use self::registration::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::Router;
 use super::frozen::{Endpoint, Frozen};
+use super::scope::{self, Outer, Scope};
 use crate::codec::Tag;
 use crate::extract::Need;
+use crate::middleware::{Hooks, wrap};
 use crate::route::{Kind, Route};
 use crate::state::StateMap;
 
@@ -17,7 +19,9 @@ const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
 pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
     let mut frozen = Frozen::new(tag(&router, mistakes));
     let mut known = Known::default();
-    add(router, "", outer, &mut frozen, &mut known, mistakes);
+    scope::share(&router, outer, &mut frozen);
+    let outer = Outer { state: outer, layers: &[] };
+    add(router, "", &outer, &mut frozen, &mut known, mistakes);
     frozen
 }
 
@@ -55,19 +59,20 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
 fn add(
     router: Router,
     prefix: &str,
-    outer: &StateMap,
+    outer: &Outer<'_>,
     frozen: &mut Frozen,
     known: &mut Known,
     mistakes: &mut Vec<String>,
 ) {
     check_state(&router.state, "a router", mistakes);
-    let state = Arc::new(router.state.over(outer));
+    let scope = Scope::new(&router, outer);
+    let starts = (frozen.connect.len(), frozen.disconnect.len());
     let prefix = format!("{prefix}{}", router.prefix);
     for mut route in router.routes {
         route.nest(&prefix);
-        check_needs(&route, &state, mistakes);
+        check_needs(&route, &scope.state, mistakes);
         frozen.asked.note(&route);
-        let endpoint = endpoint(&route, &state);
+        let endpoint = endpoint(&route, &scope);
         match route.kind() {
             Kind::Connect => frozen.connect.push(endpoint),
             Kind::Disconnect => frozen.disconnect.push(endpoint),
@@ -97,9 +102,11 @@ fn add(
             }
         }
     }
+    let inner = Outer { state: &scope.state, layers: &scope.layers };
     for router in router.included {
-        add(router, &prefix, &state, frozen, known, mistakes);
+        add(router, &prefix, &inner, frozen, known, mistakes);
     }
+    scope.group(&router.layers, frozen, starts);
 }
 
 pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {
@@ -161,12 +168,19 @@ fn check_declared(name: &str, declared: &str, route: &Route, mistakes: &mut Vec<
     }
 }
 
-fn endpoint(route: &Route, state: &Arc<StateMap>) -> Endpoint {
+fn endpoint(route: &Route, scope: &Scope) -> Endpoint {
+    let in_message = matches!(route.kind(), Kind::Message(_) | Kind::Fallback);
+    let hooks: Hooks = match in_message {
+        true => scope.layers.iter().filter_map(|layer| layer.message.clone()).collect(),
+        false => Hooks::default(),
+    };
     Endpoint {
         title: route.title(),
-        run: Arc::clone(route.run()),
-        state: Arc::clone(state),
+        state: Arc::clone(&scope.state),
         decodes: route.needs().iter().any(|need| matches!(need, Need::Payload { .. })),
+        is_layered: !hooks.is_empty(),
+        run: wrap(hooks, Arc::clone(route.run())),
+        errors: scope.errors.clone(),
         takes_text: route.needs().has(&Need::AnyText),
         takes_bytes: route.needs().has(&Need::AnyFrame),
     }

@@ -3,11 +3,14 @@ use std::sync::Arc;
 
 use super::asked::Asked;
 use crate::codec::Tag;
+use crate::error::HandlerError;
+use crate::middleware::ErrorHooks;
 use crate::route::Run;
 use crate::state::StateMap;
+use crate::websocket::WebSocket;
 
 /// A router after the build: never changed, read without locks.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Frozen {
     pub(crate) connect: Vec<Endpoint>,
     pub(crate) disconnect: Vec<Endpoint>,
@@ -16,6 +19,9 @@ pub(crate) struct Frozen {
     pub(super) fallback: Option<Endpoint>,
     pub(crate) tag: Tag,
     pub(crate) asked: Asked,
+    /// What failures without a handler are seen by, and the state they are seen with.
+    pub(crate) errors: ErrorHooks,
+    pub(crate) state: Arc<StateMap>,
 }
 
 /// One handler, ready to be called.
@@ -25,13 +31,43 @@ pub(crate) struct Endpoint {
     pub(crate) state: Arc<StateMap>,
     /// Decoding the payload checks the whole text; any other handler needs that done before.
     pub(crate) decodes: bool,
+    /// Whether middleware stands in `run`, which sees sound messages only.
+    pub(crate) is_layered: bool,
+    pub(crate) errors: ErrorHooks,
     pub(super) takes_text: bool,
     pub(super) takes_bytes: bool,
+}
+
+impl Endpoint {
+    /// Logs why the handler failed; the peer's own mistakes are no news.
+    pub(crate) fn log(&self, error: &HandlerError, socket: &WebSocket) {
+        let (connection, handler) = (socket.id(), &self.title);
+        match error.error_id() {
+            Some(_) if error.is_closed() => {
+                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
+            }
+            Some(error_id) => {
+                tracing::error!(%connection, %handler, error_id, %error, "handler failed")
+            }
+            None => tracing::debug!(%connection, %handler, %error, "handler refused"),
+        }
+    }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint").field("title", &self.title).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frozen")
+            .field("connect", &self.connect)
+            .field("disconnect", &self.disconnect)
+            .field("messages", &self.messages)
+            .field("fallback", &self.fallback)
+            .finish_non_exhaustive()
     }
 }
 

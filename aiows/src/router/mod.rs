@@ -3,6 +3,8 @@
 mod asked;
 mod build;
 mod frozen;
+mod group;
+mod scope;
 
 use std::fmt;
 use std::future::Future;
@@ -10,6 +12,7 @@ use std::future::Future;
 pub(crate) use self::build::{build, check_state};
 pub(crate) use self::frozen::{Endpoint, Frozen, Target};
 use crate::call::Call;
+use crate::middleware::{Layer, Middleware};
 use crate::outcome::IntoOutcome;
 use crate::route::{Route, Routes};
 use crate::state::StateMap;
@@ -43,6 +46,7 @@ pub struct Router {
     included: Vec<Self>,
     /// Put before the message types, by the router that nests this one.
     prefix: String,
+    layers: Vec<Layer>,
     state: StateMap,
     tag: Option<String>,
 }
@@ -115,6 +119,20 @@ impl Router {
         self.include(other)
     }
 
+    /// Adds middleware around the handlers of this router and of those it includes.
+    ///
+    /// The first that is added is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.layers.push(Layer::new(middleware));
+        self
+    }
+
+    /// Puts middleware around everything the router has.
+    pub(crate) fn inside(mut self, outer: &[Layer]) -> Self {
+        self.layers.splice(..0, outer.iter().cloned());
+        self
+    }
+
     /// Gives the handlers of this router a state, in place of the server's of the same type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
@@ -139,6 +157,6 @@ impl fmt::Debug for Router {
             .field("prefix", &self.prefix)
             .field("state", &self.state)
             .field("tag", &self.tag)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -135,6 +135,7 @@ impl App {
             accepting.spawn(listen::accept(listener, self.clone()));
         }
         self.handle().set_ready(addresses);
+        self.handle().set_served();
         self.handle().stopping().await;
         accepting.shutdown().await;
         shutdown::drain(&self).await

@@ -3,7 +3,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ struct Inner {
     /// Set when nobody is left but the handlers that wait for just that.
     drained: watch::Sender<bool>,
     asking: AtomicUsize,
+    /// Somebody drains the server when it is to stop.
+    is_served: AtomicBool,
 }
 
 /// The end of a server, to be awaited; see [`ServerHandle::shutdown`].
@@ -133,9 +135,13 @@ impl ServerHandle {
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
         let asking = self.in_handler.then(|| Asking::new(&self.inner));
         self.stop(Stop::Within(Some(timeout)));
+        let is_served = self.inner.is_served.load(Ordering::Acquire);
         let mut drained = self.inner.drained.subscribe();
         let future = async move {
             let _asking = asking;
+            if !is_served {
+                return;
+            }
             // The sender is dropped with the server, which is an end as well.
             let _ = drained.wait_for(|drained| *drained).await;
         };
@@ -192,6 +198,11 @@ impl ServerHandle {
         found.ok().and_then(|stop| *stop).unwrap_or(Stop::Now)
     }
 
+    /// Says that whoever calls this will drain the server.
+    pub(super) fn set_served(&self) {
+        self.inner.is_served.store(true, Ordering::Release);
+    }
+
     /// Waits until only handlers are left that wait for the stop themselves.
     pub(super) async fn drained(&self) {
         self.inner.hub.drained(|| self.inner.asking.load(Ordering::Relaxed)).await;
@@ -246,6 +257,7 @@ impl Default for ServerHandle {
                 stop: watch::Sender::new(None),
                 drained: watch::Sender::new(false),
                 asking: AtomicUsize::new(0),
+                is_served: AtomicBool::new(false),
             }),
             in_handler: false,
         }

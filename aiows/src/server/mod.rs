@@ -19,6 +19,7 @@ pub use self::http::WebSocketService;
 pub use self::listener::Listener;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
+use crate::middleware::{Layer, Middleware};
 use crate::router::{Router, build, check_state};
 use crate::state::StateMap;
 use crate::transport::{Origins, Subprotocols};
@@ -41,6 +42,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Server {
     root: Option<Router>,
     paths: Vec<(String, Router)>,
+    layers: Vec<Layer>,
     state: StateMap,
     limits: Limits,
     origins: Origins,
@@ -57,6 +59,7 @@ impl Server {
         Self {
             root: None,
             paths: Vec::new(),
+            layers: Vec::new(),
             state: StateMap::default(),
             limits: Limits::default(),
             origins: Origins::default(),
@@ -85,6 +88,14 @@ impl Server {
     /// Gives all handlers a state, which they take as `State<T>`.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
+        self
+    }
+
+    /// Adds middleware around all handlers, outside of that of the routers.
+    ///
+    /// The first that is added is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.layers.push(Layer::new(middleware));
         self
     }
 
@@ -163,11 +174,12 @@ impl Server {
         }
         let mut state = self.state;
         state.insert(self.handle.clone());
-        let root = self.root.map(|router| build(router, &state, &mut mistakes));
+        let layers = self.layers;
+        let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));
         let paths = self
             .paths
             .into_iter()
-            .map(|(path, router)| (path, build(router, &state, &mut mistakes)))
+            .map(|(path, router)| (path, build(router.inside(&layers), &state, &mut mistakes)))
             .collect();
         let app = App::new(root, paths, self.limits, self.origins, self.handle, &mut mistakes);
         #[cfg(feature = "axum")]

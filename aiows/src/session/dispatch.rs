@@ -1,5 +1,7 @@
 //! One message: which handler it goes to, and what is answered.
 
+use std::sync::Arc;
+
 use super::Session;
 use super::drive::{drive, start};
 use crate::call::{Call, Received, Stage};
@@ -7,11 +9,11 @@ use crate::codec::{check_nesting, encode, leading_type, read_head};
 use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 use crate::message::ErrorFrame;
+use crate::middleware::ErrorHooks;
 use crate::outbox::CloseWish;
 use crate::outcome::Outcome;
 use crate::router::{Endpoint, Frozen, Target};
 use crate::transport::Inbound;
-use crate::websocket::WebSocket;
 
 /// The message type of an acknowledgement.
 const ACK: &str = "ack";
@@ -43,24 +45,65 @@ impl Session {
     /// Handles one message; `false` when the connection ended meanwhile.
     pub(super) async fn handle(&mut self, router: &Frozen, inbound: Inbound) -> bool {
         let inbound = inbound.into_text_if_utf8();
+        // What is rare is boxed, so that an idle connection keeps no room for it.
         let Aim { endpoint, id } = match aim(router, &inbound, self.limits.nesting) {
             Ok(aim) => aim,
-            Err(Missed { error, id, message_type }) => {
-                self.push_error(&error, id.as_ref(), message_type.as_deref());
-                return true;
-            }
+            Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };
         let call = self.call_with(endpoint, Received::new(inbound, id));
+        // Middleware is not asked about a message that is none.
+        let sound = if endpoint.is_layered { call.check_head() } else { Ok(()) };
         self.socket.begin_handling();
-        let Some(returned) = drive(&mut self.link, start(endpoint, &call)).await else {
+        let returned = match sound {
+            Ok(()) => drive(&mut self.link, start(endpoint, &call)).await,
+            Err(fault) => Some(Err(fault)),
+        };
+        let Some(returned) = returned else {
             return false;
         };
-        match returned.and_then(|outcome| self.settle(outcome, &call)) {
-            Ok(()) => {}
-            Err(error) => self.refuse(error, endpoint, &call),
+        if let Err(error) = returned.and_then(|outcome| self.settle(outcome, &call))
+            && !Box::pin(self.refuse(error, endpoint, &call)).await
+        {
+            return false;
         }
         self.keep(call);
         true
+    }
+
+    /// Answers a message that no handler gets; `false` when the connection ended meanwhile.
+    async fn miss(&mut self, router: &Frozen, inbound: Inbound, missed: Missed) -> bool {
+        let Missed { mut error, id, message_type } = missed;
+        if !router.errors.is_empty() {
+            let stage = Stage::Message(Received::new(inbound, Some(id.clone())));
+            let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
+            let Some(left) = self.review(&router.errors, &call, error).await else {
+                return false;
+            };
+            error = left;
+        }
+        self.tell(&error, id.as_ref(), message_type.as_deref());
+        true
+    }
+
+    /// Shows a failure to the middleware that wants to see it; `None` when the connection ended.
+    pub(super) async fn review(
+        &mut self,
+        errors: &ErrorHooks,
+        call: &Call,
+        error: HandlerError,
+    ) -> Option<HandlerError> {
+        if errors.is_empty() {
+            return Some(error);
+        }
+        let known = error.error_id().map(str::to_owned);
+        let error = drive(&mut self.link, errors.review(0, call.clone(), error)).await?.err()?;
+        if let Some(error_id) = error.error_id()
+            && known.as_deref() != Some(error_id)
+        {
+            let connection = self.socket.id();
+            tracing::error!(%connection, error_id, %error, "middleware replaced an error");
+        }
+        Some(error)
     }
 
     fn call_with(&mut self, endpoint: &Endpoint, received: Received) -> Call {
@@ -94,9 +137,9 @@ impl Session {
         Ok(())
     }
 
-    /// Answers a message whose handler failed.
-    fn refuse(&mut self, error: HandlerError, endpoint: &Endpoint, call: &Call) {
-        log(&error, endpoint, &self.socket);
+    /// Answers a message whose handler failed; `false` when the connection ended meanwhile.
+    async fn refuse(&mut self, error: HandlerError, endpoint: &Endpoint, call: &Call) -> bool {
+        endpoint.log(&error, &self.socket);
         self.socket.end_handling(None);
         // What is wrong with the head is told first, also when an extractor failed before it was
         // looked at.
@@ -104,7 +147,16 @@ impl Session {
             true => error,
             false => call.head_fault().unwrap_or(error),
         };
-        self.push_error(&error, call.id(), call.message_type().as_deref());
+        let Some(error) = self.review(&endpoint.errors, call, error).await else {
+            return false;
+        };
+        self.tell(&error, call.id(), call.message_type().as_deref());
+        true
+    }
+
+    /// Sends an error, and closes the connection if the error says so.
+    fn tell(&mut self, error: &HandlerError, id: Option<&MessageId>, message_type: Option<&str>) {
+        self.push_error(error, id, message_type);
         if let Some(code) = error.close_code() {
             let wish = CloseWish::application(code, error.message());
             self.socket.outbox().wish_close(wish);
@@ -160,19 +212,5 @@ fn find<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim
             id: head.id,
             message_type: Some(head.message_type.into_owned()),
         }),
-    }
-}
-
-/// Logs why a handler failed; the peer's own mistakes are no news.
-pub(super) fn log(error: &HandlerError, endpoint: &Endpoint, socket: &WebSocket) {
-    let (connection, handler) = (socket.id(), &endpoint.title);
-    match error.error_id() {
-        Some(_) if error.is_closed() => {
-            tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
-        }
-        Some(error_id) => {
-            tracing::error!(%connection, %handler, error_id, %error, "handler failed")
-        }
-        None => tracing::debug!(%connection, %handler, %error, "handler refused"),
     }
 }

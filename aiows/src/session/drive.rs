@@ -1,23 +1,14 @@
-use std::any::Any;
-use std::future::{Future, poll_fn, ready};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::Poll;
 
 use super::link::Link;
 use crate::call::Call;
-use crate::error::HandlerError;
-use crate::outcome::Outcome;
-use crate::route::BoxFuture;
+use crate::route::{self, BoxFuture, Returned, poll_caught};
 use crate::router::Endpoint;
-
-type Returned = Result<Outcome, HandlerError>;
 
 /// Calls a handler, which runs when its future is polled.
 pub(super) fn start(endpoint: &Endpoint, call: &Call) -> BoxFuture {
-    // A closure of the application's may panic before it returns a future.
-    let started = catch_unwind(AssertUnwindSafe(|| (endpoint.run)(call.clone())));
-    started.unwrap_or_else(|panic| Box::pin(ready(Err(panicked(panic.as_ref())))))
+    route::start(|| (endpoint.run)(call.clone()))
 }
 
 /// Runs a handler and keeps the connection alive meanwhile.
@@ -44,21 +35,4 @@ pub(super) async fn beside(link: &mut Link, mut handler: BoxFuture) -> Returned 
         returned
     })
     .await
-}
-
-type Handler = dyn Future<Output = Returned> + Send;
-
-/// Polls a handler; a panic becomes its error.
-fn poll_caught(handler: Pin<&mut Handler>, cx: &mut Context<'_>) -> Poll<Returned> {
-    let polled = catch_unwind(AssertUnwindSafe(|| handler.poll(cx)));
-    polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic.as_ref()))))
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
-    format!("handler panicked: {text}").into()
 }

@@ -106,7 +106,10 @@ impl Session {
                     outcome.into_answer().into_iter().for_each(|answer| self.link.answer(answer))
                 }
                 Some(Err(error)) => {
-                    self.fail_connect(&error, endpoint);
+                    endpoint.log(&error, &self.socket);
+                    if let Some(error) = self.review(&endpoint.errors, &call, error).await {
+                        self.fail_connect(&error, endpoint);
+                    }
                     return false;
                 }
             }
@@ -115,7 +118,6 @@ impl Session {
     }
 
     fn fail_connect(&mut self, error: &HandlerError, endpoint: &Endpoint) {
-        dispatch::log(error, endpoint, &self.socket);
         // What is internal stays so: the peer is told the id alone.
         let id = error.error_id().map_or_else(error_id, str::to_owned);
         if error.source().is_none() {
@@ -147,7 +149,13 @@ impl Session {
             let handler = drive::beside(&mut self.link, start(endpoint, &call));
             match timeout_at(deadline, handler).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => dispatch::log(&error, endpoint, &self.socket),
+                Ok(Err(error)) => {
+                    endpoint.log(&error, &self.socket);
+                    if !endpoint.errors.is_empty() {
+                        let review = endpoint.errors.review(0, call, error);
+                        let _ = timeout_at(deadline, drive::beside(&mut self.link, review)).await;
+                    }
+                }
                 Err(_) => {
                     tracing::error!(handler = %endpoint.title, "disconnect handler timed out");
                     return;

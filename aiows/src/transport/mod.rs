@@ -50,6 +50,10 @@ pub(crate) enum Inbound {
 }
 
 impl Inbound {
+    pub(crate) fn text(text: String) -> Self {
+        Self::Text(Text(text.into()))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Binary(bytes) => bytes,

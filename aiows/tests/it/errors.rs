@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use aiows::testing::{TestClient, TestServer};
+use aiows::testing::TestClient;
 use aiows::{
     HandlerError, Limits, Message, Result, Router, Server, WireNames, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use validator::Validate;
+
+use super::kit::TestServer;
 
 #[derive(Message, Deserialize, Serialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,12 +1,13 @@
 //! What handlers take.
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, Context, Extraction, FromCall, HandlerError, Local, MessageId, Needs, RawMessage, Result,
     Router, Server, ServerHandle, State, Text, WebSocket, connect, disconnect, message, routes,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+
+use super::kit::TestServer;
 
 #[derive(Clone)]
 struct Name(&'static str);

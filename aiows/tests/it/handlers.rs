@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, Message, MessageId, RawMessage, Route, Router, State, Text, WebSocket, connect,
     disconnect, fallback, message, routes,
@@ -12,6 +11,8 @@ use aiows::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
+
+use super::kit::TestServer;
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 struct Count {

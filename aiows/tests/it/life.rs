@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, DisconnectReason, HandlerError, Message, Route, Router, State, WebSocket, connect,
     disconnect, message, routes,
@@ -10,6 +9,8 @@ use aiows::{
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+
+use super::kit::TestServer;
 
 type Reasons = mpsc::Sender<DisconnectReason>;
 

@@ -1,6 +1,7 @@
 //! Behaviour through the public interface and on the wire; one binary, because linking is slow.
 
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
+#![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
 mod close;
 mod door;
@@ -9,8 +10,10 @@ mod extract;
 mod handlers;
 #[cfg(feature = "axum")]
 mod http;
+mod layered;
 mod life;
 mod limits;
+mod middleware;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
@@ -24,3 +27,8 @@ mod serving;
 mod slow_http;
 mod socket;
 mod stop;
+
+/// What `layered` has another one of.
+mod kit {
+    pub use aiows::testing::TestServer;
+}

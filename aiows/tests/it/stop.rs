@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, DisconnectReason, HandlerError, Limits, Message, MessageId, Route, Router, Server,
     ServerHandle, State, WebSocket, disconnect, message, routes,
@@ -13,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
+use super::kit::TestServer;
 use crate::raw::{REQUEST, Raw};
 
 type Reasons = mpsc::Sender<DisconnectReason>;

@@ -86,6 +86,7 @@ impl WebSocketService {
 }
 
 async fn close(app: &App) -> Result<(), Error> {
+    app.handle().set_served();
     app.handle().stopping().await;
     shutdown::drain(app).await
 }

@@ -1,0 +1,182 @@
+//! What runs around handlers: [`Middleware`], [`Next`] and [`from_fn`].
+
+mod errors;
+mod from_fn;
+mod layer;
+
+use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+pub(crate) use self::errors::ErrorHooks;
+pub use self::from_fn::{FromFn, from_fn};
+pub(crate) use self::layer::{Hooks, Layer};
+use crate::call::Call;
+use crate::error::HandlerError;
+use crate::outcome::Outcome;
+use crate::route::{BoxFuture, Run, isolated};
+
+/// Code that runs around the handlers of a server or of a router.
+///
+/// It is given with `Server::middleware` or `Router::middleware`. The server's runs first, then that
+/// of the routers from the outside in, then the handler; what comes after `next.run(call).await` runs
+/// in the opposite order. Middleware of a router sees the handlers of that router and of those it
+/// includes, and no others.
+///
+/// Every method has a default, and a method that is not overridden costs nothing: it is left out
+/// when the server is built. Methods are written as `async fn`. A panic in one is an error of that
+/// call, as it is in a handler.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use aiows::{Call, HandlerError, Middleware, Next, Outcome, Router};
+///
+/// struct Slow(Duration);
+///
+/// impl Middleware for Slow {
+///     async fn on_message(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
+///         let started = Instant::now();
+///         let outcome = next.run(call.clone()).await;
+///         if started.elapsed() > self.0 {
+///             println!("{:?} took {:?}", call.message_type(), started.elapsed());
+///         }
+///         outcome
+///     }
+/// }
+///
+/// let router = Router::new().middleware(Slow(Duration::from_millis(100)));
+/// # let _: Router = router;
+/// ```
+pub trait Middleware: Send + Sync + 'static {
+    /// Runs once per connection, around the connect handlers, also when there are none.
+    ///
+    /// What the handlers return is sent as it is returned, so the outcome of `next` is empty; an
+    /// outcome of the middleware's own is sent after it. The connection stays open only when every
+    /// handler succeeded and this returns `Ok`: one that does not call `next` closes it with 1008,
+    /// and an error closes it as that of a connect handler does.
+    fn on_connect(
+        &self,
+        call: Call,
+        next: Next,
+    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
+        PassThrough::new(call, next)
+    }
+
+    /// Runs around the handler of each message, `#[fallback]` included.
+    ///
+    /// It may pass on a changed call ([`Call::with_text`]), change or replace the outcome, or
+    /// answer without calling `next`; a request with an `id` is acknowledged if the outcome is
+    /// empty. Messages that have no handler, and texts that are no message, are refused before it.
+    fn on_message(
+        &self,
+        call: Call,
+        next: Next,
+    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
+        PassThrough::new(call, next)
+    }
+
+    /// Runs once per connection, around the disconnect handlers, also when there are none.
+    ///
+    /// The handlers run whatever the middleware does: if it returns without calling `next` they run
+    /// afterwards. Nothing can be sent any more; an error is logged. All of it shares the time of
+    /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout).
+    fn on_disconnect(
+        &self,
+        call: Call,
+        next: Next,
+    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
+        PassThrough::new(call, next)
+    }
+
+    /// Sees every failure, and returns it or another one in its place.
+    ///
+    /// It runs when everything around the handler is over, the innermost middleware first. Failures
+    /// that belong to no handler, like `unknown_type` and `invalid_json`, are seen by the middleware
+    /// all handlers of the connection have in common. The log has the original cause of an internal
+    /// error that is replaced. What it returns for a disconnect handler's is told to nobody.
+    fn on_error(
+        &self,
+        call: &Call,
+        error: HandlerError,
+    ) -> impl Future<Output = HandlerError> + Send {
+        let _ = call;
+        Unchanged(ready(error))
+    }
+}
+
+/// What is left of a call: the inner middleware and the handler.
+pub struct Next {
+    hooks: Hooks,
+    at: usize,
+    end: Run,
+}
+
+impl Next {
+    pub(crate) fn new(hooks: &Hooks, end: Run) -> Self {
+        Self { hooks: Arc::clone(hooks), at: 0, end }
+    }
+
+    /// Continues with the next middleware, or with the handler.
+    ///
+    /// # Errors
+    ///
+    /// What the handler or an inner middleware failed with, a panic included.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the handler where it stands.
+    pub async fn run(mut self, call: Call) -> Result<Outcome, HandlerError> {
+        match self.hooks.get(self.at).cloned() {
+            Some(hook) => {
+                self.at += 1;
+                isolated(|| hook(call, self)).await
+            }
+            None => isolated(|| (self.end)(call)).await,
+        }
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("middleware", &(self.hooks.len() - self.at)).finish()
+    }
+}
+
+/// Puts middleware around a handler; without middleware it stays what it is.
+pub(crate) fn wrap(hooks: Hooks, run: Run) -> Run {
+    if hooks.is_empty() {
+        return run;
+    }
+    Arc::new(move |call| Box::pin(Next::new(&hooks, Arc::clone(&run)).run(call)))
+}
+
+/// The future of a method that is not overridden; its type is how that is noticed.
+struct PassThrough(BoxFuture);
+
+impl PassThrough {
+    fn new(call: Call, next: Next) -> Self {
+        Self(Box::pin(next.run(call)))
+    }
+}
+
+impl Future for PassThrough {
+    type Output = Result<Outcome, HandlerError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// The future of an `on_error` that is not overridden.
+struct Unchanged(Ready<HandlerError>);
+
+impl Future for Unchanged {
+    type Output = HandlerError;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerError> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}

@@ -1,0 +1,127 @@
+//! What the handlers of one router share: state and middleware.
+
+use std::sync::Arc;
+
+use super::Router;
+use super::frozen::{Endpoint, Frozen};
+use super::group::Group;
+use crate::middleware::{ErrorHooks, Hooks, Layer};
+use crate::route::Run;
+use crate::state::StateMap;
+
+/// What a router gets from the routers around it.
+pub(super) struct Outer<'a> {
+    pub(super) state: &'a StateMap,
+    pub(super) layers: &'a [Layer],
+}
+
+/// What the handlers of a router get.
+pub(super) struct Scope {
+    pub(super) state: Arc<StateMap>,
+    /// The middleware of the routers around it, and its own.
+    pub(super) layers: Vec<Layer>,
+    pub(super) errors: ErrorHooks,
+}
+
+impl Scope {
+    pub(super) fn new(router: &Router, outer: &Outer<'_>) -> Self {
+        let layers = [outer.layers, &router.layers].concat();
+        let state = Arc::new(router.state.over(outer.state));
+        Self { state, errors: ErrorHooks::new(&layers), layers }
+    }
+
+    /// Puts the router's own middleware around its connect and disconnect handlers, which are those
+    /// from `starts` on.
+    pub(super) fn group(&self, own: &[Layer], frozen: &mut Frozen, starts: (usize, usize)) {
+        let hooks: Hooks = own.iter().filter_map(|layer| layer.connect.clone()).collect();
+        if !hooks.is_empty() {
+            let (title, group) = self.around(hooks, frozen.connect.split_off(starts.0));
+            frozen.connect.push(self.endpoint(title, group.connect()));
+        }
+        let hooks: Hooks = own.iter().filter_map(|layer| layer.disconnect.clone()).collect();
+        if !hooks.is_empty() {
+            let (title, group) = self.around(hooks, frozen.disconnect.split_off(starts.1));
+            frozen.disconnect.push(self.endpoint(title, group.disconnect()));
+        }
+    }
+
+    /// The group, and what the log calls it: a failure may be the middleware's or a handler's.
+    fn around(&self, hooks: Hooks, handlers: Vec<Endpoint>) -> (String, Group) {
+        let titles: Vec<_> = handlers.iter().map(|handler| &*handler.title).collect();
+        let title = match titles[..] {
+            [] => "middleware of a router".to_owned(),
+            _ => format!("{} or the middleware around", titles.join(", ")),
+        };
+        (title, Group { hooks, handlers, shared: self.errors.len() })
+    }
+
+    fn endpoint(&self, title: String, run: Run) -> Endpoint {
+        Endpoint {
+            title,
+            run,
+            state: Arc::clone(&self.state),
+            decodes: false,
+            is_layered: true,
+            errors: self.errors.clone(),
+            takes_text: false,
+            takes_bytes: false,
+        }
+    }
+}
+
+/// Gives failures that belong to no handler the middleware that all handlers have in common.
+pub(super) fn share(router: &Router, outer: &StateMap, frozen: &mut Frozen) {
+    let mut scope = Scope::new(router, &Outer { state: outer, layers: &[] });
+    let mut common = router;
+    while let ([], [only]) = (&common.routes[..], &common.included[..]) {
+        scope = Scope::new(only, &Outer { state: &scope.state, layers: &scope.layers });
+        common = only;
+    }
+    frozen.errors = scope.errors;
+    frozen.state = scope.state;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frozen::Target;
+    use super::*;
+    use crate::call::Call;
+    use crate::error::HandlerError;
+    use crate::middleware::{Middleware, Next, from_fn};
+    use crate::outcome::Outcome;
+    use crate::route::Route;
+
+    struct Greeter;
+
+    impl Middleware for Greeter {
+        async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
+            next.run(call).await
+        }
+    }
+
+    /// How many connect and disconnect steps there are, and whether the message handler is called
+    /// as it was given.
+    fn frozen(router: Router) -> (usize, usize, bool) {
+        let route = Route::message("say", |_: Call| async {});
+        let run = Arc::clone(route.run());
+        let frozen = super::super::build(
+            Router::new().include(router.route(route)),
+            &StateMap::default(),
+            &mut Vec::new(),
+        );
+        let Target::Message(endpoint) = frozen.target("say") else {
+            panic!("the message has a handler");
+        };
+        let bare = Arc::ptr_eq(&endpoint.run, &run);
+        assert_eq!(endpoint.is_layered, !bare);
+        (frozen.connect.len(), frozen.disconnect.len(), bare)
+    }
+
+    #[test]
+    fn a_method_that_is_not_overridden_leaves_no_step() {
+        let passing = from_fn(|call, next| async move { next.run(call).await });
+        assert_eq!(frozen(Router::new()), (0, 0, true));
+        assert_eq!(frozen(Router::new().middleware(Greeter)), (1, 0, true));
+        assert_eq!(frozen(Router::new().middleware(passing)), (0, 0, false));
+    }
+}

@@ -1,0 +1,530 @@
+//! Middleware: its order and reach, and what it may change.
+
+use std::sync::{Arc, Mutex};
+
+use aiows::middleware::from_fn;
+use aiows::testing::{TestClient, TestServer};
+use aiows::{
+    Call, DisconnectReason, HandlerError, IntoOutcome, Message, Middleware, Next, Outcome, Route,
+    Router, Server, State, WebSocket, connect, disconnect, fallback, message, routes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+type Returned = Result<Outcome, HandlerError>;
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Say {
+    text: String,
+}
+
+#[message("say")]
+async fn say(say: Say) -> Say {
+    say
+}
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn add(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+/// Writes down when it is entered and left.
+struct Trace(&'static str, Log);
+
+impl Trace {
+    async fn around(&self, stage: &str, call: Call, next: Next) -> Returned {
+        self.1.add(format!("{stage} {}", self.0));
+        let outcome = next.run(call).await;
+        let how = if outcome.is_ok() { "" } else { " failed" };
+        self.1.add(format!("{stage} {} back{how}", self.0));
+        outcome
+    }
+}
+
+impl Middleware for Trace {
+    async fn on_connect(&self, call: Call, next: Next) -> Returned {
+        self.around("connect", call, next).await
+    }
+
+    async fn on_message(&self, call: Call, next: Next) -> Returned {
+        self.around("message", call, next).await
+    }
+
+    async fn on_disconnect(&self, call: Call, next: Next) -> Returned {
+        self.around("disconnect", call, next).await
+    }
+
+    async fn on_error(&self, call: &Call, error: HandlerError) -> HandlerError {
+        let message_type = call.message_type().unwrap_or_default();
+        self.1.add(format!("error {} {} {message_type}", self.0, error.code()));
+        error
+    }
+}
+
+#[connect]
+async fn enter(State(log): State<Log>) {
+    log.add("connect handler");
+}
+
+#[message("work")]
+async fn work(State(log): State<Log>) {
+    log.add("message handler");
+}
+
+#[message("fail")]
+async fn fail() -> Result<(), HandlerError> {
+    Err(HandlerError::new("busy", "not now"))
+}
+
+#[message("panic")]
+async fn panics() {
+    panic!("no luck");
+}
+
+#[disconnect]
+async fn leave(State(log): State<Log>) {
+    log.add("disconnect handler");
+}
+
+#[derive(Clone)]
+struct Ended(mpsc::Sender<DisconnectReason>);
+
+#[disconnect]
+async fn report(reason: DisconnectReason, State(ended): State<Ended>) {
+    ended.0.send(reason).await.unwrap();
+}
+
+async fn ask(client: &mut TestClient, text: &str) -> Value {
+    client.send_text(text).await;
+    client.recv_json().await
+}
+
+#[tokio::test]
+async fn the_server_comes_first_then_the_routers_from_the_outside_in_and_back() {
+    let log = Log::default();
+    let inner =
+        Router::new().routes(routes![enter, work, leave]).middleware(Trace("3", log.clone()));
+    let outer = Router::new().include(inner).middleware(Trace("2", log.clone()));
+    let server =
+        Server::new().include_router(outer).middleware(Trace("1", log.clone())).state(log.clone());
+    let server = TestServer::new(server);
+    let mut client = server.connect().await;
+    assert_eq!(
+        ask(&mut client, r#"{"type":"work","id":1}"#).await,
+        json!({ "type": "ack", "correlation_id": 1 })
+    );
+    client.close(1000, "").await;
+    server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    let stage = |stage: &str| {
+        ["1", "2", "3", "handler", "3 back", "2 back", "1 back"]
+            .map(|step| format!("{stage} {step}"))
+    };
+    assert_eq!(log.take(), [stage("connect"), stage("message"), stage("disconnect")].concat());
+}
+
+#[tokio::test]
+async fn the_first_added_is_the_outermost() {
+    let log = Log::default();
+    let router = Router::new()
+        .routes(routes![work])
+        .middleware(Trace("1", log.clone()))
+        .middleware(Trace("2", log.clone()))
+        .state(log.clone());
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    ask(&mut client, r#"{"type":"work","id":1}"#).await;
+    assert_eq!(
+        log.take(),
+        [
+            "connect 1",
+            "connect 2",
+            "connect 2 back",
+            "connect 1 back",
+            "message 1",
+            "message 2",
+            "message handler",
+            "message 2 back",
+            "message 1 back",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_router_s_middleware_sees_its_own_handlers_only() {
+    let log = Log::default();
+    let traced = Router::new().routes(routes![work]).middleware(Trace("own", log.clone()));
+    let fallback = Route::fallback(|_: Call| async { json!({ "type": "other" }) });
+    let plain = Router::new().routes(routes![say, fail]).route(fallback);
+    let router = Router::new().include(traced).include(plain).state(log.clone());
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    assert_eq!(ask(&mut client, r#"{"type":"fail"}"#).await["code"], "busy");
+    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+    assert_eq!(ask(&mut client, r#"{"type":"what"}"#).await["type"], "other");
+    assert_eq!(ask(&mut client, "nonsense").await["code"], "invalid_json");
+    // Its group of connect handlers is empty, and wrapped nevertheless.
+    assert_eq!(log.take(), ["connect own", "connect own back"]);
+    ask(&mut client, r#"{"type":"work","id":1}"#).await;
+    assert_eq!(log.take(), ["message own", "message handler", "message own back"]);
+}
+
+#[tokio::test]
+async fn a_fallback_has_the_middleware_of_its_router() {
+    #[fallback]
+    async fn relay(ws: WebSocket, aiows::Text(text): aiows::Text) -> aiows::Result {
+        Ok(ws.send_text(&format!("<{text}>")).await?)
+    }
+    let log = Log::default();
+    let router = Router::new().routes(routes![relay]).middleware(Trace("own", log.clone()));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    log.take();
+    for text in ["plain", r#"{"type":"x"}"#] {
+        client.send_text(text).await;
+        assert_eq!(client.recv_text().await, format!("<{text}>"));
+        assert_eq!(log.take(), ["message own", "message own back"]);
+    }
+}
+
+#[tokio::test]
+async fn a_message_can_be_rewritten_on_its_way() {
+    let shout = from_fn(|call, next| async move {
+        let text = call.text().unwrap_or_default().replace("quiet", "LOUD").replace("\"old\"", "7");
+        next.run(call.with_text(text)).await
+    });
+    let server = TestServer::new(Router::new().routes(routes![say]).middleware(shout));
+    let mut client = server.connect().await;
+    let answer = ask(&mut client, r#"{"type":"say","id":"old","text":"be quiet"}"#).await;
+    // The answer goes to the request that was received.
+    let expected = json!({ "type": "say", "correlation_id": "old", "text": "be LOUD" });
+    assert_eq!(answer, expected);
+}
+
+#[tokio::test]
+async fn a_rewritten_message_is_checked_as_any_other() {
+    let spoil = from_fn(|call, next| async move { next.run(call.with_text("{")).await });
+    let server = TestServer::new(Router::new().routes(routes![say]).middleware(spoil));
+    let mut client = server.connect().await;
+    let answer = ask(&mut client, r#"{"type":"say","id":1,"text":"a"}"#).await;
+    let expected = json!({
+        "type": "error", "code": "invalid_json", "message": "the message is not valid JSON",
+        "correlation_id": 1, "message_type": "say",
+    });
+    assert_eq!(answer, expected);
+}
+
+#[tokio::test]
+async fn an_answer_without_the_handler_is_correlated() {
+    let log = Log::default();
+    let cached = from_fn(|call, _next| async move {
+        match call.text().is_some_and(|text| text.contains("mute")) {
+            true => ().into_outcome(&call),
+            false => Say { text: "cached".into() }.into_outcome(&call),
+        }
+    });
+    let router = Router::new().routes(routes![say, work]).middleware(cached).state(log.clone());
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    for (request, answer) in [
+        (r#"{"type":"say","text":"a"}"#, json!({ "type": "say", "text": "cached" })),
+        (
+            r#"{"type":"say","text":"a","id":1}"#,
+            json!({ "type": "say", "correlation_id": 1, "text": "cached" }),
+        ),
+        (r#"{"type":"work","mute":1,"id":2}"#, json!({ "type": "ack", "correlation_id": 2 })),
+    ] {
+        assert_eq!(ask(&mut client, request).await, answer, "{request}");
+    }
+    // Without an id an empty outcome says nothing.
+    client.send_text(r#"{"type":"work","mute":1}"#).await;
+    assert_eq!(ask(&mut client, r#"{"type":"say","text":"b"}"#).await["text"], "cached");
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn messages_that_are_none_are_refused_before_middleware() {
+    let log = Log::default();
+    let router = Router::new().routes(routes![say]).middleware(Trace("m", log.clone()));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    log.take();
+    for (text, seen) in [
+        ("nonsense", "error m invalid_json "),
+        ("[]", "error m invalid_message "),
+        (r#"{"type":"what","id":1}"#, "error m unknown_type what"),
+        (r#"{"type":"say","text":"a""#, "error m invalid_json say"),
+        (r#"{"type":"say","text":"a","id":[]}"#, "error m invalid_message say"),
+    ] {
+        assert_eq!(ask(&mut client, text).await["type"], "error", "{text}");
+        assert_eq!(log.take(), [seen], "{text}");
+    }
+    // The handler decodes, so a payload that does not fit is found inside of the middleware.
+    assert_eq!(ask(&mut client, r#"{"type":"say"}"#).await["code"], "invalid_payload");
+    assert_eq!(log.take(), ["message m", "message m back failed", "error m invalid_payload say"]);
+}
+
+/// Answers every failure with its name and the code before.
+struct Rename(&'static str);
+
+impl Middleware for Rename {
+    async fn on_error(&self, _call: &Call, error: HandlerError) -> HandlerError {
+        HandlerError::new(self.0, "replaced").with("was", error.code())
+    }
+}
+
+#[tokio::test]
+async fn a_failure_can_be_replaced_from_the_inside_out() {
+    let inner = Router::new().routes(routes![fail, panics]).middleware(Rename("inner"));
+    let router = Router::new().include(inner).routes(routes![say]);
+    let server = TestServer::new(Server::from(router).middleware(Rename("outer")));
+    let mut client = server.connect().await;
+    let renamed = |was: &str, message_type: &str| {
+        json!({
+            "type": "error", "code": "outer", "message": "replaced", "correlation_id": 1,
+            "message_type": message_type, "params": { "was": was },
+        })
+    };
+    for (message_type, was) in
+        [("fail", "inner"), ("panic", "inner"), ("say", "invalid_payload"), ("x", "unknown_type")]
+    {
+        let answer = ask(&mut client, &format!(r#"{{"type":"{message_type}","id":1}}"#)).await;
+        assert_eq!(answer, renamed(was, message_type));
+    }
+    let mut answer = ask(&mut client, "nonsense").await;
+    assert_eq!(answer["params"].take(), json!({ "was": "invalid_json" }));
+}
+
+#[tokio::test]
+async fn a_replaced_error_may_close_the_connection() {
+    struct Strict;
+    impl Middleware for Strict {
+        async fn on_error(&self, _call: &Call, error: HandlerError) -> HandlerError {
+            error.close(4000)
+        }
+    }
+    let server = TestServer::new(Router::new().routes(routes![say]).middleware(Strict));
+    let mut client = server.connect().await;
+    assert_eq!(ask(&mut client, "nonsense").await["code"], "invalid_json");
+    assert_eq!(client.expect_closed(4000).await, "the message is not valid JSON");
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_of_its_call() {
+    struct Panics;
+    impl Middleware for Panics {
+        async fn on_message(&self, call: Call, next: Next) -> Returned {
+            assert!(!call.text().is_some_and(|text| text.contains("now")), "the secret is 42");
+            next.run(call).await
+        }
+        async fn on_error(&self, _call: &Call, error: HandlerError) -> HandlerError {
+            assert!(error.code() != "busy", "the secret is 43");
+            error
+        }
+    }
+    let log = Log::default();
+    let router = Router::new().routes(routes![say, fail, panics]).middleware(Panics);
+    let router = Router::new().include(router).middleware(Trace("m", log.clone()));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    log.take();
+    for request in [r#"{"type":"say","text":"now"}"#, r#"{"type":"fail"}"#, r#"{"type":"panic"}"#] {
+        let answer = ask(&mut client, request).await;
+        assert_eq!(answer["code"], "internal", "{request}");
+        assert_eq!(answer["error_id"].as_str().map(str::len), Some(16), "{request}");
+        let seen = log.take();
+        assert_eq!(seen[..2], ["message m", "message m back failed"], "{request}");
+        assert!(seen[2].starts_with("error m internal "), "{seen:?}");
+    }
+    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+}
+
+/// What a middleware does with a new connection, and with its end.
+#[derive(Clone, Copy)]
+enum Deed {
+    Answer,
+    Fail,
+    FailAfter,
+    KeepBack,
+    Panic,
+}
+
+struct Guard(Deed);
+
+impl Guard {
+    async fn act(&self, call: Call, next: Next) -> Returned {
+        match self.0 {
+            Deed::Answer => Say { text: "no".into() }.into_outcome(&call),
+            Deed::Fail => Err(HandlerError::new("full", "no room").close(4003)),
+            Deed::FailAfter => {
+                next.run(call).await?;
+                Err("too late")?
+            }
+            Deed::KeepBack => {
+                let _ = next.run(call.clone()).await;
+                ().into_outcome(&call)
+            }
+            Deed::Panic => panic!("no luck"),
+        }
+    }
+}
+
+impl Middleware for Guard {
+    async fn on_connect(&self, call: Call, next: Next) -> Returned {
+        self.act(call, next).await
+    }
+
+    async fn on_disconnect(&self, call: Call, next: Next) -> Returned {
+        self.act(call, next).await
+    }
+}
+
+/// A connection through a guard inside of a middleware that passes, with a message sent at once.
+async fn guarded(deed: Deed) -> (TestClient, Log, mpsc::Receiver<DisconnectReason>, TestServer) {
+    #[connect]
+    async fn broken(State(log): State<Log>) -> aiows::Result {
+        log.add("connect handler");
+        if log.0.lock().unwrap().first().is_some_and(|line| line == "broken") {
+            Err("no database")?;
+        }
+        Ok(())
+    }
+    let (log, (ended, ends)) = (Log::default(), mpsc::channel(4));
+    if matches!(deed, Deed::KeepBack) {
+        log.add("broken");
+    }
+    let inner = Router::new().routes(routes![broken, work, report, leave]).middleware(Guard(deed));
+    let router = Router::new().include(inner).middleware(Trace("m", Log::default()));
+    let router = router.state(log.clone()).state(Ended(ended));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"work"}"#).await;
+    (client, log, ends, server)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_passed_on_is_closed_and_handles_nothing() {
+    let (mut client, log, mut ends, server) = guarded(Deed::Answer).await;
+    assert_eq!(client.recv::<Say>().await, Say { text: "no".into() });
+    assert_eq!(client.expect_closed(1008).await, "the connection was refused");
+    assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+    server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    assert_eq!(log.take(), ["disconnect handler"]);
+}
+
+#[tokio::test]
+async fn a_connect_error_that_is_kept_back_closes_all_the_same() {
+    let (mut client, log, mut ends, server) = guarded(Deed::KeepBack).await;
+    assert_eq!(client.expect_closed(1008).await, "the connection was refused");
+    assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+    server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    assert_eq!(log.take(), ["broken", "connect handler", "disconnect handler"]);
+}
+
+#[tokio::test]
+async fn an_error_on_connect_closes_as_that_of_a_handler_does() {
+    let (mut client, log, mut ends, server) = guarded(Deed::Fail).await;
+    let expected = json!({ "type": "error", "code": "full", "message": "no room" });
+    assert_eq!(client.recv_json().await, expected);
+    assert_eq!(client.expect_closed(4003).await, "no room");
+    assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+    server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    assert_eq!(log.take(), ["disconnect handler"]);
+}
+
+#[tokio::test]
+async fn disconnect_handlers_run_once_whatever_middleware_does() {
+    for (deed, expected) in [
+        (Deed::FailAfter, &["connect handler", "disconnect handler"][..]),
+        (Deed::Panic, &["disconnect handler"]),
+    ] {
+        let (mut client, log, mut ends, server) = guarded(deed).await;
+        assert!(client.expect_closed(1011).await.starts_with("Internal error "));
+        assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+        server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+        assert_eq!(ends.recv().await, None);
+        assert_eq!(log.take(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_connect_handler_is_seen_once_by_each() {
+    #[connect]
+    async fn refuse() -> Result<(), HandlerError> {
+        Err(HandlerError::new("room_full", "the room is full"))
+    }
+    let log = Log::default();
+    let inner = Router::new().routes(routes![refuse]).middleware(Rename("renamed"));
+    let router = Router::new().include(inner).middleware(Trace("m", log.clone()));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    let expected = json!({
+        "type": "error", "code": "renamed", "message": "replaced", "params": { "was": "room_full" },
+    });
+    assert_eq!(client.recv_json().await, expected);
+    assert!(client.expect_closed(1011).await.starts_with("Internal error "));
+    server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    assert_eq!(
+        log.take(),
+        [
+            "connect m",
+            "connect m back failed",
+            "error m renamed ",
+            "disconnect m",
+            "disconnect m back",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_handlers_of_included_routers_keep_their_state() {
+    #[derive(Clone)]
+    struct Name(&'static str);
+    #[connect]
+    async fn outer(State(name): State<Name>) -> Say {
+        Say { text: name.0.into() }
+    }
+    #[connect]
+    async fn inner(State(name): State<Name>, ws: WebSocket) -> aiows::Result<Say> {
+        ws.send_text("before").await?;
+        Ok(Say { text: name.0.into() })
+    }
+    let included = Router::new().routes(routes![inner]).state(Name("inner"));
+    let router = Router::new()
+        .routes(routes![outer])
+        .include(included)
+        .state(Name("outer"))
+        .middleware(Trace("m", Log::default()));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    assert_eq!(client.recv::<Say>().await, Say { text: "outer".into() });
+    assert_eq!(client.recv_text().await, "before");
+    assert_eq!(client.recv::<Say>().await, Say { text: "inner".into() });
+}
+
+#[tokio::test]
+async fn a_function_is_a_middleware_too() {
+    async fn limit(call: Call, next: Next) -> Returned {
+        if call.text().is_some_and(|text| text.len() > 40) {
+            return Err(HandlerError::new("too_long", "be brief"));
+        }
+        next.run(call).await
+    }
+    let server = TestServer::new(Router::new().routes(routes![say]).middleware(from_fn(limit)));
+    let mut client = server.connect().await;
+    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+    let long = ask(&mut client, &format!(r#"{{"type":"say","text":"{:40}"}}"#, "b")).await;
+    let expected = json!({
+        "type": "error", "code": "too_long", "message": "be brief", "message_type": "say",
+    });
+    assert_eq!(long, expected);
+}
