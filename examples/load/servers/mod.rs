@@ -2,7 +2,9 @@
 
 mod bare;
 mod chat;
+mod fast;
 mod framework;
+mod web;
 
 use std::io::Read;
 
@@ -26,6 +28,8 @@ pub(crate) struct Candidate {
 pub(crate) const SERVERS: &[Candidate] = &[
     Candidate { name: "aiows", serve: framework::serve },
     Candidate { name: "bare", serve: bare::serve },
+    Candidate { name: "axum", serve: web::serve },
+    Candidate { name: "fastwebsockets", serve: fast::serve },
 ];
 
 pub(crate) fn serve(name: &str, service: &str) -> Result<()> {
