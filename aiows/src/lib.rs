@@ -119,13 +119,16 @@ pub use aiows_macros::fallback;
 #[cfg(feature = "macros")]
 pub use aiows_macros::message;
 pub use bytes::Bytes;
+pub use http::HeaderMap;
 #[cfg(feature = "validator")]
 pub use validator;
 
 pub use self::call::Call;
 pub use self::close::{CloseCode, DisconnectReason};
 pub use self::error::{Error, FieldError, HandlerError, Result, SendError};
-pub use self::extract::{Context, Extraction, FromCall, Local, Needs, State, Text};
+pub use self::extract::{
+    ClientIp, Context, Extraction, FromCall, Headers, Local, Needs, Path, Query, State, Text,
+};
 pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::Limits;
 #[cfg(feature = "validator")]
@@ -134,7 +137,7 @@ pub use self::message::{Incoming, Message, Outgoing, RawMessage};
 pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::route::{Route, Routes};
 pub use self::router::Router;
-pub use self::server::{App, Server, ServerHandle, Shutdown, Stats};
+pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 pub use self::websocket::{ContextMap, WebSocket};
 
 /// Lists handlers for [`Router::routes`].

@@ -11,6 +11,11 @@ use crate::error::{FieldError, HandlerError, code};
 const MAX_PATH: usize = 128;
 
 pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
+    unexplained().with_fields(vec![field_error(path, text)])
+}
+
+/// Names the field that serde refused.
+pub(crate) fn field_error(path: &Path, text: &str) -> FieldError {
     let (fault, name) = Fault::read(text);
     let mut path = join(path);
     if let Some(name) = name {
@@ -21,13 +26,12 @@ pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
             path = format!("{path}{dot}{name}");
         }
     }
-    let field = FieldError {
+    FieldError {
         path: cut(path),
         code: fault.code().into(),
         message: fault.message().into(),
         params: BTreeMap::new(),
-    };
-    unexplained().with_fields(vec![field])
+    }
 }
 
 /// For a payload that failed once and, read again, did not.

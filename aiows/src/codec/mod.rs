@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub(crate) use self::decode::decode;
 pub(crate) use self::encode::{Encoded, HEADROOM, encode, encode_value};
+pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};
 pub(crate) use self::nesting::check_nesting;
 

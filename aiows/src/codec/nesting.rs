@@ -4,8 +4,8 @@ use crate::error::{HandlerError, code};
 ///
 /// serde_json bounds the depth of what it parses, but not of what it skips.
 pub(crate) fn check_nesting(text: &str, limit: usize) -> Result<(), HandlerError> {
-    // Most texts hold fewer brackets than the limit, and counting them is much cheaper.
-    if brackets(text) <= limit || depth(text) <= limit {
+    // Most texts are shorter than the limit or hold fewer brackets; counting them is much cheaper.
+    if text.len() <= limit || brackets(text) <= limit || depth(text) <= limit {
         return Ok(());
     }
     Err(HandlerError::new(code::INVALID_JSON, "the message is nested too deeply"))

@@ -4,6 +4,8 @@ mod argument;
 mod builtin;
 mod local;
 mod needs;
+mod params;
+mod request;
 
 use std::fmt;
 use std::future::Future;
@@ -13,8 +15,9 @@ use std::task::{Context as TaskContext, Poll};
 pub use self::argument::{Arg, Extractor, Payload, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::local::Local;
-pub(crate) use self::needs::Need;
 pub use self::needs::Needs;
+pub(crate) use self::needs::{Check, Need};
+pub use self::request::{ClientIp, Headers, Path, Query};
 use crate::call::Call;
 use crate::error::HandlerError;
 

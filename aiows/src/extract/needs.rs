@@ -1,12 +1,18 @@
 use std::any::{TypeId, type_name};
 
+use crate::error::HandlerError;
 use crate::message::Message;
+use crate::transport::RequestInfo;
 
 /// What a handler's arguments ask for, collected when the server is built.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
     items: Vec<Need>,
+    checks: Vec<Check>,
 }
+
+/// Tells whether an argument can be taken from a request.
+pub(crate) type Check = fn(&RequestInfo) -> Result<(), HandlerError>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Need {
@@ -15,6 +21,7 @@ pub(crate) enum Need {
     /// Any frame of UTF-8, also one that is not JSON.
     AnyText,
     DisconnectReason,
+    Headers,
     Local {
         name: &'static str,
         key: TypeId,
@@ -23,10 +30,12 @@ pub(crate) enum Need {
     Message {
         name: &'static str,
     },
+    Path,
     Payload {
         name: &'static str,
         declared: Option<&'static str>,
     },
+    Query,
     State {
         name: &'static str,
         key: TypeId,
@@ -57,8 +66,18 @@ impl Needs {
         self.items.push(need);
     }
 
+    /// Has a request checked before a connect handler runs.
+    pub(crate) fn check(&mut self, check: Check) {
+        self.checks.push(check);
+    }
+
+    pub(crate) fn checks(&self) -> impl Iterator<Item = Check> {
+        self.checks.iter().copied()
+    }
+
     pub(crate) fn append(&mut self, other: &Self) {
         self.items.extend_from_slice(&other.items);
+        self.checks.extend_from_slice(&other.checks);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Need> {

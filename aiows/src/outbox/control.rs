@@ -18,6 +18,7 @@ impl Write for Control<'_> {
             Some(&CLOSE) if !state.sealed => {
                 self.outbox.set_closing();
                 state.sealed = true;
+                state.note_ending();
                 state.queue.push_last(Bytes::copy_from_slice(frame));
             }
             Some(&PONG) if !state.sealed => state.queue.set_pong(Bytes::copy_from_slice(frame)),

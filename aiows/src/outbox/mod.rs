@@ -1,12 +1,13 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
+mod closed;
 mod control;
 mod queue;
 mod wish;
 
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -55,6 +56,10 @@ struct State {
     wish: Option<CloseWish>,
     /// The close frame is queued.
     sealed: bool,
+    /// The connection ends, or is about to.
+    ending: bool,
+    /// Wakes who waits for that; made for the first of them.
+    watched: Option<Arc<Notify>>,
 }
 
 impl Outbox {
@@ -72,6 +77,8 @@ impl Outbox {
                 blocked: false,
                 wish: None,
                 sealed: false,
+                ending: false,
+                watched: None,
             }),
             closing: AtomicBool::new(false),
             room: Notify::new(),
@@ -152,52 +159,12 @@ impl Outbox {
         !self.lock().queue.has_room(0, self.max_messages, self.max_size)
     }
 
-    /// Asks the session to close the connection; the first wish counts.
-    pub(crate) fn wish_close(&self, wish: CloseWish) {
-        let mut state = self.lock();
-        let late = state.sealed && wish.manner != Manner::Cut;
-        // A wish gives way to a less patient one only.
-        if late || state.wish.as_ref().is_some_and(|earlier| earlier.manner >= wish.manner) {
-            return;
-        }
-        if wish.manner != Manner::Graceful {
-            self.set_closing();
-        }
-        state.wish = Some(wish);
-        let sleeper = state.sleeper.take();
-        drop(state);
-        self.room.notify_waiters();
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
-    }
-
-    /// Takes back the waker, since nobody needs to wake a session that runs, and the wish to close
-    /// if its time has come.
-    pub(crate) fn attend(&self, idle: bool) -> Option<CloseWish> {
-        let mut state = self.lock();
-        state.sleeper = None;
-        state.wish.take_if(|wish| wish.is_due(idle))
-    }
-
-    /// Whether the application has closed and the session has not acted on it yet.
-    pub(crate) fn awaits_close(&self) -> bool {
-        self.lock().wish.as_ref().is_some_and(|wish| wish.is_due(false))
-    }
-
     pub(crate) fn is_closed(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
 
     fn set_closing(&self) {
         self.closing.store(true, Ordering::Release);
-    }
-
-    /// Accepts no more messages, before the session is done with the peer.
-    pub(crate) fn refuse(&self) {
-        let _state = self.lock();
-        self.set_closing();
-        self.room.notify_waiters();
     }
 
     /// Queues a ping, ahead of messages.
@@ -284,6 +251,7 @@ impl Outbox {
         let mut state = self.lock();
         self.set_closing();
         state.sealed = true;
+        state.note_ending();
         state.queue = Queue::default();
         let writer = state.writer.take();
         drop(state);

@@ -129,6 +129,13 @@ impl Route {
         &self.key
     }
 
+    /// Puts a prefix before the message type.
+    pub(crate) fn nest(&mut self, prefix: &str) {
+        if let Kind::Message(message_type) = &mut self.key {
+            message_type.insert_str(0, prefix);
+        }
+    }
+
     /// The handler's name and where it stands, for errors at the build and for the log.
     pub(crate) fn title(&self) -> String {
         format!("`{}` ({})", self.name, self.place)

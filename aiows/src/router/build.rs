@@ -17,7 +17,7 @@ const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
 pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
     let mut frozen = Frozen::new(tag(&router, mistakes));
     let mut known = Known::default();
-    add(router, outer, &mut frozen, &mut known, mistakes);
+    add(router, "", outer, &mut frozen, &mut known, mistakes);
     frozen
 }
 
@@ -54,6 +54,7 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
 
 fn add(
     router: Router,
+    prefix: &str,
     outer: &StateMap,
     frozen: &mut Frozen,
     known: &mut Known,
@@ -61,8 +62,11 @@ fn add(
 ) {
     check_state(&router.state, "a router", mistakes);
     let state = Arc::new(router.state.over(outer));
-    for route in router.routes {
+    let prefix = format!("{prefix}{}", router.prefix);
+    for mut route in router.routes {
+        route.nest(&prefix);
         check_needs(&route, &state, mistakes);
+        frozen.asked.note(&route);
         let endpoint = endpoint(&route, &state);
         match route.kind() {
             Kind::Connect => frozen.connect.push(endpoint),
@@ -94,7 +98,7 @@ fn add(
         }
     }
     for router in router.included {
-        add(router, &state, frozen, known, mistakes);
+        add(router, &prefix, &state, frozen, known, mistakes);
     }
 }
 

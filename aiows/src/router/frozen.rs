@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::asked::Asked;
 use crate::codec::Tag;
 use crate::route::Run;
 use crate::state::StateMap;
@@ -14,6 +15,7 @@ pub(crate) struct Frozen {
     messages: Vec<(Box<str>, Endpoint)>,
     pub(super) fallback: Option<Endpoint>,
     pub(crate) tag: Tag,
+    pub(crate) asked: Asked,
 }
 
 /// One handler, ready to be called.

@@ -1,5 +1,6 @@
 //! Collects handlers, checks them, and freezes them into what a session dispatches from.
 
+mod asked;
 mod build;
 mod frozen;
 
@@ -40,6 +41,8 @@ use crate::state::StateMap;
 pub struct Router {
     routes: Vec<Route>,
     included: Vec<Self>,
+    /// Put before the message types, by the router that nests this one.
+    prefix: String,
     state: StateMap,
     tag: Option<String>,
 }
@@ -81,6 +84,37 @@ impl Router {
         self
     }
 
+    /// Adds the handlers of another router under message types that begin with `prefix`.
+    ///
+    /// Handlers keep the names they have: `#[message("move")]` nested under `game.` serves `game.move`.
+    /// A message that declares its type declares the whole, `#[aiows(type = "game.move")]`. In all
+    /// else it is [`include`](Self::include): connect, disconnect and fallback handlers serve the
+    /// whole connection.
+    ///
+    /// ```
+    /// use aiows::{Message, Router, message, routes};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Message, Deserialize)]
+    /// #[aiows(type = "game.move")]
+    /// struct Move {
+    ///     to: String,
+    /// }
+    ///
+    /// #[message("move")]
+    /// async fn play(step: Move) {
+    ///     println!("to {}", step.to);
+    /// }
+    ///
+    /// let game = Router::new().routes(routes![play]);
+    /// let router = Router::new().nest("game.", game);
+    /// # assert!(aiows::Server::new().include_router(router).build().is_ok());
+    /// ```
+    pub fn nest(self, prefix: impl Into<String>, mut other: Self) -> Self {
+        other.prefix = prefix.into();
+        self.include(other)
+    }
+
     /// Gives the handlers of this router a state, in place of the server's of the same type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
@@ -102,6 +136,7 @@ impl fmt::Debug for Router {
         f.debug_struct("Router")
             .field("routes", &self.routes)
             .field("included", &self.included)
+            .field("prefix", &self.prefix)
             .field("state", &self.state)
             .field("tag", &self.tag)
             .finish()

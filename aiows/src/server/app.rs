@@ -4,17 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use matchit::InsertError;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::handle::ServerHandle;
+use super::listener::Listener;
 use super::{door, listen, shutdown};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::router::Frozen;
 use crate::session::Setting;
-use crate::transport::{Origins, Stream};
+use crate::transport::{Origins, Stream, Subprotocols};
+
+/// The names and the values of a path's parameters.
+type Params<'a> = Vec<(&'a str, &'a str)>;
 
 /// A server whose registration is in order, ready to serve.
 #[derive(Clone)]
@@ -27,6 +32,7 @@ struct Inner {
     paths: matchit::Router<Arc<Frozen>>,
     limits: Arc<Limits>,
     origins: Origins,
+    subprotocols: Subprotocols,
     handle: ServerHandle,
     shutdown_timeout: Duration,
     /// Owns every task of the server.
@@ -44,18 +50,21 @@ impl App {
     ) -> Self {
         let mut routes = matchit::Router::new();
         for (path, router) in paths {
+            check_path(&path, &router, mistakes);
             if !path.starts_with('/') {
                 mistakes.push(format!("path `{path}` does not start with `/`"));
             } else if let Err(error) = routes.insert(path.as_str(), Arc::new(router)) {
                 mistakes.push(path_mistake(&path, &error));
             }
         }
+        root.iter().for_each(|root| check_path("", root, mistakes));
         Self {
             inner: Arc::new(Inner {
                 root: root.map(Arc::new),
                 paths: routes,
                 limits: Arc::new(limits),
                 origins,
+                subprotocols: Subprotocols::default(),
                 handle,
                 shutdown_timeout: Duration::ZERO,
                 tasks: TaskTracker::new(),
@@ -70,24 +79,38 @@ impl App {
         self
     }
 
+    pub(super) fn with_subprotocols(mut self, subprotocols: Subprotocols) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.subprotocols = subprotocols;
+        }
+        self
+    }
+
     /// Returns the handle on the server.
     #[must_use]
     pub fn handle(&self) -> &ServerHandle {
         &self.inner.handle
     }
 
-    /// Serves listeners until [`ServerHandle::shutdown`], then stops.
+    /// Serves any number of listeners until [`ServerHandle::shutdown`], then stops.
+    ///
+    /// A list of one kind is given as it is, one of several as [`Listener`]s. Without any the server
+    /// has what [`serve_stream`](Self::serve_stream) gives it.
     ///
     /// # Errors
     ///
     /// [`Error::is_forced`] when connections had to be cut.
-    pub async fn serve(self, listeners: Vec<TcpListener>) -> Result<(), Error> {
+    pub async fn serve<L: Into<Listener>>(
+        self,
+        listeners: impl IntoIterator<Item = L>,
+    ) -> Result<(), Error> {
+        let listeners: Vec<Listener> = listeners.into_iter().map(Into::into).collect();
         let mut addresses = Vec::new();
         for listener in &listeners {
-            let address = listener.local_addr();
-            addresses.push(address.map_err(|e| Error::runtime("a listener has no address", e))?);
+            let address = listener.address();
+            addresses.extend(address.map_err(|e| Error::runtime("a listener has no address", e))?);
         }
-        tracing::info!(?addresses, "listening");
+        tracing::info!(listeners = listeners.len(), ?addresses, "listening");
         // Dropped with this future, so that no listener outlives it.
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -104,15 +127,49 @@ impl App {
         self.inner.tasks.spawn(door::admit_tcp(stream, peer, self.clone()));
     }
 
-    /// Serves a connection over any byte stream, on a task of its own.
-    #[cfg_attr(not(feature = "test-util"), expect(dead_code, reason = "for the test kit"))]
-    pub(crate) fn spawn_stream(&self, stream: Box<dyn Stream>) {
+    /// Serves one connection over any byte stream, on a task of its own.
+    ///
+    /// The stream begins with the request of the handshake, as it would on a socket; what came before,
+    /// such as TLS, is the caller's. The connection has no peer address. It ends with the server, for
+    /// which [`serve`](Self::serve) has to run; a server that is stopping refuses it with 503.
+    ///
+    /// ```
+    /// use aiows::{Listener, Router, Server};
+    /// use std::time::Duration;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> aiows::Result {
+    /// let app = Server::new().include_router(Router::new()).build()?;
+    /// let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+    ///
+    /// let (mut client, server) = tokio::io::duplex(4096);
+    /// app.serve_stream(server);
+    /// client.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer).await?;
+    /// assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"));
+    ///
+    /// app.handle().shutdown(Duration::from_secs(1));
+    /// serving.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let stream: Box<dyn Stream> = Box::new(stream);
         self.inner.tasks.spawn(door::admit_stream(stream, self.clone()));
     }
 
-    pub(super) fn router_for(&self, path: &str) -> Option<&Arc<Frozen>> {
-        let found = self.inner.paths.at(path).ok().map(|found| found.value);
-        found.or(self.inner.root.as_ref())
+    /// Finds the router of a path, and the parameters it has there.
+    pub(super) fn router_for<'a>(&'a self, path: &'a str) -> Option<(&'a Arc<Frozen>, Params<'a>)> {
+        match self.inner.paths.at(path) {
+            Ok(found) => Some((found.value, found.params.iter().collect())),
+            Err(_) => self.inner.root.as_ref().map(|root| (root, Params::new())),
+        }
     }
 
     pub(super) fn setting(&self, router: &Arc<Frozen>) -> Setting {
@@ -131,12 +188,26 @@ impl App {
         &self.inner.origins
     }
 
+    pub(super) fn subprotocols(&self) -> &Subprotocols {
+        &self.inner.subprotocols
+    }
+
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
     }
 
     pub(super) fn shutdown_timeout(&self) -> Duration {
         self.inner.shutdown_timeout
+    }
+}
+
+fn check_path(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
+    if let Some(title) = router.asked.path()
+        && !path.contains('{')
+    {
+        mistakes.push(format!(
+            "handler {title} takes `Path`, but its router is bound to no path with a parameter"
+        ));
     }
 }
 

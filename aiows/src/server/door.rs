@@ -12,6 +12,7 @@ use super::App;
 use super::handle::Place;
 use crate::session::{Accepted, Session, Setting};
 use crate::transport::{Refusal, RequestHead, Stream, accepted, check_upgrade, read_request_head};
+use crate::websocket::Peer;
 
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER: u64 = 1;
@@ -27,6 +28,7 @@ struct Admitted {
     head: RequestHead,
     greeting: Vec<u8>,
     setting: Setting,
+    peer: Peer,
     _place: Place,
 }
 
@@ -36,8 +38,9 @@ pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App)
     let Some(admitted) = admit(&mut stream, &app).await else {
         return;
     };
-    let Admitted { head, greeting, setting, _place } = admitted;
-    let accepted = Accepted { peer_addr: Some(peer), greeting, leftover: head.leftover() };
+    let Admitted { head, greeting, setting, peer: known, _place } = admitted;
+    let peer = Peer { addr: Some(peer), ..known };
+    let accepted = Accepted { peer, greeting, leftover: head.leftover() };
     let session = Session::tcp(stream, accepted, setting);
     drop(head);
     session.run().await;
@@ -47,8 +50,8 @@ pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
     let Some(admitted) = admit(&mut stream, &app).await else {
         return;
     };
-    let Admitted { head, greeting, setting, _place } = admitted;
-    let accepted = Accepted { peer_addr: None, greeting, leftover: head.leftover() };
+    let Admitted { head, greeting, setting, peer, _place } = admitted;
+    let accepted = Accepted { peer, greeting, leftover: head.leftover() };
     let session = Session::stream(stream, accepted, setting);
     drop(head);
     session.run().await;
@@ -86,9 +89,14 @@ fn stopping() -> Refusal {
 
 fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
     let request = head.parse(app.limits())?;
-    let router = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
+    let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(&request)?;
     app.origins().check(&request)?;
+    let peer = Peer {
+        request: router.asked.read(&request, &params)?,
+        subprotocol: app.subprotocols().choose(&request),
+        ..Peer::default()
+    };
     if app.handle().is_shutting_down() {
         return Err(stopping());
     }
@@ -96,8 +104,9 @@ fn decide(head: RequestHead, app: &App) -> Result<Admitted, Refusal> {
         .handle()
         .take_place(app.limits().connections)
         .ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
-    let (greeting, setting) = (accepted(&upgrade), app.setting(router));
-    Ok(Admitted { head, greeting, setting, _place: place })
+    let (greeting, setting) =
+        (accepted(&upgrade, peer.subprotocol.as_deref()), app.setting(router));
+    Ok(Admitted { head, greeting, setting, peer, _place: place })
 }
 
 async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>

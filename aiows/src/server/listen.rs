@@ -6,7 +6,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::time::sleep;
 
-use super::App;
+use super::{App, Listener};
 use crate::error::Error;
 
 /// Connections the kernel completes before they are accepted.
@@ -22,15 +22,37 @@ pub(super) async fn bind(address: &str) -> Result<Vec<TcpListener>, Error> {
     if resolved.is_empty() {
         return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
-    resolved.into_iter().map(|address| listen(address).map_err(failed)).collect()
+    listen_on(resolved).map_err(failed)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on all addresses, or on those that this host has.
+fn listen_on(addresses: Vec<SocketAddr>) -> io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    let mut missing = None;
+    let both_families = addresses.iter().any(SocketAddr::is_ipv4);
+    for address in addresses {
+        match listen(address, both_families) {
+            Ok(listener) => listeners.push(listener),
+            // A name often stands for an IPv6 address as well, on hosts that have none.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                tracing::warn!(%address, "this host does not have the address");
+                missing = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
+}
+
+fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted server gets its port back while old connections are in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // A name that resolves to both families has a socket for each.
+    // A name that resolves to both families has a socket for each; `[::]` alone serves both.
+    if address.is_ipv6() && both_families {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
@@ -40,10 +62,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections until its task is ended.
-pub(super) async fn accept(listener: TcpListener, app: App) {
+pub(super) async fn accept(listener: Listener, app: App) {
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => app.spawn_tcp(stream, peer),
+        match listener.accept(&app).await {
+            Ok(()) => {}
             // The peer was gone before it was accepted: the next one is not affected.
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
@@ -61,4 +83,30 @@ fn is_of_the_peer(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address that is nobody's. Source: RFC 5737.
+    const NOWHERE: &str = "192.0.2.1:0";
+
+    #[tokio::test]
+    async fn an_address_the_host_does_not_have_is_left_out_where_it_is_one_of_several() {
+        let here = || "127.0.0.1:0".parse().unwrap();
+        let nowhere = || NOWHERE.parse().unwrap();
+        let listeners = listen_on(vec![nowhere(), here(), here()]).unwrap();
+        let ips: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().ip()).collect();
+        assert_eq!(ips, [here().ip(), here().ip()]);
+        let error = listen_on(vec![nowhere()]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_beside_others() {
+        let taken = listen_on(vec!["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let addresses = vec!["127.0.0.1:0".parse().unwrap(), taken[0].local_addr().unwrap()];
+        assert_eq!(listen_on(addresses).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
 }

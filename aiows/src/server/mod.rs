@@ -4,20 +4,20 @@ mod app;
 mod door;
 mod handle;
 mod listen;
+mod listener;
 mod shutdown;
 
 use std::fmt;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 pub use self::app::App;
 pub use self::handle::{ServerHandle, Shutdown, Stats};
+pub use self::listener::Listener;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::router::{Router, build, check_state};
 use crate::state::StateMap;
-use crate::transport::Origins;
+use crate::transport::{Origins, Subprotocols};
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,6 +40,7 @@ pub struct Server {
     state: StateMap,
     limits: Limits,
     origins: Origins,
+    subprotocols: Subprotocols,
     shutdown_timeout: Duration,
     handle: ServerHandle,
 }
@@ -53,6 +54,7 @@ impl Server {
             state: StateMap::default(),
             limits: Limits::default(),
             origins: Origins::default(),
+            subprotocols: Subprotocols::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             handle: ServerHandle::default(),
         }
@@ -100,6 +102,32 @@ impl Server {
         self
     }
 
+    /// Names the subprotocols the server speaks, the preferred first.
+    ///
+    /// The first of them that a client offers is agreed on, and
+    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) tells it. A client that offers none
+    /// of them, or nothing, is let in without one: browsers then fail a connection for which the
+    /// page had named subprotocols, other clients may go on. Names are compared as they are.
+    ///
+    /// ```
+    /// use aiows::{Router, Server, WebSocket, connect, routes};
+    ///
+    /// #[connect]
+    /// async fn greet(ws: WebSocket) {
+    ///     let old = ws.subprotocol() == Some("chat.v1");
+    ///     println!("{} speaks the {} protocol", ws.id(), if old { "old" } else { "new" });
+    /// }
+    ///
+    /// let server = Server::new()
+    ///     .include_router(Router::new().routes(routes![greet]))
+    ///     .subprotocols(["chat.v2", "chat.v1"]);
+    /// # assert!(server.build().is_ok());
+    /// ```
+    pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.subprotocols = Subprotocols::new(names);
+        self
+    }
+
     /// Sets how long a stop may take before connections are cut: 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
@@ -120,6 +148,7 @@ impl Server {
     pub fn build(self) -> Result<App, Error> {
         let mut mistakes = self.limits.mistakes();
         mistakes.extend(self.origins.mistakes());
+        mistakes.extend(self.subprotocols.mistakes());
         check_state(&self.state, "the server", &mut mistakes);
         if self.root.is_none() && self.paths.is_empty() {
             mistakes.push("the server has no router".to_owned());
@@ -134,12 +163,17 @@ impl Server {
             .collect();
         let app = App::new(root, paths, self.limits, self.origins, self.handle, &mut mistakes);
         match mistakes.is_empty() {
-            true => Ok(app.with_shutdown_timeout(self.shutdown_timeout)),
+            true => Ok(app
+                .with_shutdown_timeout(self.shutdown_timeout)
+                .with_subprotocols(self.subprotocols)),
             false => Err(Error::registration(mistakes)),
         }
     }
 
     /// Builds the server and serves every address `address` resolves to, until a signal.
+    ///
+    /// Of several addresses those are left out that this host does not have, as `::1` where IPv6 is
+    /// off.
     ///
     /// SIGINT (Ctrl-C) and SIGTERM stop it: connections are closed with 1001, and the disconnect
     /// handlers run. A second signal cuts what is left.
@@ -158,13 +192,15 @@ impl Server {
         Ok(result?)
     }
 
-    /// Builds the server and serves a listener, until [`ServerHandle::shutdown`].
+    /// Builds the server and serves a TCP listener or a Unix socket's, until [`ServerHandle::shutdown`].
+    ///
+    /// [`App::serve`] takes several.
     ///
     /// # Errors
     ///
     /// As [`run`](Self::run).
-    pub async fn serve(self, listener: TcpListener) -> Result<()> {
-        Ok(self.build()?.serve(vec![listener]).await?)
+    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()> {
+        Ok(self.build()?.serve([listener.into()]).await?)
     }
 }
 

@@ -51,6 +51,7 @@ impl Session {
             }
         };
         let call = self.call_with(endpoint, Received::new(inbound, id));
+        self.socket.begin_handling();
         let Some(returned) = drive(&mut self.link, start(endpoint, &call)).await else {
             return false;
         };
@@ -82,12 +83,13 @@ impl Session {
 
     /// Sends the handler's answer, or the acknowledgement a request without one gets.
     fn settle(&mut self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
+        let replied = self.socket.end_handling(call.id());
         match (outcome.into_answer(), call.id()) {
             (Some(answer), _) => self.link.answer(answer),
-            (None, Some(id)) => {
+            (None, Some(id)) if !replied => {
                 self.link.answer(encode(self.socket.tag(), ACK, Some(id), &())?);
             }
-            (None, None) => {}
+            (None, _) => {}
         }
         Ok(())
     }
@@ -95,6 +97,7 @@ impl Session {
     /// Answers a message whose handler failed.
     fn refuse(&mut self, error: HandlerError, endpoint: &Endpoint, call: &Call) {
         log(&error, endpoint, &self.socket);
+        self.socket.end_handling(None);
         // What is wrong with the head is told first, also when an extractor failed before it was
         // looked at.
         let error = match call.is_head_known() {

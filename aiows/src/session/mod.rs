@@ -5,7 +5,6 @@ mod dispatch;
 mod drive;
 mod link;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -22,7 +21,7 @@ use crate::limits::Limits;
 use crate::outbox::{CloseWish, Outbox};
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Protocol, Socket, Stream};
-use crate::websocket::WebSocket;
+use crate::websocket::{Peer, WebSocket};
 
 /// What a session needs besides its socket.
 #[derive(Clone, Debug)]
@@ -34,7 +33,7 @@ pub(crate) struct Setting {
 
 /// A connection whose handshake was accepted.
 pub(crate) struct Accepted<'a> {
-    pub(crate) peer_addr: Option<SocketAddr>,
+    pub(crate) peer: Peer,
     /// The answer to the handshake, not yet written.
     pub(crate) greeting: Vec<u8>,
     /// What the peer sent right behind its request.
@@ -55,9 +54,9 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
         let (reader, writer) = stream.into_split();
-        let Accepted { peer_addr, greeting, leftover } = accepted;
+        let Accepted { peer, greeting, leftover } = accepted;
         let outbox = Outbox::new(&setting.limits, greeting, Some(writer));
-        Self::new(Socket::Tcp(reader), outbox, peer_addr, leftover, setting)
+        Self::new(Socket::Tcp(reader), outbox, peer, leftover, setting)
     }
 
     pub(crate) fn stream(
@@ -65,20 +64,14 @@ impl Session {
         accepted: Accepted<'_>,
         setting: Setting,
     ) -> Self {
-        let Accepted { peer_addr, greeting, leftover } = accepted;
+        let Accepted { peer, greeting, leftover } = accepted;
         let outbox = Outbox::new(&setting.limits, greeting, None);
-        Self::new(Socket::Stream(stream), outbox, peer_addr, leftover, setting)
+        Self::new(Socket::Stream(stream), outbox, peer, leftover, setting)
     }
 
-    fn new(
-        io: Socket,
-        outbox: Outbox,
-        peer_addr: Option<SocketAddr>,
-        leftover: &[u8],
-        setting: Setting,
-    ) -> Self {
+    fn new(io: Socket, outbox: Outbox, peer: Peer, leftover: &[u8], setting: Setting) -> Self {
         let Setting { router, limits, hub } = setting;
-        let socket = WebSocket::new(outbox, peer_addr, router.tag.clone());
+        let socket = WebSocket::new(outbox, peer, router.tag.clone());
         let protocol = Protocol::new(&limits, leftover);
         let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));
         Self { link, socket, router, limits, hub, call: None }
@@ -98,6 +91,7 @@ impl Session {
         // The peer is gone for everybody else before its disconnect handlers run.
         drop(registration);
         self.socket.outbox().refuse();
+        self.socket.end_tasks().await;
         self.disconnect(&router, &reason).await;
         self.link.finish().await;
     }

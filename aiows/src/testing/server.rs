@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::TestClient;
 use crate::error::Error;
-use crate::server::{App, Server, ServerHandle};
+use crate::server::{App, Listener, Server, ServerHandle};
 use crate::transport::Stream;
 
 /// Bytes an in-memory stream holds in each direction.
@@ -39,7 +39,7 @@ impl TestServer {
     #[track_caller]
     pub fn new(server: impl Into<Server>) -> Self {
         let app = build(server.into());
-        let running = tokio::spawn(app.clone().serve(Vec::new()));
+        let running = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
         Self { app, address: None, running }
     }
 
@@ -119,7 +119,7 @@ impl TestServer {
     async fn open(&self) -> Box<dyn Stream> {
         let Some(address) = self.address else {
             let (client, server) = tokio::io::duplex(BUFFER);
-            self.app.spawn_stream(Box::new(server));
+            self.app.serve_stream(server);
             return Box::new(client);
         };
         let stream = TcpStream::connect(address).await.expect("the server listens");

@@ -5,7 +5,7 @@ use crate::codec::{Tag, decode};
 use crate::limits::Limits;
 use crate::message::Incoming;
 use crate::outbox::Outbox;
-use crate::websocket::WebSocket;
+use crate::websocket::{Peer, WebSocket};
 
 /// Makes a socket without a connection, to call a handler with, and what is sent through it.
 ///
@@ -32,7 +32,7 @@ use crate::websocket::WebSocket;
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
     let outbox = Outbox::new(&Limits::default(), Vec::new(), None);
-    let socket = WebSocket::new(outbox, None, Tag::default());
+    let socket = WebSocket::new(outbox, Peer::default(), Tag::default());
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };
     (socket, sent)

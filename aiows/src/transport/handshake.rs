@@ -1,9 +1,11 @@
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::request::Request;
+use crate::error::HandlerError;
 
 /// A request that may become a WebSocket.
 #[derive(Debug)]
@@ -15,14 +17,16 @@ pub(crate) struct Upgrade {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     status: u16,
-    code: &'static str,
-    message: &'static str,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
     header: Option<(&'static str, String)>,
+    /// What is wrong with single parameters.
+    fields: Option<Box<Value>>,
 }
 
 impl Refusal {
     fn new(status: u16, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message, header: None }
+        Self { status, code: code.into(), message: message.into(), header: None, fields: None }
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -32,6 +36,16 @@ impl Refusal {
 
     pub(crate) fn bad_request(message: &'static str) -> Self {
         Self::new(400, "bad_request", message)
+    }
+
+    /// Tells in HTTP what a connect handler could not take.
+    pub(crate) fn invalid_request(error: &HandlerError) -> Self {
+        Self {
+            code: error.code().to_owned().into(),
+            message: error.message().to_owned().into(),
+            fields: Some(Box::new(json!(error.fields()))),
+            ..Self::bad_request("")
+        }
     }
 
     pub(crate) fn forbidden(message: &'static str) -> Self {
@@ -72,7 +86,11 @@ impl Refusal {
 
     /// The whole answer; the connection ends with it.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let body = json!({ "error": { "code": self.code, "message": self.message } }).to_string();
+        let mut error = json!({ "code": self.code, "message": self.message });
+        if let Some(fields) = &self.fields {
+            error["fields"] = Value::clone(fields);
+        }
+        let body = json!({ "error": error }).to_string();
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status));
         // Writing to a string cannot fail.
         if let Some((name, value)) = &self.header {
@@ -165,11 +183,16 @@ fn is_key(key: &str) -> bool {
 }
 
 /// The answer that opens the WebSocket.
-pub(crate) fn accepted(upgrade: &Upgrade) -> Vec<u8> {
-    format!(
+pub(crate) fn accepted(upgrade: &Upgrade, subprotocol: Option<&str>) -> Vec<u8> {
+    let mut answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
+         Sec-WebSocket-Accept: {}\r\n",
         upgrade.accept
-    )
-    .into_bytes()
+    );
+    if let Some(subprotocol) = subprotocol {
+        // Writing to a string cannot fail.
+        let _ = write!(answer, "Sec-WebSocket-Protocol: {subprotocol}\r\n");
+    }
+    answer.push_str("\r\n");
+    answer.into_bytes()
 }

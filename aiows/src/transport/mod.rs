@@ -4,10 +4,12 @@
 
 mod frame;
 mod handshake;
+mod info;
 mod origin;
 mod protocol;
 mod request;
 mod socket;
+mod subprotocol;
 
 #[cfg(feature = "test-util")]
 pub(crate) mod client;
@@ -17,10 +19,12 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 pub(crate) use self::frame::{Opcode, write_header};
 pub(crate) use self::handshake::{Refusal, accepted, check_upgrade};
+pub(crate) use self::info::{RequestInfo, decode_params};
 pub(crate) use self::origin::Origins;
 pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
-pub(crate) use self::request::{RequestHead, read_request_head};
+pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::socket::{Socket, Stream};
+pub(crate) use self::subprotocol::Subprotocols;
 
 /// One data message of a peer, whole and unmasked.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: &'a str,
     pub(crate) minor_version: u8,
-    headers: Vec<httparse::Header<'a>>,
+    pub(super) headers: Vec<httparse::Header<'a>>,
 }
 
 impl RequestHead {

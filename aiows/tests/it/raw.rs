@@ -1,5 +1,6 @@
 //! A client that shows the bytes: it checks nothing and hides nothing.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -61,7 +62,11 @@ impl Raw {
 impl Raw<TcpStream> {
     /// Connects without saying anything.
     pub async fn dial(server: &TestServer) -> Self {
-        let stream = TcpStream::connect(server.address()).await.unwrap();
+        Self::dial_at(server.address()).await
+    }
+
+    pub async fn dial_at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new() }
     }
@@ -88,6 +93,11 @@ impl Raw<TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// Speaks over a stream that is connected.
+    pub fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub async fn handshake(&mut self) {
         self.write(REQUEST.as_bytes()).await;
         let head = self.read_head().await;
@@ -138,7 +148,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Sends a text to a peer that may be gone by now.
     pub async fn send_quietly(&mut self, text: &str) {
-        let _ = self.stream.write_all(&masked(0x81, text.as_bytes())).await;
+        self.write_quietly(&masked(0x81, text.as_bytes())).await;
+    }
+
+    /// Writes to a peer that may be gone by now, or not read any more.
+    pub async fn write_quietly(&mut self, bytes: &[u8]) {
+        let _ = timeout(PATIENCE, self.stream.write_all(bytes)).await;
     }
 
     pub async fn send_text(&mut self, text: &str) {

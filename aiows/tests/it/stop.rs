@@ -320,3 +320,27 @@ async fn a_handler_that_blocks_the_stop_is_waited_for_only_once() {
     assert!(error.is_forced());
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn every_address_of_a_name_is_served_and_an_unspecified_one_serves_both_families() {
+    for (address, families) in [("localhost:0", 1..=2), ("[::]:0", 1..=1)] {
+        let server = Server::from(Router::new());
+        let handle = server.handle();
+        let running = tokio::spawn(server.run(address));
+        let bound = handle.ready().await;
+        assert!(families.contains(&bound.len()), "{bound:?}");
+        for served in bound {
+            let local = match served.ip() {
+                ip if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+                ip => ip,
+            };
+            let mut client = connect((local, served.port()).into()).await;
+            tokio::io::AsyncWriteExt::write_all(&mut client, REQUEST.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            tokio::io::AsyncReadExt::read_exact(&mut client, &mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 101");
+        }
+        handle.shutdown(Duration::from_secs(5)).await;
+        running.await.unwrap().unwrap();
+    }
+}

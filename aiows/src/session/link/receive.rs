@@ -107,6 +107,7 @@ impl Link {
 
     fn end_with(&mut self, last: Last) {
         self.last = Some(last);
+        self.outbox().note_ending();
         self.clock.set_end(self.limits.close_timeout);
     }
 

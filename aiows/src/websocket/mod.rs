@@ -1,5 +1,9 @@
 //! The connection's record, and the handle on it that handlers get.
 
+mod life;
+mod peer;
+mod reply;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +11,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use self::life::Tasks;
+pub(crate) use self::peer::Peer;
+use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag, encode};
 use crate::error::SendError;
@@ -14,7 +21,7 @@ use crate::id::ConnectionId;
 use crate::message::Outgoing;
 use crate::outbox::{CloseWish, Outbox, Refused};
 use crate::state::TypeMap;
-use crate::transport::Opcode;
+use crate::transport::{Opcode, RequestInfo};
 
 /// A handle on one connection: cheap to clone, usable from any task.
 ///
@@ -44,25 +51,29 @@ pub struct WebSocket {
 
 struct Record {
     id: ConnectionId,
-    peer_addr: Option<SocketAddr>,
+    peer: Peer,
     connected_at: SystemTime,
     tag: Tag,
     outbox: Outbox,
     context: ContextMap,
     locals: Mutex<TypeMap>,
+    replies: Replies,
+    tasks: Tasks,
 }
 
 impl WebSocket {
-    pub(crate) fn new(outbox: Outbox, peer_addr: Option<SocketAddr>, tag: Tag) -> Self {
+    pub(crate) fn new(outbox: Outbox, peer: Peer, tag: Tag) -> Self {
         Self {
             record: Arc::new(Record {
                 id: ConnectionId::next(),
-                peer_addr,
+                peer,
                 connected_at: SystemTime::now(),
                 tag,
                 outbox,
                 context: ContextMap::default(),
                 locals: Mutex::default(),
+                replies: Replies::default(),
+                tasks: Tasks::default(),
             }),
         }
     }
@@ -76,7 +87,13 @@ impl WebSocket {
     /// Returns the address of the peer's end of the socket; `None` in memory.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.record.peer_addr
+        self.record.peer.addr
+    }
+
+    /// Returns the subprotocol that was agreed on; see `Server::subprotocols`.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.record.peer.subprotocol.as_deref()
     }
 
     /// Returns when the connection was opened.
@@ -169,6 +186,10 @@ impl WebSocket {
         encode(&self.record.tag, M::TYPE, None, message).map_err(SendError::Encode)
     }
 
+    pub(crate) fn request(&self) -> Option<&RequestInfo> {
+        self.record.peer.request.as_deref()
+    }
+
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.record.outbox
     }
@@ -186,7 +207,7 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("id", &self.record.id)
-            .field("peer_addr", &self.record.peer_addr)
+            .field("peer_addr", &self.record.peer.addr)
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }

@@ -1,0 +1,214 @@
+//! What a handler may take of the request its connection began with.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use serde::de::DeserializeOwned;
+
+use super::needs::Need;
+use super::{Extraction, FromCall, Needs, params};
+use crate::call::Call;
+use crate::error::{HandlerError, code};
+use crate::transport::RequestInfo;
+
+/// The parameters of the path, for a router that `Server::route` binds to one like `/rooms/{room}`.
+///
+/// A struct is filled by the names of the parameters, a tuple or a single value by their order.
+/// Values are percent-decoded. A request whose path does not fit what a connect handler takes is
+/// refused with 400 before the upgrade; in other handlers it is the error `invalid_path`. Neither
+/// repeats a value.
+///
+/// ```
+/// use aiows::{Path, Router, Server, connect, message, routes};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Seat {
+///     room: String,
+///     number: u32,
+/// }
+///
+/// #[connect]
+/// async fn sit(Path(seat): Path<Seat>) {
+///     println!("seat {} in {}", seat.number, seat.room);
+/// }
+///
+/// #[message("where")]
+/// async fn whereabouts(Path((room, _)): Path<(String, u32)>) -> serde_json::Value {
+///     serde_json::json!({ "type": "here", "room": room })
+/// }
+///
+/// let router = Router::new().routes(routes![sit, whereabouts]);
+/// assert!(Server::new().route("/rooms/{room}/{number}", router).build().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Path<T>(pub T);
+
+/// The query of the request's URL, read as a form into a struct or a map.
+///
+/// A missing or wrong parameter refuses the request as it does for [`Path`]; in handlers of
+/// messages the error is `invalid_query`. Bytes that are not UTF-8 are replaced.
+///
+/// ```
+/// use aiows::{Query, connect};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Join {
+///     name: String,
+///     #[serde(default)]
+///     history: u8,
+/// }
+///
+/// #[connect]
+/// async fn join(Query(join): Query<Join>) {
+///     println!("{} joins and wants {} old messages", join.name, join.history);
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Query<T>(pub T);
+
+/// The headers of the request, shared by all handlers of the connection.
+///
+/// They are kept for connections only that have a handler which takes them.
+///
+/// ```
+/// use aiows::{Headers, connect};
+///
+/// #[connect]
+/// async fn arrive(headers: Headers) {
+///     let agent = headers.get("user-agent").and_then(|agent| agent.to_str().ok());
+///     println!("a client of kind {}", agent.unwrap_or("unknown"));
+/// }
+/// ```
+#[derive(Clone, Default)]
+pub struct Headers {
+    map: Arc<HeaderMap>,
+}
+
+/// The IP address of the peer: that of the other end of the socket.
+///
+/// A connection in memory or over a Unix socket has none: `Option<ClientIp>` takes that as `None`.
+///
+/// ```
+/// use aiows::{ClientIp, message};
+///
+/// #[message("whoami")]
+/// async fn whoami(ClientIp(ip): ClientIp) -> serde_json::Value {
+///     serde_json::json!({ "type": "you", "ip": ip })
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientIp(pub IpAddr);
+
+impl<T: DeserializeOwned> Path<T> {
+    fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
+        let params = info.params.clone().ok_or_else(|| unasked("Path"))?;
+        params::read(params, true).map(Self).map_err(|field| {
+            HandlerError::new(code::INVALID_PATH, "the path does not have the expected parameters")
+                .with_fields(vec![field])
+        })
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> FromCall for Path<T> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        request(call, "Path").and_then(Self::read).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.push(Need::Path);
+        needs.check(|info| Self::read(info).map(drop));
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
+        let query = info.query.as_deref().ok_or_else(|| unasked("Query"))?;
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        params::read(pairs, false).map(Self).map_err(|field| {
+            HandlerError::new(code::INVALID_QUERY, "the query does not have the expected fields")
+                .with_fields(vec![field])
+        })
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: DeserializeOwned> FromCall for Query<T> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        request(call, "Query").and_then(Self::read).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.push(Need::Query);
+        needs.check(|info| Self::read(info).map(drop));
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl FromCall for Headers {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let map = request(call, "Headers").and_then(|info| {
+            let map = info.headers.as_ref().map(Arc::clone);
+            map.ok_or_else(|| unasked("Headers"))
+        });
+        map.map(|map| Self { map }).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.push(Need::Headers);
+    }
+}
+
+impl Deref for Headers {
+    type Target = HeaderMap;
+
+    fn deref(&self) -> &HeaderMap {
+        &self.map
+    }
+}
+
+impl From<HeaderMap> for Headers {
+    fn from(map: HeaderMap) -> Self {
+        Self { map: Arc::new(map) }
+    }
+}
+
+// Values may be secrets: the log is not to have them by accident.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.map.keys()).finish()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl FromCall for ClientIp {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        client_ip(call).ok_or("the connection has no IP address").into()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl FromCall for Option<ClientIp> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        Extraction::ready(Ok(client_ip(call)))
+    }
+}
+
+fn client_ip(call: &Call) -> Option<ClientIp> {
+    // A socket for both families shows an IPv4 peer as a mapped IPv6 address.
+    call.websocket().peer_addr().map(|peer| ClientIp(peer.ip().to_canonical()))
+}
+
+fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo, HandlerError> {
+    call.websocket().request().ok_or_else(|| unasked(what))
+}
+
+fn unasked(what: &str) -> HandlerError {
+    format!("the connection keeps no `{what}`: say that it is needed, as `Route::needing` does")
+        .into()
+}

@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use crate::extract::{Check, Need};
+use crate::route::{Kind, Route};
+use crate::transport::{Refusal, Request, RequestInfo, decode_params};
+
+/// What the handlers of a router want to know of the request a connection began with.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// The handler that asks for the path.
+    path: Option<String>,
+    query: bool,
+    headers: bool,
+    /// What connect handlers take has to be there before they run.
+    checks: Vec<Check>,
+}
+
+impl Asked {
+    pub(super) fn note(&mut self, route: &Route) {
+        for need in route.needs().iter() {
+            match need {
+                Need::Path => self.path = self.path.take().or_else(|| Some(route.title())),
+                Need::Query => self.query = true,
+                Need::Headers => self.headers = true,
+                _ => {}
+            }
+        }
+        if route.kind() == &Kind::Connect {
+            self.checks.extend(route.needs().checks());
+        }
+    }
+
+    /// The title of a handler that takes parameters of the path.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Takes from a request what is asked for; nothing if that is nothing.
+    ///
+    /// # Errors
+    ///
+    /// 400 for what a connect handler could not take.
+    pub(crate) fn read(
+        &self,
+        request: &Request<'_>,
+        params: &[(&str, &str)],
+    ) -> Result<Option<Arc<RequestInfo>>, Refusal> {
+        if self.path.is_none() && !self.query && !self.headers {
+            return Ok(None);
+        }
+        let info = RequestInfo {
+            params: self.path.is_some().then(|| decode_params(params)).transpose()?,
+            query: self.query.then(|| request.query().into()),
+            headers: self.headers.then(|| request.header_map()).transpose()?.map(Arc::new),
+        };
+        for check in &self.checks {
+            check(&info).map_err(|error| Refusal::invalid_request(&error))?;
+        }
+        Ok(Some(Arc::new(info)))
+    }
+}

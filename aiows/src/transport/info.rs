@@ -1,0 +1,52 @@
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+
+use super::handshake::Refusal;
+use super::request::Request;
+
+/// What is kept of the request a connection began with: the parts its handlers ask for.
+#[derive(Debug, Default)]
+pub(crate) struct RequestInfo {
+    /// The parameters of the path in their order, percent-decoded.
+    pub(crate) params: Option<Vec<(String, String)>>,
+    /// The query as it was sent, without the `?`.
+    pub(crate) query: Option<Box<str>>,
+    pub(crate) headers: Option<Arc<HeaderMap>>,
+}
+
+/// Decodes the parameters of a path.
+///
+/// # Errors
+///
+/// 400 for one that is not UTF-8.
+pub(crate) fn decode_params(params: &[(&str, &str)]) -> Result<Vec<(String, String)>, Refusal> {
+    let decoded = params.iter().map(|(name, value)| {
+        // Decoded after the path was matched: an encoded slash stays inside its parameter.
+        let value = percent_decode_str(value).decode_utf8();
+        value.map(|value| ((*name).to_owned(), value.into_owned()))
+    });
+    let decoded: Result<_, _> = decoded.collect();
+    decoded.map_err(|_| Refusal::bad_request("the path is not percent-encoded UTF-8"))
+}
+
+impl Request<'_> {
+    pub(crate) fn query(&self) -> &str {
+        self.target.split_once('?').map_or("", |(_, query)| query)
+    }
+
+    /// # Errors
+    ///
+    /// 400 for a header that may not be sent.
+    pub(crate) fn header_map(&self) -> Result<HeaderMap, Refusal> {
+        let invalid = || Refusal::bad_request("the request is not valid HTTP");
+        let mut map = HeaderMap::with_capacity(self.headers.len());
+        for header in &self.headers {
+            let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| invalid())?;
+            let value = HeaderValue::from_bytes(header.value).map_err(|_| invalid())?;
+            map.append(name, value);
+        }
+        Ok(map)
+    }
+}

@@ -1,0 +1,127 @@
+//! How long a connection lives, and what lives as long.
+
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+
+use super::WebSocket;
+
+/// How long a task that is to end may block its thread before it is left alone.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The tasks of one connection; nothing until there is one.
+#[derive(Default)]
+pub(super) struct Tasks {
+    running: Mutex<Option<Box<JoinSet<()>>>>,
+}
+
+impl WebSocket {
+    /// Waits until the connection is closed or about to be: by this side, by its peer, or because
+    /// the server stops.
+    ///
+    /// A handler that runs for long waits for this beside its work, and then returns: a peer that
+    /// leaves and a server that stops wait for the handlers that are pending. What is sent meanwhile
+    /// may still arrive; [`is_closed`](Self::is_closed) tells when nothing can any more.
+    ///
+    /// ```
+    /// use aiows::{Message, Result, WebSocket, message};
+    /// use serde::Serialize;
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Message, Serialize)]
+    /// struct Tick {}
+    ///
+    /// #[message("watch")]
+    /// async fn watch(ws: WebSocket) -> Result {
+    ///     let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ///     loop {
+    ///         tokio::select! {
+    ///             () = ws.closed() => return Ok(()),
+    ///             _ = ticks.tick() => ws.send(&Tick {}).await?,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost with a dropped future.
+    pub async fn closed(&self) {
+        self.record.outbox.ending().await;
+    }
+
+    /// Runs a future beside the handlers of this connection, on a task that ends with it.
+    ///
+    /// What is still running when the connection ends is dropped before the disconnect handlers run;
+    /// code that blocks its thread is waited for no longer than 1 s. On a closed connection nothing is
+    /// begun. A panic is logged
+    /// and ends that future alone. How many there are is up to the handlers: one that spawns for every
+    /// message lets its peer decide.
+    ///
+    /// ```
+    /// use aiows::{Message, WebSocket, connect};
+    /// use serde::Serialize;
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Message, Serialize)]
+    /// struct Tick {}
+    ///
+    /// #[connect]
+    /// async fn tick(ws: WebSocket) {
+    ///     let peer = ws.clone();
+    ///     ws.spawn(async move {
+    ///         let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ///         while peer.send(&Tick {}).await.is_ok() {
+    ///             ticks.tick().await;
+    ///         }
+    ///     });
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let mut running = self.record.tasks.lock();
+        // Looked at under the lock: after its end nobody takes them back.
+        if self.is_closed() {
+            return;
+        }
+        let running = running.get_or_insert_default();
+        // What has finished gives back its place.
+        while let Some(ended) = running.try_join_next() {
+            note(ended);
+        }
+        running.spawn(future);
+    }
+
+    /// Drops what was spawned.
+    pub(crate) async fn end_tasks(&self) {
+        let running = self.record.tasks.lock().take();
+        let Some(mut running) = running else { return };
+        running.abort_all();
+        let ends = async {
+            while let Some(ended) = running.join_next().await {
+                note(ended);
+            }
+        };
+        let _ = timeout(GRACE, ends).await;
+    }
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<JoinSet<()>>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a future spawned by a handler panicked");
+    }
+}

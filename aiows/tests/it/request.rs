@@ -1,0 +1,314 @@
+//! What handlers take of the request their connection began with.
+
+use std::collections::BTreeMap;
+
+use aiows::testing::TestServer;
+use aiows::{
+    Call, ClientIp, HandlerError, HeaderMap, Headers, Path, Query, Result, Route, Router, Server,
+    State, connect, disconnect, message, routes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::raw::{REQUEST, Raw, over_both};
+
+#[derive(Deserialize, Serialize)]
+struct Seat {
+    room: String,
+    number: u8,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Join {
+    name: String,
+    #[serde(default)]
+    history: u8,
+    level: Option<Level>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    High,
+    Low,
+}
+
+#[connect]
+async fn sit(Path(seat): Path<Seat>) -> Value {
+    json!({ "seat": seat })
+}
+
+#[connect]
+async fn join(Query(join): Query<Join>) -> Value {
+    json!({ "join": join })
+}
+
+#[message("seat")]
+async fn tell_seat(Path((room, number)): Path<(String, u8)>) -> Value {
+    json!({ "room": room, "number": number })
+}
+
+#[message("join")]
+async fn tell_join(Query(join): Query<Join>) -> Value {
+    json!({ "join": join })
+}
+
+fn seats(router: Router) -> Server {
+    Server::new().route("/rooms/{room}/{number}", router)
+}
+
+/// Connects to a target and receives the first message.
+async fn greeted(server: &TestServer, target: &str) -> Value {
+    server.connect_to(target).await.recv_json().await
+}
+
+/// Connects to a target and asks for a message type.
+async fn asked(server: &TestServer, target: &str, text: &str) -> Value {
+    let mut client = server.connect_to(target).await;
+    client.send_text(text).await;
+    client.recv_json().await
+}
+
+async fn refused(server: &TestServer, target: &str) -> (u16, Value) {
+    let refused = server.try_connect(target, &[]).await.expect_err("a refusal");
+    (refused.status, serde_json::from_str(&refused.body).unwrap())
+}
+
+fn path_error(path: &str, code: &str, message: &str) -> Value {
+    json!({ "error": {
+        "code": "invalid_path", "message": "the path does not have the expected parameters",
+        "fields": [{ "path": path, "code": code, "message": message }],
+    } })
+}
+
+fn query_error(path: &str, code: &str, message: &str) -> Value {
+    json!({ "error": {
+        "code": "invalid_query", "message": "the query does not have the expected fields",
+        "fields": [{ "path": path, "code": code, "message": message }],
+    } })
+}
+
+#[tokio::test]
+async fn the_parameters_of_a_path_are_taken_by_name_and_by_order() {
+    over_both(
+        || seats(Router::new().routes(routes![sit, tell_seat])),
+        async |server| {
+            let mut client = server.connect_to("/rooms/lobby/7").await;
+            let seat = json!({ "seat": { "room": "lobby", "number": 7 } });
+            assert_eq!(client.recv_json().await, seat);
+            client.send_text(r#"{"type":"seat"}"#).await;
+            assert_eq!(client.recv_json().await, json!({ "room": "lobby", "number": 7 }));
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_single_parameter_is_taken_alone() {
+    #[derive(Deserialize, Serialize)]
+    struct Room(String);
+    #[connect]
+    async fn room(Path(room): Path<Room>, Path(name): Path<String>) -> Value {
+        json!({ "room": room, "name": name })
+    }
+    #[message("number")]
+    async fn number(Path(number): Path<i32>) -> Value {
+        json!({ "number": number })
+    }
+    let server = Server::new().route("/rooms/{room}", Router::new().routes(routes![room, number]));
+    let server = TestServer::new(server);
+    let mut client = server.connect_to("/rooms/-4").await;
+    assert_eq!(client.recv_json().await, json!({ "room": "-4", "name": "-4" }));
+    client.send_text(r#"{"type":"number"}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "number": -4 }));
+    let mut client = server.connect_to("/rooms/secret").await;
+    assert_eq!(client.recv_json().await, json!({ "room": "secret", "name": "secret" }));
+    client.send_text(r#"{"type":"number"}"#).await;
+    let expected =
+        json!([{ "path": "room", "code": "wrong_type", "message": "has the wrong type" }]);
+    assert_eq!(client.recv_json().await["fields"], expected);
+}
+
+#[tokio::test]
+async fn parameters_are_percent_decoded_after_the_path_was_matched() {
+    let server = TestServer::new(seats(Router::new().routes(routes![sit])));
+    let seat = greeted(&server, "/rooms/a%20b%2Fc%C3%A9%7B/1").await;
+    assert_eq!(seat, json!({ "seat": { "room": "a b/cé{", "number": 1 } }));
+    let expected = json!({ "error": {
+        "code": "bad_request", "message": "the path is not percent-encoded UTF-8",
+    } });
+    assert_eq!(refused(&server, "/rooms/%FF/1").await, (400, expected));
+}
+
+#[tokio::test]
+async fn a_path_a_connect_handler_cannot_take_is_refused_without_its_value() {
+    over_both(
+        || seats(Router::new().routes(routes![sit, tell_seat])),
+        async |server| {
+            for (target, code, message) in [
+                ("/rooms/lobby/secret", "wrong_type", "has the wrong type"),
+                ("/rooms/lobby/256", "invalid_value", "does not have an accepted value"),
+            ] {
+                let expected = path_error("number", code, message);
+                assert_eq!(refused(&server, target).await, (400, expected));
+            }
+            assert_eq!(server.handle().stats().rejected, 2);
+            assert_eq!(server.handle().stats().total, 0);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_path_a_message_handler_cannot_take_is_its_error() {
+    let server = TestServer::new(seats(Router::new().routes(routes![tell_seat])));
+    let answer = asked(&server, "/rooms/lobby/secret", r#"{"type":"seat","id":3}"#).await;
+    let expected = json!({
+        "type": "error", "code": "invalid_path", "correlation_id": 3, "message_type": "seat",
+        "message": "the path does not have the expected parameters",
+        "fields": [{ "path": "number", "code": "wrong_type", "message": "has the wrong type" }],
+    });
+    assert_eq!(answer, expected);
+}
+
+#[tokio::test]
+async fn a_query_is_read_as_a_form() {
+    over_both(
+        || Router::new().routes(routes![join, tell_join]).into(),
+        async |server| {
+            let mut client = server.connect_to("/?name=ann+b%26c&level=low&history=3").await;
+            let expected = json!({
+                "join": { "name": "ann b&c", "history": 3, "level": "low" }
+            });
+            assert_eq!(client.recv_json().await, expected);
+            client.send_text(r#"{"type":"join"}"#).await;
+            assert_eq!(client.recv_json().await, expected);
+            let least = json!({ "join": { "name": "", "history": 0, "level": null } });
+            assert_eq!(greeted(&server, "/any/path?name=").await, least);
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_query_a_connect_handler_cannot_take_is_refused_without_its_value() {
+    let server = TestServer::new(Router::new().routes(routes![join]));
+    for (target, path, code, message) in [
+        ("/", "name", "missing", "is required"),
+        ("/?name=a&name=secret", "name", "duplicate", "is given twice"),
+        ("/?name=a&history=secret", "history", "wrong_type", "has the wrong type"),
+        ("/?name=a&level=secret", "level", "invalid_value", "does not have an accepted value"),
+        ("/?name=a&extra=secret", "extra", "unknown", "is not a parameter of this request"),
+    ] {
+        let expected = query_error(path, code, message);
+        assert_eq!(refused(&server, target).await, (400, expected), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_fits_a_map_and_never_a_position() {
+    #[message("map")]
+    async fn map(Query(query): Query<BTreeMap<String, String>>) -> Value {
+        json!({ "query": query })
+    }
+    #[message("alone")]
+    async fn alone(Query(_): Query<String>) {}
+    let server = TestServer::new(Router::new().routes(routes![map, alone]));
+    let query = asked(&server, "/?a=1&b=2&a=3", r#"{"type":"map"}"#).await;
+    assert_eq!(query, json!({ "query": { "a": "3", "b": "2" } }));
+    let refused = asked(&server, "/?a=1", r#"{"type":"alone"}"#).await;
+    assert_eq!(refused["code"], "invalid_query");
+}
+
+#[tokio::test]
+async fn headers_are_taken_with_all_their_values() {
+    #[message("headers")]
+    async fn tell(headers: Headers) -> Result<Value> {
+        let mut tokens = Vec::new();
+        for token in headers.get_all("x-token") {
+            tokens.push(token.to_str()?.to_owned());
+        }
+        Ok(json!({ "tokens": tokens, "host": headers["host"].to_str()? }))
+    }
+    over_both(
+        || Router::new().routes(routes![tell]).into(),
+        async |server| {
+            let mut raw = Raw::reach(&server).await;
+            let request = REQUEST.replace("\r\n\r\n", "\r\nX-Token: a\r\nx-token: b\r\n\r\n");
+            raw.write(request.as_bytes()).await;
+            raw.read_head().await;
+            raw.send_text(r#"{"type":"headers"}"#).await;
+            raw.expect_text(r#"{"host":"localhost","tokens":["a","b"]}"#).await;
+        },
+    )
+    .await;
+}
+
+#[test]
+fn headers_are_made_for_a_test_and_hide_their_values() {
+    let mut map = HeaderMap::new();
+    map.insert("authorization", "secret".parse().unwrap());
+    assert_eq!(format!("{:?}", Headers::from(map)), r#"["authorization"]"#);
+}
+
+#[tokio::test]
+async fn the_ip_of_a_client_is_that_of_its_socket() {
+    #[message("ip")]
+    async fn ip(ClientIp(ip): ClientIp, again: Option<ClientIp>) -> Value {
+        json!({ "ip": ip, "same": again == Some(ClientIp(ip)) })
+    }
+    let router = Router::new().routes(routes![ip]);
+    let server = TestServer::bind(router.clone()).await;
+    let answer = asked(&server, "/", r#"{"type":"ip"}"#).await;
+    assert_eq!(answer, json!({ "ip": "127.0.0.1", "same": true }));
+    let answer = asked(&TestServer::new(router), "/", r#"{"type":"ip"}"#).await;
+    assert_eq!(answer["code"], "internal");
+}
+
+#[tokio::test]
+async fn a_disconnect_handler_takes_them_too() {
+    type Left = (String, String, usize);
+    #[disconnect]
+    async fn leave(
+        Path(seat): Path<Seat>,
+        Query(query): Query<BTreeMap<String, String>>,
+        headers: Headers,
+        State(left): State<mpsc::Sender<Left>>,
+    ) -> Result {
+        Ok(left
+            .send((seat.room, query["q"].clone(), headers.get_all("host").iter().count()))
+            .await?)
+    }
+    let (left, mut lefts) = mpsc::channel::<Left>(1);
+    let server = TestServer::new(seats(Router::new().routes(routes![leave]).state(left)));
+    server.connect_to("/rooms/lobby/1?q=x").await.close(1000, "").await;
+    assert_eq!(lefts.recv().await, Some(("lobby".to_owned(), "x".to_owned(), 1)));
+}
+
+#[tokio::test]
+async fn a_closure_says_what_it_needs() {
+    let room = |call: Call| async move {
+        let Path(room) = call.extract::<Path<String>>().await?;
+        Ok::<_, HandlerError>(json!({ "room": room }))
+    };
+    let told = Router::new().route(Route::message("room", room).needing::<Path<String>>());
+    let server = TestServer::new(Server::new().route("/{room}", told));
+    assert_eq!(asked(&server, "/a", r#"{"type":"room"}"#).await, json!({ "room": "a" }));
+    let untold = Router::new().route(Route::message("room", room));
+    let server = TestServer::new(Server::new().route("/{room}", untold));
+    assert_eq!(asked(&server, "/a", r#"{"type":"room"}"#).await["code"], "internal");
+}
+
+#[test]
+fn a_path_is_taken_only_where_there_is_one() {
+    let router = Router::new().routes(routes![sit]);
+    for server in [Server::from(router.clone()), Server::new().route("/rooms", router)] {
+        let error = server.build().unwrap_err();
+        let mistake = "takes `Path`, but its router is bound to no path with a parameter";
+        assert_eq!(error.mistakes().len(), 1);
+        assert!(error.mistakes()[0].starts_with("handler `it::request::sit` ("));
+        assert!(error.mistakes()[0].ends_with(mistake), "{error}");
+    }
+}
