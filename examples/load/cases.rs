@@ -3,27 +3,139 @@
 use serde_json::{Value, json};
 
 const TEXT: &str = "the quick brown fox jumps over the lazy dog, and over the fence.";
+const KIB: usize = 1024;
 
 /// One kind of work at one level of concurrency.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Requests the client keeps unanswered on its connection.
-    pub(crate) in_flight: usize,
+    pub(crate) service: Service,
     pub(crate) request: fn() -> String,
-    /// Whether the first reply is the right one; the others must be of its length.
-    pub(crate) is_reply: fn(&Value) -> bool,
+    pub(crate) work: Work,
+    /// How many small messages one of these stands for: as many fewer are sent.
+    pub(crate) weight: usize,
 }
 
-pub(crate) const CASES: &[Case] = &[
-    Case { name: "typed@1", in_flight: 1, request: chat, is_reply: is_chat_response },
-    Case { name: "typed@16", in_flight: 16, request: chat, is_reply: is_chat_response },
+/// What the server does with a text.
+#[derive(Clone, Copy)]
+pub(crate) enum Service {
+    /// Sends it back.
+    Echo,
+    /// Reads it as a message, validates it and answers with a message that holds it.
+    Typed,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    /// Bursts on one connection, with this many requests unanswered at most.
+    Bursts { in_flight: usize },
+    /// One unanswered request on each of many connections.
+    Spread { connections: usize },
+    /// Connections that come, ask once and leave.
+    Storm,
+    /// Connections that are silent.
+    Idle(Crowd),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Crowd {
+    /// As many as the options say, which have said nothing yet.
+    Fresh,
+    /// This many, each of which has asked once.
+    Used(usize),
+}
+
+const CPU_PER_MESSAGE: &str = "µs of server CPU per message";
+const CPU_PER_CONNECTION: &str = "µs of server CPU per connection";
+/// In the order in which the `idle` module measures them.
+const IDLE: &[&str] = &[
+    "KiB resident per silent connection",
+    "KiB resident per connection after a message on each",
+    "s until all that left are freed",
 ];
+
+pub(crate) const CASES: &[Case] = &[
+    typed("typed@1", Work::Bursts { in_flight: 1 }),
+    typed("typed@16", Work::Bursts { in_flight: 16 }),
+    typed("typed@1000conns", Work::Spread { connections: 1000 }),
+    echo("echo@1", Work::Bursts { in_flight: 1 }),
+    echo("echo@16", Work::Bursts { in_flight: 16 }),
+    echo("echo@1000conns", Work::Spread { connections: 1000 }),
+    Case { request: text_64k, weight: 25, ..echo("echo-64k", Work::Bursts { in_flight: 1 }) },
+    Case { request: text_1m, weight: 400, ..echo("echo-1m", Work::Bursts { in_flight: 1 }) },
+    Case { weight: 50, ..echo("storm", Work::Storm) },
+    typed("idle", Work::Idle(Crowd::Fresh)),
+    Case { request: text_1m, ..echo("idle-big", Work::Idle(Crowd::Used(200))) },
+];
+
+const fn typed(name: &'static str, work: Work) -> Case {
+    Case { name, service: Service::Typed, request: chat, work, weight: 1 }
+}
+
+const fn echo(name: &'static str, work: Work) -> Case {
+    Case { name, service: Service::Echo, request: || TEXT.to_owned(), work, weight: 1 }
+}
+
+impl Work {
+    /// What is measured.
+    pub(crate) fn figures(self) -> &'static [&'static str] {
+        match self {
+            Self::Bursts { .. } | Self::Spread { .. } => &[CPU_PER_MESSAGE],
+            Self::Storm => &[CPU_PER_CONNECTION],
+            Self::Idle(_) => IDLE,
+        }
+    }
+
+    /// How many requests are ever sent at once on one connection.
+    pub(crate) fn in_flight(self) -> usize {
+        match self {
+            Self::Bursts { in_flight } => in_flight,
+            Self::Spread { .. } | Self::Storm | Self::Idle(_) => 1,
+        }
+    }
+
+    /// How many connections are open at once.
+    pub(crate) fn connections(self, idle: usize) -> usize {
+        match self {
+            Self::Bursts { .. } | Self::Storm => 1,
+            Self::Spread { connections } | Self::Idle(Crowd::Used(connections)) => connections,
+            Self::Idle(Crowd::Fresh) => idle,
+        }
+    }
+}
+
+impl Service {
+    /// As the command line of a server names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Typed => "typed",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Echo, Self::Typed].into_iter().find(|service| service.name() == name)
+    }
+
+    /// Whether `reply` is the right one.
+    pub(crate) fn is_reply(self, request: &[u8], reply: &[u8]) -> bool {
+        match self {
+            Self::Echo => reply == request,
+            Self::Typed => serde_json::from_slice::<Value>(reply).is_ok_and(|reply| {
+                reply == json!({"type": "chat_response", "echo": {"text": TEXT, "user_id": 42}})
+            }),
+        }
+    }
+}
 
 // Written out, because the type comes first in what a client library sends.
 fn chat() -> String {
     format!(r#"{{"type":"chat","text":"{TEXT}","user_id":42}}"#)
 }
 
-fn is_chat_response(reply: &Value) -> bool {
-    *reply == json!({"type": "chat_response", "echo": {"text": TEXT, "user_id": 42}})
+fn text_64k() -> String {
+    TEXT.repeat(64 * KIB / TEXT.len())
+}
+
+fn text_1m() -> String {
+    TEXT.repeat(KIB * KIB / TEXT.len())
 }

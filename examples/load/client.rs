@@ -7,15 +7,16 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::Result;
-use crate::cases::Case;
+use crate::cases::{Case, Service};
 use crate::frame::{self, Opcode};
 
 /// A server that takes this long for one answer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-const BUFFER: usize = 256 * 1024;
+/// Room for a response head; replies get twice the size of their requests besides.
+const BUFFER: usize = 2 * 1024;
+/// Code 1000.
+const NORMAL_CLOSURE: [u8; 2] = [0x03, 0xe8];
 const HANDSHAKE: &str = "GET / HTTP/1.1\r\n\
     Host: localhost\r\n\
     Upgrade: websocket\r\n\
@@ -23,38 +24,54 @@ const HANDSHAKE: &str = "GET / HTTP/1.1\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
-pub(crate) struct Client {
+/// What all connections of a case send, ready to be written.
+pub(crate) struct Requests {
+    service: Service,
+    text: String,
+    /// As many requests as are ever sent at once on a connection.
+    burst: Vec<u8>,
+    size: usize,
+}
+
+pub(crate) struct Client<'a> {
     stream: TcpStream,
+    requests: &'a Requests,
     buffer: Box<[u8]>,
     filled: usize,
-    expected: Expected,
-    /// As many requests as are ever sent at once, ready to be written.
-    burst: Vec<u8>,
-    request_size: usize,
-}
-
-struct Expected {
-    is_reply: fn(&Value) -> bool,
     /// Length of the first reply, which was checked in full.
-    len: Option<usize>,
+    reply_len: Option<usize>,
 }
 
-impl Client {
-    pub(crate) fn connect(address: SocketAddr, case: &Case) -> Result<Self> {
+impl Requests {
+    pub(crate) fn of(case: &Case) -> Self {
+        let text = (case.request)();
+        let request = frame::encode(Opcode::Text, text.as_bytes());
+        Self {
+            service: case.service,
+            text,
+            burst: request.repeat(case.work.in_flight()),
+            size: request.len(),
+        }
+    }
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn connect(address: SocketAddr, requests: &'a Requests) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        let request = frame::encode(Opcode::Text, (case.request)().as_bytes());
-        let mut client = Self {
-            stream,
-            buffer: vec![0; BUFFER].into(),
-            filled: 0,
-            expected: Expected { is_reply: case.is_reply, len: None },
-            burst: request.repeat(case.in_flight),
-            request_size: request.len(),
-        };
+        let buffer = vec![0; BUFFER + 2 * requests.burst.len()].into();
+        let mut client = Self { stream, requests, buffer, filled: 0, reply_len: None };
         client.upgrade()?;
         Ok(client)
+    }
+
+    pub(crate) fn connect_many(
+        address: SocketAddr,
+        requests: &'a Requests,
+        count: usize,
+    ) -> Result<Vec<Self>> {
+        (0..count).map(|_| Self::connect(address, requests)).collect()
     }
 
     fn upgrade(&mut self) -> Result<()> {
@@ -75,13 +92,13 @@ impl Client {
     /// Sends `count` requests and returns when the last one is answered. Never more than the case
     /// allows are unanswered, and never fewer than half of that, so that requests go out in bursts.
     pub(crate) fn exchange(&mut self, count: usize) -> Result<()> {
-        let window = self.burst.len() / self.request_size;
+        let window = self.requests.burst.len() / self.requests.size;
         let mut unsent = count;
         let mut unanswered = 0;
         while unsent + unanswered > 0 {
             let now = unsent.min(window - unanswered);
             if now * 2 >= window || now == unsent {
-                write(&mut self.stream, &self.burst[..now * self.request_size])?;
+                self.send(now)?;
                 unsent -= now;
                 unanswered += now;
             }
@@ -93,6 +110,40 @@ impl Client {
         Ok(())
     }
 
+    /// Sends `count` requests, of which no more are unanswered than the case allows.
+    pub(crate) fn send(&mut self, count: usize) -> Result<()> {
+        Ok(write(&mut self.stream, &self.requests.burst[..count * self.requests.size])?)
+    }
+
+    /// Waits for the answer to the one request that was sent.
+    pub(crate) fn receive(&mut self) -> Result<()> {
+        loop {
+            self.fill()?;
+            match self.take_replies()? {
+                0 => {}
+                1 => return Ok(()),
+                _ => return Err("the server answered more than it was asked".into()),
+            }
+        }
+    }
+
+    /// Begins the closing handshake.
+    pub(crate) fn leave(&mut self) -> Result<()> {
+        Ok(write(&mut self.stream, &frame::encode(Opcode::Close, &NORMAL_CLOSURE))?)
+    }
+
+    /// Waits until the server has ended the connection.
+    pub(crate) fn wait_for_end(mut self) -> Result<()> {
+        loop {
+            match poll(|| self.stream.read(&mut self.buffer)) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Checks the replies that are complete and returns how many there were.
     fn take_replies(&mut self) -> Result<usize> {
         let mut replies = 0;
@@ -100,7 +151,7 @@ impl Client {
         while let Some(frame) = frame::decode(&self.buffer[taken..self.filled])? {
             match frame.opcode {
                 Opcode::Text => {
-                    self.expected.check(frame.payload)?;
+                    self.requests.check(&mut self.reply_len, frame.payload)?;
                     replies += 1;
                 }
                 Opcode::Ping => {
@@ -125,18 +176,19 @@ impl Client {
     }
 
     fn consume(&mut self, count: usize) {
-        self.buffer.copy_within(count..self.filled, 0);
-        self.filled -= count;
+        if count > 0 {
+            self.buffer.copy_within(count..self.filled, 0);
+            self.filled -= count;
+        }
     }
 }
 
-impl Expected {
-    fn check(&mut self, reply: &[u8]) -> Result<()> {
-        let right = match self.len {
+impl Requests {
+    fn check(&self, first_len: &mut Option<usize>, reply: &[u8]) -> Result<()> {
+        let right = match first_len.replace(reply.len()) {
             Some(len) => reply.len() == len,
-            None => (self.is_reply)(&serde_json::from_slice(reply)?),
+            None => self.service.is_reply(self.text.as_bytes(), reply),
         };
-        self.len = Some(reply.len());
         if right { Ok(()) } else { Err(unexpected(reply)) }
     }
 }
@@ -166,5 +218,6 @@ fn poll(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 }
 
 fn unexpected(payload: &[u8]) -> Box<dyn std::error::Error> {
-    format!("unexpected answer: {}", String::from_utf8_lossy(payload)).into()
+    let shown = &payload[..payload.len().min(200)];
+    format!("unexpected answer: {}", String::from_utf8_lossy(shown)).into()
 }

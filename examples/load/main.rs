@@ -1,11 +1,11 @@
-//! What one message costs the server, in CPU time, compared with other ways to write it.
+//! What messages and connections cost the server, compared with other ways to write it.
 //!
 //! ```text
 //! cargo run --release -p aiows-examples --example load -- [options]
 //! ```
 //!
-//! Every server runs in a process of its own, so that only its CPU time is counted; this process
-//! is the client. README.md explains the options and how to read the figures.
+//! Every server runs in a process of its own, so that only its time and memory are counted; this
+//! process is the client. README.md explains the options and how to read the figures.
 
 #![allow(
     clippy::print_stderr,
@@ -15,20 +15,24 @@
 
 mod cases;
 mod client;
+mod files;
 mod frame;
+mod idle;
 mod options;
 mod pin;
 mod process;
 mod report;
 mod run;
 mod servers;
+mod traffic;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use options::{Options, Role};
 
-type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+type Failure = Box<dyn Error>;
+type Result<T, E = Failure> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
     match play_role() {
@@ -44,14 +48,16 @@ fn play_role() -> Result<()> {
     match Role::from_args(std::env::args().skip(1))? {
         Role::Compare(options) => compare(&options),
         Role::Help => {
-            print!("{}", options::HELP);
+            print!("{}", options::help());
             Ok(())
         }
-        Role::Serve(name) => servers::serve(&name),
+        Role::Serve(name, service) => servers::serve(&name, &service),
     }
 }
 
 fn compare(options: &Options) -> Result<()> {
+    let connections = options.cases.iter().map(|case| case.work.connections(options.connections));
+    files::allow(connections.max().unwrap_or(0))?;
     let pinning = pin::pin_client(options.cpus);
     let mut results = Vec::new();
     for case in &options.cases {

@@ -4,25 +4,32 @@ use crate::Result;
 use crate::cases::{self, Case};
 use crate::servers::{self, Candidate};
 
-pub(crate) const HELP: &str = "\
+const HELP: &str = "\
 Usage: load [options]
 
-  --case NAME[,NAME]    cases to measure (default: all): typed@1, typed@16
-  --servers NAME[,NAME] servers to measure (default: all): aiows, bare
-  --messages N          measured messages per run (default: 100000)
+  --case NAME[,NAME]    cases to measure (default: all)
+  --servers NAME[,NAME] servers to measure (default: all)
+  --messages N          measured small messages per run (default: 100000)
   --warmup N            messages before them (default: 10000)
+  --connections N       connections of the case `idle` (default: 10000)
   --runs N              runs per server and case (default: 7)
   --cpus SERVER,CLIENT  where to pin the two processes (default: 0,1)
   --json                print JSON instead of tables
   --help                print this text
 ";
 
+pub(crate) fn help() -> String {
+    let cases: Vec<_> = cases::CASES.iter().map(|case| case.name).collect();
+    let servers: Vec<_> = servers::SERVERS.iter().map(|server| server.name).collect();
+    format!("{HELP}\nCases: {}\nServers: {}\n", cases.join(", "), servers.join(", "))
+}
+
 /// What this process was started for.
 pub(crate) enum Role {
     Compare(Options),
     Help,
-    /// Be the named server: how the program starts itself.
-    Serve(String),
+    /// Be the named server and do the named work: how the program starts itself.
+    Serve(String, String),
 }
 
 pub(crate) struct Options {
@@ -30,6 +37,7 @@ pub(crate) struct Options {
     pub(crate) servers: Vec<&'static Candidate>,
     pub(crate) messages: usize,
     pub(crate) warmup: usize,
+    pub(crate) connections: usize,
     pub(crate) runs: usize,
     pub(crate) cpus: (usize, usize),
     pub(crate) json: bool,
@@ -42,6 +50,7 @@ impl Default for Options {
             servers: servers::SERVERS.iter().collect(),
             messages: 100_000,
             warmup: 10_000,
+            connections: 10_000,
             runs: 7,
             cpus: (0, 1),
             json: false,
@@ -55,7 +64,7 @@ impl Role {
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
             match arg.as_str() {
-                "serve" => return Ok(Self::Serve(value()?)),
+                "serve" => return Ok(Self::Serve(value()?, value()?)),
                 "--help" | "-h" => return Ok(Self::Help),
                 "--case" => options.cases = select(&value()?, cases::CASES, |case| case.name)?,
                 "--servers" => {
@@ -63,10 +72,11 @@ impl Role {
                 }
                 "--messages" => options.messages = positive(&value()?)?,
                 "--warmup" => options.warmup = positive(&value()?)?,
+                "--connections" => options.connections = positive(&value()?)?,
                 "--runs" => options.runs = positive(&value()?)?,
                 "--cpus" => options.cpus = cpu_pair(&value()?)?,
                 "--json" => options.json = true,
-                _ => return Err(format!("unknown option `{arg}`\n\n{HELP}").into()),
+                _ => return Err(format!("unknown option `{arg}`\n\n{}", help()).into()),
             }
         }
         Ok(Self::Compare(options))
@@ -83,7 +93,7 @@ fn select<T>(names: &str, all: &'static [T], name_of: fn(&T) -> &str) -> Result<
             full == name || full.split('@').next() == Some(name)
         }));
         if selected.len() == before {
-            return Err(format!("`{name}` is not known\n\n{HELP}").into());
+            return Err(format!("`{name}` is not known\n\n{}", help()).into());
         }
     }
     Ok(selected)

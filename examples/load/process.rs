@@ -1,4 +1,4 @@
-//! A server in a process of its own, and the CPU time it has used.
+//! A server in a process of its own, and what it uses: CPU time, memory, descriptors.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -7,6 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::Result;
+use crate::cases::Service;
 use crate::pin::Pinning;
 use crate::servers::Candidate;
 
@@ -21,10 +22,10 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    pub(crate) fn start(server: &Candidate, pinning: Pinning) -> Result<Self> {
+    pub(crate) fn start(server: &Candidate, service: Service, pinning: Pinning) -> Result<Self> {
         let mut child = pinning
             .server_command(&std::env::current_exe()?)
-            .args(["serve", server.name])
+            .args(["serve", server.name, service.name()])
             // It ends with this pipe, should this process die without stopping it.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -52,6 +53,20 @@ impl ServerProcess {
             last = now;
         }
         Ok(last)
+    }
+
+    /// Resident memory in KiB, read when it has gone idle.
+    pub(crate) fn resident_kib(&self) -> Result<f64> {
+        self.cpu_nanos()?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?;
+        Ok(kib.parse()?)
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     fn cpu_nanos_now(&self) -> Result<u64> {

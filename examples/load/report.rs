@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::options::Options;
 use crate::pin::Pinning;
-use crate::run::{CaseResult, ServerRuns};
+use crate::run::{CaseResult, Figure, ServerRuns};
 
 pub(crate) struct Report<'a> {
     pub(crate) options: &'a Options,
@@ -37,9 +37,9 @@ impl Report<'_> {
             Pinning::Unpinned => Value::Null,
         };
         json!({
-            "unit": "µs of server CPU per message",
             "messages": self.options.messages,
             "warmup": self.options.warmup,
+            "connections": self.options.connections,
             "pinned": cpus,
             "optimized": !cfg!(debug_assertions),
             "cases": cases,
@@ -60,18 +60,21 @@ impl fmt::Display for Report<'_> {
         if cfg!(debug_assertions) {
             writeln!(f, "a debug build: the figures say nothing, use --release")?;
         }
-        writeln!(f, "µs of server CPU per message")?;
-        self.results.iter().try_for_each(|result| write_case(f, result))
+        for CaseResult { case, figures } in self.results {
+            figures.iter().try_for_each(|figure| write_figure(f, case.name, figure))?;
+        }
+        Ok(())
     }
 }
 
-fn write_case(f: &mut fmt::Formatter<'_>, result: &CaseResult) -> fmt::Result {
-    writeln!(f, "\n{:<18}{:>10}{:>10}{:>10}", result.case.name, "min", "median", "max")?;
-    for runs in &result.runs {
-        let Summary { min, median, max } = Summary::of(&runs.micros);
-        writeln!(f, "  {:<16}{min:>10.3}{median:>10.3}{max:>10.3}", runs.server)?;
+fn write_figure(f: &mut fmt::Formatter<'_>, name: &str, figure: &Figure) -> fmt::Result {
+    writeln!(f, "\n{name}: {}", figure.unit)?;
+    writeln!(f, "{:<18}{:>10}{:>10}{:>10}", "", "min", "median", "max")?;
+    for ServerRuns { server, values } in &figure.servers {
+        let Summary { min, median, max } = Summary::of(values);
+        writeln!(f, "  {server:<16}{min:>10.3}{median:>10.3}{max:>10.3}")?;
     }
-    for ratio in ratios(&result.runs) {
+    for ratio in ratios(&figure.servers) {
         let Ratio { of, to, of_medians, median_of_pairs } = ratio;
         writeln!(f, "  {of} / {to}: {of_medians:.3} (median of pairs {median_of_pairs:.3})")?;
     }
@@ -79,32 +82,30 @@ fn write_case(f: &mut fmt::Formatter<'_>, result: &CaseResult) -> fmt::Result {
 }
 
 fn case_json(result: &CaseResult) -> Value {
-    let servers: Vec<_> = result
-        .runs
-        .iter()
-        .map(|runs| {
-            let Summary { min, median, max } = Summary::of(&runs.micros);
-            json!({"name": runs.server, "min": min, "median": median, "max": max, "runs": runs.micros})
-        })
-        .collect();
-    let ratios: Vec<_> = ratios(&result.runs)
-        .map(|ratio| {
-            let Ratio { of, to, of_medians, median_of_pairs } = ratio;
-            json!({"of": of, "to": to, "of_medians": of_medians, "median_of_pairs": median_of_pairs})
-        })
-        .collect();
-    json!({"name": result.case.name, "servers": servers, "ratios": ratios})
+    let figures: Vec<_> = result.figures.iter().map(figure_json).collect();
+    json!({"name": result.case.name, "figures": figures})
+}
+
+fn figure_json(figure: &Figure) -> Value {
+    let server = |ServerRuns { server, values }: &ServerRuns| {
+        let Summary { min, median, max } = Summary::of(values);
+        json!({"name": server, "min": min, "median": median, "max": max, "runs": values})
+    };
+    let ratio = |Ratio { of, to, of_medians, median_of_pairs }: Ratio<'_>| json!({"of": of, "to": to, "of_medians": of_medians, "median_of_pairs": median_of_pairs});
+    let servers: Vec<_> = figure.servers.iter().map(server).collect();
+    let ratios: Vec<_> = ratios(&figure.servers).map(ratio).collect();
+    json!({"unit": figure.unit, "servers": servers, "ratios": ratios})
 }
 
 fn ratios(runs: &[ServerRuns]) -> impl Iterator<Item = Ratio<'_>> {
     let (first, others) = runs.split_at(1);
     first.iter().flat_map(move |first| {
         others.iter().map(move |other| {
-            let pairs = first.micros.iter().zip(&other.micros).map(|(a, b)| a / b).collect();
+            let pairs = first.values.iter().zip(&other.values).map(|(a, b)| a / b).collect();
             Ratio {
                 of: first.server,
                 to: other.server,
-                of_medians: median(first.micros.clone()) / median(other.micros.clone()),
+                of_medians: median(first.values.clone()) / median(other.values.clone()),
                 median_of_pairs: median(pairs),
             }
         })

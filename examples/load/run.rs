@@ -1,23 +1,31 @@
 //! The measurement: servers take turns, each time in a new process.
 
 use crate::Result;
-use crate::cases::Case;
-use crate::client::Client;
+use crate::cases::{Case, Work};
+use crate::client::Requests;
+use crate::idle;
 use crate::options::Options;
 use crate::pin::Pinning;
 use crate::process::ServerProcess;
 use crate::servers::Candidate;
+use crate::traffic::{self, Amount};
 
-/// Figures of one case: for every server, in the order of the options, one value per run.
+/// Figures of one case, in the order of `Work::figures`.
 pub(crate) struct CaseResult {
     pub(crate) case: &'static Case,
-    /// Microseconds of server CPU per message.
-    pub(crate) runs: Vec<ServerRuns>,
+    pub(crate) figures: Vec<Figure>,
+}
+
+pub(crate) struct Figure {
+    pub(crate) unit: &'static str,
+    /// In the order of the options.
+    pub(crate) servers: Vec<ServerRuns>,
 }
 
 pub(crate) struct ServerRuns {
     pub(crate) server: &'static str,
-    pub(crate) micros: Vec<f64>,
+    /// One per run.
+    pub(crate) values: Vec<f64>,
 }
 
 pub(crate) fn measure(
@@ -25,19 +33,19 @@ pub(crate) fn measure(
     options: &Options,
     pinning: Pinning,
 ) -> Result<CaseResult> {
-    let mut runs: Vec<_> = options
-        .servers
-        .iter()
-        .map(|server| ServerRuns { server: server.name, micros: Vec::new() })
-        .collect();
+    let of_server = |server: &&Candidate| ServerRuns { server: server.name, values: Vec::new() };
+    let of_unit = |unit| Figure { unit, servers: options.servers.iter().map(of_server).collect() };
+    let mut figures: Vec<_> = case.work.figures().iter().copied().map(of_unit).collect();
     for _ in 0..options.runs {
-        for (server, runs) in options.servers.iter().zip(&mut runs) {
-            let micros = measure_once(case, server, options, pinning)
+        for (index, server) in options.servers.iter().enumerate() {
+            let values = measure_once(case, server, options, pinning)
                 .map_err(|error| format!("{} with `{}`: {error}", case.name, server.name))?;
-            runs.micros.push(micros);
+            for (figure, value) in figures.iter_mut().zip(values) {
+                figure.servers[index].values.push(value);
+            }
         }
     }
-    Ok(CaseResult { case, runs })
+    Ok(CaseResult { case, figures })
 }
 
 fn measure_once(
@@ -45,12 +53,17 @@ fn measure_once(
     server: &Candidate,
     options: &Options,
     pinning: Pinning,
-) -> Result<f64> {
-    let process = ServerProcess::start(server, pinning)?;
-    let mut client = Client::connect(process.address, case)?;
-    client.exchange(options.warmup)?;
-    let before = process.cpu_nanos()?;
-    client.exchange(options.messages)?;
-    let used = process.cpu_nanos()? - before;
-    Ok(used as f64 / options.messages as f64 / 1000.0)
+) -> Result<Vec<f64>> {
+    let process = ServerProcess::start(server, case.service, pinning)?;
+    let requests = Requests::of(case);
+    let amount = Amount {
+        warmup: options.warmup.div_ceil(case.weight),
+        measured: options.messages.div_ceil(case.weight),
+    };
+    match case.work {
+        Work::Bursts { .. } => traffic::bursts(&process, &requests, amount),
+        Work::Spread { connections } => traffic::spread(&process, &requests, amount, connections),
+        Work::Storm => traffic::storm(&process, &requests, amount),
+        Work::Idle(crowd) => idle::measure(&process, &requests, crowd, options.connections),
+    }
 }

@@ -1,8 +1,14 @@
 //! `aiows`, used the way the quick start does.
 
-use aiows::{Message, Router, Server, message, routes};
+use aiows::{Limits, Message, Router, Server, Text, WebSocket, fallback, message, routes};
 use serde::{Deserialize, Serialize};
 use validator::Validate;
+
+use crate::Result;
+use crate::cases::Service;
+
+/// More than any case opens.
+const CONNECTIONS: usize = 1_000_000;
 
 #[derive(Message, Deserialize, Serialize, Validate)]
 struct Chat {
@@ -21,10 +27,21 @@ async fn on_chat(chat: Chat) -> ChatResponse {
     ChatResponse { echo: chat }
 }
 
+#[fallback]
+async fn echo(ws: WebSocket, Text(text): Text) -> aiows::Result {
+    ws.send_text(&text).await?;
+    Ok(())
+}
+
 #[tokio::main]
-pub(super) async fn serve() -> crate::Result<()> {
-    let router = Router::new().routes(routes![on_chat]);
-    let server = Server::new().include_router(router);
+pub(super) async fn serve(service: Service) -> Result<()> {
+    let router = Router::new().routes(match service {
+        Service::Echo => routes![echo],
+        Service::Typed => routes![on_chat],
+    });
+    let mut limits = Limits::default();
+    limits.connections = CONNECTIONS;
+    let server = Server::new().include_router(router).limits(limits);
     let handle = server.handle();
     tokio::spawn(async move {
         for address in handle.ready().await {

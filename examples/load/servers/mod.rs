@@ -1,29 +1,42 @@
 //! The servers that are compared.
 
 mod bare;
+mod chat;
+mod fast;
 mod framework;
+mod web;
 
 use std::io::Read;
 
 use crate::Result;
+use crate::cases::Service;
+
+/// The default of 128 KiB is zeroed before every read.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Why a connection ended.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// One way to write the server.
 pub(crate) struct Candidate {
     pub(crate) name: &'static str,
     /// Serves on a free port of loopback and prints that port as the first line.
-    serve: fn() -> Result<()>,
+    serve: fn(Service) -> Result<()>,
 }
 
 /// The first one is compared with each of the others.
 pub(crate) const SERVERS: &[Candidate] = &[
     Candidate { name: "aiows", serve: framework::serve },
     Candidate { name: "bare", serve: bare::serve },
+    Candidate { name: "axum", serve: web::serve },
+    Candidate { name: "fastwebsockets", serve: fast::serve },
 ];
 
-pub(crate) fn serve(name: &str) -> Result<()> {
+pub(crate) fn serve(name: &str, service: &str) -> Result<()> {
     let server = SERVERS.iter().find(|server| server.name == name).ok_or("no such server")?;
+    let service = Service::named(service).ok_or("no such service")?;
     std::thread::spawn(exit_with_parent);
-    (server.serve)()
+    (server.serve)(service)
 }
 
 #[allow(clippy::exit, reason = "whoever started this process is gone")]

@@ -1,0 +1,41 @@
+//! Enough open files for every connection of a case.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::Result;
+
+/// Files besides connections: standard streams, the event loop, libraries.
+const OTHERS: usize = 100;
+
+/// Raises the limit where it is too low; the servers inherit it.
+pub(crate) fn allow(connections: usize) -> Result<()> {
+    let needed = connections + OTHERS;
+    if limit()? >= needed {
+        return Ok(());
+    }
+    raise(needed);
+    match limit()? {
+        limit if limit < needed => Err(format!(
+            "{connections} connections need a limit of {needed} open files, but it is {limit}: \
+             raise it with `ulimit -n`, or leave out cases, or pass a smaller --connections"
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+fn limit() -> Result<usize> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()).ok_or("no limit of files")?;
+    Ok(soft.parse().unwrap_or(usize::MAX))
+}
+
+fn raise(soft: usize) {
+    let mut command = Command::new("prlimit");
+    command.arg("--pid").arg(std::process::id().to_string()).arg(format!("--nofile={soft}:"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Whether it worked is seen in the limit.
+    let _ = command.status();
+}

@@ -1,0 +1,76 @@
+//! Cases that count CPU time: messages on one connection, on many, and connections themselves.
+
+use crate::Result;
+use crate::client::{Client, Requests};
+use crate::process::ServerProcess;
+
+/// How many messages, or connections, a run has.
+#[derive(Clone, Copy)]
+pub(crate) struct Amount {
+    pub(crate) warmup: usize,
+    pub(crate) measured: usize,
+}
+
+pub(crate) fn bursts(
+    process: &ServerProcess,
+    requests: &Requests,
+    amount: Amount,
+) -> Result<Vec<f64>> {
+    let mut client = Client::connect(process.address, requests)?;
+    micros(process, amount, |count| client.exchange(count))
+}
+
+pub(crate) fn spread(
+    process: &ServerProcess,
+    requests: &Requests,
+    amount: Amount,
+    connections: usize,
+) -> Result<Vec<f64>> {
+    let mut clients = Client::connect_many(process.address, requests, connections)?;
+    micros(process, amount, |count| take_turns(&mut clients, count))
+}
+
+pub(crate) fn storm(
+    process: &ServerProcess,
+    requests: &Requests,
+    amount: Amount,
+) -> Result<Vec<f64>> {
+    micros(process, amount, |count| {
+        for _ in 0..count {
+            let mut client = Client::connect(process.address, requests)?;
+            client.exchange(1)?;
+            client.leave()?;
+            client.wait_for_end()?;
+        }
+        Ok(())
+    })
+}
+
+/// Exchanges `count` messages so that every client has one unanswered until the end.
+fn take_turns(clients: &mut [Client<'_>], count: usize) -> Result<()> {
+    let first = count.min(clients.len());
+    for client in &mut clients[..first] {
+        client.send(1)?;
+    }
+    for turn in 0..count {
+        let client = &mut clients[turn % first];
+        client.receive()?;
+        if turn + first < count {
+            client.send(1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Microseconds of server CPU for each of the measured messages.
+fn micros(
+    process: &ServerProcess,
+    amount: Amount,
+    mut exchange: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<f64>> {
+    exchange(amount.warmup)?;
+    let before = process.cpu_nanos()?;
+    exchange(amount.measured)?;
+    let used = process.cpu_nanos()? - before;
+    Ok(vec![used as f64 / amount.measured as f64 / 1000.0])
+}
