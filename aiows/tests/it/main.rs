@@ -9,6 +9,7 @@ mod extract;
 mod handlers;
 mod life;
 mod limits;
+mod log;
 mod protocol;
 mod raw;
 mod resources;
