@@ -1,7 +1,5 @@
 //! Every page of the guide is compiled, and its programs with it.
 
-#![expect(clippy::unwrap_used, reason = "a test that reads its own sources")]
-
 use std::fs;
 use std::path::Path;
 

@@ -116,3 +116,32 @@ async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
     assert_eq!(levels(&lines, "stopping"), [Level::INFO]);
     assert_eq!(levels(&lines, "connections are cut"), [Level::WARN]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_is_a_warning_and_a_peer_that_has_left_is_none() {
+    #[message("flood")]
+    async fn flood(ws: aiows::WebSocket) -> Result {
+        let chunk = "x".repeat(100_000);
+        loop {
+            ws.send_text(&chunk).await?;
+        }
+    }
+    #[message("tick")]
+    async fn tick(ws: aiows::WebSocket) -> Result {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            ws.send_text("tick").await?;
+        }
+    }
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![flood, tick]));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"tick"}"#).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(levels(&lines, "the peer left while"), [Level::DEBUG]);
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"flood"}"#).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(levels(&lines, "slow consumer"), [Level::WARN, Level::DEBUG]);
+}
