@@ -27,7 +27,7 @@ fn every_program_of_the_guide_is_compiled() {
         let text = fs::read_to_string(&path).unwrap();
         let fences = text.lines().filter_map(|line| line.strip_prefix("```"));
         for fence in fences.step_by(2) {
-            let known = ["rust", "rust,no_run", "js"].contains(&fence);
+            let known = ["rust", "rust,no_run"].contains(&fence);
             assert!(known, "{}: a block of `{fence}`", path.display());
         }
     }
