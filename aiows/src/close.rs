@@ -97,7 +97,7 @@ pub enum DisconnectReason {
     },
     /// The server stopped.
     Shutdown,
-    /// The peer was silent for longer than the ping interval and the ping timeout together.
+    /// The peer sent nothing for the ping timeout after a ping.
     Timeout,
     /// The peer did not read what was sent to it.
     SlowConsumer,

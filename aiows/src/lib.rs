@@ -14,6 +14,8 @@ mod close;
 mod codec;
 mod error;
 mod extract;
+#[cfg(all(feature = "macros", feature = "validator"))]
+pub mod guide;
 mod hub;
 mod id;
 mod limits;

@@ -49,9 +49,9 @@ pub struct Limits {
     /// Time a peer may refuse to read before it is cut off as a slow consumer: 10 s. A send waits
     /// no longer than this for room.
     pub write_timeout: Duration,
-    /// Silence after which a peer is sent a ping: 20 s.
+    /// Time between two pings to a peer, busy or not: 20 s.
     pub ping_interval: Duration,
-    /// Silence after such a ping that ends the connection: 20 s.
+    /// Silence after a ping that ends the connection: 20 s. Any bytes are a sign of life.
     pub ping_timeout: Duration,
     /// Time for the closing handshake, and for a handler whose peer is gone: 10 s.
     pub close_timeout: Duration,

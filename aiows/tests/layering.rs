@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["router"],
     &["session"],
     &["server"],
-    &["settings", "testing", "__private", "lib"],
+    &["settings", "testing", "__private", "guide", "lib"],
 ];
 
 fn place(module: &str) -> Option<(usize, usize)> {

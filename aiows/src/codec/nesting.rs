@@ -12,7 +12,10 @@ pub(crate) fn check_nesting(text: &str, limit: usize) -> Result<(), HandlerError
 }
 
 fn brackets(text: &str) -> usize {
-    text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count()
+    // Counted in bytes first, which the compiler turns into vector instructions. `[` and `{` differ
+    // in the bit that is set here, and no other byte becomes either.
+    let count = |part: &[u8]| part.iter().fold(0_u8, |n, byte| n + u8::from(byte | 0x20 == b'{'));
+    text.as_bytes().chunks(192).map(|part| usize::from(count(part))).sum()
 }
 
 fn depth(text: &str) -> usize {

@@ -27,7 +27,7 @@ use crate::hub::Hub;
 #[derive(Clone)]
 pub struct ServerHandle {
     inner: Arc<Inner>,
-    /// It was taken by a handler as its argument.
+    /// It was given to a handler by the server.
     in_handler: bool,
 }
 
@@ -198,6 +198,11 @@ impl ServerHandle {
         found.ok().and_then(|stop| *stop).unwrap_or(Stop::Now)
     }
 
+    /// The handle that handlers get, as their argument or as a state.
+    pub(super) fn for_handlers(&self) -> Self {
+        Self { in_handler: true, ..self.clone() }
+    }
+
     /// Says that whoever calls this will drain the server.
     pub(super) fn set_served(&self) {
         self.inner.is_served.store(true, Ordering::Release);
@@ -267,11 +272,7 @@ impl Default for ServerHandle {
 #[diagnostic::do_not_recommend]
 impl FromCall for ServerHandle {
     fn from_call(call: &Call) -> Extraction<Self> {
-        let handle = call.state::<Self>();
-        handle
-            .map(|handle| Self { in_handler: true, ..handle })
-            .ok_or("the handler is not called by a server")
-            .into()
+        call.state::<Self>().ok_or("the handler is not called by a server").into()
     }
 }
 

@@ -173,7 +173,7 @@ impl Server {
             mistakes.push("the server has no router".to_owned());
         }
         let mut state = self.state;
-        state.insert(self.handle.clone());
+        state.insert(self.handle.for_handlers());
         let layers = self.layers;
         let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));
         let paths = self

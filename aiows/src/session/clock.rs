@@ -12,6 +12,9 @@ use crate::limits::Limits;
 /// What is left for writing the last frame when the closing has taken long enough.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// How long a buffer for large messages is kept.
+const KEEP_LARGE: Duration = Duration::from_secs(1);
+
 /// A peer is pinged at every interval, busy or not: that way nothing reads the time per message,
 /// and a peer is gone at most an interval and a timeout after it was last heard.
 pub(super) struct Clock {
@@ -27,6 +30,7 @@ pub(super) struct Clock {
     /// Since when the socket takes nothing, and how much it had taken until then.
     stuck: Option<(Instant, u64)>,
     end_by: Option<Instant>,
+    shrink_at: Option<Instant>,
 }
 
 /// What the time has come for.
@@ -39,6 +43,8 @@ pub(super) enum Due {
     Silent,
     /// The peer has read nothing.
     Stuck,
+    /// A large buffer was kept long enough.
+    Shrink,
     /// Nothing, while the peer is not read from.
     Wait,
 }
@@ -56,6 +62,7 @@ impl Clock {
             pinged: None,
             stuck: None,
             end_by: None,
+            shrink_at: None,
         }
     }
 
@@ -66,6 +73,11 @@ impl Clock {
 
     pub(super) fn set_end(&mut self, after: Duration) {
         self.end_by.get_or_insert_with(|| Instant::now() + after);
+    }
+
+    /// A buffer has grown, and is given back a while later: the next message may be as large.
+    pub(super) fn grown(&mut self) {
+        self.shrink_at.get_or_insert_with(|| Instant::now() + KEEP_LARGE);
     }
 
     /// The socket refuses bytes after it has taken `written` of them.
@@ -121,7 +133,8 @@ impl Clock {
         };
         let stuck = self.stuck.map(|(since, _)| (since + self.write_timeout, Due::Stuck));
         let end = self.end_by.map(|at| (at, Due::End));
-        let due = [end, stuck, liveness].into_iter().flatten().min_by_key(|(at, _)| *at);
+        let shrink = self.shrink_at.map(|at| (at, Due::Shrink));
+        let due = [end, stuck, shrink, liveness].into_iter().flatten().min_by_key(|(at, _)| *at);
         due.unwrap_or((self.next_ping, Due::Ping))
     }
 
@@ -131,6 +144,7 @@ impl Clock {
                 self.next_ping = now + self.ping_interval;
                 self.pinged = Some(now);
             }
+            Due::Shrink => self.shrink_at = None,
             Due::Wait => self.pinged = Some(now),
             Due::Stuck => self.stuck = None,
             Due::End => self.end_by = Some(now + LAST_WORD),

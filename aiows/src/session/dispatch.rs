@@ -180,12 +180,19 @@ impl Session {
 
 /// Finds the handler of a message, reading no more of it than that takes.
 fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<'a>, Missed> {
+    // What does not even look like a message goes to those who take any text without being parsed.
+    let fallback = router.frame_fallback(inbound.as_text().is_some());
+    if let Some(endpoint) = fallback
+        && inbound.bytes().trim_ascii_start().first() != Some(&b'{')
+    {
+        return Ok(Aim { endpoint, id: Some(None) });
+    }
     let missed = match find(router, inbound, nesting) {
         Ok(aim) => return Ok(aim),
         Err(missed) => missed,
     };
     let no_message = matches!(missed.error.code(), code::INVALID_JSON | code::INVALID_MESSAGE);
-    match router.frame_fallback(inbound.as_text().is_some()) {
+    match fallback {
         Some(endpoint) if no_message => Ok(Aim { endpoint, id: Some(None) }),
         _ => Err(missed),
     }

@@ -235,7 +235,6 @@ impl Protocol {
                 Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.unfinished = false;
-                    self.shrink();
                     return Ok(None);
                 }
                 Err(error) => {
@@ -257,8 +256,15 @@ impl Protocol {
         let _ = self.context.flush(feed);
     }
 
-    fn shrink(&mut self) {
-        if self.large && self.state == State::Open && self.scanner.at_boundary() {
+    /// Whether the context keeps a buffer that is larger than most messages need.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.large
+    }
+
+    /// Gives a grown buffer back, unless a message is under way.
+    pub(crate) fn shrink(&mut self) {
+        let idle = self.scanner.at_boundary() && self.backlog.is_empty() && !self.unfinished;
+        if self.large && idle && self.state == State::Open {
             self.large = false;
             self.context = WebSocketContext::new(Role::Server, Some(self.config));
         }

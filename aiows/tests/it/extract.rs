@@ -208,3 +208,42 @@ async fn a_handler_can_ask_the_server() {
     let expected = json!({ "active": 1, "stopping": false, "peer": false, "open": true });
     assert_eq!(answer(Router::new().routes(routes![stats]), r#"{"type":"stats"}"#).await, expected);
 }
+
+#[tokio::test]
+async fn the_first_argument_that_fails_is_the_answer() {
+    #[derive(Clone)]
+    struct Nick;
+    #[derive(aiows::Message, serde::Deserialize)]
+    struct Say {
+        #[expect(dead_code, reason = "only decoded")]
+        text: String,
+    }
+    #[message("say")]
+    async fn say(_nick: Context<Nick>, _id: MessageId, _say: Say) {}
+    let routes = || Router::new().routes(routes![say]);
+    assert_eq!(answer(routes(), r#"{"type":"say"}"#).await["code"], "internal");
+    #[connect]
+    async fn arrive(ws: WebSocket) {
+        ws.context().insert(Nick);
+    }
+    let named = routes().routes(routes![arrive]);
+    assert_eq!(answer(named.clone(), r#"{"type":"say"}"#).await["code"], "invalid_message");
+    assert_eq!(answer(named, r#"{"type":"say","id":1}"#).await["code"], "invalid_payload");
+}
+
+#[tokio::test]
+async fn a_local_that_was_moved_into_a_task_is_missing_until_it_ends() {
+    #[message("keep")]
+    async fn keep(kept: Local<u64>) {
+        tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(kept);
+        });
+    }
+    let server = TestServer::new(Router::new().routes(routes![keep]));
+    let mut client = server.connect().await;
+    for expected in ["ack", "error", "error"] {
+        client.send_text(r#"{"type":"keep","id":1}"#).await;
+        assert_eq!(client.recv_json().await["type"], expected);
+    }
+}

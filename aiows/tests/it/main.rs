@@ -13,6 +13,7 @@ mod http;
 mod layered;
 mod life;
 mod limits;
+mod log;
 mod middleware;
 #[cfg(feature = "axum")]
 mod mounted;

@@ -116,6 +116,26 @@ async fn a_handler_can_await_the_stop_of_the_server_it_runs_in() {
 }
 
 #[tokio::test]
+async fn a_handle_taken_as_a_state_can_be_awaited_too() {
+    #[message("stop")]
+    async fn stop(State(server): State<ServerHandle>) -> serde_json::Value {
+        server.shutdown(Duration::from_secs(5)).await;
+        json!({ "stopped": true })
+    }
+    let server = TestServer::bind(Router::new().routes(routes![stop])).await;
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"stop"}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "stopped": true }));
+    assert_eq!(client.expect_closed(1001).await, "Server shutdown");
+    server.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_stop_of_a_server_that_never_ran_is_over_at_once() {
+    Server::from(Router::new()).handle().shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn a_task_can_await_the_stop() {
     let (reasons, mut ends) = mpsc::channel(4);
     let server = TestServer::bind(Router::new().routes(routes![report]).state(reasons)).await;

@@ -248,6 +248,7 @@ impl Link {
     fn act_on(&mut self, due: Due) {
         match due {
             Due::Wait => {}
+            Due::Shrink => self.protocol.shrink(),
             Due::Ping => self.outbox().ping(),
             Due::Silent => {
                 tracing::debug!(connection = %self.socket.id(), "no answer to a ping");

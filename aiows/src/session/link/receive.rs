@@ -73,6 +73,9 @@ impl Link {
         let known = self.inbound.len();
         let mut control = self.socket.outbox().control();
         let received = self.protocol.receive(bytes, room, &mut self.inbound, &mut control);
+        if self.protocol.has_grown() {
+            self.clock.grown();
+        }
         let size = |message: &Inbound| message.bytes().len();
         self.inbound_size += self.inbound.range(known..).map(size).sum::<usize>();
         match (received, self.phase) {

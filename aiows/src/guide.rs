@@ -1,0 +1,15 @@
+//! The guide: what the framework does, subject by subject, in programs that run as tests.
+//!
+//! The documentation of an item says what that item does; these pages say how they work together.
+
+#[doc = include_str!("docs/handlers.md")]
+pub mod handlers {}
+
+#[doc = include_str!("docs/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("docs/closing.md")]
+pub mod closing {}
+
+#[doc = include_str!("docs/coming_from.md")]
+pub mod coming_from {}

@@ -1,0 +1,147 @@
+//! What is logged, and at which level: the table of the guide.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aiows::testing::TestServer;
+use aiows::{HandlerError, Result, Router, connect, disconnect, message, routes};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+type Lines = Arc<Mutex<Vec<(Level, String)>>>;
+
+struct Log(Lines);
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("aiows")
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+/// Collects what this thread logs; the tests here run on one.
+fn log() -> (Lines, DefaultGuard) {
+    let lines = Lines::default();
+    (Arc::clone(&lines), set_default(Log(lines)))
+}
+
+/// The levels of the lines that hold a text.
+fn levels(lines: &Lines, text: &str) -> Vec<Level> {
+    let lines = lines.lock().unwrap();
+    lines.iter().filter(|(_, line)| line.contains(text)).map(|(level, _)| *level).collect()
+}
+
+#[message("fail")]
+async fn fail() -> Result {
+    Err("the storage is down")?
+}
+
+#[message("refuse")]
+async fn refuse() -> Result {
+    Err(HandlerError::new("full", "the room is full"))
+}
+
+#[tokio::test]
+async fn an_internal_error_is_logged_with_its_id_and_a_visible_one_for_debugging() {
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![fail, refuse]));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"refuse"}"#).await;
+    assert_eq!(client.recv_json().await["code"], "full");
+    client.send_text(r#"{"type":"nothing"}"#).await;
+    assert_eq!(client.recv_json().await["code"], "unknown_type");
+    client.send_text("nonsense").await;
+    assert_eq!(client.recv_json().await["code"], "invalid_json");
+    assert_eq!(levels(&lines, "the room is full"), [Level::DEBUG]);
+    assert_eq!(levels(&lines, "listening"), [Level::INFO]);
+    assert!(lines.lock().unwrap().iter().all(|(level, _)| *level >= Level::INFO), "{lines:?}");
+    client.send_text(r#"{"type":"fail"}"#).await;
+    let id = client.recv_json().await["error_id"].as_str().unwrap().to_owned();
+    assert_eq!(levels(&lines, &id), [Level::ERROR]);
+    assert_eq!(levels(&lines, "error=the storage is down"), [Level::ERROR]);
+    let line = lines.lock().unwrap().last().unwrap().1.clone();
+    assert!(line.contains("connection=") && line.contains("log::fail`"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
+    #[connect]
+    async fn shut() -> Result {
+        Err(HandlerError::new("shut", "come back tomorrow"))
+    }
+    #[disconnect]
+    async fn linger() {
+        std::future::pending().await
+    }
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![shut, linger]));
+    let mut client = server.connect().await;
+    assert_eq!(client.recv_json().await["code"], "shut");
+    client.expect_closed(1011).await;
+    assert!(levels(&lines, "connect refused").contains(&Level::WARN));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(levels(&lines, "disconnect handler timed out"), [Level::ERROR]);
+
+    let server = TestServer::new(Router::new().routes(routes![linger]));
+    let _client = server.connect().await;
+    assert!(server.shutdown(Duration::from_secs(1)).await.unwrap_err().is_forced());
+    assert_eq!(levels(&lines, "stopping"), [Level::INFO]);
+    assert_eq!(levels(&lines, "connections are cut"), [Level::WARN]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_is_a_warning_and_a_peer_that_has_left_is_none() {
+    #[message("flood")]
+    async fn flood(ws: aiows::WebSocket) -> Result {
+        let chunk = "x".repeat(100_000);
+        loop {
+            ws.send_text(&chunk).await?;
+        }
+    }
+    #[message("tick")]
+    async fn tick(ws: aiows::WebSocket) -> Result {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            ws.send_text("tick").await?;
+        }
+    }
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![flood, tick]));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"tick"}"#).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(levels(&lines, "the peer left while"), [Level::DEBUG]);
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"flood"}"#).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(levels(&lines, "slow consumer"), [Level::WARN, Level::DEBUG]);
+}
