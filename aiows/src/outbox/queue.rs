@@ -142,7 +142,12 @@ impl Queue {
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let taken = {
+        let is_copied = |entry: &Entry| matches!(entry, Entry::Copied { .. });
+        let taken = if self.entries.iter().all(is_copied) {
+            // The common case: small messages only, which lie in one run.
+            let start = self.copied_start + self.front_written;
+            write(&[IoSlice::new(&self.copied[start..])])?
+        } else {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = self.fill(&mut slices);
             write(&slices[..count])?

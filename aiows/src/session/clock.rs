@@ -12,7 +12,7 @@ use crate::limits::Limits;
 /// What is left for writing the last frame when the closing has taken long enough.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// How long a buffer for large messages is kept.
+/// How long a buffer for large messages is kept, and how close two of them make a stream.
 const KEEP_LARGE: Duration = Duration::from_secs(1);
 
 /// A peer is pinged at every interval, busy or not: that way nothing reads the time per message,
@@ -30,6 +30,8 @@ pub(super) struct Clock {
     /// Since when the socket takes nothing, and how much it had taken until then.
     stuck: Option<(Instant, u64)>,
     end_by: Option<Instant>,
+    /// When the last large message came.
+    large_at: Option<Instant>,
     shrink_at: Option<Instant>,
 }
 
@@ -62,6 +64,7 @@ impl Clock {
             pinged: None,
             stuck: None,
             end_by: None,
+            large_at: None,
             shrink_at: None,
         }
     }
@@ -75,8 +78,15 @@ impl Clock {
         self.end_by.get_or_insert_with(|| Instant::now() + after);
     }
 
-    /// A buffer has grown, and is given back a while later: the next message may be as large.
-    pub(super) fn grown(&mut self) {
+    /// Whether a large message came a short time ago; notes that one has come now.
+    pub(super) fn is_second_large(&mut self) -> bool {
+        let now = Instant::now();
+        let last = self.large_at.replace(now);
+        last.is_some_and(|last| now - last < KEEP_LARGE)
+    }
+
+    /// Keeps a large buffer for a while.
+    pub(super) fn keep_large(&mut self) {
         self.shrink_at.get_or_insert_with(|| Instant::now() + KEEP_LARGE);
     }
 

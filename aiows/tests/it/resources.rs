@@ -196,6 +196,32 @@ async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
 }
 
 #[tokio::test]
+async fn large_messages_leave_no_large_buffers() {
+    let served = Served::start(200);
+    served.expect_echo("warm").await;
+    let before = served.resident();
+    let text = "x".repeat(1 << 20);
+    let mut raws = Vec::new();
+    for _ in 0..50 {
+        let mut raw = served.open().await;
+        raw.send_text(&text).await;
+        raw.expect_text(&text).await;
+        raws.push(raw);
+    }
+    let shrunk = timeout(Duration::from_secs(10), async {
+        while served.resident().saturating_sub(before) > 8 * MIB {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let grown = || served.resident().saturating_sub(before);
+    shrunk.await.unwrap_or_else(|_| panic!("{} bytes are kept", grown()));
+    for raw in &mut raws {
+        raw.send_text("still here").await;
+        raw.expect_text("still here").await;
+    }
+}
+
+#[tokio::test]
 async fn connections_that_left_leave_nothing_behind() {
     let served = Served::start(2000);
     let fill = async || {

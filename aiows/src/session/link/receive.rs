@@ -74,7 +74,13 @@ impl Link {
         let mut control = self.socket.outbox().control();
         let received = self.protocol.receive(bytes, room, &mut self.inbound, &mut control);
         if self.protocol.has_grown() {
-            self.clock.grown();
+            // One large message gives its buffer back at once, a stream of them when it is over.
+            if !self.clock.is_second_large() {
+                self.protocol.shrink();
+            }
+            if self.protocol.has_grown() {
+                self.clock.keep_large();
+            }
         }
         let size = |message: &Inbound| message.bytes().len();
         self.inbound_size += self.inbound.range(known..).map(size).sum::<usize>();
