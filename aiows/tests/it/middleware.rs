@@ -411,12 +411,18 @@ async fn guarded(deed: Deed) -> (TestClient, Log, mpsc::Receiver<DisconnectReaso
     (client, log, ends, server)
 }
 
+/// The next end, or `None` when there will be no other; a test that waits for ever tells nothing.
+async fn next(ends: &mut mpsc::Receiver<DisconnectReason>) -> Option<DisconnectReason> {
+    let end = tokio::time::timeout(std::time::Duration::from_secs(5), ends.recv()).await;
+    end.expect("a disconnect handler runs")
+}
+
 #[tokio::test]
 async fn a_connection_that_is_not_passed_on_is_closed_and_handles_nothing() {
     let (mut client, log, mut ends, server) = guarded(Deed::Answer).await;
     assert_eq!(client.recv::<Say>().await, Say { text: "no".into() });
     assert_eq!(client.expect_closed(1008).await, "the connection was refused");
-    assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+    assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(log.take(), ["disconnect handler"]);
 }
@@ -425,7 +431,7 @@ async fn a_connection_that_is_not_passed_on_is_closed_and_handles_nothing() {
 async fn a_connect_error_that_is_kept_back_closes_all_the_same() {
     let (mut client, log, mut ends, server) = guarded(Deed::KeepBack).await;
     assert_eq!(client.expect_closed(1008).await, "the connection was refused");
-    assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+    assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(log.take(), ["broken", "connect handler", "disconnect handler"]);
 }
@@ -436,7 +442,7 @@ async fn an_error_on_connect_closes_as_that_of_a_handler_does() {
     let expected = json!({ "type": "error", "code": "full", "message": "no room" });
     assert_eq!(client.recv_json().await, expected);
     assert_eq!(client.expect_closed(4003).await, "no room");
-    assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+    assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(log.take(), ["disconnect handler"]);
 }
@@ -449,9 +455,9 @@ async fn disconnect_handlers_run_once_whatever_middleware_does() {
     ] {
         let (mut client, log, mut ends, server) = guarded(deed).await;
         assert!(client.expect_closed(1011).await.starts_with("Internal error "));
-        assert_eq!(ends.recv().await, Some(DisconnectReason::ConnectFailed));
+        assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
         server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
-        assert_eq!(ends.recv().await, None);
+        assert_eq!(next(&mut ends).await, None);
         assert_eq!(log.take(), expected);
     }
 }
