@@ -140,7 +140,7 @@ pub use self::limits::Limits;
 #[cfg(feature = "validator")]
 pub use self::message::WireNames;
 pub use self::message::{Incoming, Message, Outgoing, RawMessage};
-pub use self::middleware::{Middleware, Next};
+pub use self::middleware::{Handshake, Middleware, Next};
 pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::route::{Route, Routes};
 pub use self::router::Router;

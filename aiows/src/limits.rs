@@ -33,8 +33,11 @@ pub struct Limits {
     pub request_head_size: usize,
     /// Most headers of a request: 64. More are refused with 431.
     pub request_headers: usize,
-    /// Time from accepting a socket to a complete request head: 10 s.
+    /// Time from accepting a socket to a complete request head: 10 s. Middleware that is asked about
+    /// the request has as long again.
     pub handshake_timeout: Duration,
+    /// Accepted sockets whose request is not decided yet: 4,096. More wait in the listener's backlog.
+    pub handshakes: usize,
     /// Messages that wait while a handler is pending: 32. Further ones stay in the socket.
     pub inbound_messages: usize,
     /// Bytes of messages that wait while a handler is pending: 256 KiB.
@@ -70,6 +73,7 @@ impl Default for Limits {
             request_head_size: 16 * KIB,
             request_headers: 64,
             handshake_timeout: Duration::from_secs(10),
+            handshakes: 4096,
             inbound_messages: 32,
             inbound_size: 256 * KIB,
             messages_per_turn: 64,
@@ -94,6 +98,7 @@ impl Limits {
             ("nesting", self.nesting),
             ("request_head_size", self.request_head_size),
             ("request_headers", self.request_headers),
+            ("handshakes", self.handshakes),
             ("inbound_messages", self.inbound_messages),
             ("inbound_size", self.inbound_size),
             ("messages_per_turn", self.messages_per_turn),

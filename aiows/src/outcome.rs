@@ -8,7 +8,7 @@ use crate::error::HandlerError;
 use crate::message::Outgoing;
 
 /// What a handler has to say: an answer, already encoded, or nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     answer: Option<Encoded>,
 }

@@ -61,6 +61,7 @@ struct Inner {
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
     close: Option<CloseCode>,
+    status: Option<u16>,
     error_id: Option<String>,
     source: Option<Source>,
 }
@@ -90,6 +91,7 @@ impl HandlerError {
                 fields: Vec::new(),
                 retry_after: None,
                 close: None,
+                status: None,
                 error_id: None,
                 source: None,
             }),
@@ -144,6 +146,18 @@ impl HandlerError {
         self
     }
 
+    /// Sets the HTTP status of a refused request, for [`Middleware::on_handshake`].
+    ///
+    /// Without it that is 403, and 500 for an internal error. A status that is not between 400 and 599
+    /// is replaced by 500. Elsewhere it has no effect.
+    ///
+    /// [`Middleware::on_handshake`]: crate::Middleware::on_handshake
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Self {
+        self.inner.status = Some(if (400..=599).contains(&status) { status } else { 500 });
+        self
+    }
+
     /// Returns the code as the peer sees it.
     #[must_use]
     pub fn code(&self) -> &str {
@@ -178,6 +192,13 @@ impl HandlerError {
     #[must_use]
     pub fn close_code(&self) -> Option<CloseCode> {
         self.inner.close
+    }
+
+    /// Returns the HTTP status a request is refused with.
+    #[must_use]
+    pub fn status_code(&self) -> u16 {
+        let default = if self.inner.error_id.is_some() { 500 } else { 403 };
+        self.inner.status.unwrap_or(default)
     }
 
     /// Returns the delay set with [`retry_after`](Self::retry_after).

@@ -105,7 +105,7 @@ pub struct Headers {
 pub struct ClientIp(pub IpAddr);
 
 impl<T: DeserializeOwned> Path<T> {
-    fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
+    pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
         let params = info.params.clone().ok_or_else(|| unasked("Path"))?;
         params::read(params, true).map(Self).map_err(|field| {
             HandlerError::new(code::INVALID_PATH, "the path does not have the expected parameters")
@@ -127,7 +127,7 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
 }
 
 impl<T: DeserializeOwned> Query<T> {
-    fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
+    pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
         let query = info.query.as_deref().ok_or_else(|| unasked("Query"))?;
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         params::read(pairs, false).map(Self).map_err(|field| {

@@ -2,9 +2,11 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use super::errors::ErrorHook;
-use super::{Middleware, Next, PassThrough, Unchanged};
+use super::handshake::{Handshake, HandshakeHook};
+use super::{Allowed, Middleware, Next, PassThrough, Unchanged};
 use crate::call::Call;
 use crate::error::HandlerError;
+use crate::outcome::Outcome;
 use crate::route::BoxFuture;
 
 pub(crate) type Hook = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
@@ -15,6 +17,7 @@ pub(crate) type Hooks = Arc<[Hook]>;
 /// One middleware, erased: the methods it overrides.
 #[derive(Clone)]
 pub(crate) struct Layer {
+    pub(super) handshake: Option<HandshakeHook>,
     pub(crate) connect: Option<Hook>,
     pub(crate) message: Option<Hook>,
     pub(crate) disconnect: Option<Hook>,
@@ -25,6 +28,15 @@ impl Layer {
     pub(crate) fn new<M: Middleware>(middleware: M) -> Self {
         let shared = Arc::new(middleware);
         Self {
+            handshake: overrides_handshake(M::on_handshake).then(|| -> HandshakeHook {
+                let shared = Arc::clone(&shared);
+                Arc::new(move |handshake| {
+                    let shared = Arc::clone(&shared);
+                    Box::pin(async move {
+                        shared.on_handshake(&handshake).await.map(|()| Outcome::default())
+                    })
+                })
+            }),
             connect: overrides(M::on_connect).then(|| {
                 let shared = Arc::clone(&shared);
                 hook(move |call, next| {
@@ -65,6 +77,12 @@ fn overrides<M: 'static, Fut: 'static>(_method: impl Fn(&'static M, Call, Next) 
     TypeId::of::<Fut>() != TypeId::of::<PassThrough>()
 }
 
+fn overrides_handshake<M: 'static, Fut: 'static>(
+    _method: impl Fn(&'static M, &'static Handshake) -> Fut,
+) -> bool {
+    TypeId::of::<Fut>() != TypeId::of::<Allowed>()
+}
+
 fn overrides_error<M: 'static, Fut: 'static>(
     _method: impl Fn(&'static M, &'static Call, HandlerError) -> Fut,
 ) -> bool {
@@ -74,19 +92,25 @@ fn overrides_error<M: 'static, Fut: 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
 
     type Returned = Result<Outcome, HandlerError>;
 
-    fn overridden<M: Middleware>(middleware: M) -> [bool; 4] {
-        let Layer { connect, message, disconnect, error } = Layer::new(middleware);
-        [connect.is_some(), message.is_some(), disconnect.is_some(), error.is_some()]
+    fn overridden<M: Middleware>(middleware: M) -> [bool; 5] {
+        let Layer { handshake, connect, message, disconnect, error } = Layer::new(middleware);
+        let rest = [connect.is_some(), message.is_some(), disconnect.is_some(), error.is_some()];
+        [handshake.is_some(), rest[0], rest[1], rest[2], rest[3]]
     }
 
     #[test]
     fn only_overridden_methods_are_kept() {
         struct Nothing;
         impl Middleware for Nothing {}
+        struct Door;
+        impl Middleware for Door {
+            async fn on_handshake(&self, _handshake: &Handshake) -> Result<(), HandlerError> {
+                Ok(())
+            }
+        }
         struct Connect;
         impl Middleware for Connect {
             async fn on_connect(&self, call: Call, next: Next) -> Returned {
@@ -105,11 +129,12 @@ mod tests {
                 error
             }
         }
-        assert_eq!(overridden(Nothing), [false; 4]);
-        assert_eq!(overridden(Connect), [true, false, false, false]);
+        assert_eq!(overridden(Nothing), [false; 5]);
+        assert_eq!(overridden(Door), [true, false, false, false, false]);
+        assert_eq!(overridden(Connect), [false, true, false, false, false]);
         let message = crate::middleware::from_fn(|call, next| async move { next.run(call).await });
-        assert_eq!(overridden(message), [false, true, false, false]);
-        assert_eq!(overridden(Disconnect), [false, false, true, false]);
-        assert_eq!(overridden(Error(String::new())), [false, false, false, true]);
+        assert_eq!(overridden(message), [false, false, true, false, false]);
+        assert_eq!(overridden(Disconnect), [false, false, false, true, false]);
+        assert_eq!(overridden(Error(String::new())), [false, false, false, false, true]);
     }
 }

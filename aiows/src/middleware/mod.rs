@@ -2,6 +2,7 @@
 
 mod errors;
 mod from_fn;
+mod handshake;
 mod layer;
 
 use std::fmt;
@@ -12,9 +13,11 @@ use std::task::{Context, Poll};
 
 pub(crate) use self::errors::ErrorHooks;
 pub use self::from_fn::{FromFn, from_fn};
+pub use self::handshake::Handshake;
+pub(crate) use self::handshake::{Asked, HandshakeHooks};
 pub(crate) use self::layer::{Hooks, Layer};
 use crate::call::Call;
-use crate::error::HandlerError;
+use crate::error::{HandlerError, Result};
 use crate::outcome::Outcome;
 use crate::route::{BoxFuture, Run, isolated};
 
@@ -37,7 +40,7 @@ use crate::route::{BoxFuture, Run, isolated};
 /// struct Slow(Duration);
 ///
 /// impl Middleware for Slow {
-///     async fn on_message(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
+///     async fn on_message(&self, call: Call, next: Next) -> Result<Outcome> {
 ///         let started = Instant::now();
 ///         let outcome = next.run(call.clone()).await;
 ///         if started.elapsed() > self.0 {
@@ -51,17 +54,64 @@ use crate::route::{BoxFuture, Run, isolated};
 /// # let _: Router = router;
 /// ```
 pub trait Middleware: Send + Sync + 'static {
+    /// Runs before the connection is accepted, and may refuse it.
+    ///
+    /// The request has passed every check of the server's own, its `Origin` included. An error is
+    /// answered with the [status](HandlerError::status) it says and a JSON body with its code, message
+    /// and parameters; a [delay](HandlerError::retry_after) becomes `Retry-After`, and a 401 asks for
+    /// `Bearer`. Then nothing else of the connection is seen, by `on_error` and `on_disconnect`
+    /// neither. Values put into the [context](Handshake::context) are those the connection begins with.
+    ///
+    /// Middleware of every router that is served under the path is asked, from the outside in and in
+    /// order of inclusion; the first refusal counts. All of it has the time of
+    /// [`Limits::handshake_timeout`](crate::Limits::handshake_timeout), and holds a place of
+    /// [`Limits::connections`](crate::Limits::connections). When the server is to stop it is dropped.
+    ///
+    /// ```
+    /// use aiows::{Context, HandlerError, Handshake, Middleware, Result, Router, connect, routes};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Ticket {
+    ///     ticket: String,
+    /// }
+    ///
+    /// #[derive(Clone)]
+    /// struct Guest(String);
+    ///
+    /// struct Tickets;
+    ///
+    /// impl Middleware for Tickets {
+    ///     async fn on_handshake(&self, handshake: &Handshake) -> Result {
+    ///         let Ticket { ticket } = handshake.query()?;
+    ///         let Some(name) = ticket.strip_prefix("ticket-of-") else {
+    ///             return Err(HandlerError::new("no_ticket", "buy a ticket first").status(401));
+    ///         };
+    ///         handshake.context().insert(Guest(name.to_owned()));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// #[connect]
+    /// async fn welcome(Context(Guest(name)): Context<Guest>) {
+    ///     println!("welcome, {name}");
+    /// }
+    ///
+    /// let router = Router::new().routes(routes![welcome]).middleware(Tickets);
+    /// # let _: Router = router;
+    /// ```
+    fn on_handshake(&self, handshake: &Handshake) -> impl Future<Output = Result> + Send {
+        let _ = handshake;
+        Allowed(ready(Ok(())))
+    }
+
     /// Runs once per connection, around the connect handlers, also when there are none.
     ///
     /// What the handlers return is sent as it is returned, so the outcome of `next` is empty; an
     /// outcome of the middleware's own is sent after it. The connection stays open only when every
     /// handler succeeded and this returns `Ok`: one that does not call `next` closes it with 1008,
     /// and an error closes it as that of a connect handler does.
-    fn on_connect(
-        &self,
-        call: Call,
-        next: Next,
-    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
+    fn on_connect(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::new(call, next)
     }
 
@@ -70,11 +120,7 @@ pub trait Middleware: Send + Sync + 'static {
     /// It may pass on a changed call ([`Call::with_text`]), change or replace the outcome, or
     /// answer without calling `next`; a request with an `id` is acknowledged if the outcome is
     /// empty. Messages that have no handler, and texts that are no message, are refused before it.
-    fn on_message(
-        &self,
-        call: Call,
-        next: Next,
-    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
+    fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::new(call, next)
     }
 
@@ -87,7 +133,7 @@ pub trait Middleware: Send + Sync + 'static {
         &self,
         call: Call,
         next: Next,
-    ) -> impl Future<Output = Result<Outcome, HandlerError>> + Send {
+    ) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::new(call, next)
     }
 
@@ -128,7 +174,7 @@ impl Next {
     /// # Cancel safety
     ///
     /// Dropping the future drops the handler where it stands.
-    pub async fn run(mut self, call: Call) -> Result<Outcome, HandlerError> {
+    pub async fn run(mut self, call: Call) -> Result<Outcome> {
         match self.hooks.get(self.at).cloned() {
             Some(hook) => {
                 self.at += 1;
@@ -163,7 +209,7 @@ impl PassThrough {
 }
 
 impl Future for PassThrough {
-    type Output = Result<Outcome, HandlerError>;
+    type Output = Result<Outcome>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
@@ -177,6 +223,17 @@ impl Future for Unchanged {
     type Output = HandlerError;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerError> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// The future of an `on_handshake` that is not overridden.
+struct Allowed(Ready<Result>);
+
+impl Future for Allowed {
+    type Output = Result;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result> {
         Pin::new(&mut self.0).poll(cx)
     }
 }

@@ -54,7 +54,7 @@ impl Asked {
             headers: self.headers.then(|| request.header_map()).transpose()?.map(Arc::new),
         };
         for check in &self.checks {
-            check(&info).map_err(|error| Refusal::invalid_request(&error))?;
+            check(&info).map_err(|error| Refusal::told(&error.status(400)))?;
         }
         Ok(Some(Arc::new(info)))
     }

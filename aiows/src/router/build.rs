@@ -66,6 +66,7 @@ fn add(
 ) {
     check_state(&router.state, "a router", mistakes);
     let scope = Scope::new(&router, outer);
+    frozen.handshake.add(&router.layers, &scope.state);
     let starts = (frozen.connect.len(), frozen.disconnect.len());
     let prefix = format!("{prefix}{}", router.prefix);
     for mut route in router.routes {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::asked::Asked;
 use crate::codec::Tag;
 use crate::error::HandlerError;
-use crate::middleware::ErrorHooks;
+use crate::middleware::{ErrorHooks, HandshakeHooks};
 use crate::route::Run;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
@@ -19,6 +19,7 @@ pub(crate) struct Frozen {
     pub(super) fallback: Option<Endpoint>,
     pub(crate) tag: Tag,
     pub(crate) asked: Asked,
+    pub(crate) handshake: HandshakeHooks,
     /// What failures without a handler are seen by, and the state they are seen with.
     pub(crate) errors: ErrorHooks,
     pub(crate) state: Arc<StateMap>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use matchit::InsertError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -34,11 +35,19 @@ struct Inner {
     origins: Origins,
     subprotocols: Subprotocols,
     handle: ServerHandle,
+    /// Half-open connections there is room for.
+    handshakes: Arc<Semaphore>,
     shutdown_timeout: Duration,
     #[cfg(feature = "axum")]
     http: Option<axum::Router>,
     /// Owns every task of the server.
     tasks: TaskTracker,
+}
+
+/// A connection whose request is not decided yet; it is one no longer when this is dropped.
+#[derive(Default)]
+pub(super) struct HalfOpen {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl App {
@@ -64,6 +73,7 @@ impl App {
             inner: Arc::new(Inner {
                 root: root.map(Arc::new),
                 paths: routes,
+                handshakes: Arc::new(Semaphore::new(limits.handshakes.min(Semaphore::MAX_PERMITS))),
                 limits: Arc::new(limits),
                 origins,
                 subprotocols: Subprotocols::default(),
@@ -141,15 +151,27 @@ impl App {
         shutdown::drain(&self).await
     }
 
+    /// Waits until there is room for one more half-open connection.
+    pub(super) async fn half_open(&self) -> HalfOpen {
+        let permit = Arc::clone(&self.inner.handshakes).acquire_owned().await;
+        // Nobody closes the semaphore.
+        HalfOpen { _permit: permit.ok() }
+    }
+
     /// Serves one plain TCP connection, on a task of its own.
-    pub(crate) fn spawn_tcp(&self, stream: TcpStream, peer: SocketAddr) {
-        self.inner.tasks.spawn(door::admit_tcp(stream, peer, self.clone()));
+    pub(super) fn spawn_tcp(&self, stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
+        self.inner.tasks.spawn(door::admit_tcp(stream, peer, half_open, self.clone()));
+    }
+
+    /// Serves one connection over any byte stream, on a task of its own.
+    pub(super) fn spawn_stream(&self, stream: Box<dyn Stream>, half_open: HalfOpen) {
+        self.inner.tasks.spawn(door::admit_stream(stream, half_open, self.clone()));
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
     ///
     /// The stream begins with the request of the handshake, as it would on a socket; what came before,
-    /// such as TLS, is the caller's. The connection has no peer address. It ends with the server, for
+    /// such as TLS, is the caller's, as is the number of streams at a time. The connection has no peer address. It ends with the server, for
     /// which [`serve`](Self::serve) has to run; a server that is stopping refuses it with 503.
     ///
     /// ```
@@ -179,8 +201,7 @@ impl App {
     ///
     /// Outside of a tokio runtime.
     pub fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        let stream: Box<dyn Stream> = Box::new(stream);
-        self.inner.tasks.spawn(door::admit_stream(stream, self.clone()));
+        self.spawn_stream(Box::new(stream), HalfOpen::default());
     }
 
     /// Finds the router of a path, and the parameters it has there.

@@ -10,18 +10,20 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::App;
+use super::app::HalfOpen;
 use super::handle::Place;
 #[cfg(feature = "axum")]
 use super::http;
+use crate::middleware::Asked;
 use crate::router::Frozen;
 use crate::session::{Accepted, Session, Setting};
 use crate::transport::{
     Refusal, Request, RequestHead, Stream, Upgrade, accepted, check_upgrade, read_request_head,
 };
-use crate::websocket::Peer;
+use crate::websocket::{ContextMap, Peer};
 
-/// Seconds after which a refused client may try again.
-const RETRY_AFTER: u64 = 1;
+/// After this a refused client may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a refused peer may take to read the answer and leave.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
@@ -46,30 +48,34 @@ struct Admitted {
     _place: Place,
 }
 
-pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App) {
+pub(super) async fn admit_tcp(
+    mut stream: TcpStream,
+    peer_addr: SocketAddr,
+    half_open: HalfOpen,
+    app: App,
+) {
     // Small messages are to leave at once; a socket without the option still works.
     let _ = stream.set_nodelay(true);
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admit(&mut stream, &app).await {
+    let admitted = match admit(&mut stream, Some(peer_addr), half_open, &app).await {
         #[cfg(feature = "axum")]
         Some(Wanted::Http(head, place)) => {
             // Boxed, because it is larger than all a WebSocket needs.
-            return Box::pin(http::serve(stream, Some(peer), head, place, app)).await;
+            return Box::pin(http::serve(stream, Some(peer_addr), head, place, app)).await;
         }
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let Admitted { head, greeting, setting, peer: known, _place } = admitted;
-    let peer = Peer { addr: Some(peer), ..known };
+    let Admitted { head, greeting, setting, peer, _place } = admitted;
     let accepted = Accepted { peer, greeting, leftover: head.leftover() };
     let session = Session::tcp(stream, accepted, setting);
     drop(head);
     session.run().await;
 }
 
-pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
+pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, half_open: HalfOpen, app: App) {
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admit(&mut stream, &app).await {
+    let admitted = match admit(&mut stream, None, half_open, &app).await {
         #[cfg(feature = "axum")]
         Some(Wanted::Http(head, place)) => {
             return Box::pin(http::serve(stream, None, head, place, app)).await;
@@ -85,20 +91,30 @@ pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
 }
 
 /// Reads the request and decides; a refused one was answered when this returns.
-async fn admit<S>(stream: &mut S, app: &App) -> Option<Wanted>
+async fn admit<S>(
+    stream: &mut S,
+    peer_addr: Option<SocketAddr>,
+    _half_open: HalfOpen,
+    app: &App,
+) -> Option<Wanted>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let decided = tokio::select! {
         biased;
         read = timeout(app.limits().handshake_timeout, read_request_head(stream, app.limits())) => match read {
-            Ok(Ok(read)) => read.and_then(|head| decide(head, app)),
+            Ok(Ok(read)) => read.and_then(|head| decide(head, peer_addr, app)),
             // A peer that is gone or says nothing has not asked for an answer.
             Ok(Err(_)) | Err(_) => return None,
         },
         _ = app.handle().stopping() => Err(stopping()),
     };
-    match decided {
+    let answered = match decided {
+        Ok((wanted, None)) => Ok(wanted),
+        Ok((wanted, Some(asked))) => Box::pin(asked_about(wanted, asked, app)).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answered {
         Ok(wanted) => Some(wanted),
         Err(refusal) => {
             note(&refusal, app);
@@ -111,49 +127,94 @@ where
 
 pub(super) fn note(refusal: &Refusal, app: &App) {
     app.handle().count_rejected();
-    tracing::debug!(status = refusal.status(), "request refused");
+    tracing::debug!(status = refusal.status().as_u16(), "request refused");
 }
 
 fn stopping() -> Refusal {
     Refusal::unavailable("the server is stopping", RETRY_AFTER)
 }
 
-fn decide(head: RequestHead, app: &App) -> Result<Wanted, Refusal> {
+/// Decides what the server itself can decide; the rest is for its middleware.
+fn decide(
+    head: RequestHead,
+    peer_addr: Option<SocketAddr>,
+    app: &App,
+) -> Result<(Wanted, Option<Asked>), Refusal> {
     let request = head.parse(app.limits())?;
     #[cfg(feature = "axum")]
     if http::is_for_application(&request, app) {
         let place = take_place(app)?;
-        return Ok(Wanted::Http(head, place));
+        return Ok((Wanted::Http(head, place), None));
     }
-    let Checked { upgrade, router, peer } = check(&request, app)?;
+    let Checked { upgrade, router, peer, asked } = check(&request, peer_addr, app)?;
     let place = take_place(app)?;
     let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
     let setting = app.setting(router);
-    Ok(Wanted::WebSocket(Admitted { head, greeting, setting, peer, _place: place }))
+    let admitted = Admitted { head, greeting, setting, peer, _place: place };
+    Ok((Wanted::WebSocket(admitted), asked))
+}
+
+async fn asked_about(mut wanted: Wanted, asked: Asked, app: &App) -> Result<Wanted, Refusal> {
+    #[cfg_attr(not(feature = "axum"), expect(irrefutable_let_patterns, reason = "has an arm more"))]
+    if let Wanted::WebSocket(admitted) = &mut wanted {
+        admitted.peer.context = ask(&admitted.setting.router, asked, app).await?;
+    }
+    Ok(wanted)
 }
 
 /// A request for a WebSocket that nothing speaks against.
 pub(super) struct Checked<'a> {
     pub(super) upgrade: Upgrade,
     pub(super) router: &'a Arc<Frozen>,
-    /// What the request tells of the peer; its address is the caller's to add.
     pub(super) peer: Peer,
+    /// What middleware has to be asked; nothing where none wants to be.
+    pub(super) asked: Option<Asked>,
 }
 
-/// Everything that is asked of a request for a WebSocket, but a place.
-pub(super) fn check<'a>(request: &Request<'_>, app: &'a App) -> Result<Checked<'a>, Refusal> {
+/// Everything that is asked of a request for a WebSocket, but a place and the middleware's opinion.
+pub(super) fn check<'a>(
+    request: &Request<'_>,
+    peer_addr: Option<SocketAddr>,
+    app: &'a App,
+) -> Result<Checked<'a>, Refusal> {
     let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(request)?;
     app.origins().check(request)?;
     let peer = Peer {
+        addr: peer_addr,
         request: router.asked.read(request, &params)?,
         subprotocol: app.subprotocols().choose(request),
-        ..Peer::default()
+        context: ContextMap::default(),
     };
     if app.handle().is_shutting_down() {
         return Err(stopping());
     }
-    Ok(Checked { upgrade, router, peer })
+    let asks = !router.handshake.is_empty();
+    let asked = asks.then(|| Asked::read(request, &params, peer_addr)).transpose()?;
+    Ok(Checked { upgrade, router, peer, asked })
+}
+
+/// Asks the middleware of a router; what it returns is what the connection begins with.
+pub(super) async fn ask(router: &Frozen, asked: Asked, app: &App) -> Result<ContextMap, Refusal> {
+    let answer = timeout(app.limits().handshake_timeout, router.handshake.ask(asked));
+    let answer = tokio::select! {
+        biased;
+        answer = answer => answer,
+        _ = app.handle().stopping() => return Err(stopping()),
+    };
+    match answer {
+        Ok(Ok(context)) => Ok(context),
+        Ok(Err(error)) => {
+            if let Some(error_id) = error.error_id() {
+                tracing::error!(error_id, %error, "middleware failed in a handshake");
+            }
+            Err(Refusal::told(&error))
+        }
+        Err(_) => {
+            tracing::error!("middleware took too long for a handshake");
+            Err(Refusal::unavailable("the server took too long", RETRY_AFTER))
+        }
+    }
 }
 
 pub(super) fn take_place(app: &App) -> Result<Place, Refusal> {

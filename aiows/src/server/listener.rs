@@ -55,10 +55,13 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                app.spawn_tcp(stream, peer);
+                app.spawn_tcp(stream, peer, app.half_open().await);
             }
             #[cfg(unix)]
-            Socket::Unix(listener) => app.serve_stream(listener.accept().await?.0),
+            Socket::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                app.spawn_stream(Box::new(stream), app.half_open().await);
+            }
         }
         Ok(())
     }

@@ -1,130 +1,14 @@
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::refusal::Refusal;
 use super::request::Request;
-use crate::error::HandlerError;
 
 /// A request that may become a WebSocket.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(super) accept: String,
-}
-
-/// An HTTP answer that refuses a request.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    status: u16,
-    code: Cow<'static, str>,
-    message: Cow<'static, str>,
-    header: Option<(&'static str, String)>,
-    /// What is wrong with single parameters.
-    fields: Option<Box<Value>>,
-}
-
-impl Refusal {
-    fn new(status: u16, code: &'static str, message: &'static str) -> Self {
-        Self { status, code: code.into(), message: message.into(), header: None, fields: None }
-    }
-
-    fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
-        self
-    }
-
-    pub(crate) fn bad_request(message: &'static str) -> Self {
-        Self::new(400, "bad_request", message)
-    }
-
-    /// Tells in HTTP what a connect handler could not take.
-    pub(crate) fn invalid_request(error: &HandlerError) -> Self {
-        Self {
-            code: error.code().to_owned().into(),
-            message: error.message().to_owned().into(),
-            fields: Some(Box::new(json!(error.fields()))),
-            ..Self::bad_request("")
-        }
-    }
-
-    pub(crate) fn forbidden(message: &'static str) -> Self {
-        Self::new(403, "forbidden", message)
-    }
-
-    pub(crate) fn not_found() -> Self {
-        Self::new(404, "not_found", "nothing is served under this path")
-    }
-
-    pub(crate) fn method() -> Self {
-        Self::new(405, "method_not_allowed", "a WebSocket is opened with GET")
-            .with_header("Allow", "GET")
-    }
-
-    pub(crate) fn upgrade_required() -> Self {
-        Self::new(426, "upgrade_required", "this path serves WebSocket connections")
-            .with_header("Upgrade", "websocket")
-    }
-
-    pub(crate) fn version() -> Self {
-        Self::new(426, "unsupported_version", "only version 13 of the protocol is supported")
-            .with_header("Sec-WebSocket-Version", "13")
-    }
-
-    pub(crate) fn head_too_large() -> Self {
-        Self::new(431, "head_too_large", "the request head is too large")
-    }
-
-    pub(crate) fn unavailable(message: &'static str, retry_after_seconds: u64) -> Self {
-        Self::new(503, "unavailable", message)
-            .with_header("Retry-After", retry_after_seconds.to_string())
-    }
-
-    pub(crate) fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// A header that tells the client what to change.
-    pub(super) fn header(&self) -> Option<(&'static str, &str)> {
-        self.header.as_ref().map(|(name, value)| (*name, value.as_str()))
-    }
-
-    pub(super) fn body(&self) -> String {
-        let mut error = json!({ "code": self.code, "message": self.message });
-        if let Some(fields) = &self.fields {
-            error["fields"] = Value::clone(fields);
-        }
-        json!({ "error": error }).to_string()
-    }
-
-    /// The whole answer; the connection ends with it.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let body = self.body();
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status));
-        // Writing to a string cannot fail.
-        if let Some((name, value)) = self.header() {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        let _ = write!(
-            head,
-            "Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        (head + &body).into_bytes()
-    }
-}
-
-fn phrase(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        426 => "Upgrade Required",
-        431 => "Request Header Fields Too Large",
-        503 => "Service Unavailable",
-        _ => "Error",
-    }
 }
 
 /// Checks everything RFC 6455 section 4.2.1 demands of a request, and that it has no body.

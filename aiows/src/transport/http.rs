@@ -8,7 +8,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
-use super::handshake::{Refusal, Upgrade};
+use super::handshake::Upgrade;
+use super::refusal::Refusal;
 use super::request::Request;
 
 /// Shows a request to the checks of the handshake.
@@ -39,8 +40,7 @@ pub(crate) fn switching(upgrade: &Upgrade, subprotocol: Option<&str>) -> Respons
 
 /// The answer to a refused request.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
-    let status = StatusCode::from_u16(refusal.status());
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let json = [(CONTENT_TYPE, "application/json")];
-    (status, json, refusal.header().map(|header| [header]), refusal.body()).into_response()
+    let headers = AppendHeaders(refusal.headers().iter().map(|(name, value)| (*name, value)));
+    (refusal.status(), json, headers, refusal.body().to_owned()).into_response()
 }

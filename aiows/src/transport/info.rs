@@ -3,7 +3,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
-use super::handshake::Refusal;
+use super::refusal::Refusal;
 use super::request::Request;
 
 /// What is kept of the request a connection began with: the parts its handlers ask for.

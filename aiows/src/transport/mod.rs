@@ -13,6 +13,7 @@ mod patient;
 #[cfg(feature = "axum")]
 mod prefixed;
 mod protocol;
+mod refusal;
 mod request;
 mod socket;
 mod subprotocol;
@@ -26,7 +27,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub(crate) use self::frame::{Opcode, write_header};
 #[cfg(feature = "axum")]
 pub(crate) use self::handshake::asks_for_websocket;
-pub(crate) use self::handshake::{Refusal, Upgrade, accepted, check_upgrade};
+pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};
 #[cfg(feature = "axum")]
 pub(crate) use self::http::{refused, switching, view};
 pub(crate) use self::info::{RequestInfo, decode_params};
@@ -36,6 +37,7 @@ pub(crate) use self::patient::Patient;
 #[cfg(feature = "axum")]
 pub(crate) use self::prefixed::Prefixed;
 pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
+pub(crate) use self::refusal::Refusal;
 #[cfg(feature = "axum")]
 pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};

@@ -1,4 +1,4 @@
-use super::handshake::Refusal;
+use super::refusal::Refusal;
 use super::request::Request;
 
 /// Which pages may connect. Source: RFC 6455 section 10.2.

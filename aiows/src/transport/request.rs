@@ -2,7 +2,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::handshake::Refusal;
+use super::refusal::Refusal;
 use crate::limits::Limits;
 
 /// Bytes asked for at once; a browser's request head fits.
@@ -166,6 +166,6 @@ mod tests {
         let limits = Limits::default();
         let mut hello = &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..];
         let refusal = read_request_head(&mut hello, &limits).await.unwrap().unwrap_err();
-        assert_eq!(refusal.status(), 400);
+        assert_eq!(refusal.status(), http::StatusCode::BAD_REQUEST);
     }
 }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::ContextMap;
 use crate::transport::RequestInfo;
 
 /// What is known of a peer before its first message.
@@ -11,4 +12,6 @@ pub(crate) struct Peer {
     pub(crate) request: Option<Arc<RequestInfo>>,
     /// Shared with the server's list.
     pub(crate) subprotocol: Option<Arc<str>>,
+    /// Begun by middleware that looked at the request.
+    pub(crate) context: ContextMap,
 }

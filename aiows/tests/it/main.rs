@@ -8,6 +8,7 @@ mod door;
 mod errors;
 mod extract;
 mod handlers;
+mod handshake;
 #[cfg(feature = "axum")]
 mod http;
 mod layered;

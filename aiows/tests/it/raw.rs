@@ -171,6 +171,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Expects that nothing is said in this time.
+    pub async fn expect_silence(&mut self, duration: Duration) {
+        let read = timeout(duration, self.stream.read_buf(&mut self.buffer)).await;
+        assert!(read.is_err(), "not silent: {read:?} {:?}", self.buffer);
+    }
+
     /// Waits for bytes or the end, without a deadline; tells whether it was the end.
     #[cfg(feature = "axum")]
     pub async fn ends(&mut self) -> bool {

@@ -143,17 +143,18 @@ impl Connection {
                 let answer = http.clone().call(request).await;
                 answer.unwrap_or_else(|never| match never {})
             }
-            _ => self.upgrade(parts),
+            _ => self.upgrade(parts).await,
         }
     }
 
-    fn upgrade(&self, mut parts: Parts) -> Response {
+    async fn upgrade(&self, mut parts: Parts) -> Response {
         // Nothing is asked over this connection any more once its place is taken.
         let place = || {
             let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
             place.ok_or_else(|| Refusal::bad_request("the connection is a WebSocket already"))
         };
-        upgrade(&self.app, &mut parts, self.peer_addr, place).unwrap_or_else(|refusal| {
+        let answer = upgrade(&self.app, &mut parts, self.peer_addr, place).await;
+        answer.unwrap_or_else(|refusal| {
             let mut answer = transport::refused(&refusal);
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             answer

@@ -1,8 +1,9 @@
 //! The other way round: the sockets as a route of somebody's axum application.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -94,21 +95,23 @@ async fn close(app: &App) -> Result<(), Error> {
 impl<B> Service<Request<B>> for WebSocketService {
     type Response = Response;
     type Error = Infallible;
-    type Future = Ready<Result<Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let app = &self.app;
+        let app = self.app.clone();
         self.closing.get_or_init(|| {
             let app = app.clone();
             tokio::spawn(async move { drop(close(&app).await) })
         });
         let (mut parts, _) = request.into_parts();
         let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
-        let answer = upgrade(app, &mut parts, peer_addr, || door::take_place(app));
-        ready(Ok(answer.unwrap_or_else(|refusal| transport::refused(&refusal))))
+        Box::pin(async move {
+            let answer = upgrade(&app, &mut parts, peer_addr, || door::take_place(&app)).await;
+            Ok(answer.unwrap_or_else(|refusal| transport::refused(&refusal)))
+        })
     }
 }

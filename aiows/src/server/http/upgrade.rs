@@ -22,23 +22,13 @@ use crate::websocket::Peer;
 /// # Errors
 ///
 /// The refusal to answer with; it is counted.
-pub(super) fn upgrade(
+pub(super) async fn upgrade(
     app: &App,
     parts: &mut Parts,
     peer_addr: Option<SocketAddr>,
     place: impl FnOnce() -> Result<Place, Refusal>,
 ) -> Result<Response, Refusal> {
-    let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-    let decided = door::check(&view(parts), app).and_then(|checked| {
-        let Checked { upgrade, router, peer } = checked;
-        // Absent when whoever read the request cannot hand over its connection.
-        let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
-        let answer = switching(&upgrade, peer.subprotocol.as_deref());
-        let peer = Peer { addr: peer_addr, ..peer };
-        let admitted = Admitted { on_upgrade, peer, setting: app.setting(router), place: place()? };
-        Ok((answer, admitted))
-    });
-    match decided {
+    match decide(app, parts, peer_addr, place).await {
         Ok((answer, admitted)) => {
             app.tasks().spawn(admitted.run());
             Ok(answer)
@@ -48,6 +38,24 @@ pub(super) fn upgrade(
             Err(refusal)
         }
     }
+}
+
+async fn decide(
+    app: &App,
+    parts: &mut Parts,
+    peer_addr: Option<SocketAddr>,
+    place: impl FnOnce() -> Result<Place, Refusal>,
+) -> Result<(Response, Admitted), Refusal> {
+    let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+    let Checked { upgrade, router, mut peer, asked } = door::check(&view(parts), peer_addr, app)?;
+    // Absent when whoever read the request cannot hand over its connection.
+    let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
+    let place = place()?;
+    if let Some(asked) = asked {
+        peer.context = door::ask(router, asked, app).await?;
+    }
+    let answer = switching(&upgrade, peer.subprotocol.as_deref());
+    Ok((answer, Admitted { on_upgrade, peer, setting: app.setting(router), place }))
 }
 
 /// A request that was let in, before its connection is handed over.

@@ -1,0 +1,159 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use serde::de::DeserializeOwned;
+
+use super::Layer;
+use crate::error::Result;
+use crate::extract::{Path, Query};
+use crate::route::{BoxFuture, isolated};
+use crate::state::StateMap;
+use crate::transport::{Refusal, Request, RequestInfo, decode_params};
+use crate::websocket::ContextMap;
+
+pub(super) type HandshakeHook = Arc<dyn Fn(Handshake) -> BoxFuture + Send + Sync>;
+
+/// A request for a WebSocket that is not yet answered; see
+/// [`Middleware::on_handshake`](super::Middleware::on_handshake).
+pub struct Handshake {
+    asked: Arc<Asked>,
+    state: Arc<StateMap>,
+}
+
+/// What middleware is asked about.
+pub(crate) struct Asked {
+    path: String,
+    /// Without the headers.
+    info: RequestInfo,
+    headers: HeaderMap,
+    peer_addr: Option<SocketAddr>,
+    context: ContextMap,
+}
+
+impl Asked {
+    /// # Errors
+    ///
+    /// 400 for a path or a header that cannot be read.
+    pub(crate) fn read(
+        request: &Request<'_>,
+        params: &[(&str, &str)],
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<Self, Refusal> {
+        let info = RequestInfo {
+            params: Some(decode_params(params)?),
+            query: Some(request.query().into()),
+            headers: None,
+        };
+        Ok(Self {
+            path: request.path().to_owned(),
+            info,
+            headers: request.header_map()?,
+            peer_addr,
+            context: ContextMap::default(),
+        })
+    }
+}
+
+impl Handshake {
+    /// Returns the path of the URL as it was sent, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.asked.path
+    }
+
+    /// Reads the parameters of the path, as [`Path`] does for handlers.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_path` with the status 400.
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T> {
+        let params = Path::read(&self.asked.info).map_err(|error| error.status(400))?;
+        Ok(params.0)
+    }
+
+    /// Reads the query of the URL, as [`Query`] does for handlers.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_query` with the status 400.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
+        let query = Query::read(&self.asked.info).map_err(|error| error.status(400))?;
+        Ok(query.0)
+    }
+
+    /// Returns the headers of the request.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.asked.headers
+    }
+
+    /// Returns the address of the peer's end of the socket; `None` in memory.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.asked.peer_addr
+    }
+
+    /// Returns a clone of the state of type `T`: the router's, else the server's.
+    #[must_use]
+    pub fn state<T: Clone + 'static>(&self) -> Option<T> {
+        self.state.get()
+    }
+
+    /// Returns the values the connection begins with; [`WebSocket::context`] has them later.
+    ///
+    /// [`WebSocket::context`]: crate::WebSocket::context
+    #[must_use]
+    pub fn context(&self) -> &ContextMap {
+        &self.asked.context
+    }
+}
+
+// The headers may hold secrets: the log is not to have them by accident.
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("path", &self.asked.path)
+            .field("peer_addr", &self.asked.peer_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The middleware that wants to see requests, the outermost first.
+#[derive(Default)]
+pub(crate) struct HandshakeHooks {
+    hooks: Vec<(HandshakeHook, Arc<StateMap>)>,
+}
+
+impl HandshakeHooks {
+    pub(crate) fn add(&mut self, layers: &[Layer], state: &Arc<StateMap>) {
+        let hooks = layers.iter().filter_map(|layer| layer.handshake.clone());
+        self.hooks.extend(hooks.map(|hook| (hook, Arc::clone(state))));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
+    /// Asks every middleware, and returns what they attached.
+    ///
+    /// # Errors
+    ///
+    /// What the first one refused with.
+    pub(crate) async fn ask(&self, asked: Asked) -> Result<ContextMap> {
+        let asked = Arc::new(asked);
+        for (hook, state) in &self.hooks {
+            let handshake = Handshake { asked: Arc::clone(&asked), state: Arc::clone(state) };
+            isolated(|| hook(handshake)).await?;
+        }
+        // No middleware can keep a handshake.
+        Ok(Arc::into_inner(asked).map(|asked| asked.context).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for HandshakeHooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HandshakeHooks").field(&self.hooks.len()).finish()
+    }
+}

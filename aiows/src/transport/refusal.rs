@@ -1,0 +1,122 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::error::HandlerError;
+use crate::message::ErrorFrame;
+
+/// An HTTP answer that refuses a request.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    body: String,
+    /// What tells the client what to change, or when to come back.
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: &HandlerError) -> Self {
+        let body = json!({ "error": ErrorFrame::new(error, None) }).to_string();
+        Self { status, body, headers: Vec::new() }
+    }
+
+    fn fixed(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self::new(status, &HandlerError::new(code, message))
+    }
+
+    fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Tells an error of the application's in HTTP.
+    pub(crate) fn told(error: &HandlerError) -> Self {
+        let status = StatusCode::from_u16(error.status_code());
+        let mut refusal = Self::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error);
+        if refusal.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 section 15.5.2 demands a challenge.
+            refusal = refusal.with_header("WWW-Authenticate", "Bearer");
+        }
+        match error.retry_delay() {
+            Some(delay) => refusal.with_header("Retry-After", whole_seconds(delay).to_string()),
+            None => refusal,
+        }
+    }
+
+    pub(crate) fn bad_request(message: &'static str) -> Self {
+        Self::fixed(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(crate) fn forbidden(message: &'static str) -> Self {
+        Self::fixed(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn not_found() -> Self {
+        let message = "nothing is served under this path";
+        Self::fixed(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(crate) fn method() -> Self {
+        let message = "a WebSocket is opened with GET";
+        Self::fixed(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+            .with_header("Allow", "GET")
+    }
+
+    pub(crate) fn upgrade_required() -> Self {
+        let message = "this path serves WebSocket connections";
+        Self::fixed(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+            .with_header("Upgrade", "websocket")
+    }
+
+    pub(crate) fn version() -> Self {
+        let message = "only version 13 of the protocol is supported";
+        Self::fixed(StatusCode::UPGRADE_REQUIRED, "unsupported_version", message)
+            .with_header("Sec-WebSocket-Version", "13")
+    }
+
+    pub(crate) fn head_too_large() -> Self {
+        let message = "the request head is too large";
+        Self::fixed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", message)
+    }
+
+    pub(crate) fn unavailable(message: &'static str, retry_after: Duration) -> Self {
+        Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            .with_header("Retry-After", whole_seconds(retry_after).to_string())
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    #[cfg(feature = "axum")]
+    pub(super) fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
+    #[cfg(feature = "axum")]
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The whole answer; the connection ends with it.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let phrase = self.status.canonical_reason().unwrap_or("Error");
+        let mut head = format!("HTTP/1.1 {} {phrase}\r\n", self.status.as_u16());
+        // Writing to a string cannot fail.
+        for (name, value) in &self.headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        let _ = write!(
+            head,
+            "Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            self.body.len()
+        );
+        (head + &self.body).into_bytes()
+    }
+}
+
+fn whole_seconds(delay: Duration) -> u64 {
+    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
+}

@@ -1,0 +1,401 @@
+//! What middleware may say to a request before it is answered.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aiows::{
+    Context, HandlerError, Handshake, Message, Middleware, Result, Router, Server, connect,
+    message, routes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::raw::{REQUEST, Raw, echo_server, ends, limits, over_both};
+
+/// A middleware made of a function.
+#[derive(Clone, Copy)]
+struct Door(Refuse);
+
+type Refuse = fn(&Handshake) -> Result;
+
+impl Middleware for Door {
+    async fn on_handshake(&self, handshake: &Handshake) -> Result {
+        (self.0)(handshake)
+    }
+}
+
+/// What a request is answered with: status, head and `error`.
+async fn answer(raw: &mut Raw, request: &str) -> (u16, String, Value) {
+    raw.write(request.as_bytes()).await;
+    let (status, head, body) = raw.read_answer().await;
+    let mut body: Value = serde_json::from_str(&body).unwrap();
+    (status, head.to_ascii_lowercase(), body["error"].take())
+}
+
+fn refusing(refuse: Refuse) -> impl Fn() -> Server {
+    move || echo_server().middleware(Door(refuse))
+}
+
+#[derive(Clone, Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Guest {
+    name: String,
+    room: String,
+    agent: String,
+    greeting: String,
+}
+
+#[derive(Deserialize)]
+struct Introduction {
+    name: String,
+}
+
+#[connect]
+async fn welcome(Context(guest): Context<Guest>) -> Guest {
+    guest
+}
+
+#[message("who")]
+async fn who(guest: Option<Context<Guest>>) -> Option<Guest> {
+    guest.map(|guest| guest.0)
+}
+
+fn introduce(handshake: &Handshake) -> Result {
+    assert_eq!(handshake.path(), "/rooms/the%20hall");
+    let (room,): (String,) = handshake.params()?;
+    let Introduction { name } = handshake.query()?;
+    let agent = handshake.headers().get("user-agent").ok_or("no agent")?.to_str()?;
+    handshake.context().insert(Guest {
+        name,
+        room,
+        agent: agent.to_owned(),
+        greeting: handshake.state().ok_or("no greeting")?,
+    });
+    Ok(())
+}
+
+fn rooms() -> Server {
+    let router = Router::new().routes(routes![welcome, who]).state("moin".to_owned());
+    Server::new().route("/rooms/{room}", router.middleware(Door(introduce)))
+}
+
+#[tokio::test]
+async fn what_middleware_learns_from_the_request_is_there_for_every_handler() {
+    over_both(rooms, async |server| {
+        let agent = &[("user-agent", "probe/1")];
+        let mut client = server.try_connect("/rooms/the%20hall?name=ann", agent).await.unwrap();
+        let expected = json!({
+            "type": "guest", "name": "ann", "room": "the hall", "agent": "probe/1",
+            "greeting": "moin",
+        });
+        assert_eq!(client.recv_json().await, expected);
+        client.send_text(r#"{"type":"who"}"#).await;
+        assert_eq!(client.recv_json().await, expected);
+    })
+    .await;
+}
+
+/// Refuses with what it knows of the peer.
+fn tell(handshake: &Handshake) -> Result {
+    let peer = handshake.peer_addr().map(|peer| peer.ip());
+    Err(HandlerError::new("you", "you are you").with("ip", peer))
+}
+
+#[tokio::test]
+async fn middleware_knows_the_address_of_a_peer_that_has_one() {
+    let server = aiows::testing::TestServer::bind(refusing(tell)()).await;
+    let (.., error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
+    assert_eq!(error["params"]["ip"], "127.0.0.1");
+    let server = aiows::testing::TestServer::new(refusing(tell)());
+    let (.., error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
+    assert_eq!(error["params"]["ip"], Value::Null);
+}
+
+/// A server that asks for a name, as a service for somebody else's application and on its own.
+#[cfg(feature = "axum")]
+mod behind_http {
+    use std::net::SocketAddr;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const PAGE: &str = "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    fn named() -> Server {
+        let name = Door(|handshake| {
+            let Introduction { name } = handshake.query()?;
+            handshake.context().insert(name);
+            Ok(())
+        });
+        Server::from(Router::new().routes(routes![greet])).middleware(name)
+    }
+
+    #[connect]
+    async fn greet(ws: aiows::WebSocket, Context(name): Context<String>) -> Result {
+        Ok(ws.send_text(&name).await?)
+    }
+
+    fn application() -> axum::Router {
+        axum::Router::new().route("/page", axum::routing::get(async || "a page"))
+    }
+
+    async fn dial(address: SocketAddr) -> Raw {
+        Raw::over(Box::new(TcpStream::connect(address).await.unwrap()))
+    }
+
+    async fn expect_both_answers(mut raw: Raw, mut other: Raw) {
+        for raw in [&mut raw, &mut other] {
+            raw.write(PAGE.as_bytes()).await;
+            assert!(raw.read_head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+            raw.read_exactly("a page".len()).await;
+        }
+        // Asks for the end of the connection, so that the answer ends with it.
+        let nameless = REQUEST.replace("Connection: Upgrade", "Connection: Upgrade, close");
+        raw.write(nameless.replace("GET / ", "GET /ws ").as_bytes()).await;
+        let (status, _, body) = raw.read_answer().await;
+        assert_eq!(status, 400);
+        assert!(body.contains(r#""code":"invalid_query""#), "{body}");
+        other.write(REQUEST.replace("GET / ", "GET /ws?name=ann ").as_bytes()).await;
+        assert!(other.read_head().await.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+        other.expect_text("ann").await;
+    }
+
+    #[tokio::test]
+    async fn middleware_is_asked_about_a_later_request_of_a_connection() {
+        let server = || named().http(application());
+        over_both(server, async |server| {
+            expect_both_answers(Raw::reach(&server).await, Raw::reach(&server).await).await;
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn middleware_is_asked_in_somebody_elses_application() {
+        let sockets = named().build().unwrap().into_service();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let application = application().route_service("/ws", sockets);
+        tokio::spawn(axum::serve(listener, application).into_future());
+        expect_both_answers(dial(address).await, dial(address).await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_does_not_fit_is_a_bad_request() {
+    over_both(rooms, async |server| {
+        let mut raw = Raw::reach(&server).await;
+        let request = REQUEST.replace("GET / ", "GET /rooms/the%20hall?nam=ann ");
+        let (status, _, error) = answer(&mut raw, &request).await;
+        assert_eq!((status, &error["code"]), (400, &json!("invalid_query")));
+        assert_eq!(error["fields"][0]["path"], "name");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_has_the_status_the_parameters_and_the_delay_it_says() {
+    let server = refusing(|_| {
+        let error = HandlerError::new("too_many", "come back later").status(429);
+        Err(error.with("limit", 3).retry_after(Duration::from_millis(1500)))
+    });
+    over_both(server, async |server| {
+        let mut raw = Raw::reach(&server).await;
+        let (status, head, error) = answer(&mut raw, REQUEST).await;
+        assert_eq!(status, 429);
+        assert!(head.starts_with("http/1.1 429 too many requests\r\n"), "{head}");
+        assert!(head.contains("\r\nretry-after: 2\r\n"), "{head}");
+        let expected = json!({
+            "code": "too_many", "message": "come back later", "params": { "limit": 3 },
+            "retry_after_ms": 1500,
+        });
+        assert_eq!(error, expected);
+        assert_eq!((server.handle().stats().rejected, server.handle().stats().total), (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_401_asks_for_a_bearer_token() {
+    let server = refusing(|_| Err(HandlerError::new("unauthenticated", "who are you").status(401)));
+    over_both(server, async |server| {
+        let (status, head, _) = answer(&mut Raw::reach(&server).await, REQUEST).await;
+        assert_eq!(status, 401);
+        assert!(head.contains("\r\nwww-authenticate: bearer\r\n"), "{head}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_403_unless_it_says_what_is_an_error() {
+    let refusals: [(Refuse, u16); 2] = [
+        (|_| Err(HandlerError::new("no_entry", "no entry")), 403),
+        (|_| Err(HandlerError::new("no_entry", "no entry").status(200)), 500),
+    ];
+    for (refuse, expected) in refusals {
+        over_both(refusing(refuse), async |server| {
+            let (status, _, error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
+            assert_eq!((status, &error["code"]), (expected, &json!("no_entry")));
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_and_a_panic_tell_the_peer_an_id_alone() {
+    let failures: [Refuse; 2] =
+        [|_| Err("the database at 10.0.0.7 is gone")?, |_| panic!("a secret")];
+    for fail in failures {
+        over_both(refusing(fail), async |server| {
+            let (status, _, error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
+            assert_eq!((status, &error["code"]), (500, &json!("internal")));
+            assert_eq!(error["error_id"].as_str().map(str::len), Some(16));
+            assert_eq!(error["message"], "internal error");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_runs_for_a_refused_connection_and_its_place_is_free() {
+    let (ends, ended) = ends();
+    let refuse = Door(|handshake| match handshake.headers().contains_key("user-agent") {
+        true => Ok(()),
+        false => Err(HandlerError::new("no_agent", "who are you")),
+    });
+    over_both(
+        || ends.server().middleware(refuse).limits(limits(|limits| limits.connections = 1)),
+        async |server| {
+            for _ in 0..3 {
+                let (status, ..) = answer(&mut Raw::reach(&server).await, REQUEST).await;
+                assert_eq!(status, 403);
+            }
+            let client = server.try_connect("/", &[("user-agent", "probe/1")]).await.unwrap();
+            client.close(1000, "").await;
+            ended.next().await;
+            assert_eq!(server.handle().stats().total, 1);
+        },
+    )
+    .await;
+    drop(ends);
+    ended.expect_no_more().await;
+}
+
+type Asked = Arc<Mutex<Vec<&'static str>>>;
+
+/// Notes that it was asked, and refuses if it is to.
+struct Named(&'static str, Asked, bool);
+
+impl Middleware for Named {
+    async fn on_handshake(&self, _handshake: &Handshake) -> Result {
+        self.1.lock().unwrap().push(self.0);
+        match self.2 {
+            true => Err(HandlerError::new(self.0, "refused")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn middleware_is_asked_from_the_outside_in_until_one_refuses() {
+    for (refusing, order) in [
+        ("none", &["server", "outer", "outer too", "first", "second"][..]),
+        ("outer", &["server", "outer"]),
+        ("second", &["server", "outer", "outer too", "first", "second"]),
+    ] {
+        let asked = Asked::default();
+        let named = |name| Named(name, Arc::clone(&asked), name == refusing);
+        let server = || {
+            let router = Router::new().middleware(named("outer")).middleware(named("outer too"));
+            let router = router.include(Router::new().middleware(named("first")));
+            let router = router.include(Router::new().middleware(named("second")));
+            let elsewhere = Router::new().middleware(named("elsewhere"));
+            Server::from(router).route("/elsewhere", elsewhere).middleware(named("server"))
+        };
+        over_both(server, async |server| {
+            let entered = server.try_connect("/", &[]).await;
+            assert_eq!(entered.is_ok(), refusing == "none");
+            assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), order);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_the_server_refuses_is_not_asked_about() {
+    let asked = Asked::default();
+    let server = || {
+        let router = Router::new().middleware(Named("asked", Arc::clone(&asked), false));
+        Server::new().route("/here", router)
+    };
+    over_both(server, async |server| {
+        let foreign = "GET /here HTTP/1.1\r\nOrigin: https://evil.example\r\n";
+        let requests = [
+            (REQUEST.to_owned(), 404),
+            (REQUEST.replace("GET / HTTP/1.1\r\n", foreign), 403),
+            (REQUEST.replace("GET / ", "GET /here ").replace("Version: 13", "Version: 12"), 426),
+        ];
+        for (request, expected) in requests {
+            let (status, ..) = answer(&mut Raw::reach(&server).await, &request).await;
+            assert_eq!(status, expected, "{request}");
+        }
+        assert!(asked.lock().unwrap().is_empty());
+    })
+    .await;
+}
+
+/// Says that it was asked, and never answers.
+struct Stuck(mpsc::Sender<()>);
+
+impl Middleware for Stuck {
+    async fn on_handshake(&self, _handshake: &Handshake) -> Result {
+        self.0.send(()).await?;
+        pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn middleware_that_does_not_answer_is_given_up_at_the_deadline() {
+    let (sender, _asked) = mpsc::channel(1);
+    let patience = limits(|limits| limits.handshake_timeout = Duration::from_secs(3));
+    let server =
+        aiows::testing::TestServer::new(echo_server().middleware(Stuck(sender)).limits(patience));
+    let mut raw = Raw::reach(&server).await;
+    let started = tokio::time::Instant::now();
+    let (status, head, error) = answer(&mut raw, REQUEST).await;
+    assert_eq!((status, &error["code"]), (503, &json!("unavailable")));
+    assert!(head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    assert_eq!(started.elapsed().as_secs(), 3);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_middleware_that_was_asked() {
+    let (sender, asked) = mpsc::channel(2);
+    let asked = tokio::sync::Mutex::new(asked);
+    let server = || echo_server().middleware(Stuck(sender.clone()));
+    over_both(server, async |server| {
+        let mut raw = Raw::reach(&server).await;
+        raw.write(REQUEST.as_bytes()).await;
+        asked.lock().await.recv().await.unwrap();
+        server.shutdown(Duration::from_secs(30)).await.unwrap();
+        let (status, ..) = raw.read_answer().await;
+        assert_eq!(status, 503);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn half_open_connections_are_accepted_up_to_their_limit() {
+    let limits = limits(|limits| limits.handshakes = 1);
+    let server = aiows::testing::TestServer::bind(echo_server().limits(limits)).await;
+    let mut silent = Raw::dial(&server).await;
+    let mut next = Raw::dial(&server).await;
+    next.write(REQUEST.as_bytes()).await;
+    next.expect_silence(Duration::from_millis(100)).await;
+    silent.handshake().await;
+    let head = next.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    // A connection that is let in is not half-open any more.
+    Raw::open(&server).await;
+}
