@@ -164,14 +164,20 @@ impl App {
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
-    pub(super) fn spawn_stream(&self, stream: Box<dyn Stream>, half_open: HalfOpen) {
-        self.inner.tasks.spawn(door::admit_stream(stream, half_open, self.clone()));
+    pub(super) fn spawn_stream(
+        &self,
+        stream: Box<dyn Stream>,
+        peer_addr: Option<SocketAddr>,
+        half_open: HalfOpen,
+    ) {
+        self.inner.tasks.spawn(door::admit_stream(stream, peer_addr, half_open, self.clone()));
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
     ///
     /// The stream begins with the request of the handshake, as it would on a socket; what came before,
-    /// such as TLS, is the caller's, as is the number of streams at a time. The connection has no peer address. It ends with the server, for
+    /// such as TLS, is the caller's, as is the number of streams at a time. `peer_addr` is who is at the
+    /// other end, if that has an address. The connection ends with the server, for
     /// which [`serve`](Self::serve) has to run; a server that is stopping refuses it with 503.
     ///
     /// ```
@@ -185,7 +191,7 @@ impl App {
     /// let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
     ///
     /// let (mut client, server) = tokio::io::duplex(4096);
-    /// app.serve_stream(server);
+    /// app.serve_stream(server, None);
     /// client.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").await?;
     /// let mut answer = String::new();
     /// client.read_to_string(&mut answer).await?;
@@ -200,8 +206,12 @@ impl App {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-        self.spawn_stream(Box::new(stream), HalfOpen::default());
+    pub fn serve_stream(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer_addr: impl Into<Option<SocketAddr>>,
+    ) {
+        self.spawn_stream(Box::new(stream), peer_addr.into(), HalfOpen::default());
     }
 
     /// Finds the router of a path, and the parameters it has there.

@@ -73,12 +73,17 @@ pub(super) async fn admit_tcp(
     session.run().await;
 }
 
-pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, half_open: HalfOpen, app: App) {
+pub(super) async fn admit_stream(
+    mut stream: Box<dyn Stream>,
+    peer_addr: Option<SocketAddr>,
+    half_open: HalfOpen,
+    app: App,
+) {
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admit(&mut stream, None, half_open, &app).await {
+    let admitted = match admit(&mut stream, peer_addr, half_open, &app).await {
         #[cfg(feature = "axum")]
         Some(Wanted::Http(head, place)) => {
-            return Box::pin(http::serve(stream, None, head, place, app)).await;
+            return Box::pin(http::serve(stream, peer_addr, head, place, app)).await;
         }
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,

@@ -60,7 +60,7 @@ impl Listener {
             #[cfg(unix)]
             Socket::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                app.spawn_stream(Box::new(stream), app.half_open().await);
+                app.spawn_stream(Box::new(stream), None, app.half_open().await);
             }
         }
         Ok(())

@@ -119,7 +119,7 @@ impl TestServer {
     async fn open(&self) -> Box<dyn Stream> {
         let Some(address) = self.address else {
             let (client, server) = tokio::io::duplex(BUFFER);
-            self.app.serve_stream(server);
+            self.app.serve_stream(server, None);
             return Box::new(client);
         };
         let stream = TcpStream::connect(address).await.expect("the server listens");

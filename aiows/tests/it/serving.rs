@@ -1,5 +1,6 @@
 //! What a server listens on, and what it agrees on with its clients.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aiows::testing::{TestServer, socket};
@@ -157,7 +158,7 @@ async fn any_stream_is_served() {
     let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
     assert_eq!(app.handle().ready().await, []);
     let (client, server) = tokio::io::duplex(64);
-    app.serve_stream(server);
+    app.serve_stream(server, None);
     let mut raw = Raw::over(client);
     expect_echo(&mut raw).await;
     assert_eq!(app.handle().stats().active, 1);
@@ -167,10 +168,25 @@ async fn any_stream_is_served() {
     raw.expect_end().await;
     serving.await.unwrap().unwrap();
     let (client, server) = tokio::io::duplex(1024);
-    app.serve_stream(server);
+    app.serve_stream(server, None);
     let mut late = Raw::over(client);
     late.write(REQUEST.as_bytes()).await;
     assert_eq!(late.read_answer().await.0, 503);
+}
+
+#[tokio::test]
+async fn a_stream_has_the_address_it_is_given() {
+    #[message("who")]
+    async fn who(ClientIp(ip): ClientIp) -> Value {
+        json!({ "ip": ip })
+    }
+    let app = Server::from(Router::new().routes(routes![who])).build().unwrap();
+    let (client, server) = tokio::io::duplex(1024);
+    app.serve_stream(server, SocketAddr::from(([192, 0, 2, 7], 4000)));
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    raw.send_text(r#"{"type":"who"}"#).await;
+    raw.expect_text(r#"{"ip":"192.0.2.7"}"#).await;
 }
 
 #[cfg(unix)]
