@@ -35,7 +35,7 @@ use crate::route::{BoxFuture, Run, isolated};
 /// ```
 /// use std::time::{Duration, Instant};
 ///
-/// use aiows::{Call, HandlerError, Middleware, Next, Outcome, Router};
+/// use aiows::{Call, Middleware, Next, Outcome, Result, Router};
 ///
 /// struct Slow(Duration);
 ///
