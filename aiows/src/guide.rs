@@ -8,6 +8,9 @@ pub mod handlers {}
 #[doc = include_str!("docs/errors.md")]
 pub mod errors {}
 
+#[doc = include_str!("docs/middleware.md")]
+pub mod middleware {}
+
 #[doc = include_str!("docs/closing.md")]
 pub mod closing {}
 
