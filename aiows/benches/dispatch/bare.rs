@@ -11,11 +11,15 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use validator::Validate;
 
 use crate::chat::Chat;
+use crate::exchange::Served;
 
 /// The default of 128 KiB is zeroed before every read.
 const READ_BUFFER: usize = 4 * 1024;
 
-pub type Reply = fn(&Utf8Bytes) -> Message;
+/// As much as a stream of the test kit holds.
+const BUFFER: usize = 64 * 1024;
+
+type Reply = fn(&Utf8Bytes) -> Message;
 
 #[derive(Deserialize)]
 struct Head<'a> {
@@ -29,7 +33,23 @@ enum Answer {
     ChatResponse { echo: Chat },
 }
 
-pub async fn converse(stream: DuplexStream, reply: Reply) {
+/// The same work as `servers::typed`.
+pub async fn typed() -> Served {
+    serve(reply_to)
+}
+
+/// The same work as `servers::echo`.
+pub async fn echo() -> Served {
+    serve(echo_of)
+}
+
+fn serve(reply: Reply) -> Served {
+    let (client, server) = tokio::io::duplex(BUFFER);
+    tokio::spawn(converse(server, reply));
+    Served { stream: Box::pin(client), _keep: Box::new(()) }
+}
+
+async fn converse(stream: DuplexStream, reply: Reply) {
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
     let mut ws = accept_async_with_config(stream, Some(config)).await.unwrap();
     while let Some(Ok(Message::Text(text))) = ws.next().await {
@@ -37,13 +57,13 @@ pub async fn converse(stream: DuplexStream, reply: Reply) {
     }
 }
 
-pub fn echo(text: &Utf8Bytes) -> Message {
+fn echo_of(text: &Utf8Bytes) -> Message {
     let head: Head<'_> = serde_json::from_str(text).unwrap();
     assert_eq!(head.kind, "other");
     Message::Text(text.clone())
 }
 
-pub fn typed(text: &Utf8Bytes) -> Message {
+fn reply_to(text: &Utf8Bytes) -> Message {
     let head: Head<'_> = serde_json::from_str(text).unwrap();
     assert_eq!(head.kind, "chat");
     let chat: Chat = serde_json::from_str(text).unwrap();

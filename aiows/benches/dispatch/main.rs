@@ -16,7 +16,7 @@ use exchange::Exchange;
 use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
-use servers::{Layers, bare_echo, bare_typed, echo, typed};
+use servers::{Layers, echo, typed};
 
 /// The README's figures are per message.
 const MESSAGES: usize = 1_000;
@@ -26,7 +26,7 @@ fn end(exchange: Exchange) {
 }
 
 #[library_benchmark(teardown = end)]
-#[bench::bare_typed(Exchange::open(bare_typed, CHAT))]
+#[bench::bare_typed(Exchange::open(bare::typed, CHAT))]
 #[bench::typed(Exchange::open(|| typed(Layers(0)), CHAT))]
 #[bench::typed_in_1_middleware(Exchange::open(|| typed(Layers(1)), CHAT))]
 #[bench::typed_in_4_middleware(Exchange::open(|| typed(Layers(4)), CHAT))]
@@ -34,7 +34,7 @@ fn end(exchange: Exchange) {
 #[bench::typed_request_in_1_middleware(Exchange::open(|| typed(Layers(1)), REQUEST))]
 #[bench::type_key_last(Exchange::open(|| typed(Layers(0)), TYPE_LAST))]
 #[bench::unknown_type(Exchange::open(|| typed(Layers(0)), OTHER))]
-#[bench::bare_echo(Exchange::open(bare_echo, OTHER))]
+#[bench::bare_echo(Exchange::open(bare::echo, OTHER))]
 #[bench::fallback(Exchange::open(|| echo(Layers(0)), OTHER))]
 #[bench::fallback_in_1_middleware(Exchange::open(|| echo(Layers(1)), OTHER))]
 fn dispatch(mut exchange: Exchange) -> Exchange {

@@ -6,12 +6,8 @@ use aiows::{
     message, routes,
 };
 
-use crate::bare;
 use crate::chat::{Chat, ChatResponse};
 use crate::exchange::Served;
-
-/// As much as a stream of the test kit holds.
-const BUFFER: usize = 64 * 1024;
 
 /// How many middleware that pass everything on stand around the handlers.
 #[derive(Clone, Copy)]
@@ -60,20 +56,4 @@ async fn serve(router: Router, layers: Layers) -> Served {
     let router = (0..layers.0).fold(router, |router, _| router.middleware(Passing));
     let server = TestServer::new(router);
     Served { stream: Box::pin(server.stream().await), _keep: Box::new(server) }
-}
-
-/// The same work as [`typed`], without a framework.
-pub async fn bare_typed() -> Served {
-    serve_bare(bare::typed)
-}
-
-/// The same work as [`echo`], without a framework.
-pub async fn bare_echo() -> Served {
-    serve_bare(bare::echo)
-}
-
-fn serve_bare(reply: bare::Reply) -> Served {
-    let (client, server) = tokio::io::duplex(BUFFER);
-    tokio::spawn(bare::converse(server, reply));
-    Served { stream: Box::pin(client), _keep: Box::new(()) }
 }
