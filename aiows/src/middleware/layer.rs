@@ -11,9 +11,6 @@ use crate::route::BoxFuture;
 
 pub(crate) type Hook = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
 
-/// The middleware around one handler or group of handlers, the outermost first.
-pub(crate) type Hooks = Arc<[Hook]>;
-
 /// One middleware, erased: the methods it overrides.
 #[derive(Clone)]
 pub(crate) struct Layer {

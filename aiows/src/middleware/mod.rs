@@ -15,7 +15,7 @@ pub(crate) use self::errors::ErrorHooks;
 pub use self::from_fn::{FromFn, from_fn};
 pub use self::handshake::Handshake;
 pub(crate) use self::handshake::{Asked, HandshakeHooks};
-pub(crate) use self::layer::{Hooks, Layer};
+pub(crate) use self::layer::{Hook, Layer};
 use crate::call::Call;
 use crate::error::{HandlerError, Result};
 use crate::outcome::Outcome;
@@ -155,16 +155,12 @@ pub trait Middleware: Send + Sync + 'static {
 
 /// What is left of a call: the inner middleware and the handler.
 pub struct Next {
-    hooks: Hooks,
-    at: usize,
-    end: Run,
+    run: Run,
+    /// How many middleware stand in `run`.
+    inner: usize,
 }
 
 impl Next {
-    pub(crate) fn new(hooks: &Hooks, end: Run) -> Self {
-        Self { hooks: Arc::clone(hooks), at: 0, end }
-    }
-
     /// Continues with the next middleware, or with the handler.
     ///
     /// # Errors
@@ -174,29 +170,25 @@ impl Next {
     /// # Cancel safety
     ///
     /// Dropping the future drops the handler where it stands.
-    pub async fn run(mut self, call: Call) -> Result<Outcome> {
-        match self.hooks.get(self.at).cloned() {
-            Some(hook) => {
-                self.at += 1;
-                isolated(|| hook(call, self)).await
-            }
-            None => isolated(|| (self.end)(call)).await,
-        }
+    pub async fn run(self, call: Call) -> Result<Outcome> {
+        isolated(|| (self.run)(call)).await
     }
 }
 
 impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Next").field("middleware", &(self.hooks.len() - self.at)).finish()
+        f.debug_struct("Next").field("middleware", &self.inner).finish()
     }
 }
 
 /// Puts middleware around a handler; without middleware it stays what it is.
-pub(crate) fn wrap(hooks: Hooks, run: Run) -> Run {
-    if hooks.is_empty() {
-        return run;
-    }
-    Arc::new(move |call| Box::pin(Next::new(&hooks, Arc::clone(&run)).run(call)))
+///
+/// A panic of the outermost is left to the caller, as that of a handler is.
+pub(crate) fn wrap(hooks: &[Hook], run: Run) -> Run {
+    hooks.iter().rev().enumerate().fold(run, |run, (inner, hook)| {
+        let hook = Arc::clone(hook);
+        Arc::new(move |call| hook(call, Next { run: Arc::clone(&run), inner }))
+    })
 }
 
 /// The future of a method that is not overridden; its type is how that is noticed.

@@ -8,7 +8,7 @@ use super::frozen::{Endpoint, Frozen};
 use super::scope::{self, Outer, Scope};
 use crate::codec::Tag;
 use crate::extract::Need;
-use crate::middleware::{Hooks, wrap};
+use crate::middleware::{Hook, wrap};
 use crate::route::{Kind, Route};
 use crate::state::StateMap;
 
@@ -171,16 +171,16 @@ fn check_declared(name: &str, declared: &str, route: &Route, mistakes: &mut Vec<
 
 fn endpoint(route: &Route, scope: &Scope) -> Endpoint {
     let in_message = matches!(route.kind(), Kind::Message(_) | Kind::Fallback);
-    let hooks: Hooks = match in_message {
+    let hooks: Vec<Hook> = match in_message {
         true => scope.layers.iter().filter_map(|layer| layer.message.clone()).collect(),
-        false => Hooks::default(),
+        false => Vec::new(),
     };
     Endpoint {
         title: route.title(),
         state: Arc::clone(&scope.state),
         decodes: route.needs().iter().any(|need| matches!(need, Need::Payload { .. })),
         is_layered: !hooks.is_empty(),
-        run: wrap(hooks, Arc::clone(route.run())),
+        run: wrap(&hooks, Arc::clone(route.run())),
         errors: scope.errors.clone(),
         takes_text: route.needs().has(&Need::AnyText),
         takes_bytes: route.needs().has(&Need::AnyFrame),

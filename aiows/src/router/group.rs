@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::frozen::Endpoint;
 use crate::call::Call;
 use crate::error::HandlerError;
-use crate::middleware::{Hooks, Next};
+use crate::middleware::{Hook, wrap};
 use crate::outcome::{IntoOutcome, Outcome};
 use crate::route::{BoxFuture, Returned, Run, isolated};
 use crate::transport::Opcode;
 
 /// Handlers that run one after the other inside of the same middleware.
 pub(super) struct Group {
-    pub(super) hooks: Hooks,
+    pub(super) hooks: Vec<Hook>,
     pub(super) handlers: Vec<Endpoint>,
     /// How many of a handler's error hooks see the failure of the group.
     pub(super) shared: usize,
@@ -45,7 +45,8 @@ impl Group {
                 ().into_outcome(&call)
             })
         };
-        let outcome = Next::new(&self.hooks, Arc::new(end)).run(call.clone()).await?;
+        let run = wrap(&self.hooks, Arc::new(end));
+        let outcome = isolated(|| run(call.clone())).await?;
         if passed.load(Ordering::Relaxed) {
             return Ok(outcome);
         }
@@ -72,7 +73,8 @@ impl Group {
             begun.store(true, Ordering::Relaxed);
             Box::pin(Arc::clone(&group).leave(call))
         };
-        let returned = Next::new(&self.hooks, Arc::new(end)).run(call.clone()).await;
+        let run = wrap(&self.hooks, Arc::new(end));
+        let returned = isolated(|| run(call.clone())).await;
         if !started.load(Ordering::Relaxed) {
             self.leave(call).await?;
         }

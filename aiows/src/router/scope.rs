@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Router;
 use super::frozen::{Endpoint, Frozen};
 use super::group::Group;
-use crate::middleware::{ErrorHooks, Hooks, Layer};
+use crate::middleware::{ErrorHooks, Hook, Layer};
 use crate::route::Run;
 use crate::state::StateMap;
 
@@ -33,12 +33,12 @@ impl Scope {
     /// Puts the router's own middleware around its connect and disconnect handlers, which are those
     /// from `starts` on.
     pub(super) fn group(&self, own: &[Layer], frozen: &mut Frozen, starts: (usize, usize)) {
-        let hooks: Hooks = own.iter().filter_map(|layer| layer.connect.clone()).collect();
+        let hooks: Vec<_> = own.iter().filter_map(|layer| layer.connect.clone()).collect();
         if !hooks.is_empty() {
             let (title, group) = self.around(hooks, frozen.connect.split_off(starts.0));
             frozen.connect.push(self.endpoint(title, group.connect()));
         }
-        let hooks: Hooks = own.iter().filter_map(|layer| layer.disconnect.clone()).collect();
+        let hooks: Vec<_> = own.iter().filter_map(|layer| layer.disconnect.clone()).collect();
         if !hooks.is_empty() {
             let (title, group) = self.around(hooks, frozen.disconnect.split_off(starts.1));
             frozen.disconnect.push(self.endpoint(title, group.disconnect()));
@@ -46,7 +46,7 @@ impl Scope {
     }
 
     /// The group, and what the log calls it: a failure may be the middleware's or a handler's.
-    fn around(&self, hooks: Hooks, handlers: Vec<Endpoint>) -> (String, Group) {
+    fn around(&self, hooks: Vec<Hook>, handlers: Vec<Endpoint>) -> (String, Group) {
         let titles: Vec<_> = handlers.iter().map(|handler| &*handler.title).collect();
         let title = match titles[..] {
             [] => "middleware of a router".to_owned(),

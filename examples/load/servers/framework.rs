@@ -1,5 +1,6 @@
 //! `aiows`, used the way the quick start does.
 
+use aiows::middleware::from_fn;
 use aiows::{Limits, Message, Router, Server, Text, WebSocket, fallback, message, routes};
 use serde::{Deserialize, Serialize};
 use validator::Validate;
@@ -33,12 +34,24 @@ async fn echo(ws: WebSocket, Text(text): Text) -> aiows::Result {
     Ok(())
 }
 
-#[tokio::main]
-pub(super) async fn serve(service: Service) -> Result<()> {
-    let router = Router::new().routes(match service {
+pub(super) fn serve(service: Service) -> Result<()> {
+    run(router(service))
+}
+
+/// The same handlers inside of middleware that passes everything on.
+pub(super) fn serve_layered(service: Service) -> Result<()> {
+    run(router(service).middleware(from_fn(|call, next| async move { next.run(call).await })))
+}
+
+fn router(service: Service) -> Router {
+    Router::new().routes(match service {
         Service::Echo => routes![echo],
         Service::Typed => routes![on_chat],
-    });
+    })
+}
+
+#[tokio::main]
+async fn run(router: Router) -> Result<()> {
     let mut limits = Limits::default();
     limits.connections = CONNECTIONS;
     let server = Server::new().include_router(router).limits(limits);

@@ -27,6 +27,7 @@ pub(crate) struct Candidate {
 /// The first one is compared with each of the others.
 pub(crate) const SERVERS: &[Candidate] = &[
     Candidate { name: "aiows", serve: framework::serve },
+    Candidate { name: "aiows-layered", serve: framework::serve_layered },
     Candidate { name: "bare", serve: bare::serve },
     Candidate { name: "axum", serve: web::serve },
     Candidate { name: "fastwebsockets", serve: fast::serve },

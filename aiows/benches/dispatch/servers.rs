@@ -1,0 +1,59 @@
+//! Servers over a stream in memory.
+
+use aiows::testing::TestServer;
+use aiows::{
+    Call, HandlerError, Middleware, Next, Outcome, RawMessage, Router, WebSocket, fallback,
+    message, routes,
+};
+
+use crate::chat::{Chat, ChatResponse};
+use crate::exchange::Served;
+
+/// How many middleware that pass everything on stand around the handlers.
+#[derive(Clone, Copy)]
+pub struct Layers(pub usize);
+
+struct Passing;
+
+impl Middleware for Passing {
+    async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
+        next.run(call).await
+    }
+
+    async fn on_message(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
+        next.run(call).await
+    }
+
+    async fn on_disconnect(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
+        next.run(call).await
+    }
+
+    async fn on_error(&self, _call: &Call, error: HandlerError) -> HandlerError {
+        error
+    }
+}
+
+#[message("chat")]
+async fn on_chat(chat: Chat) -> ChatResponse {
+    ChatResponse { echo: chat }
+}
+
+#[fallback]
+async fn on_other(ws: WebSocket, message: RawMessage) -> aiows::Result {
+    ws.send_text(message.text()).await?;
+    Ok(())
+}
+
+pub async fn typed(layers: Layers) -> Served {
+    serve(Router::new().routes(routes![on_chat]), layers).await
+}
+
+pub async fn echo(layers: Layers) -> Served {
+    serve(Router::new().routes(routes![on_other]), layers).await
+}
+
+async fn serve(router: Router, layers: Layers) -> Served {
+    let router = (0..layers.0).fold(router, |router, _| router.middleware(Passing));
+    let server = TestServer::new(router);
+    Served { stream: Box::pin(server.stream().await), _keep: Box::new(server) }
+}
