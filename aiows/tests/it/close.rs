@@ -9,12 +9,12 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, CloseCode, DisconnectReason, HandlerError, Route, Router, SendError, Server, WebSocket,
 };
 
-use crate::raw::{Raw, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{Raw, ends, limits, masked};
 
 const TEXT: u8 = 0x81;
 
@@ -412,9 +412,10 @@ fn open_files() -> usize {
 async fn a_thousand_resets_leave_nothing_behind() {
     if std::env::var_os(ALONE).is_none() {
         // Open files are counted per process, and other tests open some.
-        let name = "close::a_thousand_resets_leave_nothing_behind";
+        let name = "a_thousand_resets_leave_nothing_behind";
+        let name = format!("{}::{name}", module_path!().trim_start_matches("it::"));
         let mut alone = Command::new(std::env::current_exe().unwrap());
-        let output = alone.args([name, "--exact"]).env(ALONE, "1").output().unwrap();
+        let output = alone.args([&name, "--exact"]).env(ALONE, "1").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::testing::TestServer;
 use aiows::{Route, Router, Server};
 
-use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
      Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";

@@ -1,14 +1,40 @@
 //! The behaviour of a server does not change when all of it runs inside of middleware that passes
 //! everything on: the same tests, once more.
 
+// Not here: `middleware` is about other middleware; `log`, `resources` and `slow_http` take long
+// and see nothing of the handlers' surroundings.
+#[path = "close.rs"]
+mod close;
+#[path = "door.rs"]
+mod door;
 #[path = "errors.rs"]
 mod errors;
 #[path = "extract.rs"]
 mod extract;
 #[path = "handlers.rs"]
 mod handlers;
+#[cfg(feature = "axum")]
+#[path = "http.rs"]
+mod http;
 #[path = "life.rs"]
 mod life;
+#[path = "limits.rs"]
+mod limits;
+#[cfg(feature = "axum")]
+#[path = "mounted.rs"]
+mod mounted;
+#[path = "nest.rs"]
+mod nest;
+#[path = "protocol.rs"]
+mod protocol;
+#[path = "request.rs"]
+mod request;
+#[path = "router.rs"]
+mod router;
+#[path = "serving.rs"]
+mod serving;
+#[path = "socket.rs"]
+mod socket;
 #[path = "stop.rs"]
 mod stop;
 
@@ -17,6 +43,8 @@ pub(crate) mod kit {
     use std::time::Duration;
 
     use aiows::{Call, Error, HandlerError, Middleware, Next, Outcome, Server, testing};
+
+    use crate::raw;
 
     struct Passing;
 
@@ -43,16 +71,26 @@ pub(crate) mod kit {
 
     impl TestServer {
         pub fn new(server: impl Into<Server>) -> Self {
-            Self(testing::TestServer::new(server.into().middleware(Passing)))
+            Self(testing::TestServer::new(wrapped(server.into())))
         }
 
         pub async fn bind(server: impl Into<Server>) -> Self {
-            Self(testing::TestServer::bind(server.into().middleware(Passing)).await)
+            Self(testing::TestServer::bind(wrapped(server.into())).await)
         }
 
         pub async fn shutdown(self, timeout: Duration) -> Result<(), Error> {
             self.0.shutdown(timeout).await
         }
+    }
+
+    pub async fn over_both(server: impl Fn() -> Server, check: impl AsyncFn(TestServer)) {
+        let check = async |server| check(TestServer(server)).await;
+        raw::over_both(|| wrapped(server()), check).await;
+    }
+
+    /// A server that a test builds itself.
+    pub fn wrapped(server: Server) -> Server {
+        server.middleware(Passing)
     }
 
     impl Deref for TestServer {

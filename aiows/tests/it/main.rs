@@ -32,4 +32,11 @@ mod stop;
 /// What `layered` has another one of.
 mod kit {
     pub use aiows::testing::TestServer;
+
+    pub use crate::raw::over_both;
+
+    /// A server that a test builds itself.
+    pub fn wrapped(server: aiows::Server) -> aiows::Server {
+        server
+    }
 }
