@@ -1,10 +1,12 @@
 //! The behaviour of a server does not change when all of it runs inside of middleware that passes
 //! everything on: the same tests, once more.
 
-// Not here: `middleware` is about other middleware; `log`, `resources` and `slow_http` take long
-// and see nothing of the handlers' surroundings.
+// Not here: `middleware` adds its own, and `resources` and
+// `restart` run a server in another process.
 #[path = "close.rs"]
 mod close;
+#[path = "crowd.rs"]
+mod crowd;
 #[path = "door.rs"]
 mod door;
 #[path = "errors.rs"]
@@ -13,6 +15,8 @@ mod errors;
 mod extract;
 #[path = "handlers.rs"]
 mod handlers;
+#[path = "hostile.rs"]
+mod hostile;
 #[cfg(feature = "axum")]
 #[path = "http.rs"]
 mod http;
@@ -20,6 +24,8 @@ mod http;
 mod life;
 #[path = "limits.rs"]
 mod limits;
+#[path = "log.rs"]
+mod log;
 #[cfg(feature = "axum")]
 #[path = "mounted.rs"]
 mod mounted;
@@ -33,6 +39,9 @@ mod request;
 mod router;
 #[path = "serving.rs"]
 mod serving;
+#[cfg(feature = "axum")]
+#[path = "slow_http.rs"]
+mod slow_http;
 #[path = "socket.rs"]
 mod socket;
 #[path = "stop.rs"]

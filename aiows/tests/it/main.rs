@@ -4,10 +4,12 @@
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
 mod close;
+mod crowd;
 mod door;
 mod errors;
 mod extract;
 mod handlers;
+mod hostile;
 #[cfg(feature = "axum")]
 mod http;
 mod layered;
@@ -21,8 +23,13 @@ mod nest;
 mod protocol;
 mod raw;
 mod request;
+#[cfg(target_os = "linux")]
 mod resources;
+#[cfg(target_os = "linux")]
+mod restart;
 mod router;
+#[cfg(target_os = "linux")]
+mod served;
 mod serving;
 #[cfg(feature = "axum")]
 mod slow_http;
