@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use crate::hostile;
@@ -9,6 +10,9 @@ use crate::raw::{REQUEST, Raw, masked};
 use crate::served::{Served, Setup};
 
 const MIB: u64 = 1024 * 1024;
+
+/// Held by tests with hundreds of clients: a process may open 1024 files on many systems.
+static CROWD: Mutex<()> = Mutex::const_new(());
 
 fn with_files(files: u32) -> Served {
     Served::start(&Setup { files, ..Setup::default() })
@@ -52,7 +56,7 @@ async fn fragments_without_end_cost_no_memory() {
         let grown = served.resident().saturating_sub(before);
         assert!(grown < bound * MIB, "{grown} bytes");
         let spent = served.cpu_ticks() - idle;
-        assert!(spent < 500, "{spent} ms / 10 of CPU");
+        assert!(spent < 500, "{spent}0 ms of CPU");
         served.expect_echo("alive").await;
     }
 }
@@ -123,12 +127,13 @@ async fn large_messages_leave_no_large_buffers() {
 
 #[tokio::test]
 async fn connections_that_left_in_four_ways_leave_nothing_behind() {
-    let ping = Duration::from_secs(2);
+    let _crowd = CROWD.lock().await;
+    let ping = Duration::from_secs(1);
     let served = Served::start(&Setup { files: 4000, ping, ..Setup::default() });
     let mut vanished = Vec::new();
     let mut fill = async || {
         let mut raws = Vec::new();
-        for number in 0..500 {
+        for number in 0..250 {
             let mut raw = served.open().await;
             raw.send_text("hello").await;
             raw.expect_text("hello").await;
@@ -136,7 +141,7 @@ async fn connections_that_left_in_four_ways_leave_nothing_behind() {
         }
         for (number, mut raw) in raws {
             match number % 16 {
-                0..5 => raw.send(0x88, &[0x03, 0xe8]).await,
+                0..5 => raw.write_quietly(&masked(0x88, &[0x03, 0xe8])).await,
                 5..10 => drop(raw),
                 10..15 => raw.reset(),
                 // Neither an end nor another byte, as of a host whose link is down.
@@ -145,27 +150,19 @@ async fn connections_that_left_in_four_ways_leave_nothing_behind() {
         }
     };
     let files = served.files();
-    let settled = async || {
-        let freed = timeout(Duration::from_secs(15), async {
-            while served.files() > files {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        freed.await.unwrap_or_else(|_| panic!("{} of {files} files", served.files()));
-        served.resident()
-    };
     fill().await;
-    let before = settled().await;
-    for _ in 0..5 {
+    let before = served.settled(files).await;
+    for _ in 0..10 {
         fill().await;
     }
-    let grown = settled().await.saturating_sub(before);
+    let grown = served.settled(files).await.saturating_sub(before);
     assert!(grown < 8 * MIB, "{grown} bytes");
     served.expect_echo("alive").await;
 }
 
 #[tokio::test]
 async fn five_hundred_half_open_handshakes_delay_nobody() {
+    let _crowd = CROWD.lock().await;
     let served = Served::start(&Setup { files: 1000, ..Setup::default() });
     let mut halves = Vec::new();
     for number in 0..500 {
@@ -201,7 +198,8 @@ async fn json_bombs_cost_little() {
     }
     let (grown, spent) = (served.resident().saturating_sub(before), served.cpu_ticks() - idle);
     assert!(grown < 64 * MIB, "{grown} bytes");
-    assert!(spent < 200, "{spent} ms / 10 of CPU");
+
+    assert!(spent < 200, "{spent}0 ms of CPU");
     raw.send_text(order).await;
     raw.expect_text(order).await;
 }
@@ -234,7 +232,7 @@ async fn requests_that_are_refused_cost_little() {
     }
     assert_eq!(raw.read_answer().await.0, 431);
     let spent = served.cpu_ticks() - idle;
-    assert!(spent < 100, "{spent} ms / 10 of CPU");
+    assert!(spent < 100, "{spent}0 ms of CPU");
     served.expect_echo("alive").await;
 }
 
@@ -247,22 +245,13 @@ async fn two_hundred_panics_leave_nothing() {
         let error = raw.read_json().await;
         assert_eq!((&error["type"], &error["code"]), (&"error".into(), &"internal".into()));
     };
-    let settled = async |files: usize| {
-        let freed = timeout(Duration::from_secs(5), async {
-            while served.files() > files {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        freed.await.unwrap_or_else(|_| panic!("{} of {files} files", served.files()));
-        served.resident()
-    };
     let files = served.files();
     panic().await;
-    let before = settled(files).await;
+    let before = served.settled(files).await;
     for _ in 0..200 {
         panic().await;
     }
-    let grown = settled(files).await.saturating_sub(before);
+    let grown = served.settled(files).await.saturating_sub(before);
     assert!(grown < MIB, "{grown} bytes");
     served.expect_echo("alive").await;
 }

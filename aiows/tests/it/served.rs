@@ -10,7 +10,7 @@ use aiows::{Call, Message, Route, Router, Server, Text, WebSocket, fallback, mes
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::raw::{REQUEST, Raw, limits};
 
@@ -94,6 +94,17 @@ impl Served {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
+    /// Waits until no more files are open than before; returns what stays resident.
+    pub async fn settled(&self, files: usize) -> u64 {
+        let freed = timeout(Duration::from_secs(15), async {
+            while self.files() > files {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        freed.await.unwrap_or_else(|_| panic!("{} of {files} files", self.files()));
+        self.resident()
+    }
+
     pub async fn open(&self) -> Raw<TcpStream> {
         let mut raw = Raw::dial_at(self.address).await;
         raw.handshake().await;
@@ -173,7 +184,6 @@ async fn hang(call: Call) -> aiows::Result {
     std::future::pending().await
 }
 
-#[expect(clippy::unused_async, reason = "handlers are async functions")]
 async fn panics(_: Call) {
     // Without the words of a panic on the standard error.
     std::panic::resume_unwind(Box::new("no luck"));
