@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use crate::hostile;
@@ -10,9 +9,6 @@ use crate::raw::{REQUEST, Raw, masked};
 use crate::served::{Served, Setup};
 
 const MIB: u64 = 1024 * 1024;
-
-/// Held by tests with hundreds of clients: a process may open 1024 files on many systems.
-static CROWD: Mutex<()> = Mutex::const_new(());
 
 fn with_files(files: u32) -> Served {
     Served::start(&Setup { files, ..Setup::default() })
@@ -127,7 +123,6 @@ async fn large_messages_leave_no_large_buffers() {
 
 #[tokio::test]
 async fn connections_that_left_in_four_ways_leave_nothing_behind() {
-    let _crowd = CROWD.lock().await;
     let ping = Duration::from_secs(1);
     let served = Served::start(&Setup { files: 4000, ping, ..Setup::default() });
     let mut vanished = Vec::new();
@@ -162,7 +157,6 @@ async fn connections_that_left_in_four_ways_leave_nothing_behind() {
 
 #[tokio::test]
 async fn five_hundred_half_open_handshakes_delay_nobody() {
-    let _crowd = CROWD.lock().await;
     let served = Served::start(&Setup { files: 1000, ..Setup::default() });
     let mut halves = Vec::new();
     for number in 0..500 {
