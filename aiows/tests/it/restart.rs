@@ -13,18 +13,20 @@ async fn sigterm_answers_what_was_read_tells_everybody_1001_and_ends_well() {
     let mut raws = Vec::new();
     for number in 0..60 {
         let mut raw = served.open().await;
-        let text = format!("message {number}");
-        raw.send_text(&text).await;
-        // A third has its answer before the signal, the others may be in the middle of it.
-        if number % 3 == 0 {
-            raw.expect_text(&text).await;
+        let is_busy = number % 3 == 0;
+        if is_busy {
+            raw.send_text(r#"{"type":"slow"}"#).await;
+            raw.expect_text("started").await;
+        } else {
+            raw.send_text("idle").await;
+            raw.expect_text("idle").await;
         }
-        raws.push((number, text, raw));
+        raws.push((is_busy, raw));
     }
     served.signal("-TERM");
-    for (number, text, raw) in &mut raws {
-        if *number % 3 != 0 {
-            raw.expect_text(text).await;
+    for (is_busy, raw) in &mut raws {
+        if *is_busy {
+            raw.expect_text("done").await;
         }
         assert_eq!(raw.read_close(1001).await, "Server shutdown");
         raw.send_close(1001, "").await;
@@ -54,6 +56,8 @@ async fn sigterm_takes_no_longer_than_its_deadline_whatever_peers_do() {
     let started = Instant::now();
     served.signal("-TERM");
     assert_eq!(silent.read_close(1001).await, "Server shutdown");
+    // Nobody is let in while it waits for those it has.
+    assert!(TcpStream::connect(served.address).await.is_err());
     assert_eq!(late.read_answer().await.0, 503);
     let status = served.ended().await;
     let elapsed = started.elapsed();

@@ -184,6 +184,12 @@ async fn hang(call: Call) -> aiows::Result {
     std::future::pending().await
 }
 
+async fn slow(call: Call) -> aiows::Result {
+    call.websocket().send_text("started").await?;
+    sleep(Duration::from_millis(300)).await;
+    Ok(call.websocket().send_text("done").await?)
+}
+
 async fn panics(_: Call) {
     // Without the words of a panic on the standard error.
     std::panic::resume_unwind(Box::new("no luck"));
@@ -207,6 +213,7 @@ fn server() -> Server {
         .routes(routes![echo])
         .route(Route::message("flood", flood))
         .route(Route::message("hang", hang))
+        .route(Route::message("slow", slow))
         .route(Route::message("panic", panics));
     Server::new()
         .include_router(plain)
