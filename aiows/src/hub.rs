@@ -11,7 +11,7 @@ use crate::id::ConnectionId;
 use crate::outbox::CloseWish;
 use crate::websocket::WebSocket;
 
-/// Knows every connection from its acceptance to its end.
+/// Knows every connection from its acceptance to the return of its session.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
     connections: Mutex<Connections>,
@@ -31,6 +31,8 @@ pub(crate) struct Running {
 #[derive(Debug, Default)]
 struct Connections {
     sockets: HashMap<ConnectionId, WebSocket>,
+    /// Those among them that have ended for everybody but their sessions.
+    retired: usize,
     /// Set when everybody was asked to leave: who comes later is asked too.
     leave: Option<CloseWish>,
 }
@@ -40,6 +42,7 @@ struct Connections {
 pub(crate) struct Registration {
     hub: Arc<Hub>,
     id: ConnectionId,
+    is_retired: bool,
 }
 
 impl Hub {
@@ -57,7 +60,7 @@ impl Hub {
         if let Some(wish) = leave {
             socket.outbox().wish_close(wish);
         }
-        Registration { hub: Arc::clone(self), id: socket.id() }
+        Registration { hub: Arc::clone(self), id: socket.id(), is_retired: false }
     }
 
     /// Asks every connection that is still to come to leave, and returns those there are.
@@ -92,7 +95,8 @@ impl Hub {
     }
 
     pub(crate) fn active(&self) -> usize {
-        self.lock().sockets.len()
+        let connections = self.lock();
+        connections.sockets.len() - connections.retired
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -100,9 +104,19 @@ impl Hub {
     }
 }
 
+impl Registration {
+    /// The connection counts no longer; until its session returns it can still be cut.
+    pub(crate) fn retire(&mut self) {
+        self.is_retired = true;
+        self.hub.lock().retired += 1;
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.hub.lock().sockets.remove(&self.id);
+        let mut connections = self.hub.lock();
+        connections.sockets.remove(&self.id);
+        connections.retired -= usize::from(self.is_retired);
     }
 }
 

@@ -80,7 +80,7 @@ impl Session {
     /// Runs the connection to its end; the disconnect handlers have run when it returns.
     pub(crate) async fn run(mut self) {
         let _running = self.hub.enter();
-        let registration = self.hub.register(&self.socket);
+        let mut registration = self.hub.register(&self.socket);
         tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
         let router = Arc::clone(&self.router);
         if self.connect(&router).await {
@@ -89,7 +89,7 @@ impl Session {
         let reason = self.link.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // The peer is gone for everybody else before its disconnect handlers run.
-        drop(registration);
+        registration.retire();
         self.socket.outbox().refuse();
         self.socket.end_tasks().await;
         self.disconnect(&router, &reason).await;

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, CloseCode, DisconnectReason, HandlerError, Route, Router, SendError, Server, WebSocket,
 };
 
-use crate::raw::{Raw, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{Raw, close_payload, echo_server, ends, limits, masked};
 
 const TEXT: u8 = 0x81;
 
@@ -314,6 +314,31 @@ async fn a_close_of_the_peer_tells_its_code_and_reason() {
 }
 
 #[tokio::test]
+async fn the_server_ends_the_stream_at_once_after_its_close_frame() {
+    let patient = limits(|limits| limits.close_timeout = Duration::from_secs(60));
+    let server = || echo_server().limits(patient.clone());
+    over_both(server, async |server| {
+        let too_large = [&[TEXT, 0xff], &(1_u64 << 62).to_be_bytes()[..], &[1, 2, 3, 4]].concat();
+        for (frames, code) in [
+            (masked(0x88, &close_payload(1000, "")), 1000),
+            (masked(0x83, b""), 1002),
+            (masked(TEXT, b"\xff"), 1007),
+            (too_large, 1009),
+        ] {
+            let mut raw = Raw::join(&server).await;
+            raw.write(&frames).await;
+            raw.read_close(code).await;
+            // Our side of it stays open.
+            let started = Instant::now();
+            raw.expect_end().await;
+            let elapsed = started.elapsed();
+            assert!(elapsed < Duration::from_millis(500), "{code}: {elapsed:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_end_of_the_stream_without_a_close_frame_is_a_lost_peer() {
     let (ends, ended) = ends();
     over_both(
@@ -412,9 +437,10 @@ fn open_files() -> usize {
 async fn a_thousand_resets_leave_nothing_behind() {
     if std::env::var_os(ALONE).is_none() {
         // Open files are counted per process, and other tests open some.
-        let name = "close::a_thousand_resets_leave_nothing_behind";
+        let name = "a_thousand_resets_leave_nothing_behind";
+        let name = format!("{}::{name}", module_path!().trim_start_matches("it::"));
         let mut alone = Command::new(std::env::current_exe().unwrap());
-        let output = alone.args([name, "--exact"]).env(ALONE, "1").output().unwrap();
+        let output = alone.args([&name, "--exact"]).env(ALONE, "1").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;

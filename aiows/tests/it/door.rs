@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::testing::TestServer;
 use aiows::{Route, Router, Server};
 
-use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
      Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -284,6 +284,18 @@ async fn a_request_head_over_the_limit_is_answered_with_431() {
 }
 
 #[tokio::test]
+async fn a_request_head_is_16_kib_at_most_unless_it_is_said() {
+    over_both(echo_server, async |server| {
+        expect_accepted(&server, &request_of(16 * 1024)).await;
+        expect_refused(&server, &request_of(16 * 1024 + 1), 431, "head_too_large").await;
+        let endless = with_header(&["X: x"].repeat(12_000).join("\r\n"));
+        let endless = endless.trim_end();
+        expect_refused(&server, endless, 431, "head_too_large").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_with_too_many_headers_is_answered_with_431() {
     let few = || echo_server().limits(limits(|limits| limits.request_headers = 10));
     over_both(few, async |server| {
@@ -464,6 +476,26 @@ async fn a_refused_request_takes_no_place() {
             expect_refused(&server, &request, 403, "forbidden").await;
         }
         expect_accepted(&server, REQUEST).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_half_open_handshake_takes_no_place() {
+    over_both(one_place, async |server| {
+        let mut halves = Vec::new();
+        for length in 0..20 {
+            let mut half = Raw::reach(&server).await;
+            half.write(&REQUEST.as_bytes()[..length]).await;
+            halves.push((length, half));
+        }
+        let mut only = Raw::join(&server).await;
+        only.send_text("in").await;
+        only.expect_text("in").await;
+        // Whoever completes its request after that is one too many.
+        let (length, mut half) = halves.pop().unwrap();
+        half.write(&REQUEST.as_bytes()[length..]).await;
+        assert_eq!(read_refusal(&mut half).await.0, (503, "unavailable".to_owned()));
     })
     .await;
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::raw::{REQUEST, Raw, echo_server, ends, limits, over_both};
+use super::kit::{TestServer, over_both, wrapped};
+use crate::raw::{REQUEST, Raw, echo_server, ends, limits};
 
 /// A middleware made of a function.
 #[derive(Clone, Copy)]
@@ -104,10 +105,10 @@ fn tell(handshake: &Handshake) -> Result {
 
 #[tokio::test]
 async fn middleware_knows_the_address_of_a_peer_that_has_one() {
-    let server = aiows::testing::TestServer::bind(refusing(tell)()).await;
+    let server = TestServer::bind(refusing(tell)()).await;
     let (.., error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
     assert_eq!(error["params"]["ip"], "127.0.0.1");
-    let server = aiows::testing::TestServer::new(refusing(tell)());
+    let server = TestServer::new(refusing(tell)());
     let (.., error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
     assert_eq!(error["params"]["ip"], Value::Null);
 }
@@ -173,7 +174,7 @@ mod behind_http {
 
     #[tokio::test]
     async fn middleware_is_asked_in_somebody_elses_application() {
-        let sockets = named().build().unwrap().into_service();
+        let sockets = wrapped(named()).build().unwrap().into_service();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let application = application().route_service("/ws", sockets);
@@ -359,8 +360,7 @@ impl Middleware for Stuck {
 async fn middleware_that_does_not_answer_is_given_up_at_the_deadline() {
     let (sender, _asked) = mpsc::channel(1);
     let patience = limits(|limits| limits.handshake_timeout = Duration::from_secs(3));
-    let server =
-        aiows::testing::TestServer::new(echo_server().middleware(Stuck(sender)).limits(patience));
+    let server = TestServer::new(echo_server().middleware(Stuck(sender)).limits(patience));
     let mut raw = Raw::reach(&server).await;
     let started = tokio::time::Instant::now();
     let (status, head, error) = answer(&mut raw, REQUEST).await;
@@ -388,7 +388,7 @@ async fn a_stop_does_not_wait_for_middleware_that_was_asked() {
 #[tokio::test]
 async fn half_open_connections_are_accepted_up_to_their_limit() {
     let limits = limits(|limits| limits.handshakes = 1);
-    let server = aiows::testing::TestServer::bind(echo_server().limits(limits)).await;
+    let server = TestServer::bind(echo_server().limits(limits)).await;
     let mut silent = Raw::dial(&server).await;
     let mut next = Raw::dial(&server).await;
     next.write(REQUEST.as_bytes()).await;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aiows::testing::TestServer;
 use aiows::{Router, Server, ServerHandle};
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
@@ -12,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};
 
 const PAGE: &str = "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\n";

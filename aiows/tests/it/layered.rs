@@ -1,14 +1,50 @@
 //! The behaviour of a server does not change when all of it runs inside of middleware that passes
 //! everything on: the same tests, once more.
 
+// Not here: `middleware` adds its own; `resources` and `restart` run a server in another process.
+#[path = "close.rs"]
+mod close;
+#[path = "crowd.rs"]
+mod crowd;
+#[path = "door.rs"]
+mod door;
 #[path = "errors.rs"]
 mod errors;
 #[path = "extract.rs"]
 mod extract;
 #[path = "handlers.rs"]
 mod handlers;
+#[path = "handshake.rs"]
+mod handshake;
+#[path = "hostile.rs"]
+mod hostile;
+#[cfg(feature = "axum")]
+#[path = "http.rs"]
+mod http;
 #[path = "life.rs"]
 mod life;
+#[path = "limits.rs"]
+mod limits;
+#[path = "log.rs"]
+mod log;
+#[cfg(feature = "axum")]
+#[path = "mounted.rs"]
+mod mounted;
+#[path = "nest.rs"]
+mod nest;
+#[path = "protocol.rs"]
+mod protocol;
+#[path = "request.rs"]
+mod request;
+#[path = "router.rs"]
+mod router;
+#[path = "serving.rs"]
+mod serving;
+#[cfg(feature = "axum")]
+#[path = "slow_http.rs"]
+mod slow_http;
+#[path = "socket.rs"]
+mod socket;
 #[path = "stop.rs"]
 mod stop;
 
@@ -16,11 +52,17 @@ pub(crate) mod kit {
     use std::ops::Deref;
     use std::time::Duration;
 
-    use aiows::{Call, Error, HandlerError, Middleware, Next, Outcome, Server, testing};
+    use aiows::{Call, Error, HandlerError, Handshake, Middleware, Next, Outcome, Server, testing};
+
+    use crate::raw;
 
     struct Passing;
 
     impl Middleware for Passing {
+        async fn on_handshake(&self, _handshake: &Handshake) -> Result<(), HandlerError> {
+            Ok(())
+        }
+
         async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
             next.run(call).await
         }
@@ -43,16 +85,26 @@ pub(crate) mod kit {
 
     impl TestServer {
         pub fn new(server: impl Into<Server>) -> Self {
-            Self(testing::TestServer::new(server.into().middleware(Passing)))
+            Self(testing::TestServer::new(wrapped(server.into())))
         }
 
         pub async fn bind(server: impl Into<Server>) -> Self {
-            Self(testing::TestServer::bind(server.into().middleware(Passing)).await)
+            Self(testing::TestServer::bind(wrapped(server.into())).await)
         }
 
         pub async fn shutdown(self, timeout: Duration) -> Result<(), Error> {
             self.0.shutdown(timeout).await
         }
+    }
+
+    pub async fn over_both(server: impl Fn() -> Server, check: impl AsyncFn(TestServer)) {
+        let check = async |server| check(TestServer(server)).await;
+        raw::over_both(|| wrapped(server()), check).await;
+    }
+
+    /// A server that a test builds itself.
+    pub fn wrapped(server: Server) -> Server {
+        server.middleware(Passing)
     }
 
     impl Deref for TestServer {

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, CloseCode, DisconnectReason, Limits, Message, Route, Router, SendError, Server, WebSocket,
 };
 
-use crate::raw::{Ended, Raw, Wire, echo_server, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{Ended, Raw, Wire, echo_server, ends, limits, masked};
 
 const TEXT: u8 = 0x81;
 const CONTINUATION: u8 = 0x00;

@@ -4,12 +4,13 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aiows::testing::TestServer;
 use aiows::{HandlerError, Result, Router, connect, disconnect, message, routes};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, set_default};
 use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::kit::TestServer;
 
 type Lines = Arc<Mutex<Vec<(Level, String)>>>;
 

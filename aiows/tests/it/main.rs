@@ -4,11 +4,13 @@
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
 mod close;
+mod crowd;
 mod door;
 mod errors;
 mod extract;
 mod handlers;
 mod handshake;
+mod hostile;
 #[cfg(feature = "axum")]
 mod http;
 mod layered;
@@ -22,8 +24,13 @@ mod nest;
 mod protocol;
 mod raw;
 mod request;
+#[cfg(target_os = "linux")]
 mod resources;
+#[cfg(target_os = "linux")]
+mod restart;
 mod router;
+#[cfg(target_os = "linux")]
+mod served;
 mod serving;
 #[cfg(feature = "axum")]
 mod slow_http;
@@ -33,4 +40,11 @@ mod stop;
 /// What `layered` has another one of.
 mod kit {
     pub use aiows::testing::TestServer;
+
+    pub use crate::raw::over_both;
+
+    /// A server that a test builds itself.
+    pub fn wrapped(server: aiows::Server) -> aiows::Server {
+        server
+    }
 }

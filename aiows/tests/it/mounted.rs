@@ -10,6 +10,7 @@ use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use super::kit::wrapped;
 use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};
 
 fn application(sockets: WebSocketService) -> axum::Router {
@@ -17,7 +18,7 @@ fn application(sockets: WebSocketService) -> axum::Router {
 }
 
 fn service(server: Server) -> WebSocketService {
-    server.build().unwrap().into_service()
+    wrapped(server).build().unwrap().into_service()
 }
 
 /// Serves on a port, as an application does; the server ends with the test.

@@ -1,6 +1,5 @@
 //! Routers whose message types get a prefix.
 
-use aiows::testing::TestServer;
 use aiows::{
     DisconnectReason, Message, Router, Server, State, Text, connect, disconnect, fallback, message,
     routes,
@@ -9,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::raw::{Raw, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::Raw;
+
+const HERE: &str = module_path!();
 
 #[derive(Clone)]
 struct Name(&'static str);
@@ -104,7 +106,7 @@ fn a_prefixed_type_is_handled_once() {
     let router = Router::new().routes(routes![whole::play]).nest("game.", nested);
     let expected = format!(
         "message type \"game.move\" is handled by both \
-         `it::nest::whole::play` {} and `it::nest::play` {}",
+         `{HERE}::whole::play` {} and `{HERE}::play` {}",
         place("pub(crate) async fn play() {}"),
         place("async fn play(step: Move)"),
     );
@@ -114,8 +116,8 @@ fn a_prefixed_type_is_handled_once() {
 #[test]
 fn a_declared_type_is_the_whole_one() {
     let expected = format!(
-        "handler `it::nest::play` {} is registered for \"chess.move\", but its message \
-         `it::nest::Move` declares \"game.move\"",
+        "handler `{HERE}::play` {} is registered for \"chess.move\", but its message \
+         `{HERE}::Move` declares \"game.move\"",
         place("async fn play(step: Move)"),
     );
     assert_eq!(
@@ -129,7 +131,7 @@ fn a_prefix_is_part_of_a_valid_type() {
     #[message("k")]
     async fn ack() {}
     let place = place("async fn ack() {}");
-    let title = format!("`it::nest::ack` {place}");
+    let title = format!("`{HERE}::ack` {place}");
     let nested = |prefix: &str| mistakes(Router::new().nest(prefix, routes_of(routes![ack])));
     assert_eq!(nested("ac"), [format!("handler {title} serves the reserved message type \"ack\"")]);
     let expected = format!(

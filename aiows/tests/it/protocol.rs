@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::sleep;
 
-use aiows::testing::TestServer;
 use aiows::{Call, CloseCode, DisconnectReason, Route, Router, Server, WebSocket};
 
-use crate::raw::{Frame, Raw, close_payload, echo_server, ends, limits, masked, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{Frame, Raw, close_payload, echo_server, ends, limits, masked};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;

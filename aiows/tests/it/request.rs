@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, ClientIp, HandlerError, HeaderMap, Headers, Path, Query, Result, Route, Router, Server,
     State, connect, disconnect, message, routes,
@@ -11,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::raw::{REQUEST, Raw, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::{REQUEST, Raw};
 
 #[derive(Deserialize, Serialize)]
 struct Seat {
@@ -306,9 +306,10 @@ fn a_path_is_taken_only_where_there_is_one() {
     let router = Router::new().routes(routes![sit]);
     for server in [Server::from(router.clone()), Server::new().route("/rooms", router)] {
         let error = server.build().unwrap_err();
+        let title = concat!("handler `", module_path!(), "::sit` (");
         let mistake = "takes `Path`, but its router is bound to no path with a parameter";
         assert_eq!(error.mistakes().len(), 1);
-        assert!(error.mistakes()[0].starts_with("handler `it::request::sit` ("));
+        assert!(error.mistakes()[0].starts_with(title));
         assert!(error.mistakes()[0].ends_with(mistake), "{error}");
     }
 }

@@ -1,12 +1,13 @@
 //! What is registered, and every mistake in it.
 
-use aiows::testing::TestServer;
 use aiows::{
     Call, DisconnectReason, Limits, Local, Message, MessageId, Route, Router, Server, State,
     connect, disconnect, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::kit::TestServer;
 
 #[derive(Message, Deserialize, Serialize)]
 struct Say {
@@ -137,7 +138,9 @@ fn all_mistakes_are_told_together_with_names_and_places() {
     told.sort();
     let [needs, duplicate, state] = &told[..] else { panic!("three mistakes, not {told:#?}") };
     let place = |text: &str| format!("{}:{})", file!(), line(text));
-    assert!(needs.starts_with("handler `it::router::") && needs.contains("::list` ("), "{needs}");
+    let here = module_path!();
+    assert!(needs.starts_with(&format!("handler `{here}::")), "{needs}");
+    assert!(needs.contains("::list` ("), "{needs}");
     assert!(needs.contains(&place("async fn list")), "{needs}");
     assert!(
         needs.ends_with(
@@ -148,8 +151,8 @@ fn all_mistakes_are_told_together_with_names_and_places() {
     assert_eq!(
         *duplicate,
         format!(
-            "message type \"say\" is handled by both `it::router::say` ({} and \
-             `it::router::other::talk` ({}",
+            "message type \"say\" is handled by both `{here}::say` ({} and \
+             `{here}::other::talk` ({}",
             place("async fn say"),
             place("async fn talk"),
         )

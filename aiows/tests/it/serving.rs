@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aiows::testing::{TestServer, socket};
+use aiows::testing::socket;
 use aiows::{ClientIp, Listener, Router, Server, WebSocket, message, routes};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::raw::{REQUEST, Raw, echo_server, over_both};
+use super::kit::{TestServer, over_both, wrapped};
+use crate::raw::{REQUEST, Raw, echo_server};
 
 #[message("protocol")]
 async fn protocol(ws: WebSocket) -> Value {
@@ -107,7 +108,7 @@ async fn several_listeners_are_served_and_stopped_together() {
         TcpListener::bind("127.0.0.1:0").await.unwrap(),
     ];
     let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
-    let app = echo_server().build().unwrap();
+    let app = wrapped(echo_server()).build().unwrap();
     let serving = tokio::spawn(app.clone().serve(listeners));
     assert_eq!(app.handle().ready().await, addresses);
     let mut clients = Vec::new();
@@ -130,7 +131,7 @@ async fn several_listeners_are_served_and_stopped_together() {
 
 #[tokio::test]
 async fn every_address_of_a_name_is_served() {
-    let server = echo_server();
+    let server = wrapped(echo_server());
     let handle = server.handle();
     let running = tokio::spawn(server.run("localhost:0"));
     let addresses = handle.ready().await;
@@ -154,7 +155,7 @@ async fn a_name_without_an_address_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn any_stream_is_served() {
-    let app = echo_server().build().unwrap();
+    let app = wrapped(echo_server()).build().unwrap();
     let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
     assert_eq!(app.handle().ready().await, []);
     let (client, server) = tokio::io::duplex(64);
@@ -197,12 +198,13 @@ async fn a_unix_socket_is_served_beside_a_port() {
     async fn who(ws: WebSocket, ip: Option<ClientIp>) -> Value {
         json!({ "ip": ip.map(|ip| ip.0), "peer": ws.peer_addr().is_some() })
     }
-    let path = std::env::temp_dir().join(format!("aiows-it-{}.sock", std::process::id()));
+    let name = format!("aiows-{}-{}.sock", module_path!().replace("::", "-"), std::process::id());
+    let path = std::env::temp_dir().join(name);
     let _ = std::fs::remove_file(&path);
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = port.local_addr().unwrap();
     let listeners: [Listener; 2] = [UnixListener::bind(&path).unwrap().into(), port.into()];
-    let app = Server::from(Router::new().routes(routes![who])).build().unwrap();
+    let app = wrapped(Router::new().routes(routes![who]).into()).build().unwrap();
     let serving = tokio::spawn(app.clone().serve(listeners));
     assert_eq!(app.handle().ready().await, [address]);
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aiows::testing::TestServer;
 use axum::routing::{get, post};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::kit::TestServer;
 use crate::raw::{Raw, echo_server, limits};
 
 /// A server with room for one connection.

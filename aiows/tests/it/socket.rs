@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aiows::testing::{TestServer, socket};
+use aiows::testing::socket;
 use aiows::{
     Call, DisconnectReason, Message, MessageId, Result, Route, Router, Server, State, WebSocket,
     connect, disconnect, message, routes,
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::raw::{Raw, over_both};
+use super::kit::{TestServer, over_both};
+use crate::raw::Raw;
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 struct Row {

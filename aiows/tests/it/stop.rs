@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::kit::TestServer;
+use super::kit::{TestServer, over_both};
 use crate::raw::{REQUEST, Raw};
 
 type Reasons = mpsc::Sender<DisconnectReason>;
@@ -93,6 +93,32 @@ async fn a_handler_that_never_returns_is_cut_at_the_deadline() {
     assert!(error.is_forced());
     assert_eq!(error.to_string(), "shutdown was forced, connections were cut");
     assert_eq!(ends.recv().await, Some(DisconnectReason::Shutdown));
+}
+
+#[tokio::test]
+async fn a_closing_handshake_under_way_is_cut_at_the_deadline() {
+    let leave = || {
+        let router = Router::new().route(Route::message("leave", async |call: Call| {
+            call.websocket().close(4000, "enough");
+        }));
+        Server::from(router)
+    };
+    over_both(leave, async |server| {
+        // Neither answers its close frame: one was closed before the stop, one is closed by it.
+        let mut left = Raw::join(&server).await;
+        left.send_text(r#"{"type":"leave"}"#).await;
+        assert_eq!(left.read_close(4000).await, "enough");
+        let mut told = Raw::join(&server).await;
+        let started = Instant::now();
+        let error = server.shutdown(Duration::from_millis(300)).await.unwrap_err();
+        let elapsed = started.elapsed();
+        assert!(error.is_forced(), "{error}");
+        assert!(elapsed < Duration::from_millis(1000), "{elapsed:?}");
+        left.expect_end().await;
+        assert_eq!(told.read_close(1001).await, "Server shutdown");
+        told.expect_end().await;
+    })
+    .await;
 }
 
 #[tokio::test]

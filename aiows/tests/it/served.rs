@@ -1,0 +1,256 @@
+//! A server in a process of its own, to be measured, signalled and killed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use aiows::{Call, Message, Route, Router, Server, Text, WebSocket, fallback, message, routes};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::raw::{REQUEST, Raw, limits};
+
+const ADDRESS: &str = "AIOWS_TEST_ADDRESS";
+const DRAIN: &str = "AIOWS_TEST_DRAIN";
+const PING: &str = "AIOWS_TEST_PING";
+
+/// How long the process may take for anything it is expected to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is said to the process before it starts.
+pub struct Setup {
+    /// How many files it may open.
+    pub files: u32,
+    pub address: String,
+    /// How long a stop may take.
+    pub drain: Duration,
+    /// After how much silence a peer is pinged, and how long it has to answer.
+    pub ping: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            files: 200,
+            address: "127.0.0.1:0".to_owned(),
+            drain: Duration::from_secs(30),
+            ping: Duration::from_secs(20),
+        }
+    }
+}
+
+pub struct Served {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    pub address: SocketAddr,
+}
+
+impl Served {
+    pub fn start(setup: &Setup) -> Self {
+        let files = setup.files;
+        let script = format!("ulimit -n {files}; exec \"$0\" served::serve --exact --nocapture");
+        let mut child = Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .env(ADDRESS, &setup.address)
+            .env(DRAIN, setup.drain.as_millis().to_string())
+            .env(PING, setup.ping.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = after(&mut lines, "serving ").parse().unwrap();
+        Self { child, lines, address }
+    }
+
+    /// A server with the usual settings.
+    pub fn usual() -> Self {
+        Self::start(&Setup::default())
+    }
+
+    fn status(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    pub fn resident(&self) -> u64 {
+        self.status("VmRSS") * 1024
+    }
+
+    pub fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// CPU time used so far, in hundredths of a second.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// Waits until no more files are open than before; returns what stays resident.
+    pub async fn settled(&self, files: usize) -> u64 {
+        let freed = timeout(Duration::from_secs(15), async {
+            while self.files() > files {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        freed.await.unwrap_or_else(|_| panic!("{} of {files} files", self.files()));
+        self.resident()
+    }
+
+    pub async fn open(&self) -> Raw<TcpStream> {
+        let mut raw = Raw::dial_at(self.address).await;
+        raw.handshake().await;
+        raw
+    }
+
+    /// Joins where messages have types.
+    pub async fn open_typed(&self) -> Raw<TcpStream> {
+        let mut raw = Raw::dial_at(self.address).await;
+        raw.write(REQUEST.replace("GET / ", "GET /typed ").as_bytes()).await;
+        let head = raw.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        raw
+    }
+
+    pub async fn expect_echo(&self, text: &str) {
+        let mut raw = self.open().await;
+        raw.send_text(text).await;
+        raw.expect_text(text).await;
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end of the process, without blocking the clients of this one.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the process goes on");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// What `run` returned, of a process that has ended.
+    pub fn returned(&mut self) -> String {
+        after(&mut self.lines, "returned ")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Its standard input is closed with it, which ends it; this is for a child that hangs.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The rest of the next line with this text.
+fn after(lines: &mut Lines<BufReader<ChildStdout>>, text: &str) -> String {
+    let mut lines = lines.map(Result::unwrap);
+    lines.find_map(|line| Some(line.split_once(text)?.1.to_owned())).expect(text)
+}
+
+#[derive(Message, Serialize)]
+struct Flood {
+    text: String,
+}
+
+#[fallback]
+async fn echo(ws: WebSocket, Text(text): Text) -> aiows::Result {
+    Ok(ws.send_text(&text).await?)
+}
+
+async fn flood(call: Call) -> aiows::Result {
+    loop {
+        call.websocket().send(&Flood { text: "x".repeat(1000) }).await?;
+    }
+}
+
+async fn hang(call: Call) -> aiows::Result {
+    call.websocket().send_text("hanging").await?;
+    std::future::pending().await
+}
+
+async fn slow(call: Call) -> aiows::Result {
+    call.websocket().send_text("started").await?;
+    sleep(Duration::from_millis(300)).await;
+    Ok(call.websocket().send_text("done").await?)
+}
+
+async fn panics(_: Call) {
+    // Without the words of a panic on the standard error.
+    std::panic::resume_unwind(Box::new("no luck"));
+}
+
+#[derive(Message, Deserialize, Serialize)]
+struct Order {
+    name: String,
+    amount: u8,
+}
+
+#[message("order")]
+async fn order(order: Order) -> Order {
+    order
+}
+
+fn server() -> Server {
+    let number = |name: &str| std::env::var(name).unwrap().parse().unwrap();
+    let ping = Duration::from_millis(number(PING));
+    let plain = Router::new()
+        .routes(routes![echo])
+        .route(Route::message("flood", flood))
+        .route(Route::message("hang", hang))
+        .route(Route::message("slow", slow))
+        .route(Route::message("panic", panics));
+    Server::new()
+        .include_router(plain)
+        .route("/typed", Router::new().routes(routes![order]))
+        .shutdown_timeout(Duration::from_millis(number(DRAIN)))
+        .limits(limits(|limits| {
+            limits.ping_interval = ping;
+            limits.ping_timeout = ping;
+        }))
+}
+
+/// The process: serves until it is signalled or its standard input is closed.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+async fn serve() {
+    let Ok(address) = std::env::var(ADDRESS) else {
+        // As a test of its own it proves that the server it starts answers.
+        return Served::usual().expect_echo("hello").await;
+    };
+    let (tell, closed) = oneshot::channel();
+    // Not a task: the end of the process would wait for it.
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        let _ = tell.send(());
+    });
+    let server = server();
+    let handle = server.handle();
+    let ready = async {
+        println!("serving {}", handle.ready().await[0]);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        returned = server.run(address) => match returned {
+            Ok(()) => println!("returned ok"),
+            Err(error) => println!("returned {error}"),
+        },
+        _ = closed => {}
+        () = ready => {}
+    }
+}
