@@ -8,8 +8,16 @@ pub mod handlers {}
 #[doc = include_str!("docs/errors.md")]
 pub mod errors {}
 
+#[doc = include_str!("docs/middleware.md")]
+pub mod middleware {}
+
+#[cfg(feature = "axum")]
+#[doc = include_str!("docs/http.md")]
+pub mod http {}
+
 #[doc = include_str!("docs/closing.md")]
 pub mod closing {}
 
+#[cfg(feature = "axum")]
 #[doc = include_str!("docs/coming_from.md")]
 pub mod coming_from {}

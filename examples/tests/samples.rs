@@ -1,0 +1,122 @@
+//! The programs of the README and of the guide look as rustfmt leaves them, and those of the README
+//! are short.
+
+#![expect(clippy::unwrap_used, reason = "a test that reads the repository")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs, thread};
+
+/// Lines of the quick start at most.
+const QUICK_START: usize = 45;
+
+/// Lines of every other program of the README at most.
+const SAMPLE: usize = 40;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A program as its reader sees it, without the lines rustdoc hides.
+struct Block {
+    line: usize,
+    lines: Vec<String>,
+}
+
+fn blocks(page: &Path) -> Vec<Block> {
+    let text = fs::read_to_string(page).unwrap();
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut is_open = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with("```rust") {
+            is_open = true;
+            blocks.push(Block { line: index + 1, lines: Vec::new() });
+        } else if line == "```" {
+            is_open = false;
+        } else if is_open && line != "#" && !line.starts_with("# ") {
+            blocks.last_mut().unwrap().lines.push(line.to_owned());
+        }
+    }
+    blocks
+}
+
+fn readme() -> PathBuf {
+    root().join("README.md")
+}
+
+fn guide() -> Vec<PathBuf> {
+    let pages = fs::read_dir(root().join("aiows/src/docs")).unwrap();
+    pages.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn the_programs_of_the_readme_are_short() {
+    let blocks = blocks(&readme());
+    assert!(blocks.len() > 1);
+    for (index, Block { line, lines }) in blocks.iter().enumerate() {
+        let most = if index == 0 { QUICK_START } else { SAMPLE };
+        assert!(lines.len() <= most, "README.md:{line}: {} lines, at most {most}", lines.len());
+    }
+}
+
+#[test]
+fn every_program_is_formatted() {
+    if !has_rustfmt() {
+        return;
+    }
+    let pages = guide().into_iter().chain([readme()]);
+    let differences = pages.filter_map(|page| {
+        let difference = check(&blocks(&page)).err()?;
+        Some(format!("{}\n{difference}", page.display()))
+    });
+    let differences = differences.collect::<Vec<_>>().join("\n");
+    assert!(
+        differences.is_empty(),
+        "each block is a function named after its line:\n{differences}"
+    );
+}
+
+/// The minimal profile of rustup comes without rustfmt. There this test checks nothing and says so;
+/// where the variable `CI` is set it fails instead.
+fn has_rustfmt() -> bool {
+    let version = Command::new("rustfmt").arg("--version").output();
+    if version.is_ok_and(|version| version.status.success()) {
+        return true;
+    }
+    assert!(env::var_os("CI").is_none(), "rustfmt is not installed");
+    eprintln!("skipped: rustfmt is not installed");
+    false
+}
+
+/// Statements stand in functions only, so every block becomes the body of one: four columns further
+/// to the right, in lines that may be four columns longer.
+fn check(blocks: &[Block]) -> Result<(), String> {
+    let functions: Vec<_> = blocks.iter().map(as_function).collect();
+    let source = functions.join("\n");
+    let mut rustfmt = Command::new("rustfmt")
+        .args(["--check", "--color=never", "--config=max_width=104"])
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = rustfmt.stdin.take().unwrap();
+    let writing = thread::spawn(move || stdin.write_all(source.as_bytes()));
+    let output = rustfmt.wait_with_output().unwrap();
+    writing.join().unwrap().unwrap();
+    // It reports differences in what it reads from there, and succeeds all the same.
+    match output.status.success() && output.stdout.is_empty() {
+        true => Ok(()),
+        false => Err(String::from_utf8([output.stdout, output.stderr].concat()).unwrap()),
+    }
+}
+
+fn as_function(Block { line, lines }: &Block) -> String {
+    let indented = lines.iter().map(|line| match line.is_empty() {
+        true => "\n".to_owned(),
+        false => format!("    {line}\n"),
+    });
+    format!("async fn line_{line}() {{\n{}}}\n", indented.collect::<String>())
+}
