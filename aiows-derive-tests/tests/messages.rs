@@ -468,3 +468,80 @@ mod validation {
         assert_eq!(found, expected);
     }
 }
+
+mod sets {
+    use super::*;
+    use aiows::{Outgoing, WebSocket};
+
+    #[derive(Message, Serialize)]
+    struct Welcome {
+        members: u32,
+    }
+
+    #[derive(Message, Serialize)]
+    #[aiows(type = "room.full")]
+    struct Full;
+
+    /// A set inside of another one.
+    #[derive(Message)]
+    enum Refusal {
+        Full(Full),
+    }
+
+    #[derive(Message)]
+    enum Answer {
+        Welcome(Welcome),
+        Refusal(Refusal),
+        #[cfg(any())]
+        Never(Missing),
+    }
+
+    #[derive(Message, Deserialize)]
+    struct Join {
+        room: String,
+    }
+
+    #[message("join")]
+    async fn join(join: Join) -> aiows::Result<Option<Answer>> {
+        Ok(match join.room.as_str() {
+            "lobby" => Some(Answer::Refusal(Refusal::Full(Full))),
+            "nowhere" => None,
+            _ => Some(Answer::Welcome(Welcome { members: 3 })),
+        })
+    }
+
+    #[message("both")]
+    async fn both(ws: WebSocket) -> aiows::Result {
+        ws.send(&Answer::Welcome(Welcome { members: 1 })).await?;
+        ws.try_send(&Refusal::Full(Full))?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_handler_answers_with_one_of_several_messages() {
+        for (room, expected) in [
+            ("lobby", json!({ "type": "room.full", "correlation_id": 7 })),
+            ("nowhere", json!({ "type": "ack", "correlation_id": 7 })),
+            ("hall", json!({ "type": "welcome", "correlation_id": 7, "members": 3 })),
+        ] {
+            let text = json!({ "type": "join", "id": 7, "room": room }).to_string();
+            assert_eq!(answer(routes![join], &text).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_set_is_sent_like_the_message_it_holds() {
+        let server = TestServer::new(Router::new().routes(routes![both]));
+        let mut client = server.connect().await;
+        client.send_text(r#"{"type":"both"}"#).await;
+        assert_eq!(client.recv_json().await, json!({ "type": "welcome", "members": 1 }));
+        assert_eq!(client.recv_json().await, json!({ "type": "room.full" }));
+    }
+
+    #[test]
+    fn a_set_tells_the_type_of_what_it_holds() {
+        assert_eq!(Answer::Refusal(Refusal::Full(Full)).message_type(), "room.full");
+        assert_eq!(Answer::Welcome(Welcome { members: 1 }).message_type(), "welcome");
+        assert_eq!(Full.message_type(), "room.full");
+    }
+}

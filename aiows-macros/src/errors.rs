@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
+use syn::{Type, spanned::Spanned};
 
 /// The mistakes found so far.
 ///
@@ -39,5 +40,18 @@ impl Drop for Errors {
         if !std::thread::panicking() {
             assert!(self.found.is_empty(), "mistakes were found and not reported");
         }
+    }
+}
+
+/// Where an error about the type belongs: a stable compiler underlines one token, and the name is
+/// the one that says most.
+pub(crate) fn blame(ty: &Type) -> Span {
+    match ty {
+        Type::Path(ty) => {
+            ty.path.segments.last().map_or_else(|| ty.span(), |last| last.ident.span())
+        }
+        Type::Group(ty) => blame(&ty.elem),
+        Type::Paren(ty) => blame(&ty.elem),
+        other => other.span(),
     }
 }

@@ -4,6 +4,7 @@
 pub use aiows_macros::routes_list;
 
 pub use crate::extract::{Arg, Extractor, Payload, Receive, Take, arg, last};
+pub use crate::message::Visitor;
 #[cfg(feature = "validator")]
 pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
 pub use crate::route::{

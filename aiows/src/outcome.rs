@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use crate::call::Call;
-use crate::codec::{Encoded, encode, encode_value};
+use crate::codec::{Encoded, encode_value};
 use crate::error::HandlerError;
-use crate::message::Outgoing;
+use crate::message::{Outgoing, encode};
 
 /// What a handler has to say: an answer, already encoded, or nothing.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl IntoOutcome for () {
 #[diagnostic::do_not_recommend]
 impl<M: Outgoing> IntoOutcome for M {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
-        let answer = encode(call.websocket().tag(), M::TYPE, call.id(), &self)?;
+        let answer = encode(call.websocket().tag(), call.id(), &self)?;
         Ok(Outcome { answer: Some(answer) })
     }
 }

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, ReturnType, Type, ext::IdentExt, spanned::Spanned};
+use syn::{Attribute, ReturnType, ext::IdentExt};
 
 use super::{
     Kind,
@@ -10,7 +10,7 @@ use super::{
     item::{Companion, HandlerFn},
     slot::{Slot, slots},
 };
-use crate::krate::Krate;
+use crate::{errors::blame, krate::Krate};
 
 pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> TokenStream {
     let key = match (kind, &args.message_type) {
@@ -109,17 +109,4 @@ fn bindings(function: &HandlerFn) -> TokenStream {
 
 pub(super) fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
     attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
-}
-
-/// Where an error about the type belongs: a stable compiler underlines one token, and the name is
-/// the one that says most.
-pub(super) fn blame(ty: &Type) -> Span {
-    match ty {
-        Type::Path(ty) => {
-            ty.path.segments.last().map_or_else(|| ty.span(), |last| last.ident.span())
-        }
-        Type::Group(ty) => blame(&ty.elem),
-        Type::Paren(ty) => blame(&ty.elem),
-        other => other.span(),
-    }
 }

@@ -4,11 +4,8 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Meta};
 
-use super::{
-    Kind,
-    expand::{blame, only},
-    item::HandlerFn,
-};
+use super::{Kind, expand::only, item::HandlerFn};
+use crate::errors::blame;
 
 /// One argument: a local that holds its descriptor, then its value.
 pub(super) struct Slot<'a> {

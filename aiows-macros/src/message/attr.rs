@@ -2,7 +2,6 @@
 
 use syn::{Attribute, LitStr, Meta};
 
-use super::Derive;
 use crate::{
     errors::Errors,
     krate::Krate,
@@ -18,12 +17,13 @@ pub(super) struct Attr {
 }
 
 impl Attr {
-    pub(super) fn parse(derive: Derive, attrs: &[Attribute], errors: &mut Errors) -> Self {
+    pub(super) fn parse(
+        options: &'static [&'static str],
+        attrs: &[Attribute],
+        errors: &mut Errors,
+    ) -> Self {
         let mut attr = Self::default();
-        let mut known = Known::new(match derive {
-            Derive::Message => &["crate", "type"],
-            Derive::WireNames => &["crate"],
-        });
+        let mut known = Known::new(options);
         for found in attrs.iter().filter(|attr| attr.path().is_ident("aiows")) {
             let Meta::List(list) = &found.meta else {
                 errors.push(

@@ -12,6 +12,7 @@ mod fallback;
 mod fields;
 mod rename;
 mod serde;
+mod set;
 #[cfg(test)]
 mod tests;
 mod valid;
@@ -24,6 +25,16 @@ use fields::Field;
 enum Derive {
     Message,
     WireNames,
+}
+
+impl Derive {
+    /// What `#[aiows(..)]` may say.
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Message => &["crate", "type"],
+            Self::WireNames => &["crate"],
+        }
+    }
 }
 
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
@@ -39,8 +50,11 @@ fn derive(derive: Derive, input: TokenStream) -> TokenStream {
         Ok(input) => input,
         Err(error) => return error.to_compile_error(),
     };
+    if let (Derive::Message, Data::Enum(data)) = (derive, &input.data) {
+        return set::expand(&input, data);
+    }
     let mut errors = Errors::default();
-    let attr = Attr::parse(derive, &input.attrs, &mut errors);
+    let attr = Attr::parse(derive.options(), &input.attrs, &mut errors);
     let fields = struct_fields(derive, &input, &mut errors);
     let container = serde::Container::of(&input.attrs);
     let fields = fields.map(|fields| Field::all(fields, &container)).unwrap_or_default();
@@ -61,13 +75,11 @@ fn struct_fields<'a>(
     errors: &mut Errors,
 ) -> Option<&'a Fields> {
     let text = match derive {
-        Derive::Message => "a message must be a struct",
+        Derive::Message => "a message must be a struct or an enum",
         Derive::WireNames => "`#[derive(WireNames)]` applies to a struct",
     };
     match &input.data {
         Data::Struct(data) => return Some(&data.fields),
-        Data::Enum(data) if derive == Derive::Message => errors
-            .push(data.enum_token, "a message must be a struct, make the enum one of its fields"),
         Data::Enum(data) => errors.push(data.enum_token, text),
         Data::Union(data) => errors.push(data.union_token, text),
     }

@@ -148,7 +148,12 @@ fn all_mistakes_are_reported_at_once() {
 
 #[test]
 fn a_rejected_message_is_still_a_message() {
-    let output = expanded("#[aiows(crate = ws)] enum Chat { Say }");
-    assert!(output.contains("impl __runtime :: Message for Chat"), "{output}");
-    assert!(!output.contains("aiows"), "{output}");
+    for (input, implementation) in [
+        ("#[aiows(crate = ws)] struct Chat { id: u8 }", "impl __runtime :: Message for Chat"),
+        ("#[aiows(crate = ws)] enum Chat { Say }", "impl __runtime :: Outgoing for Chat"),
+    ] {
+        let output = expanded(input);
+        assert!(output.contains(implementation), "{output}");
+        assert!(!output.contains("aiows"), "{output}");
+    }
 }

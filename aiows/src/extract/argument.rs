@@ -63,7 +63,7 @@ where
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "neither a message nor an extractor",
-    note = "a message derives `aiows::Message` and `serde::Deserialize`",
+    note = "a message is a struct that derives `aiows::Message` and `serde::Deserialize`",
     note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
 )]
 pub trait Take<Via> {}

@@ -12,7 +12,9 @@ pub(crate) use self::error_frame::ErrorFrame;
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
 pub use self::validation::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
+use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;
+use crate::id::MessageId;
 
 /// A type that travels as one JSON object with a message type.
 ///
@@ -68,13 +70,112 @@ pub trait Incoming: Message + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Message + DeserializeOwned + Send + 'static> Incoming for T {}
 
-/// A message that can be sent; every [`Message`] that is `Serialize`.
+/// What can be sent: every [`Message`] that is `Serialize`, and every set of messages.
+///
+/// A set is an enum that derives [`Message`](macro@crate::Message): each variant holds one message, which
+/// is sent as if it stood alone. A handler that answers with one of several messages returns a set.
+#[cfg_attr(
+    feature = "macros",
+    doc = r#"
+```
+use aiows::{Message, Outgoing, message};
+use serde::{Deserialize, Serialize};
+
+#[derive(Message, Deserialize)]
+struct Join {
+    room: String,
+}
+
+#[derive(Message, Serialize)]
+struct Welcome {
+    members: u32,
+}
+
+#[derive(Message, Serialize)]
+struct Full;
+
+#[derive(Message)]
+enum Answer {
+    Welcome(Welcome),
+    Full(Full),
+}
+
+#[message("join")]
+async fn join(join: Join) -> Answer {
+    match join.room.as_str() {
+        "lobby" => Answer::Full(Full),
+        _ => Answer::Welcome(Welcome { members: 1 }),
+    }
+}
+
+assert_eq!(Answer::Welcome(Welcome { members: 1 }).message_type(), "welcome");
+assert_eq!(Answer::Full(Full).message_type(), "full");
+```
+"#
+)]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a message",
     label = "not a message that can be sent",
     note = "annotate `{Self}` with `#[derive(aiows::Message, serde::Serialize)]`"
 )]
-pub trait Outgoing: Message + Serialize {}
+pub trait Outgoing {
+    /// Shows the message type and the payload to a visitor.
+    #[doc(hidden)]
+    fn visit<V: Visitor>(&self, visitor: V) -> V::Output;
+
+    /// Returns the message type this value is sent under.
+    fn message_type(&self) -> &'static str {
+        self.visit(TypeOf)
+    }
+}
 
 #[diagnostic::do_not_recommend]
-impl<T: Message + Serialize + ?Sized> Outgoing for T {}
+impl<T: Message + Serialize + ?Sized> Outgoing for T {
+    fn visit<V: Visitor>(&self, visitor: V) -> V::Output {
+        visitor.visit(T::TYPE, self)
+    }
+}
+
+/// What looks at a message that is to be sent.
+#[doc(hidden)]
+pub trait Visitor {
+    type Output;
+
+    fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output;
+}
+
+struct TypeOf;
+
+impl Visitor for TypeOf {
+    type Output = &'static str;
+
+    fn visit<P: Serialize + ?Sized>(
+        self,
+        message_type: &'static str,
+        _payload: &P,
+    ) -> &'static str {
+        message_type
+    }
+}
+
+/// Encodes a message, as the answer to `id` if there is one.
+pub(crate) fn encode<M: Outgoing + ?Sized>(
+    tag: &Tag,
+    id: Option<&MessageId>,
+    message: &M,
+) -> serde_json::Result<Encoded> {
+    message.visit(Encode { tag, id })
+}
+
+struct Encode<'a> {
+    tag: &'a Tag,
+    id: Option<&'a MessageId>,
+}
+
+impl Visitor for Encode<'_> {
+    type Output = serde_json::Result<Encoded>;
+
+    fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {
+        codec::encode(self.tag, message_type, self.id, payload)
+    }
+}

@@ -7,9 +7,9 @@ use tokio::time::timeout;
 
 use super::Refused;
 use crate::close::CloseCode;
-use crate::codec::{Tag, decode, encode, read_head};
+use crate::codec::{Tag, decode, read_head};
 use crate::id::MessageId;
-use crate::message::{Incoming, Outgoing};
+use crate::message::{Incoming, Outgoing, encode};
 use crate::transport::Stream;
 use crate::transport::client::{Client, Incoming as Received};
 
@@ -46,7 +46,7 @@ impl TestClient {
     ///
     /// When the connection is closed.
     pub async fn send<M: Outgoing>(&mut self, message: &M) {
-        let encoded = encode(&self.tag, M::TYPE, None, message).expect("a message is an object");
+        let encoded = encode(&self.tag, None, message).expect("a message is an object");
         self.send_text(&String::from_utf8_lossy(encoded.payload())).await;
     }
 
@@ -56,11 +56,9 @@ impl TestClient {
     ///
     /// When the connection is closed.
     pub async fn request<M: Outgoing>(&mut self, id: impl Into<MessageId>, message: &M) {
-        let mut value = serde_json::to_value(message).expect("a message can be encoded");
-        if value.is_null() {
-            value = Value::Object(serde_json::Map::new());
-        }
-        value[self.tag.key()] = M::TYPE.into();
+        let encoded = encode(&self.tag, None, message).expect("a message is an object");
+        let mut value: Value =
+            serde_json::from_slice(encoded.payload()).expect("a message is JSON");
         value["id"] = serde_json::to_value(id.into()).expect("an id is JSON");
         self.send_json(&value).await;
     }

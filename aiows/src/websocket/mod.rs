@@ -17,10 +17,10 @@ use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::reply::Replies;
 use crate::close::CloseCode;
-use crate::codec::{Encoded, Tag, encode};
+use crate::codec::{Encoded, Tag};
 use crate::error::SendError;
 use crate::id::ConnectionId;
-use crate::message::Outgoing;
+use crate::message::{Outgoing, encode};
 use crate::outbox::{CloseWish, Outbox, Refused};
 use crate::state::TypeMap;
 use crate::transport::{Opcode, RequestInfo};
@@ -183,7 +183,7 @@ impl WebSocket {
     }
 
     fn encode<M: Outgoing + ?Sized>(&self, message: &M) -> Result<Encoded, SendError> {
-        encode(&self.record.tag, M::TYPE, None, message).map_err(SendError::Encode)
+        encode(&self.record.tag, None, message).map_err(SendError::Encode)
     }
 
     pub(crate) fn request(&self) -> Option<&RequestInfo> {

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::WebSocket;
-use crate::codec::encode;
 use crate::error::SendError;
 use crate::id::MessageId;
-use crate::message::Outgoing;
+use crate::message::{Outgoing, encode};
 use crate::transport::Opcode;
 
 const IDLE: u8 = 0;
@@ -71,7 +70,7 @@ impl WebSocket {
         id: &MessageId,
         message: &M,
     ) -> Result<(), SendError> {
-        let encoded = encode(self.tag(), M::TYPE, Some(id), message).map_err(SendError::Encode)?;
+        let encoded = encode(self.tag(), Some(id), message).map_err(SendError::Encode)?;
         self.outbox().push(Opcode::Text, encoded).await?;
         self.note_reply(id);
         Ok(())

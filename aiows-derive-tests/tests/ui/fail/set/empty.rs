@@ -1,0 +1,6 @@
+use aiows::Message;
+
+#[derive(Message)]
+enum Answer {}
+
+fn main() {}

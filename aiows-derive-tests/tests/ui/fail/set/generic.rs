@@ -1,0 +1,10 @@
+use aiows::Message;
+
+#[derive(Message)]
+enum Answer<T> {
+    Said(T),
+}
+
+fn main() {
+    let _ = Answer::Said(());
+}

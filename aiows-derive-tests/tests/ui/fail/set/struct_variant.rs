@@ -1,0 +1,8 @@
+use aiows::Message;
+
+#[derive(Message)]
+enum Answer {
+    Said { _text: String },
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use aiows::Message;
+use serde::Serialize;
+
+#[derive(Message, Serialize)]
+struct Said;
+
+#[derive(Message)]
+enum Answer {
+    Said(Said, Said),
+}
+
+fn main() {
+    let _ = Answer::Said(Said, Said);
+}
