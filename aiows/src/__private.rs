@@ -4,9 +4,9 @@
 pub use aiows_macros::routes_list;
 
 pub use crate::extract::{Arg, Extractor, Payload, Receive, Take, arg, last};
-pub use crate::message::Visitor;
 #[cfg(feature = "validator")]
 pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
+pub use crate::message::{Visitor, visit};
 pub use crate::route::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };

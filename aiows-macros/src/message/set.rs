@@ -74,6 +74,6 @@ fn arm(variant: &Variant) -> Option<TokenStream> {
     let visitor = Ident::new("visitor", Span::mixed_site());
     // The call and what it is given stand on the user's token, or rustc underlines the derive.
     let message = Ident::new("__message", blame);
-    let visit = quote_spanned!(blame=> __runtime::Outgoing::visit(#message, #visitor));
+    let visit = quote_spanned!(blame=> __runtime::__private::visit(#message, #visitor));
     Some(quote_spanned!(Span::mixed_site()=> #(#cfg)* Self::#name(#message) => #visit,))
 }

@@ -144,6 +144,12 @@ pub trait Visitor {
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output;
 }
 
+/// Shows what a set holds to a visitor.
+#[doc(hidden)]
+pub fn visit<M: Outgoing, V: Visitor>(message: &M, visitor: V) -> V::Output {
+    message.visit(visitor)
+}
+
 struct TypeOf;
 
 impl Visitor for TypeOf {
