@@ -205,10 +205,11 @@ async fn large_messages_leave_no_large_buffers() {
     let before = served.resident();
     let mut raws = Vec::new();
     for _ in 0..CONNECTIONS {
-        let mut raw = served.open().await;
+        raws.push(served.open().await);
+    }
+    for raw in &mut raws {
         raw.send_text(&text).await;
         raw.expect_text(&text).await;
-        raws.push(raw);
     }
     let shrunk = timeout(Duration::from_secs(10), async {
         while served.resident().saturating_sub(before) > CONNECTIONS * BOUND {

@@ -17,19 +17,19 @@ thread_local! {
 
 /// A context that has seen nothing, for messages of up to `message_size` bytes.
 pub(super) fn take(message_size: usize) -> Box<WebSocketContext> {
-    let config = WebSocketConfig::default()
+    match SPARE.take() {
+        Some(spare) if spare.get_config().max_message_size == Some(message_size) => spare,
+        _ => Box::new(WebSocketContext::new(Role::Server, Some(config(message_size)))),
+    }
+}
+
+fn config(message_size: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(message_size))
-        .max_frame_size(Some(message_size));
-    match SPARE.take() {
-        Some(mut context) => {
-            context.set_config(|other| *other = config);
-            context
-        }
-        None => Box::new(WebSocketContext::new(Role::Server, Some(config))),
-    }
+        .max_frame_size(Some(message_size))
 }
 
 /// Keeps a context for the next [`take`] on this thread; it must hold no byte of its connection.
