@@ -43,7 +43,23 @@ struct Admitted {
     greeting: Vec<u8>,
     setting: Setting,
     peer: Peer,
-    _place: Place,
+    place: Place,
+}
+
+// Not async, so that the task of a connection keeps no room for what its session is made of.
+impl Admitted {
+    fn over_tcp(self, stream: TcpStream, addr: SocketAddr) -> (Place, Session) {
+        let Self { head, greeting, setting, peer, place } = self;
+        let peer = Peer { addr: Some(addr), ..peer };
+        let accepted = Accepted { peer, greeting, leftover: head.leftover() };
+        (place, Session::tcp(stream, accepted, setting))
+    }
+
+    fn over_stream(self, stream: Box<dyn Stream>) -> (Place, Session) {
+        let Self { head, greeting, setting, peer, place } = self;
+        let accepted = Accepted { peer, greeting, leftover: head.leftover() };
+        (place, Session::stream(stream, accepted, setting))
+    }
 }
 
 pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App) {
@@ -59,11 +75,7 @@ pub(super) async fn admit_tcp(mut stream: TcpStream, peer: SocketAddr, app: App)
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let Admitted { head, greeting, setting, peer: known, _place } = admitted;
-    let peer = Peer { addr: Some(peer), ..known };
-    let accepted = Accepted { peer, greeting, leftover: head.leftover() };
-    let session = Session::tcp(stream, accepted, setting);
-    drop(head);
+    let (_place, mut session) = admitted.over_tcp(stream, peer);
     session.run().await;
 }
 
@@ -77,10 +89,7 @@ pub(super) async fn admit_stream(mut stream: Box<dyn Stream>, app: App) {
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let Admitted { head, greeting, setting, peer, _place } = admitted;
-    let accepted = Accepted { peer, greeting, leftover: head.leftover() };
-    let session = Session::stream(stream, accepted, setting);
-    drop(head);
+    let (_place, mut session) = admitted.over_stream(stream);
     session.run().await;
 }
 
@@ -103,7 +112,8 @@ where
         Err(refusal) => {
             note(&refusal, app);
             // A peer that does not read its refusal, or does not leave, is not waited for long.
-            let _ = timeout(REFUSAL_GRACE, refuse(stream, &refusal)).await;
+            // Boxed, so that the others keep no room for it.
+            let _ = timeout(REFUSAL_GRACE, Box::pin(refuse(stream, &refusal))).await;
             None
         }
     }
@@ -129,7 +139,7 @@ fn decide(head: RequestHead, app: &App) -> Result<Wanted, Refusal> {
     let place = take_place(app)?;
     let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
     let setting = app.setting(router);
-    Ok(Wanted::WebSocket(Admitted { head, greeting, setting, peer, _place: place }))
+    Ok(Wanted::WebSocket(Admitted { head, greeting, setting, peer, place }))
 }
 
 /// A request for a WebSocket that nothing speaks against.
