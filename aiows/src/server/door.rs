@@ -45,7 +45,22 @@ struct Admitted {
     greeting: Vec<u8>,
     setting: Setting,
     peer: Peer,
-    _place: Place,
+    place: Place,
+}
+
+// Not async, so that the task of a connection keeps no room for what its session is made of.
+impl Admitted {
+    fn over_tcp(self, stream: TcpStream) -> (Place, Session) {
+        let Self { head, greeting, setting, peer, place } = self;
+        let accepted = Accepted { peer, greeting, leftover: head.leftover() };
+        (place, Session::tcp(stream, accepted, setting))
+    }
+
+    fn over_stream(self, stream: Box<dyn Stream>) -> (Place, Session) {
+        let Self { head, greeting, setting, peer, place } = self;
+        let accepted = Accepted { peer, greeting, leftover: head.leftover() };
+        (place, Session::stream(stream, accepted, setting))
+    }
 }
 
 pub(super) async fn admit_tcp(
@@ -66,10 +81,7 @@ pub(super) async fn admit_tcp(
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let Admitted { head, greeting, setting, peer, _place } = admitted;
-    let accepted = Accepted { peer, greeting, leftover: head.leftover() };
-    let session = Session::tcp(stream, accepted, setting);
-    drop(head);
+    let (_place, mut session) = admitted.over_tcp(stream);
     session.run().await;
 }
 
@@ -88,10 +100,7 @@ pub(super) async fn admit_stream(
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let Admitted { head, greeting, setting, peer, _place } = admitted;
-    let accepted = Accepted { peer, greeting, leftover: head.leftover() };
-    let session = Session::stream(stream, accepted, setting);
-    drop(head);
+    let (_place, mut session) = admitted.over_stream(stream);
     session.run().await;
 }
 
@@ -124,7 +133,8 @@ where
         Err(refusal) => {
             note(&refusal, app);
             // A peer that does not read its refusal, or does not leave, is not waited for long.
-            let _ = timeout(REFUSAL_GRACE, refuse(stream, &refusal)).await;
+            // Boxed, so that the others keep no room for it.
+            let _ = timeout(REFUSAL_GRACE, Box::pin(refuse(stream, &refusal))).await;
             None
         }
     }
@@ -144,7 +154,7 @@ fn decide(
     head: RequestHead,
     peer_addr: Option<SocketAddr>,
     app: &App,
-) -> Result<(Wanted, Option<Asked>), Refusal> {
+) -> Result<(Wanted, Option<Box<Asked>>), Refusal> {
     let request = head.parse(app.limits())?;
     #[cfg(feature = "axum")]
     if http::is_for_application(&request, app) {
@@ -155,11 +165,11 @@ fn decide(
     let place = take_place(app)?;
     let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
     let setting = app.setting(router);
-    let admitted = Admitted { head, greeting, setting, peer, _place: place };
+    let admitted = Admitted { head, greeting, setting, peer, place };
     Ok((Wanted::WebSocket(admitted), asked))
 }
 
-async fn asked_about(mut wanted: Wanted, asked: Asked, app: &App) -> Result<Wanted, Refusal> {
+async fn asked_about(mut wanted: Wanted, asked: Box<Asked>, app: &App) -> Result<Wanted, Refusal> {
     #[cfg_attr(not(feature = "axum"), expect(irrefutable_let_patterns, reason = "has an arm more"))]
     if let Wanted::WebSocket(admitted) = &mut wanted {
         admitted.peer.context = ask(&admitted.setting.router, asked, app).await?;
@@ -173,7 +183,7 @@ pub(super) struct Checked<'a> {
     pub(super) router: &'a Arc<Frozen>,
     pub(super) peer: Peer,
     /// What middleware has to be asked; nothing where none wants to be.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Box<Asked>>,
 }
 
 /// Everything that is asked of a request for a WebSocket, but a place and the middleware's opinion.
@@ -195,13 +205,17 @@ pub(super) fn check<'a>(
         return Err(stopping());
     }
     let asks = !router.handshake.is_empty();
-    let asked = asks.then(|| Asked::read(request, &params, peer_addr)).transpose()?;
+    let asked = asks.then(|| Asked::read(request, &params, peer_addr).map(Box::new)).transpose()?;
     Ok(Checked { upgrade, router, peer, asked })
 }
 
 /// Asks the middleware of a router; what it returns is what the connection begins with.
-pub(super) async fn ask(router: &Frozen, asked: Asked, app: &App) -> Result<ContextMap, Refusal> {
-    let answer = timeout(app.limits().handshake_timeout, router.handshake.ask(asked));
+pub(super) async fn ask(
+    router: &Frozen,
+    asked: Box<Asked>,
+    app: &App,
+) -> Result<ContextMap, Refusal> {
+    let answer = timeout(app.limits().handshake_timeout, router.handshake.ask(*asked));
     let answer = tokio::select! {
         biased;
         answer = answer => answer,

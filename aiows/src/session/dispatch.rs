@@ -119,7 +119,9 @@ impl Session {
 
     /// Keeps a call for the next message, without the message it was made for.
     fn keep(&mut self, mut call: Call) {
-        if call.rest() {
+        // It was allocated beside the large buffer, see `Link`.
+        let large = call.inbound().is_some_and(Inbound::is_large);
+        if !large && call.rest() {
             self.call = Some(call);
         }
     }

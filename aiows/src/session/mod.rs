@@ -78,7 +78,9 @@ impl Session {
     }
 
     /// Runs the connection to its end; the disconnect handlers have run when it returns.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// It borrows the session, because a future that owns one has room for it twice.
+    pub(crate) async fn run(&mut self) {
         let _running = self.hub.enter();
         let mut registration = self.hub.register(&self.socket);
         tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");

@@ -44,6 +44,9 @@ pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::socket::{Socket, Stream};
 pub(crate) use self::subprotocol::Subprotocols;
 
+/// What was needed for a larger message is not kept for the next one, in bytes.
+const LARGE_MESSAGE: usize = 64 * 1024;
+
 /// One data message of a peer, whole and unmasked.
 #[derive(Clone, Debug)]
 pub(crate) enum Inbound {
@@ -61,6 +64,10 @@ impl Inbound {
             Self::Binary(bytes) => bytes,
             Self::Text(text) => text.as_str().as_bytes(),
         }
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes().len() > LARGE_MESSAGE
     }
 
     pub(crate) fn as_text(&self) -> Option<&str> {

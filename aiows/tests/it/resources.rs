@@ -97,19 +97,22 @@ async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
 
 #[tokio::test]
 async fn large_messages_leave_no_large_buffers() {
-    let served = Served::usual();
-    served.expect_echo("warm").await;
-    let before = served.resident();
+    const BOUND: u64 = 8 * 1024;
+    const CONNECTIONS: u64 = 200;
+    let served = Served::start(&Setup { files: 400, ..Setup::default() });
     let text = "x".repeat(1 << 20);
+    served.expect_echo(&text).await;
+    let before = served.resident();
     let mut raws = Vec::new();
-    for _ in 0..50 {
-        let mut raw = served.open().await;
+    for _ in 0..CONNECTIONS {
+        raws.push(served.open().await);
+    }
+    for raw in &mut raws {
         raw.send_text(&text).await;
         raw.expect_text(&text).await;
-        raws.push(raw);
     }
     let shrunk = timeout(Duration::from_secs(10), async {
-        while served.resident().saturating_sub(before) > 8 * MIB {
+        while served.resident().saturating_sub(before) > CONNECTIONS * BOUND {
             sleep(Duration::from_millis(20)).await;
         }
     });

@@ -73,7 +73,8 @@ impl Admitted {
         let Ok(Ok(upgraded)) = timeout(setting.limits.handshake_timeout, on_upgrade).await else {
             return;
         };
-        session(upgraded, peer, setting).run().await;
+        let mut session = session(upgraded, peer, setting);
+        session.run().await;
     }
 }
 

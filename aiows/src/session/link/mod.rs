@@ -130,6 +130,11 @@ impl Link {
         };
         self.handled += 1;
         self.inbound_size -= message.bytes().len();
+        if message.is_large() && self.inbound.is_empty() {
+            // What was allocated beside a large buffer and stays keeps the allocator from giving
+            // that memory back.
+            self.inbound = VecDeque::new();
+        }
         Poll::Ready(Step::Message(message))
     }
 

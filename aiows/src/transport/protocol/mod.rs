@@ -1,26 +1,20 @@
+//! One connection's frames, decoded by tungstenite's state machine.
+
+mod context;
+
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::mem;
 
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
-use tokio_tungstenite::tungstenite::protocol::{
-    CloseFrame, Role, WebSocketConfig, WebSocketContext,
-};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use self::context::Feed;
 use super::frame::{Scanner, Stop};
 use super::{Inbound, Text};
 use crate::close::{CloseCode, cut_reason};
 use crate::limits::Limits;
-
-/// What the context reads at once, in bytes; it zero-fills this much before every read.
-const READ_BUFFER: usize = 1024;
-
-/// The context keeps a buffer of its largest frame for ever: above this size it is replaced.
-const LARGE_MESSAGE: usize = 64 * 1024;
-
-/// Room for one control frame; the context writes nothing else.
-const WRITE_BUFFER: usize = 256;
 
 /// The WebSocket state machine of one connection, without a socket.
 ///
@@ -28,8 +22,9 @@ const WRITE_BUFFER: usize = 256;
 /// come out through a `Write` that always accepts.
 #[derive(Debug)]
 pub(crate) struct Protocol {
-    context: WebSocketContext,
-    config: WebSocketConfig,
+    /// None between two messages: a silent connection holds no buffer.
+    context: Option<Box<WebSocketContext>>,
+    message_size: usize,
     scanner: Scanner,
     /// Bytes of the peer the context has not been given.
     backlog: Vec<u8>,
@@ -41,6 +36,7 @@ pub(crate) struct Protocol {
     fault: Option<Failure>,
     /// The context may hold whole messages although it was given no new bytes.
     unfinished: bool,
+    /// The context holds the buffer of a large message; it would keep it for ever.
     large: bool,
     state: State,
 }
@@ -89,15 +85,9 @@ impl Failure {
 impl Protocol {
     /// Begins after the handshake; `leftover` is what the peer sent right behind it.
     pub(crate) fn new(limits: &Limits, leftover: &[u8]) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(limits.message_size))
-            .max_frame_size(Some(limits.message_size));
         Self {
-            context: WebSocketContext::new(Role::Server, Some(config)),
-            config,
+            context: None,
+            message_size: limits.message_size,
             scanner: Scanner::new(limits.fragments),
             backlog: leftover.to_vec(),
             cleared: 0,
@@ -155,6 +145,9 @@ impl Protocol {
 
     /// Tells a fault once everything before it is decoded.
     fn conclude(&mut self, closed: Option<PeerClose>) -> Result<Option<PeerClose>, Failure> {
+        if !self.large && self.is_between_messages() {
+            self.context.take().into_iter().for_each(context::give_back);
+        }
         match self.fault.take_if(|_| !self.unfinished) {
             None => Ok(closed),
             Some(fault) => {
@@ -185,7 +178,17 @@ impl Protocol {
         let frame =
             CloseFrame { code: WireCode::from(code.as_u16()), reason: cut_reason(reason).into() };
         // The only error is that the closing handshake is already complete.
-        let _ = self.context.close(&mut Feed { bytes: &[], control }, Some(frame));
+        let _ = self.context().close(&mut Feed { bytes: &[], control }, Some(frame));
+    }
+
+    fn context(&mut self) -> &mut WebSocketContext {
+        self.context.get_or_insert_with(|| context::take(self.message_size))
+    }
+
+    /// Whether the context has nothing to remember.
+    fn is_between_messages(&self) -> bool {
+        let whole = self.scanner.at_boundary() && self.backlog.is_empty() && !self.unfinished;
+        whole && !self.close_held && self.state == State::Open
     }
 
     /// How much of `bytes` the context may have, when `known` of them were scanned before.
@@ -225,7 +228,7 @@ impl Protocol {
         }
         self.unfinished = true;
         for _ in 0..max {
-            match self.context.read(feed) {
+            match self.context().read(feed) {
                 Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text(text))),
                 Ok(Message::Binary(bytes)) => inbound.push_back(Inbound::Binary(bytes)),
                 Ok(Message::Close(frame)) => {
@@ -243,7 +246,7 @@ impl Protocol {
                     return Err(Failure::of(&error));
                 }
             }
-            self.large |= inbound.back().is_some_and(|last| last.bytes().len() > LARGE_MESSAGE);
+            self.large |= inbound.back().is_some_and(Inbound::is_large);
         }
         Ok(None)
     }
@@ -253,7 +256,7 @@ impl Protocol {
         self.state = State::Ended;
         self.unfinished = false;
         // It ends with `ConnectionClosed` by design.
-        let _ = self.context.flush(feed);
+        let _ = self.context().flush(feed);
     }
 
     /// Whether the context keeps a buffer that is larger than most messages need.
@@ -263,10 +266,9 @@ impl Protocol {
 
     /// Gives a grown buffer back, unless a message is under way.
     pub(crate) fn shrink(&mut self) {
-        let idle = self.scanner.at_boundary() && self.backlog.is_empty() && !self.unfinished;
-        if self.large && idle && self.state == State::Open {
+        if self.large && self.is_between_messages() {
             self.large = false;
-            self.context = WebSocketContext::new(Role::Server, Some(self.config));
+            self.context = None;
         }
     }
 }
@@ -282,27 +284,5 @@ fn peer_close(frame: Option<CloseFrame>) -> PeerClose {
     }
 }
 
-/// The stream the context sees: the bytes that are there, and a writer that always accepts.
-struct Feed<'a> {
-    bytes: &'a [u8],
-    control: &'a mut dyn Write,
-}
-
-impl Read for Feed<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.bytes.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.bytes.read(buffer)
-    }
-}
-
-impl Write for Feed<'_> {
-    fn write(&mut self, frame: &[u8]) -> io::Result<usize> {
-        self.control.write(frame)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;
