@@ -7,13 +7,19 @@ use crate::codec::{Encoded, encode_value};
 use crate::error::HandlerError;
 use crate::message::{Outgoing, encode};
 
-/// What a handler has to say: an answer, already encoded, or nothing.
+/// What a handler has to say: an answer, already encoded, or nothing, which is the default.
 #[derive(Debug, Default)]
 pub struct Outcome {
     answer: Option<Encoded>,
 }
 
 impl Outcome {
+    /// Tells whether the handler has nothing to say.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.answer.is_none()
+    }
+
     pub(crate) fn into_answer(self) -> Option<Encoded> {
         self.answer
     }

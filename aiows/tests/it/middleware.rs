@@ -228,7 +228,7 @@ async fn an_answer_without_the_handler_is_correlated() {
     let log = Log::default();
     let cached = from_fn(|call, _next| async move {
         match call.text().is_some_and(|text| text.contains("mute")) {
-            true => ().into_outcome(&call),
+            true => Ok(Outcome::default()),
             false => Say { text: "cached".into() }.into_outcome(&call),
         }
     });
@@ -249,6 +249,24 @@ async fn an_answer_without_the_handler_is_correlated() {
     client.send_text(r#"{"type":"work","mute":1}"#).await;
     assert_eq!(ask(&mut client, r#"{"type":"say","text":"b"}"#).await["text"], "cached");
     assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test]
+async fn middleware_answers_where_a_handler_has_nothing_to_say() {
+    let done = from_fn(|call, next| async move {
+        let outcome = next.run(call.clone()).await?;
+        match outcome.is_empty() {
+            true => json!({ "type": "done" }).into_outcome(&call),
+            false => Ok(outcome),
+        }
+    });
+    let router = Router::new().routes(routes![say, work]).middleware(done).state(Log::default());
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    let expected = json!({ "type": "done", "correlation_id": 1 });
+    assert_eq!(ask(&mut client, r#"{"type":"work","id":1}"#).await, expected);
+    let expected = json!({ "type": "say", "text": "a" });
+    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await, expected);
 }
 
 #[tokio::test]

@@ -105,7 +105,10 @@ async fn its_handle_stops_a_mounted_server() {
     let mut raw = open(serve(sockets.clone()).await).await;
     raw.send_text("hi").await;
     raw.expect_text("hi").await;
+    assert_eq!(sockets.handle().ready().await, []);
+    assert!(sockets.handle().is_ready());
     sockets.handle().shutdown(Duration::from_secs(5));
+    assert!(!sockets.handle().is_ready());
     // Before anybody waits for the end.
     raw.read_close(1001).await;
     raw.send(0x88, &close_payload(1001, "")).await;

@@ -61,6 +61,8 @@ impl App {
     /// ```
     #[must_use]
     pub fn into_service(self) -> WebSocketService {
+        // The host listens, on addresses of its own.
+        self.handle().set_ready(Vec::new());
         WebSocketService { app: self, closing: Arc::default() }
     }
 }
