@@ -83,7 +83,7 @@ pub use aiows_macros::connect;
 pub use aiows_macros::disconnect;
 /// Makes an `async fn` the handler of every message no other handler serves.
 ///
-/// One that takes [`Text`] or [`Bytes`] also gets frames that are no messages at all.
+/// One that takes [`Text`], [`Bytes`] or [`Frame`] also gets frames that are no messages at all.
 ///
 /// ```
 /// use aiows::{Result, Text, WebSocket, fallback};
@@ -133,7 +133,7 @@ pub use self::call::Call;
 pub use self::close::{CloseCode, DisconnectReason};
 pub use self::error::{Error, FieldError, HandlerError, Result, SendError};
 pub use self::extract::{
-    ClientIp, Context, Extraction, FromCall, Headers, Local, Needs, Path, Query, State, Text,
+    ClientIp, Context, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query, State, Text,
 };
 pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::Limits;

@@ -153,6 +153,6 @@ impl FromCall for DisconnectReason {
     }
 }
 
-fn no_message(argument: &str) -> HandlerError {
+pub(super) fn no_message(argument: &str) -> HandlerError {
     format!("the call has no message `{argument}` could be taken from").into()
 }

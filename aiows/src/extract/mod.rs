@@ -2,6 +2,7 @@
 
 mod argument;
 mod builtin;
+mod frame;
 mod local;
 mod needs;
 mod params;
@@ -14,6 +15,7 @@ use std::task::{Context as TaskContext, Poll};
 
 pub use self::argument::{Arg, Extractor, Payload, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
+pub use self::frame::Frame;
 pub use self::local::Local;
 pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Need};

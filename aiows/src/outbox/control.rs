@@ -21,7 +21,7 @@ impl Write for Control<'_> {
                 state.note_ending();
                 state.queue.push_last(Bytes::copy_from_slice(frame));
             }
-            Some(&PONG) if !state.sealed => state.queue.set_pong(Bytes::copy_from_slice(frame)),
+            Some(&PONG) if !state.sealed => state.queue.push_pong(Bytes::copy_from_slice(frame)),
             _ => {}
         }
         Ok(frame.len())

@@ -12,6 +12,9 @@ const MAX_SLICES: usize = 64;
 /// An empty queue keeps room for this many entries, and no more.
 const MAX_IDLE_ENTRIES: usize = 16;
 
+/// Pongs that wait. A peer that sends more pings than this without reading loses the oldest.
+const MAX_PONGS: usize = 16;
+
 /// Frames in the order they are written.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -32,7 +35,7 @@ enum Entry {
     Copied { length: usize, size: usize },
     /// A frame that stands outside of the bounds.
     Control(Bytes),
-    /// A pong; there is at most one that is not begun.
+    /// A pong; at most `MAX_PONGS` are not begun.
     Pong(Bytes),
     /// A message that may be shared with other queues.
     Shared { frame: Bytes, size: usize },
@@ -96,15 +99,21 @@ impl Queue {
         self.entries.push_back(Entry::Control(frame));
     }
 
-    /// Queues a pong, in place of one that is not begun. Source: RFC 6455 section 5.5.3.
-    pub(super) fn set_pong(&mut self, frame: Bytes) {
+    /// Queues a pong, in place of the oldest when many are not begun. Source: RFC 6455 section 5.5.3,
+    /// which asks for the newest only.
+    pub(super) fn push_pong(&mut self, frame: Bytes) {
         let begun = self.begun();
-        let mut controls =
-            self.entries.iter_mut().skip(begun).take_while(|entry| is_control(entry));
-        match controls.find(|entry| matches!(entry, Entry::Pong(_))) {
-            Some(pong) => *pong = Entry::Pong(frame),
-            None => self.insert_control(Entry::Pong(frame)),
+        let controls = self.entries.iter().enumerate().skip(begun);
+        let mut pongs = controls
+            .take_while(|(_, entry)| is_control(entry))
+            .filter(|(_, entry)| matches!(entry, Entry::Pong(_)))
+            .map(|(at, _)| at);
+        if let Some(oldest) = pongs.next()
+            && pongs.count() + 1 >= MAX_PONGS
+        {
+            self.entries.remove(oldest);
         }
+        self.insert_control(Entry::Pong(frame));
     }
 
     /// How many entries are partly written: none or one.

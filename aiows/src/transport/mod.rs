@@ -56,7 +56,15 @@ pub(crate) enum Inbound {
 
 impl Inbound {
     pub(crate) fn text(text: String) -> Self {
-        Self::Text(Text(text.into()))
+        Self::Text(Text::new(text.into()))
+    }
+
+    /// Whether it came in binary frames, though it may be text by now.
+    pub(crate) fn is_binary(&self) -> bool {
+        match self {
+            Self::Binary(_) => true,
+            Self::Text(text) => text.was_binary,
+        }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -82,7 +90,7 @@ impl Inbound {
         match self {
             Self::Text(_) => self,
             Self::Binary(bytes) => match Utf8Bytes::try_from(bytes.clone()) {
-                Ok(text) => Self::Text(Text(text)),
+                Ok(text) => Self::Text(Text { text, was_binary: true }),
                 Err(_) => Self::Binary(bytes),
             },
         }
@@ -91,10 +99,17 @@ impl Inbound {
 
 /// A checked text that shares the buffer it was read into.
 #[derive(Clone, Debug)]
-pub(crate) struct Text(Utf8Bytes);
+pub(crate) struct Text {
+    text: Utf8Bytes,
+    was_binary: bool,
+}
 
 impl Text {
+    fn new(text: Utf8Bytes) -> Self {
+        Self { text, was_binary: false }
+    }
+
     pub(crate) fn as_str(&self) -> &str {
-        self.0.as_str()
+        self.text.as_str()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aiows::{
-    Call, Message, MessageId, RawMessage, Route, Router, State, Text, WebSocket, connect,
+    Call, Frame, Message, MessageId, RawMessage, Route, Router, State, Text, WebSocket, connect,
     disconnect, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
@@ -201,6 +201,28 @@ async fn a_fallback_that_takes_bytes_gets_every_frame() {
     assert_eq!(client.recv_binary().await, [0xff, 0]);
     client.send_text("plain").await;
     assert_eq!(client.recv_binary().await, b"plain");
+}
+
+#[tokio::test]
+async fn a_frame_is_what_it_came_as() {
+    #[fallback]
+    async fn relay(ws: WebSocket, frame: Frame) -> aiows::Result {
+        match frame {
+            Frame::Text(text) => ws.send_text(&text).await?,
+            Frame::Binary(bytes) => ws.send_binary(&bytes).await?,
+        }
+        Ok(())
+    }
+    let server = TestServer::new(Router::new().routes(routes![relay]));
+    let mut client = server.connect().await;
+    for bytes in [&b"plain"[..], br#"{"type":"a"}"#, &[0xff], b""] {
+        client.send_binary(bytes).await;
+        assert_eq!(client.recv_binary().await, bytes);
+    }
+    for text in ["plain", r#"{"type":"a"}"#, ""] {
+        client.send_text(text).await;
+        assert_eq!(client.recv_text().await, text);
+    }
 }
 
 #[tokio::test]

@@ -154,7 +154,7 @@ async fn a_ping_is_answered_while_a_handler_is_pending() {
 const FLOOD: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_peer_that_reads_late_gets_the_newest_pong_only() {
+async fn a_peer_that_reads_late_gets_the_newest_pongs() {
     let (heard, hears) = mpsc::channel(1);
     let hears = Mutex::new(hears);
     let server = || {
@@ -179,7 +179,9 @@ async fn a_peer_that_reads_late_gets_the_newest_pong_only() {
             hears.lock().await.recv().await.unwrap();
         }
         assert_eq!(raw.read_frame().await.unwrap().payload.len(), FLOOD);
-        assert_eq!(raw.read_frame().await, Some(frame(PONG, &[49])));
+        for n in 34..50_u8 {
+            assert_eq!(raw.read_frame().await, Some(frame(PONG, &[n])));
+        }
         raw.send(PING, b"last").await;
         assert_eq!(raw.read_frame().await, Some(frame(PONG, b"last")));
     })

@@ -87,7 +87,7 @@ async fn a_peer_that_never_reads_costs_its_queue_and_no_more() {
     let mut pinging = served.open().await;
     let pings = masked(0x89, &[7; 125]).repeat(1000);
     for _ in 0..100 {
-        // The server goes on reading: pongs that are not read replace each other.
+        // The server goes on reading: of pongs that are not read it keeps a few.
         pinging.write_quietly(&pings).await;
     }
     served.expect_echo("alive").await;

@@ -229,7 +229,7 @@ impl Protocol {
         self.unfinished = true;
         for _ in 0..max {
             match self.context().read(feed) {
-                Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text(text))),
+                Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text::new(text))),
                 Ok(Message::Binary(bytes)) => inbound.push_back(Inbound::Binary(bytes)),
                 Ok(Message::Close(frame)) => {
                     self.answer_close(feed);
