@@ -3,6 +3,7 @@
 mod closed;
 mod control;
 mod queue;
+mod shared;
 mod wish;
 
 use std::io::{self, IoSlice};
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::control::Control;
 use self::queue::Queue;
+pub(crate) use self::shared::SharedFrame;
 pub(crate) use self::wish::{CloseWish, Manner};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
