@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Error, SendError};
+use super::{Error, RequestError, SendError};
 use crate::close::CloseCode;
 use crate::id;
 
@@ -232,9 +232,10 @@ impl HandlerError {
         self.inner.source.as_deref()
     }
 
-    /// A send that failed because the peer had left is nobody's fault.
+    /// A send or a question that failed because the peer had left is nobody's fault.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.downcast_ref(), Some(SendError::Closed))
+            || matches!(self.downcast_ref(), Some(RequestError::Closed))
     }
 }
 

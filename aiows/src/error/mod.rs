@@ -1,6 +1,7 @@
 //! What can fail: the server, a handler, a send.
 
 mod handler;
+mod request;
 mod send;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use std::io;
 
 pub(crate) use self::handler::code;
 pub use self::handler::{FieldError, HandlerError};
+pub use self::request::RequestError;
 pub use self::send::SendError;
 
 /// The result of handlers, of entry points and of an application's `main`.

@@ -173,6 +173,28 @@ pub(crate) fn encode<M: Outgoing + ?Sized>(
     message.visit(Encode { tag, id })
 }
 
+/// Encodes a message as the question with this number.
+pub(crate) fn encode_question<M: Outgoing + ?Sized>(
+    tag: &Tag,
+    number: u64,
+    message: &M,
+) -> serde_json::Result<Encoded> {
+    message.visit(EncodeQuestion { tag, number })
+}
+
+struct EncodeQuestion<'a> {
+    tag: &'a Tag,
+    number: u64,
+}
+
+impl Visitor for EncodeQuestion<'_> {
+    type Output = serde_json::Result<Encoded>;
+
+    fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {
+        codec::encode_question(self.tag, message_type, self.number, payload)
+    }
+}
+
 struct Encode<'a> {
     tag: &'a Tag,
     id: Option<&'a MessageId>,

@@ -3,6 +3,7 @@
 mod context;
 mod life;
 mod peer;
+mod questions;
 mod reply;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use serde::Serialize;
 pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;
+use self::questions::Questions;
 use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag};
@@ -58,6 +60,7 @@ struct Record {
     tag: Tag,
     outbox: Outbox,
     locals: Mutex<TypeMap>,
+    questions: Questions,
     replies: Replies,
     tasks: Tasks,
 }
@@ -72,6 +75,7 @@ impl WebSocket {
                 tag,
                 outbox,
                 locals: Mutex::default(),
+                questions: Questions::default(),
                 replies: Replies::default(),
                 tasks: Tasks::default(),
             }),
@@ -186,7 +190,7 @@ impl WebSocket {
         encode(&self.record.tag, None, message).map_err(SendError::Encode)
     }
 
-    pub(crate) fn request(&self) -> Option<&RequestInfo> {
+    pub(crate) fn request_info(&self) -> Option<&RequestInfo> {
         self.record.peer.request.as_deref()
     }
 

@@ -34,6 +34,8 @@ mod mounted;
 mod nest;
 #[path = "protocol.rs"]
 mod protocol;
+#[path = "question.rs"]
+mod question;
 #[path = "request.rs"]
 mod request;
 #[path = "router.rs"]

@@ -22,6 +22,7 @@ mod middleware;
 mod mounted;
 mod nest;
 mod protocol;
+mod question;
 mod raw;
 mod request;
 #[cfg(target_os = "linux")]
