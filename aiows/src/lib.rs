@@ -135,6 +135,7 @@ pub use self::error::{Error, FieldError, HandlerError, Result, SendError};
 pub use self::extract::{
     ClientIp, Context, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query, State, Text,
 };
+pub use self::hub::{Delivery, Hub, Target};
 pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::Limits;
 #[cfg(feature = "validator")]

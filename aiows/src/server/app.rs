@@ -229,7 +229,7 @@ impl App {
         Setting {
             router: Arc::clone(router),
             limits: Arc::clone(&self.inner.limits),
-            hub: Arc::clone(self.inner.handle.hub()),
+            hub: self.inner.handle.hub(),
         }
     }
 

@@ -28,7 +28,7 @@ use crate::websocket::{Peer, WebSocket};
 pub(crate) struct Setting {
     pub(crate) router: Arc<Frozen>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Hub,
 }
 
 /// A connection whose handshake was accepted.
@@ -46,7 +46,7 @@ pub(crate) struct Session {
     socket: WebSocket,
     router: Arc<Frozen>,
     limits: Arc<Limits>,
-    hub: Arc<Hub>,
+    hub: Hub,
     /// Used again for the next message when no handler has kept it.
     call: Option<Call>,
 }
@@ -71,7 +71,7 @@ impl Session {
 
     fn new(io: Socket, outbox: Outbox, peer: Peer, leftover: &[u8], setting: Setting) -> Self {
         let Setting { router, limits, hub } = setting;
-        let socket = WebSocket::new(outbox, peer, router.tag.clone());
+        let socket = WebSocket::new(outbox, peer, router.tag.clone(), hub.registry());
         let protocol = Protocol::new(&limits, leftover);
         let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));
         Self { link, socket, router, limits, hub, call: None }

@@ -3,6 +3,7 @@
 mod context;
 mod life;
 mod peer;
+mod registry;
 mod reply;
 
 use std::fmt;
@@ -15,6 +16,8 @@ use serde::Serialize;
 pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;
+use self::registry::Membership;
+pub(crate) use self::registry::{Aim, Joining, Members, Registry};
 use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag};
@@ -60,10 +63,12 @@ struct Record {
     locals: Mutex<TypeMap>,
     replies: Replies,
     tasks: Tasks,
+    registry: Arc<dyn Registry>,
+    membership: Mutex<Membership>,
 }
 
 impl WebSocket {
-    pub(crate) fn new(outbox: Outbox, peer: Peer, tag: Tag) -> Self {
+    pub(crate) fn new(outbox: Outbox, peer: Peer, tag: Tag, registry: Arc<dyn Registry>) -> Self {
         Self {
             record: Arc::new(Record {
                 id: ConnectionId::next(),
@@ -74,6 +79,8 @@ impl WebSocket {
                 locals: Mutex::default(),
                 replies: Replies::default(),
                 tasks: Tasks::default(),
+                registry,
+                membership: Mutex::default(),
             }),
         }
     }
