@@ -65,7 +65,7 @@ fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
 
 impl Shared {
     /// Adds a connection to a room that it may join.
-    fn add(&self, socket: &WebSocket, room: &str) -> Result {
+    pub(super) fn add(&self, socket: &WebSocket, room: &str) -> Result {
         let limits = &self.rules().limits;
         let mut membership = socket.membership();
         if membership.is_over {

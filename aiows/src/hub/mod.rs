@@ -14,6 +14,7 @@ use self::live::Live;
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 pub use self::target::{Delivery, Target};
 use crate::close::CloseCode;
+use crate::error::Result;
 use crate::id::ConnectionId;
 use crate::websocket::{Aim, Registry, WebSocket};
 
@@ -164,6 +165,24 @@ impl Hub {
     /// What the connections of this server belong to.
     pub(crate) fn registry(&self) -> Arc<dyn Registry> {
         Arc::<Shared>::clone(&self.shared)
+    }
+
+    /// Asks whether a connection that is not yet accepted may join a room.
+    ///
+    /// # Errors
+    ///
+    /// As [`WebSocket::join`].
+    pub(crate) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
+        self.shared.rules().allow(room, socket).await
+    }
+
+    /// Adds a connection to a room that it was allowed to join.
+    ///
+    /// # Errors
+    ///
+    /// `too_many_rooms`, `room_full`.
+    pub(crate) fn add(&self, socket: &WebSocket, room: &str) -> Result {
+        self.shared.add(socket, room)
     }
 
     /// Sets what holds for rooms; the first call counts.

@@ -1,6 +1,7 @@
 //! Listens, admits, spawns sessions, stops.
 
 mod app;
+mod ask;
 mod door;
 mod handle;
 #[cfg(feature = "axum")]

@@ -32,7 +32,7 @@ use crate::websocket::{Peer, WebSocket};
 /// ```
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
-    let outbox = Outbox::new(&Limits::default(), Vec::new(), None);
+    let outbox = Outbox::new(&Limits::default());
     let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), Hub::default().registry());
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };

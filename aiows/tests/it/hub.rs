@@ -361,3 +361,102 @@ async fn where_a_room_is_required_nobody_speaks_to_all() {
     assert_eq!(hub.room("lobby").send_text("hello").await.unwrap().accepted, 1);
     assert_eq!(ann.client.recv_text().await, "hello");
 }
+
+mod from_path {
+    use super::*;
+    use crate::raw::{REQUEST, Raw};
+
+    #[connect]
+    async fn enter(ws: WebSocket, hub: Hub) -> Value {
+        json!({ "rooms": ws.rooms(), "size": hub.room_size("the hall") })
+    }
+
+    fn rooms() -> Server {
+        let router = Router::new().routes(routes![enter, join]).join_from_path("room");
+        Server::new().route("/rooms/{room}", router)
+    }
+
+    #[tokio::test]
+    async fn a_room_is_joined_before_the_connect_handlers() {
+        over_both(rooms, async |server| {
+            let mut ann = server.connect_to("/rooms/the%20hall").await;
+            assert_eq!(ann.recv_json().await, json!({ "rooms": ["the hall"], "size": 1 }));
+            let mut bob = server.connect_to("/rooms/the%20hall").await;
+            assert_eq!(bob.recv_json().await["size"], 2);
+            let hub = server.handle().hub();
+            assert_eq!(hub.room("the hall").send_text("hi").await.unwrap().accepted, 2);
+            assert_eq!(ann.recv_text().await, "hi");
+            assert_eq!(bob.recv_text().await, "hi");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_may_not_join_is_refused_before_the_upgrade() {
+        let server = || {
+            rooms().check_rooms(async |room: String, ws: WebSocket| match room.as_str() {
+                "open" => ws.send_text("from the check").await.map_err(HandlerError::from),
+                "paid" => Err(HandlerError::new("payment", "pay first").status(402)),
+                _ => Err(HandlerError::new("forbidden", "not for you")),
+            })
+        };
+        over_both(server, async |server| {
+            let long = format!("/rooms/{}", "x".repeat(200));
+            for (path, status, code) in [
+                ("/rooms/vault", 403, "forbidden"),
+                ("/rooms/paid", 402, "payment"),
+                (&long, 403, "invalid_room"),
+            ] {
+                let refused = server.try_connect(path, &[]).await.unwrap_err();
+                assert_eq!(refused.status, status, "{path}");
+                assert!(refused.body.contains(&format!(r#""code":"{code}""#)), "{}", refused.body);
+            }
+            let stats = server.handle().stats();
+            assert_eq!((stats.total, stats.rejected), (0, 3));
+            // What the check sends comes after the answer to the handshake.
+            let mut raw = Raw::reach(&server).await;
+            raw.write(REQUEST.replace("GET / ", "GET /rooms/open ").as_bytes()).await;
+            assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
+            raw.expect_text("from the check").await;
+            assert_eq!(raw.read_json().await["rooms"], json!(["open"]));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_full_room_closes_who_comes_too_late() {
+        let server = || rooms().limits(limits(|limits| limits.room_members = 1));
+        over_both(server, async |server| {
+            let mut ann = server.connect_to("/rooms/r").await;
+            ann.recv_json().await;
+            let mut bob = server.connect_to("/rooms/r").await;
+            assert_eq!(bob.recv_json().await["code"], "room_full");
+            bob.expect_closed(1013).await;
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_room_without_its_parameter_is_a_mistake() {
+        let router = || Router::new().join_from_path("room");
+        for (server, text) in [
+            (
+                Server::new().route("/rooms/{hall}", router()),
+                "a router joins the room `{room}` of its path, but is bound to no path with that \
+                 parameter",
+            ),
+            (
+                Server::new().include_router(router()),
+                "a router joins the room `{room}` of its path, but is bound to no path with that \
+                 parameter",
+            ),
+            (
+                Server::new().route("/{room}", router().include(Router::new().join_from_path("b"))),
+                "a path names one room to join, but its routers say `room` and `b`",
+            ),
+        ] {
+            let error = server.build().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+}
