@@ -124,6 +124,9 @@ pub use aiows_macros::fallback;
 /// ```
 #[cfg(feature = "macros")]
 pub use aiows_macros::message;
+/// Adds a function `router` to an inline module: a [`Router`](struct@Router) of the handlers in it.
+#[cfg(feature = "macros")]
+pub use aiows_macros::router;
 pub use bytes::Bytes;
 pub use http::HeaderMap;
 #[cfg(feature = "validator")]
