@@ -30,6 +30,13 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
             let body = extended(body, router);
             quote!(#(#head)* #word #name #body)
         }
+        [.., TokenTree::Ident(word), TokenTree::Ident(name), TokenTree::Punct(_)]
+            if word == "mod" =>
+        {
+            let text = format!("`#[router]` needs an inline module: `mod {name} {{ .. }}`");
+            errors.push(quote!(#word #name), text);
+            item
+        }
         _ => {
             errors.push(keyword(item.clone()), "`#[router]` applies to an inline module");
             item
@@ -67,7 +74,9 @@ fn extended(body: &Group, addition: TokenStream) -> Group {
 fn router(krate: &Krate, module: &Ident, body: TokenStream, errors: &mut Errors) -> TokenStream {
     let functions = scan::functions(body);
     if let Some(taken) = functions.iter().find(|function| function.is_always("router")) {
-        let text = format!("module `{module}` already has a function `router`, rename it");
+        let text = format!(
+            "module `{module}` already has a function `router`, rename it or remove `#[router]`"
+        );
         errors.push(&taken.name, text);
         return TokenStream::new();
     }
