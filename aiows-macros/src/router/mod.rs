@@ -87,7 +87,7 @@ fn router(krate: &Krate, module: &Ident, body: TokenStream, errors: &mut Errors)
     function(krate, module, &handlers)
 }
 
-/// The runtime is imported beside the function: its return type and its body name it once.
+/// The import stands beside the function, for its return type too: a wrong path is one error.
 fn function(krate: &Krate, module: &Ident, handlers: &[&Function]) -> TokenStream {
     let import = krate.import();
     let runtime = Ident::new("__runtime", Span::mixed_site());
