@@ -57,6 +57,8 @@ struct Shared {
     live: Live,
     rooms: Groups,
     users: Groups,
+    /// Each has one member.
+    names: Groups,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }
@@ -96,6 +98,12 @@ impl Hub {
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<WebSocket> {
         self.shared.live.get(id)
+    }
+
+    /// Returns the handle on the connection of a name; see [`WebSocket::set_name`].
+    #[must_use]
+    pub fn named(&self, name: impl AsRef<str>) -> Option<WebSocket> {
+        self.shared.names.members(name.as_ref()).first().cloned()
     }
 
     /// Returns how many connections are open.
