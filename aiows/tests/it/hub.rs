@@ -10,6 +10,7 @@ use aiows::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::kit::{TestServer, over_both};
 use crate::raw::limits;
@@ -276,9 +277,12 @@ async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
         assert_eq!(ann.ask(name("gate")).await["name"], "gate");
         assert_eq!(bob.ask(name("door")).await["name"], "door");
         bob.client.close(1000, "").await;
-        while hub.named("door").is_some() {
-            tokio::task::yield_now().await;
-        }
+        let free = async {
+            while hub.named("door").is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(5), free).await.unwrap();
         assert_eq!(ann.ask(name("door")).await["name"], "door");
     })
     .await;
