@@ -48,6 +48,30 @@ mod handlers {
     pub(crate) async fn otherwise() {}
 }
 
+#[aiows::router]
+mod listed {
+    use aiows::{Router, WebSocket, message};
+
+    #[message("listed")]
+    async fn listed(_ws: WebSocket) {}
+
+    #[cfg(test)]
+    #[aiows::connect]
+    async fn on_connect() {}
+
+    pub(crate) fn empty() -> Router {
+        Router::new()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #[test]
+        fn the_router_is_seen_from_the_tests_of_its_module() {
+            drop(super::router());
+        }
+    }
+}
+
 #[test]
 fn expansions_are_clean() {
     use aiows::{message, routes};
@@ -58,5 +82,5 @@ fn expansions_are_clean() {
 
     #[expect(deprecated, reason = "a deprecated handler warns where it is listed")]
     let list = routes![on_connect, say, ping, handlers::old, on_disconnect, otherwise, local];
-    drop((list, routes![]));
+    drop((list, routes![], listed::router(), listed::empty()));
 }

@@ -9,6 +9,9 @@ use std::{
 /// The toolchain that wrote the `.stderr` files.
 const PINNED: &str = "1.95.0";
 
+/// rustc speaks first here, and what to write is said by the second error only.
+const TWO_ERRORS: &str = "router/file_module.rs";
+
 #[test]
 fn accepted() {
     trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
@@ -43,7 +46,8 @@ fn one_mistake_is_one_error() {
             panic!("{}: {error}; README.md says how to make it", texts.display())
         });
         let errors = texts.lines().filter(|line| line.starts_with("error"));
-        assert_eq!(errors.count(), 1, "errors in the text of {}", case.display());
+        let expected = if case.ends_with(TWO_ERRORS) { 2 } else { 1 };
+        assert_eq!(errors.count(), expected, "errors in the text of {}", case.display());
         let warnings = texts.lines().filter(|line| line.starts_with("warning"));
         assert_eq!(warnings.count(), 0, "warnings in the text of {}", case.display());
     }

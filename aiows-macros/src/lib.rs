@@ -7,6 +7,7 @@ mod handler;
 mod krate;
 mod message;
 mod options;
+mod router;
 mod routes;
 mod type_name;
 
@@ -34,6 +35,12 @@ pub fn fallback(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn message(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::expand(Kind::Message, args.into(), &item.into()).into()
+}
+
+/// Documented at `aiows::router`.
+#[proc_macro_attribute]
+pub fn router(args: TokenStream, item: TokenStream) -> TokenStream {
+    router::expand(args.into(), item.into()).into()
 }
 
 /// Documented at `aiows::Message`.

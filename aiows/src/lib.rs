@@ -124,6 +124,42 @@ pub use aiows_macros::fallback;
 /// ```
 #[cfg(feature = "macros")]
 pub use aiows_macros::message;
+/// Adds `pub fn router() -> Router` to an inline module: a [`Router`] of the handlers in it.
+///
+/// It lists what stands directly in the module and carries `#[connect]`, `#[message("..")]`,
+/// `#[disconnect]` or `#[fallback]`, in the order of the text and with its `#[cfg(..)]`. Two handlers of
+/// one message type in a module do not compile. Not listed is what a macro call expands to, and what
+/// stands in a module within, which may have its own `#[router]`. `crate = path` names this crate when
+/// it is renamed.
+///
+/// The module has to be `mod chat { .. }`: an attribute cannot see into the file of `mod chat;`. There
+/// write the function by hand, as `Router::new().routes(routes![..])`.
+///
+/// ```
+/// use aiows::{Router, router};
+///
+/// #[router]
+/// mod chat {
+///     use aiows::message;
+///     use serde_json::{Value, json};
+///
+///     #[message("ping")]
+///     pub async fn ping() -> Value {
+///         json!({ "type": "pong" })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let server = aiows::testing::TestServer::new(Router::new().include(chat::router()));
+/// let mut client = server.connect().await;
+/// client.send_text(r#"{"type":"ping"}"#).await;
+/// assert_eq!(client.recv_text().await, r#"{"type":"pong"}"#);
+/// assert_eq!(chat::ping().await["type"], "pong");
+/// # }
+/// ```
+#[cfg(feature = "macros")]
+pub use aiows_macros::router;
 pub use bytes::Bytes;
 pub use http::HeaderMap;
 #[cfg(feature = "validator")]
@@ -135,6 +171,7 @@ pub use self::error::{Error, FieldError, HandlerError, RequestError, Result, Sen
 pub use self::extract::{
     ClientIp, Context, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query, State, Text,
 };
+pub use self::hub::{Delivery, Hub, Target};
 pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::Limits;
 #[cfg(feature = "validator")]

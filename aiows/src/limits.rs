@@ -62,6 +62,12 @@ pub struct Limits {
     pub close_timeout: Duration,
     /// Time for all disconnect handlers of one connection together: 10 s.
     pub disconnect_timeout: Duration,
+    /// Rooms one connection may be in: 128. One more is `too_many_rooms`.
+    pub rooms: usize,
+    /// Members a room may have: 10,000. One more is `room_full`.
+    pub room_members: usize,
+    /// Longest name of a room, in bytes: 128. A longer one is `invalid_room`.
+    pub room_name_size: usize,
     /// Connections of the whole server: 10,000. More are refused with 503.
     pub connections: usize,
 }
@@ -86,6 +92,9 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(10),
             disconnect_timeout: Duration::from_secs(10),
+            rooms: 128,
+            room_members: 10_000,
+            room_name_size: 128,
             connections: 10_000,
         }
     }
@@ -106,6 +115,9 @@ impl Limits {
             ("messages_per_turn", self.messages_per_turn),
             ("outbound_messages", self.outbound_messages),
             ("outbound_size", self.outbound_size),
+            ("rooms", self.rooms),
+            ("room_members", self.room_members),
+            ("room_name_size", self.room_name_size),
             ("connections", self.connections),
         ];
         let times = [

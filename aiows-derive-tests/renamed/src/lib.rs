@@ -5,7 +5,7 @@ use tokio::sync::mpsc::Sender;
 use validator::Validate;
 use ws::{
     DisconnectReason, HandlerError, Message, Router, State, WireNames, connect, disconnect,
-    fallback, message,
+    fallback, message, router,
 };
 
 /// What is said, and by whom.
@@ -56,12 +56,21 @@ async fn left(State(left): State<Left>, reason: DisconnectReason) {
     let _ = left.send(reason.to_string()).await;
 }
 
+#[router(crate = ws)]
+mod clock {
+    #[ws::message("tick", crate = ws)]
+    async fn tick() -> super::Welcome {
+        super::Welcome
+    }
+}
+
 /// Where the reasons go for which peers leave.
 pub type Left = Sender<String>;
 
 /// A handler of each kind.
 pub fn router(left_peers: Left) -> Router {
-    Router::new().routes(ws::routes![came, say, otherwise, left]).state(left_peers)
+    let own = Router::new().routes(ws::routes![came, say, otherwise, left]);
+    own.include(clock::router()).state(left_peers)
 }
 
 #[cfg(test)]
@@ -89,6 +98,8 @@ mod tests {
         assert_eq!(client.recv::<Welcome>().await, Welcome);
         client.send(&chat("hello", "ann")).await;
         assert_eq!(client.recv::<Chat>().await, chat("hello", "ann"));
+        client.send_text(r#"{"type":"tick"}"#).await;
+        assert_eq!(client.recv::<Welcome>().await, Welcome);
         client.send_text(r#"{"type":"chat","text":"","author":{"nick":""}}"#).await;
         let field = |path| {
             format!(

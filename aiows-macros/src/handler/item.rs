@@ -54,10 +54,8 @@ impl HandlerFn {
     pub(super) fn remove_second_attribute(&mut self, kind: Kind, errors: &mut Errors) {
         let name = &self.sig.ident;
         self.attrs.retain(|attr| {
-            let second =
-                attr.path().segments.last().is_some_and(|segment| {
-                    Kind::ALL.iter().any(|kind| segment.ident == kind.name())
-                });
+            let last = attr.path().segments.last();
+            let second = last.is_some_and(|segment| Kind::is_named(&segment.ident));
             if second {
                 let kind = kind.name();
                 let text = format!("`{name}` is already a {kind} handler, write a second function");
@@ -102,6 +100,14 @@ impl Rejected {
             }
             _ => Self::Other(rest.first().to_token_stream()),
         }
+    }
+}
+
+/// The first token of an item behind its attributes and its visibility.
+pub(crate) fn keyword(item: TokenStream) -> TokenStream {
+    match syn::parse2(item.clone()) {
+        Ok(Head { rest, .. }) => rest.into_iter().next().to_token_stream(),
+        Err(_) => item,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `#[connect]`, `#[message("t")]`, `#[disconnect]` and `#[fallback]`: one pipeline, the kind is
 //! data.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use crate::errors::Errors;
@@ -16,6 +16,7 @@ mod slot;
 mod tests;
 
 use args::Args;
+pub(crate) use item::keyword;
 use item::{HandlerFn, Rejected};
 
 /// Which attribute is being expanded.
@@ -29,6 +30,11 @@ pub(crate) enum Kind {
 
 impl Kind {
     const ALL: [Self; 4] = [Self::Connect, Self::Disconnect, Self::Fallback, Self::Message];
+
+    /// Whether one of the attributes has this name.
+    pub(crate) fn is_named(name: &Ident) -> bool {
+        Self::ALL.iter().any(|kind| name == kind.name())
+    }
 
     /// The attribute's name, which is also how messages to the user call the handler.
     fn name(self) -> &'static str {

@@ -11,6 +11,8 @@ pub enum SendError {
     Encode(serde_json::Error),
     /// The peer does not read as fast as it is sent to.
     Full,
+    /// Something was sent to everybody, where everything is sent to rooms.
+    NoRoom,
 }
 
 impl fmt::Display for SendError {
@@ -19,6 +21,7 @@ impl fmt::Display for SendError {
             Self::Closed => "the connection is closed",
             Self::Encode(_) => "the message cannot be written as a JSON object",
             Self::Full => "the outbound queue of the connection is full",
+            Self::NoRoom => "nothing is sent to everybody on this server, name a room",
         })
     }
 }
@@ -27,7 +30,7 @@ impl StdError for SendError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Encode(error) => Some(error),
-            Self::Closed | Self::Full => None,
+            Self::Closed | Self::Full | Self::NoRoom => None,
         }
     }
 }

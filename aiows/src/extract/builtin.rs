@@ -7,6 +7,7 @@ use super::{Extraction, FromCall, Needs};
 use crate::call::Call;
 use crate::close::DisconnectReason;
 use crate::error::{HandlerError, code};
+use crate::hub::Hub;
 use crate::id::MessageId;
 use crate::message::RawMessage;
 use crate::websocket::WebSocket;
@@ -73,6 +74,13 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
 impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
     fn from_call(call: &Call) -> Extraction<Self> {
         Extraction::ready(Ok(call.websocket().context().get().map(Context)))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl FromCall for Hub {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        call.state::<Self>().ok_or("the handler is not called by a server").into()
     }
 }
 

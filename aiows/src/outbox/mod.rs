@@ -65,16 +65,11 @@ struct State {
 }
 
 impl Outbox {
-    /// Begins with `greeting`, the answer to the handshake, as the first bytes to write.
-    pub(crate) fn new(limits: &Limits, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) -> Self {
-        let mut queue = Queue::default();
-        if !greeting.is_empty() {
-            queue.push_control(greeting.into());
-        }
+    pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             state: Mutex::new(State {
-                queue,
-                writer,
+                queue: Queue::default(),
+                writer: None,
                 sleeper: None,
                 blocked: false,
                 wish: None,
@@ -87,6 +82,15 @@ impl Outbox {
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,
             write_timeout: limits.write_timeout,
+        }
+    }
+
+    /// Gives it what it writes to, and the answer to the handshake, which leaves before anything else.
+    pub(crate) fn open(&self, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) {
+        let mut state = self.lock();
+        state.writer = writer;
+        if !greeting.is_empty() {
+            state.queue.push_control(greeting.into());
         }
     }
 

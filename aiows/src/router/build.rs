@@ -19,6 +19,7 @@ const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
 pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
     let mut frozen = Frozen::new(tag(&router, mistakes));
     let mut known = Known::default();
+    frozen.room = room(&router, mistakes);
     scope::share(&router, outer, &mut frozen);
     let outer = Outer { state: outer, layers: &[] };
     add(router, "", &outer, &mut frozen, &mut known, mistakes);
@@ -33,17 +34,10 @@ struct Known {
 }
 
 fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
-    fn collect<'a>(router: &'a Router, keys: &mut Vec<&'a str>) {
-        keys.extend(router.tag.as_deref());
-        router.included.iter().for_each(|router| collect(router, keys));
-    }
-    let mut keys = Vec::new();
-    collect(router, &mut keys);
-    keys.dedup();
-    match keys[..] {
+    match said(router, &|router| router.tag.as_deref())[..] {
         [] => Tag::default(),
-        ["" | "id" | "correlation_id"] => {
-            mistakes.push(format!("the tag of a router must not be `{}`", keys[0]));
+        [key @ ("" | "id" | "correlation_id")] => {
+            mistakes.push(format!("the tag of a router must not be `{key}`"));
             Tag::default()
         }
         [key] => Tag::new(key),
@@ -54,6 +48,29 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
             Tag::default()
         }
     }
+}
+
+fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
+    match said(router, &|router| router.room.as_deref())[..] {
+        [] => None,
+        [parameter] => Some(parameter.to_owned()),
+        [first, second, ..] => {
+            mistakes.push(format!(
+                "a path names one room to join, but its routers say `{first}` and `{second}`"
+            ));
+            None
+        }
+    }
+}
+
+/// What a router and those it includes say about the whole connection, each thing once.
+fn said<'a>(router: &'a Router, of: &dyn Fn(&'a Router) -> Option<&'a str>) -> Vec<&'a str> {
+    let mut all: Vec<_> = of(router).into_iter().collect();
+    for included in &router.included {
+        all.extend(said(included, of));
+    }
+    all.dedup();
+    all
 }
 
 fn add(

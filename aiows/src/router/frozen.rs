@@ -18,6 +18,8 @@ pub(crate) struct Frozen {
     messages: Vec<(Box<str>, Endpoint)>,
     pub(super) fallback: Option<Endpoint>,
     pub(crate) tag: Tag,
+    /// The parameter of the path that names a room to join.
+    pub(crate) room: Option<String>,
     pub(crate) asked: Asked,
     pub(crate) handshake: HandshakeHooks,
     /// What failures without a handler are seen by, and the state they are seen with.

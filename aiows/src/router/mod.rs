@@ -49,6 +49,8 @@ pub struct Router {
     layers: Vec<Layer>,
     state: StateMap,
     tag: Option<String>,
+    /// The parameter of the path that names a room to join.
+    room: Option<String>,
 }
 
 impl Router {
@@ -145,6 +147,29 @@ impl Router {
     /// have another one.
     pub fn tag(mut self, key: impl Into<String>) -> Self {
         self.tag = Some(key.into());
+        self
+    }
+
+    /// Lets every connection join the room that a parameter of its path names, before its connect
+    /// handlers run.
+    ///
+    /// Whom `Server::check_rooms` does not let in is refused before the upgrade, with 403 unless the
+    /// error says another status. The router has to be bound to a path with that parameter.
+    ///
+    /// ```
+    /// use aiows::{Router, Server, WebSocket, connect, routes};
+    ///
+    /// #[connect]
+    /// async fn enter(ws: WebSocket) {
+    ///     println!("{} is in {:?}", ws.id(), ws.rooms());
+    /// }
+    ///
+    /// let rooms = Router::new().routes(routes![enter]).join_from_path("room");
+    /// let server = Server::new().route("/rooms/{room}", rooms);
+    /// # assert!(server.build().is_ok());
+    /// ```
+    pub fn join_from_path(mut self, parameter: impl Into<String>) -> Self {
+        self.room = Some(parameter.into());
         self
     }
 }

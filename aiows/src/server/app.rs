@@ -62,13 +62,17 @@ impl App {
         let mut routes = matchit::Router::new();
         for (path, router) in paths {
             check_path(&path, &router, mistakes);
+            check_room(&path, &router, mistakes);
             if !path.starts_with('/') {
                 mistakes.push(format!("path `{path}` does not start with `/`"));
             } else if let Err(error) = routes.insert(path.as_str(), Arc::new(router)) {
                 mistakes.push(path_mistake(&path, &error));
             }
         }
-        root.iter().for_each(|root| check_path("", root, mistakes));
+        if let Some(root) = &root {
+            check_path("", root, mistakes);
+            check_room("", root, mistakes);
+        }
         Self {
             inner: Arc::new(Inner {
                 root: root.map(Arc::new),
@@ -229,7 +233,7 @@ impl App {
         Setting {
             router: Arc::clone(router),
             limits: Arc::clone(&self.inner.limits),
-            hub: Arc::clone(self.inner.handle.hub()),
+            hub: self.inner.handle.hub(),
         }
     }
 
@@ -260,6 +264,17 @@ fn check_path(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
     {
         mistakes.push(format!(
             "handler {title} takes `Path`, but its router is bound to no path with a parameter"
+        ));
+    }
+}
+
+fn check_room(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
+    if let Some(room) = &router.room
+        && !path.contains(&format!("{{{room}}}"))
+        && !path.contains(&format!("{{*{room}}}"))
+    {
+        mistakes.push(format!(
+            "a router joins the room `{{{room}}}` of its path, but is bound to no path with that parameter"
         ));
     }
 }

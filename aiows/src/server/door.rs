@@ -11,19 +11,19 @@ use tokio::time::timeout;
 
 use super::App;
 use super::app::HalfOpen;
+use super::ask::Questions;
 use super::handle::Place;
 #[cfg(feature = "axum")]
 use super::http;
-use crate::middleware::Asked;
 use crate::router::Frozen;
-use crate::session::{Accepted, Session, Setting};
+use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{
     Refusal, Request, RequestHead, Stream, Upgrade, accepted, check_upgrade, read_request_head,
 };
 use crate::websocket::{ContextMap, Peer};
 
 /// After this a refused client may try again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a refused peer may take to read the answer and leave.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
@@ -44,21 +44,34 @@ struct Admitted {
     head: RequestHead,
     greeting: Vec<u8>,
     setting: Setting,
-    peer: Peer,
+    newcomer: Newcomer,
     place: Place,
+}
+
+impl Wanted {
+    async fn ask(mut self, questions: Box<Questions>, app: &App) -> Result<Self, Refusal> {
+        #[cfg_attr(
+            not(feature = "axum"),
+            expect(irrefutable_let_patterns, reason = "has an arm more")
+        )]
+        if let Self::WebSocket(admitted) = &mut self {
+            questions.ask(&mut admitted.newcomer, &admitted.setting, app).await?;
+        }
+        Ok(self)
+    }
 }
 
 // Not async, so that the task of a connection keeps no room for what its session is made of.
 impl Admitted {
     fn over_tcp(self, stream: TcpStream) -> (Place, Session) {
-        let Self { head, greeting, setting, peer, place } = self;
-        let accepted = Accepted { peer, greeting, leftover: head.leftover() };
+        let Self { head, greeting, setting, newcomer, place } = self;
+        let accepted = Accepted { newcomer, greeting, leftover: head.leftover() };
         (place, Session::tcp(stream, accepted, setting))
     }
 
     fn over_stream(self, stream: Box<dyn Stream>) -> (Place, Session) {
-        let Self { head, greeting, setting, peer, place } = self;
-        let accepted = Accepted { peer, greeting, leftover: head.leftover() };
+        let Self { head, greeting, setting, newcomer, place } = self;
+        let accepted = Accepted { newcomer, greeting, leftover: head.leftover() };
         (place, Session::stream(stream, accepted, setting))
     }
 }
@@ -125,7 +138,7 @@ where
     };
     let answered = match decided {
         Ok((wanted, None)) => Ok(wanted),
-        Ok((wanted, Some(asked))) => Box::pin(asked_about(wanted, asked, app)).await,
+        Ok((wanted, Some(questions))) => Box::pin(wanted.ask(questions, app)).await,
         Err(refusal) => Err(refusal),
     };
     match answered {
@@ -145,7 +158,7 @@ pub(super) fn note(refusal: &Refusal, app: &App) {
     tracing::debug!(status = refusal.status().as_u16(), "request refused");
 }
 
-fn stopping() -> Refusal {
+pub(super) fn stopping() -> Refusal {
     Refusal::unavailable("the server is stopping", RETRY_AFTER)
 }
 
@@ -154,27 +167,20 @@ fn decide(
     head: RequestHead,
     peer_addr: Option<SocketAddr>,
     app: &App,
-) -> Result<(Wanted, Option<Box<Asked>>), Refusal> {
+) -> Result<(Wanted, Option<Box<Questions>>), Refusal> {
     let request = head.parse(app.limits())?;
     #[cfg(feature = "axum")]
     if http::is_for_application(&request, app) {
         let place = take_place(app)?;
         return Ok((Wanted::Http(head, place), None));
     }
-    let Checked { upgrade, router, peer, asked } = check(&request, peer_addr, app)?;
+    let Checked { upgrade, router, peer, questions } = check(&request, peer_addr, app)?;
     let place = take_place(app)?;
     let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
     let setting = app.setting(router);
-    let admitted = Admitted { head, greeting, setting, peer, place };
-    Ok((Wanted::WebSocket(admitted), asked))
-}
-
-async fn asked_about(mut wanted: Wanted, asked: Box<Asked>, app: &App) -> Result<Wanted, Refusal> {
-    #[cfg_attr(not(feature = "axum"), expect(irrefutable_let_patterns, reason = "has an arm more"))]
-    if let Wanted::WebSocket(admitted) = &mut wanted {
-        admitted.peer.context = ask(&admitted.setting.router, asked, app).await?;
-    }
-    Ok(wanted)
+    let newcomer = Newcomer::Peer(peer);
+    let admitted = Admitted { head, greeting, setting, newcomer, place };
+    Ok((Wanted::WebSocket(admitted), questions))
 }
 
 /// A request for a WebSocket that nothing speaks against.
@@ -182,11 +188,11 @@ pub(super) struct Checked<'a> {
     pub(super) upgrade: Upgrade,
     pub(super) router: &'a Arc<Frozen>,
     pub(super) peer: Peer,
-    /// What middleware has to be asked; nothing where none wants to be.
-    pub(super) asked: Option<Box<Asked>>,
+    /// What the application has to be asked; nothing where it does not want to be.
+    pub(super) questions: Option<Box<Questions>>,
 }
 
-/// Everything that is asked of a request for a WebSocket, but a place and the middleware's opinion.
+/// Everything that is asked of a request for a WebSocket, but a place and the application's opinion.
 pub(super) fn check<'a>(
     request: &Request<'_>,
     peer_addr: Option<SocketAddr>,
@@ -204,36 +210,8 @@ pub(super) fn check<'a>(
     if app.handle().is_shutting_down() {
         return Err(stopping());
     }
-    let asks = !router.handshake.is_empty();
-    let asked = asks.then(|| Asked::read(request, &params, peer_addr).map(Box::new)).transpose()?;
-    Ok(Checked { upgrade, router, peer, asked })
-}
-
-/// Asks the middleware of a router; what it returns is what the connection begins with.
-pub(super) async fn ask(
-    router: &Frozen,
-    asked: Box<Asked>,
-    app: &App,
-) -> Result<ContextMap, Refusal> {
-    let answer = timeout(app.limits().handshake_timeout, router.handshake.ask(*asked));
-    let answer = tokio::select! {
-        biased;
-        answer = answer => answer,
-        _ = app.handle().stopping() => return Err(stopping()),
-    };
-    match answer {
-        Ok(Ok(context)) => Ok(context),
-        Ok(Err(error)) => {
-            if let Some(error_id) = error.error_id() {
-                tracing::error!(error_id, %error, "middleware failed in a handshake");
-            }
-            Err(Refusal::told(&error))
-        }
-        Err(_) => {
-            tracing::error!("middleware took too long for a handshake");
-            Err(Refusal::unavailable("the server took too long", RETRY_AFTER))
-        }
-    }
+    let questions = Questions::of(router, request, &params, peer_addr)?.map(Box::new);
+    Ok(Checked { upgrade, router, peer, questions })
 }
 
 pub(super) fn take_place(app: &App) -> Result<Place, Refusal> {

@@ -32,7 +32,7 @@ pub struct ServerHandle {
 }
 
 struct Inner {
-    hub: Arc<Hub>,
+    hub: Hub,
     rejected: AtomicU64,
     /// Connections that hold a place, from before their handshake to their end.
     places: AtomicUsize,
@@ -164,10 +164,25 @@ impl ServerHandle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
-            active: self.inner.hub.active(),
+            active: self.inner.hub.size(),
             total: self.inner.hub.total(),
             rejected: self.inner.rejected.load(Ordering::Relaxed),
         }
+    }
+
+    /// Returns the connections of the server, to send to from any task.
+    ///
+    /// ```
+    /// use aiows::ServerHandle;
+    ///
+    /// async fn announce(server: ServerHandle) -> aiows::Result {
+    ///     server.hub().room("lobby").send_text("the bar is open").await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn hub(&self) -> Hub {
+        self.inner.hub.clone()
     }
 
     pub(super) fn stop(&self, stop: Stop) {
@@ -222,10 +237,6 @@ impl ServerHandle {
         self.inner.addresses.send_replace(Some(addresses));
     }
 
-    pub(super) fn hub(&self) -> &Arc<Hub> {
-        &self.inner.hub
-    }
-
     pub(super) fn count_rejected(&self) {
         self.inner.rejected.fetch_add(1, Ordering::Relaxed);
     }
@@ -255,7 +266,7 @@ impl Default for ServerHandle {
     fn default() -> Self {
         Self {
             inner: Arc::new(Inner {
-                hub: Arc::default(),
+                hub: Hub::default(),
                 rejected: AtomicU64::new(0),
                 places: AtomicUsize::new(0),
                 addresses: watch::Sender::new(None),

@@ -1,6 +1,7 @@
 //! Listens, admits, spawns sessions, stops.
 
 mod app;
+mod ask;
 mod door;
 mod handle;
 #[cfg(feature = "axum")]
@@ -10,6 +11,8 @@ mod listener;
 mod shutdown;
 
 use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::app::App;
@@ -17,12 +20,14 @@ pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
 pub use self::http::WebSocketService;
 pub use self::listener::Listener;
-use crate::error::{Error, Result};
+use crate::error::{Error, HandlerError, Result};
+use crate::hub::{RoomCheck, Rules, room_check};
 use crate::limits::Limits;
 use crate::middleware::{Layer, Middleware};
 use crate::router::{Router, build, check_state};
 use crate::state::StateMap;
 use crate::transport::{Origins, Subprotocols};
+use crate::websocket::WebSocket;
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,6 +53,8 @@ pub struct Server {
     origins: Origins,
     subprotocols: Subprotocols,
     shutdown_timeout: Duration,
+    room_check: Option<RoomCheck>,
+    needs_room: bool,
     handle: ServerHandle,
     #[cfg(feature = "axum")]
     http: Option<axum::Router>,
@@ -65,6 +72,8 @@ impl Server {
             origins: Origins::default(),
             subprotocols: Subprotocols::default(),
             shutdown_timeout: SHUTDOWN_TIMEOUT,
+            room_check: None,
+            needs_room: false,
             handle: ServerHandle::default(),
             #[cfg(feature = "axum")]
             http: None,
@@ -147,6 +156,40 @@ impl Server {
         self
     }
 
+    /// Asks `check` before any connection joins a room.
+    ///
+    /// Its error is what the join fails with. A second call replaces the first.
+    ///
+    /// ```
+    /// use aiows::{HandlerError, Result, Router, Server, WebSocket};
+    ///
+    /// async fn members_only(room: String, ws: WebSocket) -> Result {
+    ///     match ws.user() {
+    ///         Some(user) if room.starts_with(&*user) => Ok(()),
+    ///         _ => Err(HandlerError::new("forbidden", "this is not your room")),
+    ///     }
+    /// }
+    ///
+    /// let server = Server::from(Router::new()).check_rooms(members_only);
+    /// # assert!(server.build().is_ok());
+    /// ```
+    pub fn check_rooms<F, Fut, E>(mut self, check: F) -> Self
+    where
+        F: Fn(String, WebSocket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<HandlerError>,
+    {
+        self.room_check = Some(room_check(check));
+        self
+    }
+
+    /// Makes sending to everybody an error, [`SendError::NoRoom`](crate::SendError::NoRoom): for servers on which every message
+    /// belongs to a room.
+    pub fn require_room(mut self) -> Self {
+        self.needs_room = true;
+        self
+    }
+
     /// Sets how long a stop may take before connections are cut: 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
@@ -174,6 +217,12 @@ impl Server {
         }
         let mut state = self.state;
         state.insert(self.handle.for_handlers());
+        state.insert(self.handle.hub());
+        self.handle.hub().set_rules(Rules {
+            limits: Arc::new(self.limits.clone()),
+            check: self.room_check,
+            needs_room: self.needs_room,
+        });
         let layers = self.layers;
         let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));
         let paths = self

@@ -8,6 +8,7 @@ mod link;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, timeout_at};
 
 use self::drive::{drive, start};
@@ -28,16 +29,34 @@ use crate::websocket::{Peer, WebSocket};
 pub(crate) struct Setting {
     pub(crate) router: Arc<Frozen>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Hub,
+}
+
+impl Setting {
+    /// Makes the handle on a connection, which has nothing to write to yet.
+    pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
+        let outbox = Outbox::new(&self.limits);
+        WebSocket::new(outbox, peer, self.router.tag.clone(), self.hub.registry())
+    }
 }
 
 /// A connection whose handshake was accepted.
 pub(crate) struct Accepted<'a> {
-    pub(crate) peer: Peer,
+    pub(crate) newcomer: Newcomer,
     /// The answer to the handshake, not yet written.
     pub(crate) greeting: Vec<u8>,
     /// What the peer sent right behind its request.
     pub(crate) leftover: &'a [u8],
+}
+
+/// Who is at the other end of an accepted connection.
+pub(crate) enum Newcomer {
+    Peer(Peer),
+    /// A room had to be asked before the acceptance, so there is a handle already.
+    Member {
+        socket: WebSocket,
+        room: Box<str>,
+    },
 }
 
 /// One connection, from its acceptance to its end.
@@ -46,7 +65,9 @@ pub(crate) struct Session {
     socket: WebSocket,
     router: Arc<Frozen>,
     limits: Arc<Limits>,
-    hub: Arc<Hub>,
+    hub: Hub,
+    /// Joined before the connect handlers run.
+    room: Option<Box<str>>,
     /// Used again for the next message when no handler has kept it.
     call: Option<Call>,
 }
@@ -54,9 +75,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
         let (reader, writer) = stream.into_split();
-        let Accepted { peer, greeting, leftover } = accepted;
-        let outbox = Outbox::new(&setting.limits, greeting, Some(writer));
-        Self::new(Socket::Tcp(reader), outbox, peer, leftover, setting)
+        Self::new(Socket::Tcp(reader), Some(writer), accepted, setting)
     }
 
     pub(crate) fn stream(
@@ -64,17 +83,25 @@ impl Session {
         accepted: Accepted<'_>,
         setting: Setting,
     ) -> Self {
-        let Accepted { peer, greeting, leftover } = accepted;
-        let outbox = Outbox::new(&setting.limits, greeting, None);
-        Self::new(Socket::Stream(stream), outbox, peer, leftover, setting)
+        Self::new(Socket::Stream(stream), None, accepted, setting)
     }
 
-    fn new(io: Socket, outbox: Outbox, peer: Peer, leftover: &[u8], setting: Setting) -> Self {
+    fn new(
+        io: Socket,
+        writer: Option<OwnedWriteHalf>,
+        accepted: Accepted<'_>,
+        setting: Setting,
+    ) -> Self {
+        let Accepted { newcomer, greeting, leftover } = accepted;
+        let (socket, room) = match newcomer {
+            Newcomer::Peer(peer) => (setting.socket(peer), None),
+            Newcomer::Member { socket, room } => (socket, Some(room)),
+        };
+        socket.outbox().open(greeting, writer);
         let Setting { router, limits, hub } = setting;
-        let socket = WebSocket::new(outbox, peer, router.tag.clone());
         let protocol = Protocol::new(&limits, leftover);
         let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));
-        Self { link, socket, router, limits, hub, call: None }
+        Self { link, socket, router, limits, hub, room, call: None }
     }
 
     /// Runs the connection to its end; the disconnect handlers have run when it returns.
@@ -100,6 +127,14 @@ impl Session {
 
     /// Runs the connect handlers; `false` when one failed or the peer has left.
     async fn connect(&mut self, router: &Frozen) -> bool {
+        if let Some(room) = self.room.take()
+            && let Err(error) = self.hub.add(&self.socket, &room)
+        {
+            // It was allowed; others came first.
+            let error = error.close(CloseCode::TRY_AGAIN_LATER);
+            self.fail_connect(&error, "the room of the path");
+            return false;
+        }
         for endpoint in &router.connect {
             let call = self.call_for(endpoint, Stage::Connect);
             match drive(&mut self.link, start(endpoint, &call)).await {
@@ -110,7 +145,7 @@ impl Session {
                 Some(Err(error)) => {
                     endpoint.log(&error, &self.socket);
                     if let Some(error) = self.review(&endpoint.errors, &call, error).await {
-                        self.fail_connect(&error, endpoint);
+                        self.fail_connect(&error, &endpoint.title);
                     }
                     return false;
                 }
@@ -119,12 +154,12 @@ impl Session {
         true
     }
 
-    fn fail_connect(&mut self, error: &HandlerError, endpoint: &Endpoint) {
+    fn fail_connect(&mut self, error: &HandlerError, title: &str) {
         // What is internal stays so: the peer is told the id alone.
         let id = error.error_id().map_or_else(error_id, str::to_owned);
         if error.source().is_none() {
             self.push_error(error, None, None);
-            tracing::warn!(error_id = %id, handler = %endpoint.title, %error, "connect refused");
+            tracing::warn!(error_id = %id, handler = title, %error, "connect refused");
         }
         let (code, reason) = match error.close_code() {
             Some(code) => (code, error.message().to_owned()),

@@ -2,6 +2,7 @@ use std::fmt;
 
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode};
+use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::message::Incoming;
 use crate::outbox::Outbox;
@@ -34,8 +35,8 @@ use crate::websocket::{Peer, WebSocket};
 /// ```
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
-    let outbox = Outbox::new(&Limits::default(), Vec::new(), None);
-    let socket = WebSocket::new(outbox, Peer::default(), Tag::default());
+    let outbox = Outbox::new(&Limits::default());
+    let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), Hub::default().registry());
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };
     (socket, sent)

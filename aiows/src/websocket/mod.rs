@@ -4,6 +4,7 @@ mod context;
 mod life;
 mod peer;
 mod questions;
+mod registry;
 mod reply;
 
 use std::fmt;
@@ -17,6 +18,8 @@ pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::questions::Questions;
+use self::registry::Membership;
+pub(crate) use self::registry::{Aim, Joining, Members, Registry};
 use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag};
@@ -63,10 +66,12 @@ struct Record {
     questions: Questions,
     replies: Replies,
     tasks: Tasks,
+    registry: Arc<dyn Registry>,
+    membership: Mutex<Membership>,
 }
 
 impl WebSocket {
-    pub(crate) fn new(outbox: Outbox, peer: Peer, tag: Tag) -> Self {
+    pub(crate) fn new(outbox: Outbox, peer: Peer, tag: Tag, registry: Arc<dyn Registry>) -> Self {
         Self {
             record: Arc::new(Record {
                 id: ConnectionId::next(),
@@ -78,6 +83,8 @@ impl WebSocket {
                 questions: Questions::default(),
                 replies: Replies::default(),
                 tasks: Tasks::default(),
+                registry,
+                membership: Mutex::default(),
             }),
         }
     }

@@ -21,6 +21,8 @@ mod hostile;
 #[cfg(feature = "axum")]
 #[path = "http.rs"]
 mod http;
+#[path = "hub.rs"]
+mod hub;
 #[path = "life.rs"]
 mod life;
 #[path = "limits.rs"]

@@ -13,6 +13,7 @@ mod handshake;
 mod hostile;
 #[cfg(feature = "axum")]
 mod http;
+mod hub;
 mod layered;
 mod life;
 mod limits;

@@ -13,9 +13,8 @@ use tokio::time::timeout;
 use crate::server::door::Checked;
 use crate::server::handle::Place;
 use crate::server::{App, door};
-use crate::session::{Accepted, Session, Setting};
+use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, view};
-use crate::websocket::Peer;
 
 /// Decides about a request, and runs its session once the returned answer is written.
 ///
@@ -47,44 +46,47 @@ async fn decide(
     place: impl FnOnce() -> Result<Place, Refusal>,
 ) -> Result<(Response, Admitted), Refusal> {
     let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-    let Checked { upgrade, router, mut peer, asked } = door::check(&view(parts), peer_addr, app)?;
+    let Checked { upgrade, router, peer, questions } = door::check(&view(parts), peer_addr, app)?;
     // Absent when whoever read the request cannot hand over its connection.
     let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
     let place = place()?;
-    if let Some(asked) = asked {
-        peer.context = door::ask(router, asked, app).await?;
-    }
     let answer = switching(&upgrade, peer.subprotocol.as_deref());
-    Ok((answer, Admitted { on_upgrade, peer, setting: app.setting(router), place }))
+    let (mut newcomer, setting) = (Newcomer::Peer(peer), app.setting(router));
+    if let Some(questions) = questions {
+        questions.ask(&mut newcomer, &setting, app).await?;
+    }
+    Ok((answer, Admitted { on_upgrade, newcomer, setting, place }))
 }
 
 /// A request that was let in, before its connection is handed over.
 struct Admitted {
     on_upgrade: OnUpgrade,
-    peer: Peer,
+    newcomer: Newcomer,
     setting: Setting,
     place: Place,
 }
 
 impl Admitted {
     async fn run(self) {
-        let Self { on_upgrade, peer, setting, place: _place } = self;
+        let Self { on_upgrade, newcomer, setting, place: _place } = self;
         // The peer may leave, or not read the answer.
         let Ok(Ok(upgraded)) = timeout(setting.limits.handshake_timeout, on_upgrade).await else {
             return;
         };
-        let mut session = session(upgraded, peer, setting);
+        let mut session = session(upgraded, newcomer, setting);
         session.run().await;
     }
 }
 
-fn session(upgraded: Upgraded, mut peer: Peer, setting: Setting) -> Session {
+fn session(upgraded: Upgraded, mut newcomer: Newcomer, setting: Setting) -> Session {
     let greeting = Vec::new();
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
             let _ = stream.set_nodelay(true);
-            peer.addr = peer.addr.or_else(|| stream.peer_addr().ok());
-            let accepted = Accepted { peer, greeting, leftover: &leftover };
+            if let Newcomer::Peer(peer) = &mut newcomer {
+                peer.addr = peer.addr.or_else(|| stream.peer_addr().ok());
+            }
+            let accepted = Accepted { newcomer, greeting, leftover: &leftover };
             return Session::tcp(stream, accepted, setting);
         }
         Err(upgraded) => upgraded,
@@ -93,7 +95,7 @@ fn session(upgraded: Upgraded, mut peer: Peer, setting: Setting) -> Session {
         Ok(own) => own,
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Vec::new()),
     };
-    Session::stream(stream, Accepted { peer, greeting, leftover: &leftover }, setting)
+    Session::stream(stream, Accepted { newcomer, greeting, leftover: &leftover }, setting)
 }
 
 /// The stream of a connection this server has accepted, and what was read of it behind the request.

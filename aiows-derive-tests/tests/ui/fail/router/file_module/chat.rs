@@ -1,0 +1,4 @@
+use aiows::message;
+
+#[message("chat")]
+pub async fn say() {}

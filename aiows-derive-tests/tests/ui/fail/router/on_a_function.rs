@@ -1,0 +1,6 @@
+use aiows::router;
+
+#[router]
+pub fn chat() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use aiows::router;
+
+#[router]
+struct Chat;
+
+fn main() {}

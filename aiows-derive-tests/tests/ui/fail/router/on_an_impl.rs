@@ -1,0 +1,8 @@
+use aiows::router;
+
+struct Chat;
+
+#[router]
+impl Chat {}
+
+fn main() {}

@@ -1,0 +1,154 @@
+//! The live connections of a server, and when they are gone.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Hub;
+use crate::id::ConnectionId;
+use crate::outbox::CloseWish;
+use crate::websocket::{Members, WebSocket};
+
+/// Knows every connection from its acceptance to the return of its session.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    connections: Mutex<Connections>,
+    total: AtomicU64,
+    /// Sessions that have not returned; a session outlives its connection's place here.
+    running: AtomicUsize,
+    /// Told when a session has returned.
+    returned: Notify,
+}
+
+/// Counts a session until it has returned.
+#[derive(Debug)]
+pub(crate) struct Running {
+    hub: Hub,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    sockets: HashMap<ConnectionId, WebSocket>,
+    /// Those that have ended for everybody but their sessions.
+    retired: HashMap<ConnectionId, WebSocket>,
+    /// `sockets` as a list, until they change.
+    listed: Option<Members>,
+    /// Set when everybody was asked to leave: who comes later is asked too.
+    leave: Option<CloseWish>,
+}
+
+/// A connection's place in the hub; its session owns it, and the place ends with it.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    hub: Hub,
+    socket: WebSocket,
+    is_retired: bool,
+}
+
+impl Live {
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self, id: ConnectionId) -> Option<WebSocket> {
+        self.lock().sockets.get(&id).cloned()
+    }
+
+    /// Everybody, as a list that is made again when somebody has come or gone.
+    pub(super) fn all(&self) -> Members {
+        let mut connections = self.lock();
+        let Connections { sockets, listed, .. } = &mut *connections;
+        Arc::clone(listed.get_or_insert_with(|| sockets.values().cloned().collect()))
+    }
+
+    pub(super) fn active(&self) -> usize {
+        self.lock().sockets.len()
+    }
+}
+
+impl Hub {
+    pub(crate) fn register(&self, socket: &WebSocket) -> Registration {
+        let (leave, _listed) = {
+            let mut connections = self.shared.live.lock();
+            connections.sockets.insert(socket.id(), socket.clone());
+            (connections.leave.clone(), connections.listed.take())
+        };
+        self.shared.live.total.fetch_add(1, Ordering::Relaxed);
+        if let Some(wish) = leave {
+            socket.outbox().wish_close(wish);
+        }
+        Registration { hub: self.clone(), socket: socket.clone(), is_retired: false }
+    }
+
+    /// Asks every connection that is still to come to leave, and returns those there are.
+    pub(crate) fn close_door(&self, wish: &CloseWish) -> Vec<WebSocket> {
+        let mut connections = self.shared.live.lock();
+        connections.leave = Some(wish.clone());
+        let Connections { sockets, retired, .. } = &*connections;
+        sockets.values().chain(retired.values()).cloned().collect()
+    }
+
+    /// Counts the calling session as running.
+    pub(crate) fn enter(&self) -> Running {
+        self.shared.live.running.fetch_add(1, Ordering::Relaxed);
+        Running { hub: self.clone() }
+    }
+
+    /// Waits until no more than `rest()` sessions are running; it is asked whenever one returns.
+    pub(crate) async fn drained(&self, rest: impl Fn() -> usize) {
+        loop {
+            let mut returned = pin!(self.shared.live.returned.notified());
+            // Registered before the count: a return in between is not missed.
+            returned.as_mut().enable();
+            if self.shared.live.running.load(Ordering::Acquire) <= rest() {
+                return;
+            }
+            returned.await;
+        }
+    }
+
+    /// Makes [`drained`](Self::drained) count again.
+    pub(crate) fn recount(&self) {
+        self.shared.live.returned.notify_waiters();
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.shared.live.total.load(Ordering::Relaxed)
+    }
+}
+
+impl Registration {
+    /// The connection is gone for everybody, also from its rooms; until its session returns it can
+    /// still be cut.
+    pub(crate) fn retire(&mut self) {
+        if std::mem::replace(&mut self.is_retired, true) {
+            return;
+        }
+        let _listed = {
+            let mut connections = self.hub.shared.live.lock();
+            let id = self.socket.id();
+            if let Some(socket) = connections.sockets.remove(&id) {
+                connections.retired.insert(id, socket);
+            }
+            connections.listed.take()
+        };
+        self.hub.shared.end_membership(&self.socket);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.retire();
+        let _socket = self.hub.shared.live.lock().retired.remove(&self.socket.id());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.hub.shared.live.running.fetch_sub(1, Ordering::Release);
+        self.hub.recount();
+    }
+}

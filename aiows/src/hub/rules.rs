@@ -1,0 +1,57 @@
+//! What holds for the rooms of a server.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::error::{HandlerError, Result, code};
+use crate::limits::Limits;
+use crate::websocket::WebSocket;
+
+type Checked = Pin<Box<dyn Future<Output = Result> + Send>>;
+
+/// Says who may join which room.
+pub(crate) type RoomCheck = Arc<dyn Fn(String, WebSocket) -> Checked + Send + Sync>;
+
+pub(crate) fn room_check<F, Fut, E>(check: F) -> RoomCheck
+where
+    F: Fn(String, WebSocket) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = std::result::Result<(), E>> + Send + 'static,
+    E: Into<HandlerError>,
+{
+    Arc::new(move |room, socket| {
+        let checked = check(room, socket);
+        Box::pin(async move { checked.await.map_err(Into::into) })
+    })
+}
+
+#[derive(Default)]
+pub(crate) struct Rules {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) check: Option<RoomCheck>,
+    /// Nothing is sent to everybody.
+    pub(crate) needs_room: bool,
+}
+
+impl Rules {
+    /// # Errors
+    ///
+    /// `invalid_room` for a name no room can have, and what the application's check says.
+    pub(super) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
+        if room.is_empty() || room.len() > self.limits.room_name_size {
+            return Err(HandlerError::new(code::INVALID_ROOM, "this is no name for a room")
+                .with("max_bytes", self.limits.room_name_size));
+        }
+        match &self.check {
+            Some(check) => check(room.to_owned(), socket.clone()).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("needs_room", &self.needs_room).finish_non_exhaustive()
+    }
+}

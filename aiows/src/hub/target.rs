@@ -1,0 +1,193 @@
+//! Whom something is sent to, and how it gets there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::task::yield_now;
+
+use crate::codec::{Encoded, Tag};
+use crate::error::SendError;
+use crate::id::ConnectionId;
+use crate::message::{Outgoing, encode};
+use crate::outbox::SharedFrame;
+use crate::transport::Opcode;
+use crate::websocket::{Aim, Registry, WebSocket};
+
+/// Peers that are appended to before other tasks get a turn.
+const CHUNK: usize = 128;
+
+type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
+
+/// Some connections of a server, to send to; made by [`Hub`](crate::Hub) and [`WebSocket::to`].
+///
+/// Who that is, is found out when something is sent. A message is encoded once, however many get it,
+/// and nobody is waited for: a peer whose queue has no room is closed as a slow consumer (1008).
+///
+/// ```
+/// use aiows::{Hub, Message, Result, WebSocket, message};
+/// use serde::Serialize;
+///
+/// #[derive(Message, Serialize)]
+/// struct News;
+///
+/// #[message("publish")]
+/// async fn publish(hub: Hub, ws: WebSocket) -> Result {
+///     let delivery = hub
+///         .rooms(["sports", "politics"])
+///         .except(ws.id())
+///         .filter(|member| member.subprotocol().is_none())
+///         .send(&News)
+///         .await?;
+///     println!("{} get it, {} do not", delivery.accepted, delivery.refused);
+///     Ok(())
+/// }
+/// ```
+#[must_use = "nothing is sent before `send` is called"]
+pub struct Target {
+    registry: Arc<dyn Registry>,
+    aim: Aim,
+    except: Vec<ConnectionId>,
+    filter: Option<Filter>,
+}
+
+/// How many got something that was sent to many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// Connections in whose queue it is.
+    pub accepted: usize,
+    /// Connections that were closed, or had no room.
+    pub refused: usize,
+}
+
+impl Target {
+    pub(super) fn new(registry: Arc<dyn Registry>, aim: Aim) -> Self {
+        Self { registry, aim, except: Vec::new(), filter: None }
+    }
+
+    /// Leaves one connection out; it may be called for several.
+    pub fn except(mut self, id: ConnectionId) -> Self {
+        self.except.push(id);
+        self
+    }
+
+    /// Leaves several connections out.
+    pub fn except_all(mut self, ids: impl IntoIterator<Item = ConnectionId>) -> Self {
+        self.except.extend(ids);
+        self
+    }
+
+    /// Leaves everybody out for whom `keep` is `false`; of several calls all must agree.
+    pub fn filter(mut self, keep: impl Fn(&WebSocket) -> bool + Send + Sync + 'static) -> Self {
+        self.filter = Some(match self.filter.take() {
+            None => Box::new(keep),
+            Some(before) => Box::new(move |socket| before(socket) && keep(socket)),
+        });
+        self
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Encode`], or [`SendError::NoRoom`] for [`Hub::all`](crate::Hub::all) where that is forbidden.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whom a dropped future has not come to gets nothing.
+    pub async fn send<M: Outgoing + ?Sized>(self, message: &M) -> Result<Delivery, SendError> {
+        self.deliver(|tag| {
+            let encoded = encode(tag, None, message).map_err(SendError::Encode)?;
+            Ok(SharedFrame::new(Opcode::Text, encoded))
+        })
+        .await
+    }
+
+    /// Sends any value as a JSON text, without a message type; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Delivery, SendError> {
+        let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
+        self.deliver_raw(Opcode::Text, &text).await
+    }
+
+    /// Sends a text as it is; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_text(self, text: &str) -> Result<Delivery, SendError> {
+        self.deliver_raw(Opcode::Text, text.as_bytes()).await
+    }
+
+    /// Sends bytes as they are; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub async fn send_binary(self, bytes: &[u8]) -> Result<Delivery, SendError> {
+        self.deliver_raw(Opcode::Binary, bytes).await
+    }
+
+    async fn deliver_raw(self, opcode: Opcode, payload: &[u8]) -> Result<Delivery, SendError> {
+        let frame = SharedFrame::new(opcode, Encoded::raw(payload));
+        self.deliver(|_| Ok(frame.clone())).await
+    }
+
+    async fn deliver(
+        self,
+        encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
+    ) -> Result<Delivery, SendError> {
+        let members = self.registry.find(&self.aim)?;
+        let mut forms = Forms { encode, known: Vec::with_capacity(1) };
+        let mut delivery = Delivery::default();
+        for (number, chunk) in members.chunks(CHUNK).enumerate() {
+            if number > 0 {
+                yield_now().await;
+            }
+            for socket in chunk.iter().filter(|socket| self.includes(socket)) {
+                match socket.outbox().publish(forms.of(socket.tag())?) {
+                    Ok(()) => delivery.accepted += 1,
+                    Err(_) => delivery.refused += 1,
+                }
+            }
+        }
+        Ok(delivery)
+    }
+
+    fn includes(&self, socket: &WebSocket) -> bool {
+        !self.except.contains(&socket.id()) && self.filter.as_ref().is_none_or(|keep| keep(socket))
+    }
+}
+
+/// A message in each form it has on the wire: routers may have tags of their own, most servers have
+/// one.
+struct Forms<E> {
+    encode: E,
+    known: Vec<(Tag, SharedFrame)>,
+}
+
+impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
+    fn of(&mut self, tag: &Tag) -> Result<&SharedFrame, SendError> {
+        let at = match self.known.iter().position(|(known, _)| known == tag) {
+            Some(at) => at,
+            None => {
+                self.known.push((tag.clone(), (self.encode)(tag)?));
+                self.known.len() - 1
+            }
+        };
+        Ok(&self.known[at].1)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("aim", &self.aim)
+            .field("except", &self.except)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+//! What keeps connections together, as one of them sees it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::WebSocket;
+use crate::error::{Result, SendError};
+use crate::id::ConnectionId;
+
+/// Some connections at one moment; it is shared by everybody who sends to them then.
+pub(crate) type Members = Arc<[WebSocket]>;
+
+pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result> + Send + 'a>>;
+
+/// Whom something is sent to.
+#[derive(Debug)]
+pub(crate) enum Aim {
+    All,
+    Rooms(Vec<String>),
+    Users(Vec<String>),
+    Connection(ConnectionId),
+}
+
+/// Knows the rooms and the users of a server.
+pub(crate) trait Registry: fmt::Debug + Send + Sync {
+    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str) -> Joining<'a>;
+
+    fn leave(&self, socket: &WebSocket, room: &str) -> bool;
+
+    fn set_user(&self, socket: &WebSocket, user: Option<&str>);
+
+    fn set_name(&self, socket: &WebSocket, name: &str) -> Result;
+
+    /// Finds each connection once.
+    fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
+}
+
+/// What a connection belongs to. Everything else that knows of it is changed under its lock.
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    pub(crate) rooms: Vec<Arc<str>>,
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) name: Option<Arc<str>>,
+    /// The connection has ended; what it belonged to stays known to its disconnect handlers.
+    pub(crate) is_over: bool,
+}
+
+impl WebSocket {
+    pub(crate) fn registry(&self) -> &Arc<dyn Registry> {
+        &self.record.registry
+    }
+
+    pub(crate) fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.record.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

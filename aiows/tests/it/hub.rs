@@ -1,0 +1,495 @@
+//! Rooms, users, and sending to many.
+
+use std::time::Duration;
+
+use aiows::testing::TestClient;
+use aiows::{
+    ConnectionId, HandlerError, Hub, Message, Result, Router, SendError, Server, State, WebSocket,
+    connect, disconnect, message, routes,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::kit::{TestServer, over_both};
+use crate::raw::limits;
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Join {
+    room: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Say {
+    room: String,
+    text: String,
+}
+
+#[connect]
+async fn welcome(ws: WebSocket) -> Value {
+    json!({ "you": ws.id() })
+}
+
+#[message("join")]
+async fn join(ws: WebSocket, join: Join) -> Result<Value> {
+    ws.join(&join.room).await?;
+    Ok(json!({ "rooms": ws.rooms() }))
+}
+
+#[message("leave")]
+async fn leave(ws: WebSocket, join: Join) -> Value {
+    json!({ "left": ws.leave(&join.room), "rooms": ws.rooms() })
+}
+
+#[message("say")]
+async fn say(ws: WebSocket, say: Say) -> Result<Value> {
+    let delivery = ws.to(&say.room).send(&say).await?;
+    Ok(json!({ "delivery": delivery }))
+}
+
+#[message("user")]
+async fn user(ws: WebSocket, join: Join) -> Value {
+    ws.set_user(&join.room);
+    json!({ "user": ws.user().as_deref() })
+}
+
+fn router() -> Router {
+    Router::new().routes(routes![welcome, join, leave, say, user])
+}
+
+fn server() -> Server {
+    Server::from(router())
+}
+
+/// A client that knows its id.
+struct Guest {
+    client: TestClient,
+    id: Value,
+}
+
+async fn enter(server: &TestServer) -> Guest {
+    let mut client = server.connect().await;
+    let id = client.recv_json().await["you"].take();
+    Guest { client, id }
+}
+
+impl Guest {
+    async fn ask(&mut self, request: Value) -> Value {
+        self.client.send_json(&request).await;
+        self.client.recv_json().await
+    }
+
+    async fn join(&mut self, room: &str) {
+        let answer = self.ask(json!({ "type": "join", "room": room })).await;
+        assert!(answer["rooms"].as_array().unwrap().contains(&json!(room)), "{answer}");
+    }
+
+    async fn expect_nothing(&mut self) {
+        // An answer proves that nothing was before it.
+        let answer = self.ask(json!({ "type": "leave", "room": "nowhere" })).await;
+        assert_eq!(answer["left"], false, "{answer}");
+    }
+}
+
+fn said(room: &str, text: &str) -> Value {
+    json!({ "type": "say", "room": room, "text": text })
+}
+
+fn id_of(hub: &Hub, guest: &Guest) -> ConnectionId {
+    let members = hub.members("lobby");
+    members.iter().map(WebSocket::id).find(|id| json!(id) == guest.id).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_said_in_a_room_reaches_the_others_in_it() {
+    over_both(server, async |server| {
+        let (mut ann, mut bob, mut eve) =
+            (enter(&server).await, enter(&server).await, enter(&server).await);
+        ann.join("lobby").await;
+        bob.join("lobby").await;
+        eve.join("elsewhere").await;
+        let answer = ann.ask(said("lobby", "hi")).await;
+        assert_eq!(answer["delivery"], json!({ "accepted": 1, "refused": 0 }));
+        assert_eq!(bob.client.recv_json().await, said("lobby", "hi"));
+        eve.expect_nothing().await;
+        ann.expect_nothing().await;
+        // Who is not in a room may speak to it.
+        let answer = eve.ask(said("lobby", "psst")).await;
+        assert_eq!(answer["delivery"]["accepted"], 2);
+        assert_eq!(ann.client.recv_json().await, said("lobby", "psst"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_left_hears_nothing_and_an_empty_room_vanishes() {
+    over_both(server, async |server| {
+        let hub = server.handle().hub();
+        let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
+        ann.join("lobby").await;
+        ann.join("lobby").await;
+        bob.join("lobby").await;
+        assert_eq!((hub.room_size("lobby"), hub.members("lobby").len()), (2, 2));
+        let left = bob.ask(json!({ "type": "leave", "room": "lobby" })).await;
+        assert_eq!(left, json!({ "left": true, "rooms": [] }));
+        let again = bob.ask(json!({ "type": "leave", "room": "lobby" })).await;
+        assert_eq!(again["left"], false);
+        let delivery = hub.room("lobby").send_text("for ann").await.unwrap();
+        assert_eq!((delivery.accepted, delivery.refused), (1, 0));
+        assert_eq!(ann.client.recv_text().await, "for ann");
+        bob.expect_nothing().await;
+        ann.ask(json!({ "type": "leave", "room": "lobby" })).await;
+        assert_eq!(hub.room_names(), [""; 0]);
+        assert_eq!(hub.room("lobby").send_text("nobody").await.unwrap().accepted, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_room_forgets_who_has_gone_and_the_leaver_remembers_its_rooms() {
+    let (sender, gone) = mpsc::channel::<Value>(4);
+    let gone = tokio::sync::Mutex::new(gone);
+    #[disconnect]
+    async fn note(ws: WebSocket, hub: Hub, State(gone): State<mpsc::Sender<Value>>) -> Result {
+        let heard = ws.to("lobby").send_text("farewell").await?;
+        let joined = ws.join("late").await.is_err();
+        let state = json!({
+            "rooms": ws.rooms(), "left": hub.room_size("lobby"), "heard": heard.accepted,
+            "user": ws.user().as_deref(), "of_user": hub.connections_of("ann").len(),
+            "leave": ws.leave("lobby"), "joined": joined,
+        });
+        Ok(gone.send(state).await?)
+    }
+    let server = || Server::from(router().routes(routes![note]).state(sender.clone()));
+    over_both(server, async |server| {
+        let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
+        ann.join("lobby").await;
+        ann.join("bar").await;
+        ann.ask(json!({ "type": "user", "room": "ann" })).await;
+        bob.join("lobby").await;
+        ann.client.close(1000, "").await;
+        let state = gone.lock().await.recv().await.unwrap();
+        let expected = json!({
+            "rooms": ["lobby", "bar"], "left": 1, "heard": 1, "user": "ann", "of_user": 0,
+            "leave": false, "joined": true,
+        });
+        assert_eq!(state, expected);
+        assert_eq!(bob.client.recv_text().await, "farewell");
+        assert_eq!(server.handle().hub().room_names(), ["lobby"]);
+        bob.client.close(1000, "").await;
+        gone.lock().await.recv().await.unwrap();
+        let hub = server.handle().hub();
+        assert_eq!((hub.room_names().len(), hub.user_names().len(), hub.size()), (0, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_target_reaches_everybody_once_but_those_left_out() {
+    over_both(server, async |server| {
+        let hub = server.handle().hub();
+        let (mut ann, mut bob, mut eve) =
+            (enter(&server).await, enter(&server).await, enter(&server).await);
+        for guest in [&mut ann, &mut bob, &mut eve] {
+            guest.join("lobby").await;
+        }
+        bob.join("bar").await;
+        let (a, b, e) = (id_of(&hub, &ann), id_of(&hub, &bob), id_of(&hub, &eve));
+        let accepted = async |target: aiows::Target, text: &str| {
+            let delivery = target.send_text(text).await.unwrap();
+            assert_eq!(delivery.refused, 0);
+            delivery.accepted
+        };
+        assert_eq!(accepted(hub.all(), "all").await, 3);
+        assert_eq!(accepted(hub.rooms(["lobby", "bar"]), "both").await, 3);
+        assert_eq!(accepted(hub.all().except(a), "but ann").await, 2);
+        assert_eq!(accepted(hub.room("lobby").except_all([a, b]), "eve").await, 1);
+        assert_eq!(accepted(hub.all().except(a).except(e), "bob").await, 1);
+        let in_bar = hub.all().filter(|member| member.is_in("bar"));
+        assert_eq!(accepted(in_bar, "in the bar").await, 1);
+        let nobody = hub.all().filter(|member| member.is_in("bar")).filter(move |m| m.id() != b);
+        assert_eq!(accepted(nobody, "nobody").await, 0);
+        assert_eq!(accepted(hub.connection(e), "only eve").await, 1);
+        for (guest, texts) in [
+            (&mut ann, &["all", "both"][..]),
+            (&mut bob, &["all", "both", "but ann", "bob", "in the bar"]),
+            (&mut eve, &["all", "both", "but ann", "eve", "only eve"]),
+        ] {
+            for text in texts {
+                assert_eq!(guest.client.recv_text().await, *text);
+            }
+            guest.expect_nothing().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_is_reached_on_every_connection() {
+    over_both(server, async |server| {
+        let hub = server.handle().hub();
+        let (mut phone, mut desk, mut other) =
+            (enter(&server).await, enter(&server).await, enter(&server).await);
+        for (guest, name) in [(&mut phone, "ann"), (&mut desk, "ann"), (&mut other, "bob")] {
+            let answer = guest.ask(json!({ "type": "user", "room": name })).await;
+            assert_eq!(answer["user"], name);
+        }
+        assert_eq!(hub.connections_of("ann").len(), 2);
+        assert_eq!(hub.user("ann").send(&Join { room: "r".into() }).await.unwrap().accepted, 2);
+        for guest in [&mut phone, &mut desk] {
+            assert_eq!(guest.client.recv::<Join>().await, Join { room: "r".into() });
+        }
+        assert_eq!(hub.users(["ann", "bob", "ann"]).send_binary(b"x").await.unwrap().accepted, 3);
+        for guest in [&mut phone, &mut desk, &mut other] {
+            assert_eq!(guest.client.recv_binary().await, b"x");
+        }
+        // A connection is one user at a time.
+        desk.ask(json!({ "type": "user", "room": "bob" })).await;
+        assert_eq!((hub.connections_of("ann").len(), hub.connections_of("bob").len()), (1, 2));
+        assert_eq!(hub.disconnect_user("bob", 4001, "out"), 2);
+        for mut guest in [desk, other] {
+            assert_eq!(guest.client.expect_closed(4001).await, "out");
+        }
+        phone.expect_nothing().await;
+    })
+    .await;
+}
+
+#[message("name")]
+async fn name(ws: WebSocket, join: Join) -> Result<Value> {
+    ws.set_name(&join.room)?;
+    Ok(json!({ "name": ws.name().as_deref() }))
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
+    let server = || Server::from(router().routes(routes![name]));
+    over_both(server, async |server| {
+        let hub = server.handle().hub();
+        let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
+        let name = |name: &str| json!({ "type": "name", "room": name });
+        assert_eq!(ann.ask(name("door")).await["name"], "door");
+        assert_eq!(ann.ask(name("door")).await["name"], "door");
+        assert_eq!(bob.ask(name("door")).await["code"], "name_taken");
+        assert_eq!(hub.named("door").map(|ws| json!(ws.id())), Some(ann.id.clone()));
+        // Another name gives the first back.
+        assert_eq!(ann.ask(name("gate")).await["name"], "gate");
+        assert_eq!(bob.ask(name("door")).await["name"], "door");
+        bob.client.close(1000, "").await;
+        let free = async {
+            while hub.named("door").is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(5), free).await.unwrap();
+        assert_eq!(ann.ask(name("door")).await["name"], "door");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_by_its_id() {
+    over_both(server, async |server| {
+        let hub = server.handle().hub();
+        let mut ann = enter(&server).await;
+        ann.join("lobby").await;
+        let id = id_of(&hub, &ann);
+        assert_eq!(hub.get(id).map(|ws| ws.id()), Some(id));
+        assert!(hub.disconnect(id, 4002, "you"));
+        assert_eq!(ann.client.expect_closed(4002).await, "you");
+        server.handle().shutdown(Duration::from_secs(5)).await;
+        assert!(!hub.disconnect(id, 4002, "you") && hub.get(id).is_none());
+        assert_eq!(hub.connection(id).send_text("late").await.unwrap().accepted, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_has_the_tag_of_each_router_it_goes_to() {
+    let server = || {
+        let old = Router::new().routes(routes![join, welcome]).tag("action");
+        Server::new().route("/old", old).route("/new", router())
+    };
+    over_both(server, async |server| {
+        let mut old = server.connect_to("/old").await.tag("action");
+        old.recv_json().await;
+        let mut new = server.connect_to("/new").await;
+        new.recv_json().await;
+        let join = Join { room: "x".into() };
+        let delivery = server.handle().hub().all().send(&join).await.unwrap();
+        assert_eq!(delivery.accepted, 2);
+        assert_eq!(old.recv_json().await, json!({ "action": "join", "room": "x" }));
+        assert_eq!(new.recv_json().await, json!({ "type": "join", "room": "x" }));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn joins_have_limits_that_are_told() {
+    let server = || {
+        server().limits(limits(|limits| {
+            (limits.rooms, limits.room_members, limits.room_name_size) = (2, 1, 8);
+        }))
+    };
+    over_both(server, async |server| {
+        let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
+        ann.join("one").await;
+        let join = |room: &str| json!({ "type": "join", "room": room });
+        for (room, code) in
+            [("", "invalid_room"), ("ninechars", "invalid_room"), ("one", "room_full")]
+        {
+            let answer = bob.ask(join(room)).await;
+            assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)));
+        }
+        ann.join("two").await;
+        assert_eq!(ann.ask(join("three")).await["code"], "too_many_rooms");
+        // What is joined already is no further room, and what was left makes place.
+        ann.join("two").await;
+        ann.ask(json!({ "type": "leave", "room": "one" })).await;
+        bob.join("one").await;
+        ann.join("three").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_application_says_who_joins() {
+    let server = || {
+        server().check_rooms(async |room: String, ws: WebSocket| match room.as_str() {
+            "open" => Ok(()),
+            "broken" => Err("the database is gone")?,
+            _ if ws.user().as_deref() == Some("root") => Ok(()),
+            _ => Err(HandlerError::new("forbidden", "not for you").with("room", room)),
+        })
+    };
+    over_both(server, async |server| {
+        let mut ann = enter(&server).await;
+        ann.join("open").await;
+        let refused = ann.ask(json!({ "type": "join", "room": "vault" })).await;
+        assert_eq!(
+            (&refused["code"], &refused["params"]["room"]),
+            (&json!("forbidden"), &json!("vault"))
+        );
+        let broken = ann.ask(json!({ "type": "join", "room": "broken" })).await;
+        assert_eq!(
+            (&broken["code"], &broken["message"]),
+            (&json!("internal"), &json!("internal error"))
+        );
+        ann.ask(json!({ "type": "user", "room": "root" })).await;
+        ann.join("vault").await;
+        assert_eq!(server.handle().hub().room_size("vault"), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_a_room_is_required_nobody_speaks_to_all() {
+    let server = TestServer::new(server().require_room());
+    let mut ann = enter(&server).await;
+    ann.join("lobby").await;
+    let hub = server.handle().hub();
+    let error = hub.all().send_text("hello").await.unwrap_err();
+    assert!(matches!(error, SendError::NoRoom), "{error:?}");
+    assert_eq!(hub.room("lobby").send_text("hello").await.unwrap().accepted, 1);
+    assert_eq!(ann.client.recv_text().await, "hello");
+}
+
+mod from_path {
+    use super::*;
+    use crate::raw::{REQUEST, Raw};
+
+    #[connect]
+    async fn enter(ws: WebSocket, hub: Hub) -> Value {
+        json!({ "rooms": ws.rooms(), "size": hub.room_size("the hall") })
+    }
+
+    fn rooms() -> Server {
+        let router = Router::new().routes(routes![enter, join]).join_from_path("room");
+        Server::new().route("/rooms/{room}", router)
+    }
+
+    #[tokio::test]
+    async fn a_room_is_joined_before_the_connect_handlers() {
+        over_both(rooms, async |server| {
+            let mut ann = server.connect_to("/rooms/the%20hall").await;
+            assert_eq!(ann.recv_json().await, json!({ "rooms": ["the hall"], "size": 1 }));
+            let mut bob = server.connect_to("/rooms/the%20hall").await;
+            assert_eq!(bob.recv_json().await["size"], 2);
+            let hub = server.handle().hub();
+            assert_eq!(hub.room("the hall").send_text("hi").await.unwrap().accepted, 2);
+            assert_eq!(ann.recv_text().await, "hi");
+            assert_eq!(bob.recv_text().await, "hi");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_may_not_join_is_refused_before_the_upgrade() {
+        let server = || {
+            rooms().check_rooms(async |room: String, ws: WebSocket| match room.as_str() {
+                "open" => ws.send_text("from the check").await.map_err(HandlerError::from),
+                "paid" => Err(HandlerError::new("payment", "pay first").status(402)),
+                _ => Err(HandlerError::new("forbidden", "not for you")),
+            })
+        };
+        over_both(server, async |server| {
+            let long = format!("/rooms/{}", "x".repeat(200));
+            for (path, status, code) in [
+                ("/rooms/vault", 403, "forbidden"),
+                ("/rooms/paid", 402, "payment"),
+                (&long, 403, "invalid_room"),
+            ] {
+                let refused = server.try_connect(path, &[]).await.unwrap_err();
+                assert_eq!(refused.status, status, "{path}");
+                assert!(refused.body.contains(&format!(r#""code":"{code}""#)), "{}", refused.body);
+            }
+            let stats = server.handle().stats();
+            assert_eq!((stats.total, stats.rejected), (0, 3));
+            // What the check sends comes after the answer to the handshake.
+            let mut raw = Raw::reach(&server).await;
+            raw.write(REQUEST.replace("GET / ", "GET /rooms/open ").as_bytes()).await;
+            assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
+            raw.expect_text("from the check").await;
+            assert_eq!(raw.read_json().await["rooms"], json!(["open"]));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_full_room_closes_who_comes_too_late() {
+        let server = || rooms().limits(limits(|limits| limits.room_members = 1));
+        over_both(server, async |server| {
+            let mut ann = server.connect_to("/rooms/r").await;
+            ann.recv_json().await;
+            let mut bob = server.connect_to("/rooms/r").await;
+            assert_eq!(bob.recv_json().await["code"], "room_full");
+            bob.expect_closed(1013).await;
+        })
+        .await;
+    }
+
+    #[test]
+    fn a_room_without_its_parameter_is_a_mistake() {
+        let router = || Router::new().join_from_path("room");
+        for (server, text) in [
+            (
+                Server::new().route("/rooms/{hall}", router()),
+                "a router joins the room `{room}` of its path, but is bound to no path with that \
+                 parameter",
+            ),
+            (
+                Server::new().include_router(router()),
+                "a router joins the room `{room}` of its path, but is bound to no path with that \
+                 parameter",
+            ),
+            (
+                Server::new().route("/{room}", router().include(Router::new().join_from_path("b"))),
+                "a path names one room to join, but its routers say `room` and `b`",
+            ),
+        ] {
+            let error = server.build().unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+}
