@@ -38,7 +38,7 @@ fn check_qualifiers(kind: &str, sig: &Signature, errors: &mut Errors) {
         errors.push(abi, format!("{kind} handler must not be `extern`"));
     }
     if let Some(dots) = &sig.variadic {
-        errors.push(&dots.dots, format!("{kind} handler must not be variadic"));
+        errors.push(dots.dots, format!("{kind} handler must not be variadic"));
     }
 }
 
