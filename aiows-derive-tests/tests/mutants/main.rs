@@ -1,5 +1,6 @@
 //! Mechanical mistakes in valid handlers: each must be one error, and it must stand in the item
 //! with the mistake.
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,5 @@
 //! What every text in `ui/fail` must be like.
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 mod case;
 mod table;

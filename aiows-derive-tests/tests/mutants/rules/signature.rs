@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         _ => Vec::new(),
     }),
     ("argument: drop", |s| {
-        let comma = |end| s.text[end..].starts_with(", ").then_some(2).unwrap_or_default();
+        let comma = |end| if s.text[end..].starts_with(", ") { 2 } else { 0 };
         let arguments = s.arguments().into_iter();
         arguments
             .map(|(at, _)| Edit { at: at.start..at.end + comma(at.end), text: String::new() })

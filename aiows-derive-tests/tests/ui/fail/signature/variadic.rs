@@ -1,7 +1,7 @@
 use aiows::{message, routes};
 
 #[message("chat")]
-async fn say(...) {}
+async fn say(_: ...) {}
 
 fn main() {
     let _ = routes![say];
