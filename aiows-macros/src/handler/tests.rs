@@ -177,6 +177,67 @@ fn a_rejected_handler_keeps_its_function_and_gets_a_companion() {
 }
 
 #[test]
+fn what_rustc_would_report_as_well_is_corrected() {
+    let cases = [
+        (
+            quote!(
+                fn say() {
+                    ready().await
+                }
+            ),
+            quote!(
+                async fn say() {
+                    ready().await
+                }
+            ),
+        ),
+        (
+            quote!(
+                async fn say(&self, chat: Chat) {}
+            ),
+            quote!(
+                async fn say(chat: Chat) {}
+            ),
+        ),
+        (
+            quote!(
+                async fn say(_: ...) {}
+            ),
+            quote!(
+                async fn say() {}
+            ),
+        ),
+        (
+            quote!(
+                async fn say();
+            ),
+            quote!(
+                async fn say() {
+                    ::core::unreachable!()
+                }
+            ),
+        ),
+        (
+            quote!(
+                async fn say(&self) {
+                    self.0
+                }
+            ),
+            quote!(
+                async fn say(&self) {
+                    self.0
+                }
+            ),
+        ),
+    ];
+    for (item, corrected) in cases {
+        let output = expand(Kind::Message, quote!("chat"), &item).to_string();
+        assert!(output.contains(&corrected.to_string()), "{corrected}\n{output}");
+        assert_eq!(output.matches("compile_error").count(), 1, "{output}");
+    }
+}
+
+#[test]
 fn a_syntax_error_is_left_to_rustc() {
     let item = quote!(pub async fn say(ws WebSocket) {});
     let output = expand(Kind::Message, quote!("chat"), &item).to_string();

@@ -21,7 +21,7 @@ use crate::websocket::WebSocket;
 ///     serde_json::json!({ "type": "count", "seen": *seen })
 /// }
 /// ```
-pub struct Local<T: Default + Send + Sync + 'static> {
+pub struct Local<T: Send + Sync + 'static> {
     /// Always there until the value is given back.
     value: Option<T>,
     socket: WebSocket,
@@ -57,7 +57,7 @@ impl<T: Default> Default for Slot<T> {
     }
 }
 
-impl<T: Default + Send + Sync + 'static> Drop for Local<T> {
+impl<T: Send + Sync + 'static> Drop for Local<T> {
     fn drop(&mut self) {
         if let Some(value) = self.value.take() {
             self.socket.locals().insert(Slot::Free(value));
@@ -65,7 +65,7 @@ impl<T: Default + Send + Sync + 'static> Drop for Local<T> {
     }
 }
 
-impl<T: Default + Send + Sync + 'static> Deref for Local<T> {
+impl<T: Send + Sync + 'static> Deref for Local<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -73,13 +73,13 @@ impl<T: Default + Send + Sync + 'static> Deref for Local<T> {
     }
 }
 
-impl<T: Default + Send + Sync + 'static> DerefMut for Local<T> {
+impl<T: Send + Sync + 'static> DerefMut for Local<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.value.as_mut().expect("the value is given back on drop only")
     }
 }
 
-impl<T: fmt::Debug + Default + Send + Sync + 'static> fmt::Debug for Local<T> {
+impl<T: fmt::Debug + Send + Sync + 'static> fmt::Debug for Local<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Local").field(&self.value).finish()
     }
