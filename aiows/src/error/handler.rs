@@ -23,7 +23,6 @@ pub(crate) mod code {
     pub(crate) const INVALID_PAYLOAD: &str = "invalid_payload";
     pub(crate) const INVALID_QUERY: &str = "invalid_query";
     pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";
-    #[cfg(feature = "validator")]
     pub(crate) const VALIDATION_FAILED: &str = "validation_failed";
 }
 
@@ -80,6 +79,22 @@ pub struct FieldError {
     pub params: BTreeMap<String, Value>,
 }
 
+impl FieldError {
+    /// Names a field, what is wrong with it for programs, and what is for people.
+    pub fn new(
+        path: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            code: code.into(),
+            message: message.into(),
+            params: BTreeMap::new(),
+        }
+    }
+}
+
 impl HandlerError {
     /// Makes an error the peer sees.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
@@ -96,6 +111,12 @@ impl HandlerError {
                 source: None,
             }),
         }
+    }
+
+    /// Makes the error `validation_failed` of a message whose fields have wrong values.
+    pub fn invalid(fields: impl IntoIterator<Item = FieldError>) -> Self {
+        Self::new(code::VALIDATION_FAILED, "the message is not valid")
+            .with_fields(fields.into_iter().collect())
     }
 
     /// Makes an error whose cause only the log shows.

@@ -1,11 +1,13 @@
 //! What can fail: the server, a handler, a send.
 
+mod const_text;
 mod handler;
 mod send;
 
 use std::fmt;
 use std::io;
 
+pub(crate) use self::const_text::ConstText;
 pub(crate) use self::handler::code;
 pub use self::handler::{FieldError, HandlerError};
 pub use self::send::SendError;
