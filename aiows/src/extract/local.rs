@@ -94,6 +94,6 @@ impl<T: Default + Send + Sync + 'static> DerefMut for Local<T> {
 
 impl<T: fmt::Debug + Default + Send + Sync + 'static> fmt::Debug for Local<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Local").field(&self.value).finish()
+        f.debug_tuple("Local").field(&**self).finish()
     }
 }
