@@ -34,6 +34,7 @@ async fn chat(
     }))
 }
 
+#[expect(clippy::too_many_arguments, reason = "all a fallback may take")]
 #[fallback]
 async fn frames(
     call: Call,
