@@ -26,7 +26,7 @@ pub enum RequestError {
         message: String,
     },
     /// The question was not queued.
-    Send(SendError),
+    NotSent(SendError),
     /// No answer came in time.
     Timeout,
     /// 64 questions of this connection wait for their answers.
@@ -40,7 +40,7 @@ impl fmt::Display for RequestError {
             Self::Congested => f.write_str("too many messages wait before the client's answer"),
             Self::Invalid(error) => write!(f, "the client's answer is invalid: {error}"),
             Self::Refused { .. } => f.write_str("the client answered with an error"),
-            Self::Send(_) => f.write_str("the client could not be asked"),
+            Self::NotSent(_) => f.write_str("the client could not be asked"),
             Self::Timeout => f.write_str("the client did not answer in time"),
             Self::TooMany => f.write_str("the client has too many questions to answer"),
         }
@@ -50,7 +50,7 @@ impl fmt::Display for RequestError {
 impl StdError for RequestError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Send(error) => Some(error),
+            Self::NotSent(error) => Some(error),
             Self::Closed
             | Self::Congested
             | Self::Invalid(_)
@@ -65,7 +65,7 @@ impl From<SendError> for RequestError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Closed => Self::Closed,
-            error => Self::Send(error),
+            error => Self::NotSent(error),
         }
     }
 }

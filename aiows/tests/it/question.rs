@@ -571,7 +571,7 @@ async fn a_question_that_cannot_be_written_is_not_asked() {
     }
     let (ws, mut sent) = aiows::testing::socket();
     let error = ws.request::<Told>(&Broken, LONG).await.unwrap_err();
-    assert!(matches!(error, RequestError::Send(SendError::Encode(_))), "{error:?}");
+    assert!(matches!(error, RequestError::NotSent(SendError::Encode(_))), "{error:?}");
     assert_eq!(sent.texts(), [""; 0]);
     ws.close(1000, "");
     let error = ws.request::<Told>(&Ask { n: 1 }, LONG).await.unwrap_err();
