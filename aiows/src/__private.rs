@@ -7,6 +7,7 @@ pub use crate::extract::{Arg, Extractor, Payload, Receive, Take, arg, last};
 #[cfg(feature = "validator")]
 pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
 pub use crate::message::{Visitor, visit};
+pub use crate::overflow::{Overflow, Rule, Slot};
 pub use crate::route::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::id::ConnectionId;
-use crate::outbox::CloseWish;
+use crate::outbox::{CloseWish, Outbound, Totals};
 use crate::websocket::WebSocket;
 
 /// Knows every connection from its acceptance to the return of its session.
@@ -97,6 +97,11 @@ impl Hub {
     pub(crate) fn active(&self) -> usize {
         let connections = self.lock();
         connections.sockets.len() - connections.retired
+    }
+
+    /// What was sent to all connections, those that have ended included.
+    pub(crate) fn outbound(&self, totals: &Totals) -> Outbound {
+        totals.with(self.lock().sockets.values().map(WebSocket::outbox))
     }
 
     pub(crate) fn total(&self) -> u64 {

@@ -23,6 +23,7 @@ mod message;
 pub mod middleware;
 mod outbox;
 mod outcome;
+mod overflow;
 mod route;
 mod router;
 mod server;
@@ -141,7 +142,9 @@ pub use self::limits::Limits;
 pub use self::message::WireNames;
 pub use self::message::{Incoming, Message, Outgoing, RawMessage};
 pub use self::middleware::{Handshake, Middleware, Next};
+pub use self::outbox::Outbound;
 pub use self::outcome::{IntoOutcome, Outcome};
+pub use self::overflow::Overflow;
 pub use self::route::{Route, Routes};
 pub use self::router::Router;
 #[cfg(feature = "axum")]

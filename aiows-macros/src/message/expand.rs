@@ -18,7 +18,8 @@ pub(super) fn implementation(
     let names = cfg!(feature = "validator").then(|| wire_names(name, fields));
     let message = (derive == Derive::Message).then(|| {
         let validate = validate_attr(input).map(|_| validate(name));
-        message(name, attr, &validate.unwrap_or_default())
+        let (validate, delivery) = (validate.unwrap_or_default(), attr.delivery.method(input));
+        message(name, attr, &quote!(#delivery #validate))
     });
     if message.is_none() && names.is_none() {
         return TokenStream::new();
@@ -37,7 +38,7 @@ pub(super) fn wrapped(krate: &Krate, implementations: &TokenStream) -> TokenStre
     }
 }
 
-pub(super) fn message(name: &Ident, attr: &Attr, validate: &TokenStream) -> TokenStream {
+pub(super) fn message(name: &Ident, attr: &Attr, methods: &TokenStream) -> TokenStream {
     let (message_type, declared) = match &attr.declared {
         Some(literal) => (literal.value(), true),
         None => (type_name::of_struct(name), false),
@@ -47,7 +48,7 @@ pub(super) fn message(name: &Ident, attr: &Attr, validate: &TokenStream) -> Toke
         impl __runtime::Message for #name {
             const TYPE: &'static str = #message_type;
             const DECLARED: bool = #declared;
-            #validate
+            #methods
         }
     }
 }

@@ -230,6 +230,7 @@ impl App {
             router: Arc::clone(router),
             limits: Arc::clone(&self.inner.limits),
             hub: Arc::clone(self.inner.handle.hub()),
+            totals: Arc::clone(self.inner.handle.totals()),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::call::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
+use crate::outbox::{Outbound, Totals};
 
 /// A handle on a running server: cheap to clone, usable from any task and as an extractor.
 ///
@@ -33,6 +34,7 @@ pub struct ServerHandle {
 
 struct Inner {
     hub: Arc<Hub>,
+    totals: Arc<Totals>,
     rejected: AtomicU64,
     /// Connections that hold a place, from before their handshake to their end.
     places: AtomicUsize,
@@ -93,7 +95,7 @@ pub(super) enum Stop {
     Now,
 }
 
-/// Counts of a server's connections.
+/// Counts of a server's connections, and of what was sent to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -103,6 +105,8 @@ pub struct Stats {
     pub total: u64,
     /// Requests that were refused since the start.
     pub rejected: u64,
+    /// Messages to all peers since the start, those that are gone included.
+    pub outbound: Outbound,
 }
 
 impl ServerHandle {
@@ -160,13 +164,14 @@ impl ServerHandle {
         self.inner.stop.borrow().is_some()
     }
 
-    /// Returns the counts of the server's connections.
+    /// Returns the counts of the server's connections, which takes a look at each of them.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
             active: self.inner.hub.active(),
             total: self.inner.hub.total(),
             rejected: self.inner.rejected.load(Ordering::Relaxed),
+            outbound: self.inner.hub.outbound(&self.inner.totals),
         }
     }
 
@@ -226,6 +231,10 @@ impl ServerHandle {
         &self.inner.hub
     }
 
+    pub(super) fn totals(&self) -> &Arc<Totals> {
+        &self.inner.totals
+    }
+
     pub(super) fn count_rejected(&self) {
         self.inner.rejected.fetch_add(1, Ordering::Relaxed);
     }
@@ -256,6 +265,7 @@ impl Default for ServerHandle {
         Self {
             inner: Arc::new(Inner {
                 hub: Arc::default(),
+                totals: Arc::default(),
                 rejected: AtomicU64::new(0),
                 places: AtomicUsize::new(0),
                 addresses: watch::Sender::new(None),

@@ -8,6 +8,7 @@ mod link;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, timeout_at};
 
 use self::drive::{drive, start};
@@ -18,7 +19,7 @@ use crate::error::HandlerError;
 use crate::hub::Hub;
 use crate::id::error_id;
 use crate::limits::Limits;
-use crate::outbox::{CloseWish, Outbox};
+use crate::outbox::{CloseWish, Outbox, Totals};
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Protocol, Socket, Stream};
 use crate::websocket::{Peer, WebSocket};
@@ -29,6 +30,13 @@ pub(crate) struct Setting {
     pub(crate) router: Arc<Frozen>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) totals: Arc<Totals>,
+}
+
+impl Setting {
+    fn outbox(&self, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) -> Outbox {
+        Outbox::new(&self.limits, Arc::clone(&self.totals), greeting, writer)
+    }
 }
 
 /// A connection whose handshake was accepted.
@@ -55,7 +63,7 @@ impl Session {
     pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
         let (reader, writer) = stream.into_split();
         let Accepted { peer, greeting, leftover } = accepted;
-        let outbox = Outbox::new(&setting.limits, greeting, Some(writer));
+        let outbox = setting.outbox(greeting, Some(writer));
         Self::new(Socket::Tcp(reader), outbox, peer, leftover, setting)
     }
 
@@ -65,12 +73,12 @@ impl Session {
         setting: Setting,
     ) -> Self {
         let Accepted { peer, greeting, leftover } = accepted;
-        let outbox = Outbox::new(&setting.limits, greeting, None);
+        let outbox = setting.outbox(greeting, None);
         Self::new(Socket::Stream(stream), outbox, peer, leftover, setting)
     }
 
     fn new(io: Socket, outbox: Outbox, peer: Peer, leftover: &[u8], setting: Setting) -> Self {
-        let Setting { router, limits, hub } = setting;
+        let Setting { router, limits, hub, totals: _ } = setting;
         let socket = WebSocket::new(outbox, peer, router.tag.clone());
         let protocol = Protocol::new(&limits, leftover);
         let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode};
@@ -31,7 +32,7 @@ use crate::websocket::{Peer, WebSocket};
 /// ```
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
-    let outbox = Outbox::new(&Limits::default(), Vec::new(), None);
+    let outbox = Outbox::new(&Limits::default(), Arc::default(), Vec::new(), None);
     let socket = WebSocket::new(outbox, Peer::default(), Tag::default());
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };

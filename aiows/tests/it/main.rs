@@ -21,6 +21,7 @@ mod middleware;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod pressure;
 mod protocol;
 mod raw;
 mod request;
