@@ -89,7 +89,9 @@ impl Delivery {
             (None, None) => quote!(latest(Self::TYPE, &())),
             (None, Some(key)) => {
                 let field = field(input, key);
-                quote_spanned!(key.span()=> latest(Self::TYPE, &self.#field))
+                // Found as the macro's own `self`, blamed on the literal.
+                let span = Span::mixed_site().located_at(key.span());
+                quote_spanned!(span=> latest(Self::TYPE, &self.#field))
             }
         };
         quote_spanned! {Span::mixed_site()=>
