@@ -37,7 +37,10 @@ mod websocket;
 /// Derives [`Message`](trait@Message): the message type is the struct's name in snake case.
 ///
 /// `#[aiows(type = "room.join")]` names it otherwise, `#[aiows(crate = path)]` names this crate when it
-/// is renamed. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
+/// is renamed. `#[aiows(delivery = "..")]` says what happens to a message whose peer does not read:
+/// `"disconnect"`, `"drop_newest"`, `"drop_oldest"` or `"reject"` as in [`Overflow`], or `"latest"`, with
+/// which it replaces an unsent message of its type and, with `key = "field"`, of the same value there;
+/// the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
 /// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
 /// wire are refused.
 #[cfg(feature = "macros")]
