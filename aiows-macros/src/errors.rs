@@ -55,3 +55,12 @@ pub(crate) fn blame(ty: &Type) -> Span {
         other => other.span(),
     }
 }
+
+/// Joins what is expected: `a`, `b` or `c`.
+pub(crate) fn list(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => name.clone(),
+        [names @ .., last] => format!("{} or {last}", names.join(", ")),
+    }
+}

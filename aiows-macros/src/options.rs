@@ -4,7 +4,10 @@
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::{Path, parse::Parser};
 
-use crate::{errors::Errors, krate::Krate};
+use crate::{
+    errors::{Errors, list},
+    krate::Krate,
+};
 
 /// One element of the list.
 pub(crate) enum Piece {
@@ -55,7 +58,7 @@ impl Known {
     pub(crate) fn admit(&mut self, key: &Ident, errors: &mut Errors) -> bool {
         if !self.names.iter().any(|name| key == name) {
             let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
-            errors.push(key, format!("unknown option `{key}`, expected {}", names.join(" or ")));
+            errors.push(key, format!("unknown option `{key}`, expected {}", list(&names)));
             return false;
         }
         if self.seen.contains(key) {

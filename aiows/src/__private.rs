@@ -9,6 +9,7 @@ pub use crate::extract::{
 #[cfg(feature = "validator")]
 pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
 pub use crate::message::{Visitor, visit};
+pub use crate::overflow::{Overflow, Rule, Slot};
 pub use crate::route::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };

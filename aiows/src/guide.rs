@@ -21,6 +21,9 @@ pub mod http {}
 #[doc = include_str!("docs/closing.md")]
 pub mod closing {}
 
+#[doc = include_str!("docs/slow_clients.md")]
+pub mod slow_clients {}
+
 #[cfg(feature = "axum")]
 #[doc = include_str!("docs/coming_from.md")]
 pub mod coming_from {}

@@ -23,6 +23,7 @@ mod message;
 pub mod middleware;
 mod outbox;
 mod outcome;
+mod overflow;
 mod route;
 mod router;
 mod server;
@@ -36,7 +37,10 @@ mod websocket;
 /// Derives [`Message`](trait@Message): the message type is the struct's name in snake case.
 ///
 /// `#[aiows(type = "room.join")]` names it otherwise, `#[aiows(crate = path)]` names this crate when it
-/// is renamed. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
+/// is renamed. `#[aiows(delivery = "..")]` says what happens to a message whose peer does not read:
+/// `"disconnect"`, `"drop_newest"`, `"drop_oldest"` or `"reject"` as in [`Overflow`], or `"latest"`, with
+/// which it replaces an unsent message of its type and, with `key = "field"`, of the same value there;
+/// the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
 /// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
 /// wire are refused.
 #[cfg(feature = "macros")]
@@ -178,7 +182,9 @@ pub use self::limits::Limits;
 pub use self::message::WireNames;
 pub use self::message::{Incoming, Message, Outgoing, RawMessage};
 pub use self::middleware::{Handshake, Middleware, Next};
+pub use self::outbox::Outbound;
 pub use self::outcome::{IntoOutcome, Outcome};
+pub use self::overflow::Overflow;
 pub use self::route::{Route, Routes};
 pub use self::router::Router;
 #[cfg(feature = "axum")]

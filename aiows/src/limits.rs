@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::overflow::Overflow;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -51,6 +53,13 @@ pub struct Limits {
     /// Bytes that wait to be written to one peer: 1 MiB. An empty queue takes one message of any
     /// size.
     pub outbound_size: usize,
+    /// Bytes that wait to be written to all peers together that refuse to read: 256 MiB. Beyond it the
+    /// queue of such a peer counts as full, unless it is empty.
+    pub outbound_total: usize,
+    /// What happens to a message that finds no room in the queue of its peer:
+    /// [`Overflow::Disconnect`]. A message type may say otherwise, see
+    /// [`Message`](macro@crate::Message).
+    pub overflow: Overflow,
     /// Time a peer may refuse to read before it is cut off as a slow consumer: 10 s. A send waits
     /// no longer than this for room.
     pub write_timeout: Duration,
@@ -87,6 +96,8 @@ impl Default for Limits {
             messages_per_turn: 64,
             outbound_messages: 1024,
             outbound_size: MIB,
+            outbound_total: 256 * MIB,
+            overflow: Overflow::Disconnect,
             write_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(20),
             ping_timeout: Duration::from_secs(20),
@@ -118,6 +129,7 @@ impl Limits {
             ("rooms", self.rooms),
             ("room_members", self.room_members),
             ("room_name_size", self.room_name_size),
+            ("outbound_total", self.outbound_total),
             ("connections", self.connections),
         ];
         let times = [

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Floor by floor, left to right.
 const FLOORS: &[&[&str]] = &[
-    &["close", "id", "error", "limits"],
+    &["close", "id", "error", "overflow", "limits"],
     &["codec", "message", "transport"],
     &["state", "outbox", "websocket"],
     &["hub", "call", "extract", "outcome"],

@@ -1,7 +1,8 @@
-//! `#[aiows(type = "..", crate = path)]`.
+//! `#[aiows(type = "..", delivery = "..", key = "..", crate = path)]`.
 
 use syn::{Attribute, LitStr, Meta};
 
+use super::delivery::Delivery;
 use crate::{
     errors::Errors,
     krate::Krate,
@@ -13,6 +14,7 @@ use crate::{
 pub(super) struct Attr {
     /// The message type, if it is declared.
     pub(super) declared: Option<LitStr>,
+    pub(super) delivery: Delivery,
     pub(super) krate: Krate,
 }
 
@@ -44,6 +46,10 @@ impl Attr {
             Piece::Option { key, value } if known.admit(&key, errors) => {
                 if key == "crate" {
                     self.krate = options::krate(&key, value, errors);
+                } else if key == "delivery" {
+                    self.delivery.read_policy(&key, value, errors);
+                } else if key == "key" {
+                    self.delivery.read_key(&key, value, errors);
                 } else if value.is_empty() {
                     errors.push(key, type_name::NOT_A_STRING);
                 } else {

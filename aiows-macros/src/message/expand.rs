@@ -18,7 +18,8 @@ pub(super) fn implementation(
     let names = cfg!(feature = "validator").then(|| wire_names(name, fields));
     let message = (derive == Derive::Message).then(|| {
         let validate = validate_attr(input).map(|_| validate(name));
-        message(input, attr, &validate.unwrap_or_default())
+        let (validate, delivery) = (validate.unwrap_or_default(), attr.delivery.method(input));
+        message(input, attr, &quote!(#delivery #validate))
     });
     if message.is_none() && names.is_none() {
         return TokenStream::new();
@@ -37,7 +38,7 @@ pub(super) fn wrapped(krate: &Krate, implementations: &TokenStream) -> TokenStre
     }
 }
 
-pub(super) fn message(input: &DeriveInput, attr: &Attr, validate: &TokenStream) -> TokenStream {
+pub(super) fn message(input: &DeriveInput, attr: &Attr, methods: &TokenStream) -> TokenStream {
     let name = &input.ident;
     let (parameters, arguments, bounds) = input.generics.split_for_impl();
     let (message_type, declared) = match &attr.declared {
@@ -49,7 +50,7 @@ pub(super) fn message(input: &DeriveInput, attr: &Attr, validate: &TokenStream) 
         impl #parameters __runtime::Message for #name #arguments #bounds {
             const TYPE: &'static str = #message_type;
             const DECLARED: bool = #declared;
-            #validate
+            #methods
         }
     }
 }

@@ -7,6 +7,7 @@ use syn::{Data, DeriveInput, Fields};
 use crate::errors::Errors;
 
 mod attr;
+mod delivery;
 mod expand;
 mod fallback;
 mod fields;
@@ -31,7 +32,7 @@ impl Derive {
     /// What `#[aiows(..)]` may say.
     fn options(self) -> &'static [&'static str] {
         match self {
-            Self::Message => &["crate", "type"],
+            Self::Message => &["crate", "delivery", "key", "type"],
             Self::WireNames => &["crate"],
         }
     }

@@ -14,6 +14,9 @@ pub(super) fn expand(input: &DeriveInput, data: &DataEnum) -> TokenStream {
     if let Some(declared) = &attr.declared {
         errors.push(declared, "a set has no message type of its own, each of its messages has one");
     }
+    if let Some(given) = attr.delivery.given() {
+        errors.push(given, "a set has no delivery of its own, each of its messages has one");
+    }
     let arms = match errors.is_empty() {
         true => data.variants.iter().filter_map(arm).collect(),
         // Its uses add nothing to the one real error.

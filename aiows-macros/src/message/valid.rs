@@ -24,6 +24,7 @@ pub(super) fn check(
     check_default_type(input, attr, errors);
     check_validator(input, errors);
     check_keys(container, fields, errors);
+    attr.delivery.check(input, errors);
 }
 
 fn check_generics(derive: Derive, input: &DeriveInput, errors: &mut Errors) {

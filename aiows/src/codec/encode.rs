@@ -6,6 +6,7 @@ use serde_json::{Error, Map, Value};
 
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
+use crate::overflow::Rule;
 
 /// Room at the front of an encoded text for the longest frame header of a server.
 pub(crate) const HEADROOM: usize = 10;
@@ -14,13 +15,14 @@ pub(crate) const HEADROOM: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
+    rule: Rule,
 }
 
 impl Encoded {
     fn start() -> Self {
         let mut buffer = buffer::take();
         buffer.extend_from_slice(&[0; HEADROOM]);
-        Self { buffer }
+        Self { buffer, rule: Rule::Server }
     }
 
     /// Takes any payload as it is: a text that is no message, or bytes.
@@ -28,6 +30,15 @@ impl Encoded {
         let mut encoded = Self::start();
         encoded.buffer.extend_from_slice(payload);
         encoded
+    }
+
+    pub(crate) fn with_rule(self, rule: Rule) -> Self {
+        Self { rule, ..self }
+    }
+
+    /// What is to be done when there is no room for it.
+    pub(crate) fn rule(&self) -> Rule {
+        self.rule
     }
 
     pub(crate) fn payload(&self) -> &[u8] {

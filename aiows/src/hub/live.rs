@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Hub;
 use crate::id::ConnectionId;
-use crate::outbox::CloseWish;
+use crate::outbox::{CloseWish, Outbound};
 use crate::websocket::{Members, WebSocket};
 
 /// Knows every connection from its acceptance to the return of its session.
@@ -46,6 +46,35 @@ pub(crate) struct Registration {
     hub: Hub,
     socket: WebSocket,
     is_retired: bool,
+}
+
+/// A connection that asks to be accepted. Unless it is, nothing of it stays, whatever it has joined
+/// meanwhile.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    hub: Hub,
+    socket: WebSocket,
+    is_accepted: bool,
+}
+
+impl Candidate {
+    pub(crate) fn new(hub: &Hub, socket: WebSocket) -> Self {
+        Self { hub: hub.clone(), socket, is_accepted: false }
+    }
+
+    pub(crate) fn accept(mut self) -> WebSocket {
+        self.is_accepted = true;
+        self.socket.clone()
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        if !self.is_accepted {
+            self.hub.shared.end_membership(&self.socket);
+            self.socket.outbox().end();
+        }
+    }
 }
 
 impl Live {
@@ -113,6 +142,14 @@ impl Hub {
     /// Makes [`drained`](Self::drained) count again.
     pub(crate) fn recount(&self) {
         self.shared.live.returned.notify_waiters();
+    }
+
+    /// What was sent to all connections, those that have ended included.
+    pub(crate) fn outbound(&self) -> Outbound {
+        let connections = self.shared.live.lock();
+        let Connections { sockets, retired, .. } = &*connections;
+        let sockets = sockets.values().chain(retired.values());
+        self.shared.totals.with(sockets.map(WebSocket::outbox))
     }
 
     pub(crate) fn total(&self) -> u64 {

@@ -10,12 +10,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use self::group::Groups;
+pub(crate) use self::live::Candidate;
 use self::live::Live;
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 pub use self::target::{Delivery, Target};
 use crate::close::CloseCode;
 use crate::error::Result;
 use crate::id::ConnectionId;
+use crate::outbox::Totals;
 use crate::websocket::{Aim, Registry, WebSocket};
 
 /// All connections of a server: sends to rooms, users and everybody. Cheap to clone, usable from any
@@ -59,6 +61,8 @@ struct Shared {
     users: Groups,
     /// Each has one member.
     names: Groups,
+    /// What was sent to all of them.
+    totals: Arc<Totals>,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }
@@ -191,6 +195,10 @@ impl Hub {
     /// `too_many_rooms`, `room_full`.
     pub(crate) fn add(&self, socket: &WebSocket, room: &str) -> Result {
         self.shared.add(socket, room)
+    }
+
+    pub(crate) fn totals(&self) -> Arc<Totals> {
+        Arc::clone(&self.shared.totals)
     }
 
     /// Sets what holds for rooms; the first call counts.

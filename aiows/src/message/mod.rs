@@ -15,6 +15,7 @@ pub use self::validation::{Names, Probe, Validated, ViaNames, ViaNothing, WireNa
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;
 use crate::id::MessageId;
+use crate::overflow::Rule;
 
 /// A type that travels as one JSON object with a message type.
 ///
@@ -69,6 +70,12 @@ pub trait Message {
     /// Whether handlers of this message must be registered for [`TYPE`](Self::TYPE) and no other
     /// type; derived, it is true where `#[aiows(type = "..")]` stands.
     const DECLARED: bool = false;
+
+    /// Returns what is to be done when there is no room for this message.
+    #[doc(hidden)]
+    fn delivery(&self) -> Rule {
+        Rule::Server
+    }
 
     /// Checks a message that was received and decoded; derived, it is the `#[validate]` rules.
     ///
@@ -152,7 +159,8 @@ pub trait Outgoing {
 
 #[diagnostic::do_not_recommend]
 impl<T: Message + Serialize + ?Sized> Outgoing for T {
-    fn visit<V: Visitor>(&self, visitor: V) -> V::Output {
+    fn visit<V: Visitor>(&self, mut visitor: V) -> V::Output {
+        visitor.set_rule(|| self.delivery());
         visitor.visit(T::TYPE, self)
     }
 }
@@ -161,6 +169,9 @@ impl<T: Message + Serialize + ?Sized> Outgoing for T {
 #[doc(hidden)]
 pub trait Visitor {
     type Output;
+
+    /// Comes before the visit.
+    fn set_rule(&mut self, _rule: impl FnOnce() -> Rule) {}
 
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output;
 }
@@ -191,7 +202,7 @@ pub(crate) fn encode<M: Outgoing + ?Sized>(
     id: Option<&MessageId>,
     message: &M,
 ) -> serde_json::Result<Encoded> {
-    message.visit(Encode { tag, id })
+    message.visit(Encode { tag, id, rule: Rule::Server })
 }
 
 /// Encodes a message as the question with this number.
@@ -219,12 +230,21 @@ impl Visitor for EncodeQuestion<'_> {
 struct Encode<'a> {
     tag: &'a Tag,
     id: Option<&'a MessageId>,
+    rule: Rule,
 }
 
 impl Visitor for Encode<'_> {
     type Output = serde_json::Result<Encoded>;
 
+    fn set_rule(&mut self, rule: impl FnOnce() -> Rule) {
+        // Who asked waits for this very answer.
+        if self.id.is_none() {
+            self.rule = rule();
+        }
+    }
+
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {
-        codec::encode(self.tag, message_type, self.id, payload)
+        let encoded = codec::encode(self.tag, message_type, self.id, payload)?;
+        Ok(encoded.with_rule(self.rule))
     }
 }

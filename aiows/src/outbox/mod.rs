@@ -2,29 +2,35 @@
 
 mod closed;
 mod control;
+mod flush;
+mod push;
 mod queue;
 mod shared;
+#[cfg(test)]
+mod tests;
+mod totals;
 mod wish;
 
-use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 pub(crate) use self::control::Control;
+pub(crate) use self::push::Refused;
 use self::queue::Queue;
 pub(crate) use self::shared::SharedFrame;
+pub use self::totals::Outbound;
+pub(crate) use self::totals::Totals;
 pub(crate) use self::wish::{CloseWish, Manner};
-use crate::codec::{Encoded, HEADROOM, buffer};
-use crate::error::SendError;
+use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::transport::{Opcode, write_header};
+use crate::overflow::Overflow;
+use crate::transport::Opcode;
 
 /// Messages up to this size are copied into one run of bytes, larger ones are handed over whole.
 const MAX_INLINE: usize = 4096;
@@ -35,6 +41,7 @@ const MAX_INLINE: usize = 4096;
 /// for the socket. It is sealed when a close frame is written: nothing follows one.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    id: ConnectionId,
     state: Mutex<State>,
     /// No message is accepted any more; changed under the lock, read without it.
     closing: AtomicBool,
@@ -42,7 +49,11 @@ pub(crate) struct Outbox {
     room: Notify,
     max_messages: usize,
     max_size: usize,
+    max_total: usize,
+    overflow: Overflow,
     write_timeout: Duration,
+    /// Of all connections of the server.
+    totals: Arc<Totals>,
 }
 
 #[derive(Debug)]
@@ -54,10 +65,14 @@ struct State {
     sleeper: Option<Waker>,
     /// The socket refuses bytes: appending is no reason to wake the session.
     blocked: bool,
+    /// What the totals have of the bytes that wait: nothing while the socket takes them.
+    accounted: usize,
     /// The application's wish to close, until the session acts on it.
     wish: Option<CloseWish>,
     /// The close frame is queued.
     sealed: bool,
+    /// The stream has ended, and the totals have the counts.
+    settled: bool,
     /// The connection ends, or is about to.
     ending: bool,
     /// Wakes who waits for that; made for the first of them.
@@ -65,15 +80,18 @@ struct State {
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, totals: Arc<Totals>) -> Self {
         Self {
+            id: ConnectionId::next(),
             state: Mutex::new(State {
                 queue: Queue::default(),
                 writer: None,
                 sleeper: None,
                 blocked: false,
+                accounted: 0,
                 wish: None,
                 sealed: false,
+                settled: false,
                 ending: false,
                 watched: None,
             }),
@@ -81,7 +99,10 @@ impl Outbox {
             room: Notify::new(),
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,
+            max_total: limits.outbound_total,
+            overflow: limits.overflow,
             write_timeout: limits.write_timeout,
+            totals,
         }
     }
 
@@ -94,75 +115,27 @@ impl Outbox {
         }
     }
 
+    /// The connection's id.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a message if there is room.
-    ///
-    /// # Errors
-    ///
-    /// `Full` gives the message back, `Closed` drops it.
-    pub(crate) fn try_push(&self, opcode: Opcode, message: Encoded) -> Result<(), Refused> {
-        let mut state = self.lock();
-        if self.is_closed() {
-            return Err(Refused::Closed);
-        }
-        if !state.queue.has_room(message.payload().len(), self.max_messages, self.max_size) {
-            return Err(Refused::Full(message));
-        }
-        append(&mut state.queue, opcode, message);
-        let sleeper = if state.blocked { None } else { state.sleeper.take() };
-        drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
-        Ok(())
-    }
-
-    /// Appends a message, waiting for room at most as long as a peer may refuse to read.
-    ///
-    /// Cancel safe: a dropped future has queued nothing.
-    pub(crate) async fn push(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
-        let mut message = match self.try_push(opcode, message) {
-            Ok(()) => return Ok(()),
-            Err(Refused::Closed) => return Err(SendError::Closed),
-            Err(Refused::Full(message)) => message,
-        };
-        let wait = async {
-            loop {
-                let mut room = std::pin::pin!(self.room.notified());
-                // Registered before the attempt: room made in between is not missed.
-                room.as_mut().enable();
-                match self.try_push(opcode, message) {
-                    Ok(()) => return Ok(()),
-                    Err(Refused::Closed) => return Err(SendError::Closed),
-                    Err(Refused::Full(refused)) => message = refused,
-                }
-                room.await;
-            }
-        };
-        let Ok(result) = timeout(self.write_timeout, wait).await else {
-            self.wish_close(CloseWish::slow_consumer());
-            return Err(SendError::Full);
-        };
-        result
-    }
-
-    /// Appends the session's own answer to its peer, which is bounded by the one message it
-    /// answers; `true` when no other message should be handled before the peer has read some.
-    pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) -> bool {
-        let mut state = self.lock();
-        if !self.is_closed() {
-            append(&mut state.queue, opcode, message);
-        }
-        !state.queue.has_room(0, self.max_messages, self.max_size)
+    fn has_room(&self, state: &State, size: usize) -> bool {
+        state.queue.has_room(size, self.max_messages, self.max_size)
+            && (!state.blocked
+                || state.queue.messages() == 0
+                || self.totals.without(state.accounted) + state.queue.size() + size
+                    <= self.max_total)
     }
 
     /// Whether answers to the peer have to wait until it has read more.
     pub(crate) fn is_full(&self) -> bool {
-        !self.lock().queue.has_room(0, self.max_messages, self.max_size)
+        !self.has_room(&self.lock(), 0)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -182,69 +155,17 @@ impl Outbox {
         }
     }
 
-    /// Forgets every message that was not begun to be written.
-    pub(crate) fn discard_unsent(&self) {
-        self.lock().queue.discard_unsent();
+    /// Forgets every message that was not begun to be written; tells how many.
+    pub(crate) fn discard_unsent(&self) -> usize {
+        let mut state = self.lock();
+        let dropped = state.queue.discard_unsent();
+        state.account(&self.totals);
+        dropped
     }
 
     /// A writer for the frames the state machine answers by itself.
     pub(crate) fn control(&self) -> Control<'_> {
         Control { outbox: self }
-    }
-
-    /// Writes what plain TCP takes.
-    ///
-    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
-    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
-        self.flush_with(|writer, slices| match (writer, slices) {
-            (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
-            // One part is the common case, for which the kernel has a shorter way.
-            (Some(writer), [slice]) => writer.try_write(slice),
-            (Some(writer), slices) => writer.try_write_vectored(slices),
-        })
-    }
-
-    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
-    pub(crate) fn flush_with(
-        &self,
-        mut write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> Poll<io::Result<()>> {
-        let mut state = self.lock();
-        let State { queue, writer, .. } = &mut *state;
-        let mut freed = false;
-        let result = loop {
-            if queue.is_empty() {
-                break Poll::Ready(Ok(()));
-            }
-            match queue.write_with(|slices| write(writer, slices)) {
-                Ok(0) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => freed = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Poll::Pending,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Poll::Ready(Err(error)),
-            }
-        };
-        drop(state);
-        if freed {
-            self.room.notify_waiters();
-        }
-        result
-    }
-
-    /// Lets the session sleep unless there is something to do: `false` means look again.
-    pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, idle: bool) -> bool {
-        let mut state = self.lock();
-        let work = !blocked && !state.queue.is_empty();
-        let wish = state.wish.as_ref().is_some_and(|wish| wish.is_due(idle));
-        if work || wish {
-            return false;
-        }
-        state.blocked = blocked;
-        match &mut state.sleeper {
-            Some(sleeper) => sleeper.clone_from(cx.waker()),
-            None => state.sleeper = Some(cx.waker().clone()),
-        }
-        true
     }
 
     /// How many bytes were written so far; tells a slow peer from one that reads nothing.
@@ -254,44 +175,14 @@ impl Outbox {
 
     /// Ends our side of the stream and forgets what was not written.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        self.set_closing();
-        state.sealed = true;
-        state.note_ending();
-        state.queue = Queue::default();
-        let writer = state.writer.take();
-        drop(state);
+        let writer = self.settle();
         drop(writer);
         self.room.notify_waiters();
     }
-
-    /// Takes everything that is queued, for a handle without a connection.
-    #[cfg(feature = "test-util")]
-    pub(crate) fn drain(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let _ = self.flush_with(|_, slices| {
-            slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
-            Ok(slices.iter().map(|slice| slice.len()).sum())
-        });
-        bytes
-    }
 }
 
-/// Why a message was not queued.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    Closed,
-    Full(Encoded),
-}
-
-fn append(queue: &mut Queue, opcode: Opcode, message: Encoded) {
-    let mut frame = message.into_buffer();
-    let start = write_header(opcode, &mut frame);
-    let size = frame.len() - HEADROOM;
-    if size <= MAX_INLINE {
-        queue.push_copy(&frame[start..], size);
-        buffer::give_back(frame);
-    } else {
-        queue.push_shared(Bytes::from(frame).slice(start..), size);
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.settle();
     }
 }

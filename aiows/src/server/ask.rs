@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::App;
 use super::door::{RETRY_AFTER, stopping};
 use crate::error::{HandlerError, Result};
+use crate::hub::Candidate;
 use crate::middleware::Asked;
 use crate::router::Frozen;
 use crate::session::{Newcomer, Setting};
@@ -88,12 +89,10 @@ impl Questions {
         }
         if let Some(room) = room {
             let socket = setting.socket(mem::take(peer));
-            if let Err(error) = setting.hub.allow(&room, &socket).await {
-                // The check may have kept the handle.
-                socket.outbox().end();
-                return Err(error);
-            }
-            *newcomer = Newcomer::Member { socket, room };
+            // The check may log in, join, and keep the handle.
+            let candidate = Candidate::new(&setting.hub, socket.clone());
+            setting.hub.allow(&room, &socket).await?;
+            *newcomer = Newcomer::Candidate { candidate, room };
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::call::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
+use crate::outbox::Outbound;
 
 /// A handle on a running server: cheap to clone, usable from any task and as an extractor.
 ///
@@ -93,7 +94,7 @@ pub(super) enum Stop {
     Now,
 }
 
-/// Counts of a server's connections.
+/// Counts of a server's connections, and of what was sent to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -103,6 +104,8 @@ pub struct Stats {
     pub total: u64,
     /// Requests that were refused since the start.
     pub rejected: u64,
+    /// Messages to all peers since the start, those that are gone included.
+    pub outbound: Outbound,
 }
 
 impl ServerHandle {
@@ -160,13 +163,14 @@ impl ServerHandle {
         self.inner.stop.borrow().is_some()
     }
 
-    /// Returns the counts of the server's connections.
+    /// Returns the counts of the server's connections, which takes a look at each of them.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
             active: self.inner.hub.size(),
             total: self.inner.hub.total(),
             rejected: self.inner.rejected.load(Ordering::Relaxed),
+            outbound: self.inner.hub.outbound(),
         }
     }
 

@@ -16,7 +16,7 @@ use self::link::{Link, Step};
 use crate::call::{Call, Stage};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::error::HandlerError;
-use crate::hub::Hub;
+use crate::hub::{Candidate, Hub};
 use crate::id::error_id;
 use crate::limits::Limits;
 use crate::outbox::{CloseWish, Outbox};
@@ -35,7 +35,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// Makes the handle on a connection, which has nothing to write to yet.
     pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
-        let outbox = Outbox::new(&self.limits);
+        let outbox = Outbox::new(&self.limits, self.hub.totals());
         WebSocket::new(outbox, peer, self.router.tag.clone(), self.hub.registry())
     }
 }
@@ -53,8 +53,8 @@ pub(crate) struct Accepted<'a> {
 pub(crate) enum Newcomer {
     Peer(Peer),
     /// A room had to be asked before the acceptance, so there is a handle already.
-    Member {
-        socket: WebSocket,
+    Candidate {
+        candidate: Candidate,
         room: Box<str>,
     },
 }
@@ -95,7 +95,7 @@ impl Session {
         let Accepted { newcomer, greeting, leftover } = accepted;
         let (socket, room) = match newcomer {
             Newcomer::Peer(peer) => (setting.socket(peer), None),
-            Newcomer::Member { socket, room } => (socket, Some(room)),
+            Newcomer::Candidate { candidate, room } => (candidate.accept(), Some(room)),
         };
         socket.outbox().open(greeting, writer);
         let Setting { router, limits, hub } = setting;

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode};
@@ -35,7 +36,7 @@ use crate::websocket::{Peer, WebSocket};
 /// ```
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
-    let outbox = Outbox::new(&Limits::default());
+    let outbox = Outbox::new(&Limits::default(), Arc::default());
     let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), Hub::default().registry());
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };

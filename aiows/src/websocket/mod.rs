@@ -26,7 +26,7 @@ use crate::codec::{Encoded, Tag};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
-use crate::outbox::{CloseWish, Outbox, Refused};
+use crate::outbox::{CloseWish, Outbound, Outbox, Refused};
 use crate::state::TypeMap;
 use crate::transport::{Opcode, RequestInfo};
 
@@ -57,7 +57,6 @@ pub struct WebSocket {
 }
 
 struct Record {
-    id: ConnectionId,
     peer: Peer,
     connected_at: SystemTime,
     tag: Tag,
@@ -74,7 +73,6 @@ impl WebSocket {
     pub(crate) fn new(outbox: Outbox, peer: Peer, tag: Tag, registry: Arc<dyn Registry>) -> Self {
         Self {
             record: Arc::new(Record {
-                id: ConnectionId::next(),
                 peer,
                 connected_at: SystemTime::now(),
                 tag,
@@ -92,7 +90,7 @@ impl WebSocket {
     /// Returns the id the server gave this connection.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
-        self.record.id
+        self.record.outbox.id()
     }
 
     /// Returns the address of the peer's end of the socket; `None` in memory.
@@ -125,9 +123,11 @@ impl WebSocket {
         self.record.outbox.is_closed()
     }
 
-    /// Sends a message, waiting for room in the queue at most `Limits::write_timeout`.
+    /// Sends a message, waiting for room in the queue at most `Limits::write_timeout`, 10 s.
     ///
-    /// A peer that makes no room in that time is closed as a slow consumer (1008).
+    /// Then [`Limits::overflow`](crate::Limits::overflow) decides, or what the message type says: a peer
+    /// that has made no room is closed as a slow consumer (1008) by default. Under a policy that drops
+    /// messages it waits only while the socket takes bytes, and returns `Ok` for what is dropped.
     ///
     /// # Errors
     ///
@@ -141,16 +141,19 @@ impl WebSocket {
         self.record.outbox.push(Opcode::Text, encoded).await
     }
 
-    /// Sends a message if the queue has room.
+    /// Sends a message without waiting for room.
+    ///
+    /// Where there is none, [`Limits::overflow`](crate::Limits::overflow) or the message type decides at
+    /// once, except that closing the connection is left to the caller.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] at once when it has none.
+    /// [`SendError::Full`] when there is no room and no policy that drops messages.
     pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
         self.record.outbox.try_push(Opcode::Text, encoded).map_err(|refused| match refused {
             Refused::Closed => SendError::Closed,
-            Refused::Full(_) => SendError::Full,
+            Refused::Full(..) => SendError::Full,
         })
     }
 
@@ -193,6 +196,12 @@ impl WebSocket {
         self.record.outbox.wish_close(CloseWish::application(code, reason.as_ref()));
     }
 
+    /// Returns the counts of the messages to this peer.
+    #[must_use]
+    pub fn outbound(&self) -> Outbound {
+        self.record.outbox.outbound()
+    }
+
     fn encode<M: Outgoing + ?Sized>(&self, message: &M) -> Result<Encoded, SendError> {
         encode(&self.record.tag, None, message).map_err(SendError::Encode)
     }
@@ -217,7 +226,7 @@ impl WebSocket {
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("id", &self.record.id)
+            .field("id", &self.id())
             .field("peer_addr", &self.record.peer.addr)
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()

@@ -457,6 +457,27 @@ mod from_path {
     }
 
     #[tokio::test]
+    async fn nothing_stays_of_who_was_refused() {
+        let server = || {
+            rooms().check_rooms(async |_: String, ws: WebSocket| {
+                ws.set_user("ann");
+                ws.set_name("door")?;
+                Err::<(), _>(HandlerError::new("forbidden", "not for you"))
+            })
+        };
+        over_both(server, async |server| {
+            for _ in 0..2 {
+                let refused = server.try_connect("/rooms/vault", &[]).await.unwrap_err();
+                assert!(refused.body.contains("forbidden"), "{}", refused.body);
+            }
+            let hub = server.handle().hub();
+            assert_eq!((hub.user_names(), hub.room_names()), (Vec::new(), Vec::new()));
+            assert!(hub.named("door").is_none());
+        })
+        .await;
+    }
+
+    #[tokio::test]
     async fn a_full_room_closes_who_comes_too_late() {
         let server = || rooms().limits(limits(|limits| limits.room_members = 1));
         over_both(server, async |server| {

@@ -146,3 +146,29 @@ async fn a_slow_consumer_is_a_warning_and_a_peer_that_has_left_is_none() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(levels(&lines, "slow consumer"), [Level::WARN, Level::DEBUG]);
 }
+
+#[tokio::test]
+async fn dropped_messages_are_a_warning_that_counts_them() {
+    #[message("lines")]
+    async fn lines(ws: aiows::WebSocket) -> Result {
+        for text in ["one", "two", "three", "the fourth line, which takes all the room"] {
+            ws.try_send(&Line { text })?;
+        }
+        Ok(())
+    }
+    #[derive(aiows::Message, serde::Serialize)]
+    struct Line {
+        text: &'static str,
+    }
+    let (lines_logged, _guard) = log();
+    let mut limits = aiows::Limits::default();
+    limits.overflow = aiows::Overflow::DropOldest;
+    limits.outbound_size = 90;
+    let router = Router::new().routes(routes![lines]);
+    let server = TestServer::new(aiows::Server::from(router).limits(limits));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"lines"}"#).await;
+    assert_eq!(client.recv_json().await["text"], "the fourth line, which takes all the room");
+    assert_eq!(levels(&lines_logged, "messages dropped"), [Level::WARN]);
+    assert_eq!(levels(&lines_logged, "policy=\"drop_oldest\" dropped=3"), [Level::WARN]);
+}

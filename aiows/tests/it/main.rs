@@ -22,6 +22,7 @@ mod middleware;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod pressure;
 mod protocol;
 mod question;
 mod raw;

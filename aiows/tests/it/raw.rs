@@ -86,6 +86,11 @@ impl Raw<TcpStream> {
         raw
     }
 
+    /// Forgets what kind of stream it is.
+    pub fn boxed(self) -> Raw {
+        Raw { stream: Box::new(self.stream), buffer: self.buffer }
+    }
+
     /// Ends the connection as a crashed host does: with a reset in place of an orderly end.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();

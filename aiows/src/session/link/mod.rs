@@ -163,8 +163,8 @@ impl Link {
     /// Sends a close frame and gives up what was not handled.
     pub(super) fn close(&mut self, wish: CloseWish) {
         if wish.because == DisconnectReason::SlowConsumer {
-            tracing::warn!(connection = %self.socket.id(), "slow consumer");
-            self.outbox().discard_unsent();
+            let dropped = self.outbox().discard_unsent();
+            tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
             self.clock.allow_stuck(SLOW_GRACE);
         }
         self.protocol.close(wish.code, &wish.reason, &mut self.socket.outbox().control());

@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(delivery = "newest")]
+struct Tick;
+
+fn main() {}

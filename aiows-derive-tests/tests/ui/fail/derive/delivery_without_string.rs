@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(delivery = latest)]
+struct Tick;
+
+fn main() {}

@@ -1,0 +1,132 @@
+//! `delivery = ".."` and `key = ".."`: what happens to a message when its peer does not read.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Data, DeriveInput, LitStr, ext::IdentExt};
+
+use crate::errors::{Errors, list};
+
+const LATEST: &str = "latest";
+
+/// What may be written, and the variant of `Overflow` it stands for.
+const POLICIES: [(&str, &str); 4] = [
+    ("disconnect", "Disconnect"),
+    ("drop_newest", "DropNewest"),
+    ("drop_oldest", "DropOldest"),
+    ("reject", "Reject"),
+];
+
+#[derive(Default)]
+pub(super) struct Delivery {
+    /// One of the known values.
+    policy: Option<LitStr>,
+    /// The name of a field.
+    key: Option<LitStr>,
+    /// There was a value that is not known.
+    refused: bool,
+}
+
+impl Delivery {
+    pub(super) fn read_policy(&mut self, option: &Ident, value: TokenStream, errors: &mut Errors) {
+        let literal = literal(&value);
+        let known = |name: &str| name == LATEST || POLICIES.iter().any(|(known, _)| *known == name);
+        self.policy = literal.filter(|literal| known(&literal.value()));
+        self.refused = self.policy.is_none();
+        if self.refused {
+            let names = POLICIES.iter().map(|(name, _)| *name);
+            let mut names: Vec<_> =
+                names.chain([LATEST]).map(|name| format!("`\"{name}\"`")).collect();
+            names.sort();
+            let text = format!("`delivery` must be {}", list(&names));
+            blame(option, value, text, errors);
+        }
+    }
+
+    pub(super) fn read_key(&mut self, option: &Ident, value: TokenStream, errors: &mut Errors) {
+        self.key = literal(&value);
+        if self.key.is_none() {
+            let text = "`key` must be the name of a field, like `key = \"symbol\"`";
+            blame(option, value, text.to_owned(), errors);
+        }
+    }
+
+    /// The first option that was given.
+    pub(super) fn given(&self) -> Option<&LitStr> {
+        self.policy.as_ref().or(self.key.as_ref())
+    }
+
+    pub(super) fn check(&self, input: &DeriveInput, errors: &mut Errors) {
+        let Some(key) = &self.key else { return };
+        let is_latest = self.policy.as_ref().is_some_and(|policy| policy.value() == LATEST);
+        if !is_latest {
+            // A value that is not known has its own error.
+            if !self.refused {
+                errors.push(key, "`key` goes with `delivery = \"latest\"`");
+            }
+            return;
+        }
+        let names = fields(input);
+        if names.contains(&key.value()) {
+            return;
+        }
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        let text = match names.is_empty() {
+            true => "`key` names a field, and the message has none with a name".to_owned(),
+            false => format!("no field `{}`, expected {}", key.value(), list(&names)),
+        };
+        errors.push(key, text);
+    }
+
+    /// The method that tells the runtime; nothing for a message that leaves it to the server.
+    pub(super) fn method(&self, input: &DeriveInput) -> TokenStream {
+        let Some(policy) = self.policy.as_ref().map(LitStr::value) else { return quote!() };
+        let variant = POLICIES.iter().find(|(name, _)| *name == policy);
+        let rule = match (variant, &self.key) {
+            (Some((_, variant)), _) => {
+                let variant = format_ident!("{variant}");
+                quote!(Policy(__runtime::__private::Overflow::#variant))
+            }
+            (None, None) => quote!(latest(Self::TYPE, &())),
+            (None, Some(key)) => {
+                let field = field(input, key);
+                // Found as the macro's own `self`, blamed on the literal.
+                let span = Span::mixed_site().located_at(key.span());
+                quote_spanned!(span=> latest(Self::TYPE, &self.#field))
+            }
+        };
+        quote_spanned! {Span::mixed_site()=>
+            fn delivery(&self) -> __runtime::__private::Rule {
+                __runtime::__private::Rule::#rule
+            }
+        }
+    }
+}
+
+fn literal(value: &TokenStream) -> Option<LitStr> {
+    syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty())
+}
+
+/// The value is to blame, or the option where there is none.
+fn blame(option: &Ident, value: TokenStream, text: String, errors: &mut Errors) {
+    match value.is_empty() {
+        true => errors.push(option, text),
+        false => errors.push(value, text),
+    }
+}
+
+fn idents(input: &DeriveInput) -> impl Iterator<Item = &Ident> {
+    let fields = match &input.data {
+        Data::Struct(data) => Some(&data.fields),
+        Data::Enum(_) | Data::Union(_) => None,
+    };
+    fields.into_iter().flatten().filter_map(|field| field.ident.as_ref())
+}
+
+fn fields(input: &DeriveInput) -> Vec<String> {
+    idents(input).map(|ident| ident.unraw().to_string()).collect()
+}
+
+/// The field as it is written, with `r#` where it has that; a checked name.
+fn field<'a>(input: &'a DeriveInput, key: &LitStr) -> Option<&'a Ident> {
+    idents(input).find(|ident| ident.unraw() == key.value())
+}

@@ -1,0 +1,192 @@
+//! Frames in the order they are written, and how many there were.
+
+mod shed;
+mod write;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::codec::buffer;
+use crate::overflow::Slot;
+
+/// Pongs that wait. A peer that sends more pings than this without reading loses the oldest.
+const MAX_PONGS: usize = 16;
+
+/// Frames in the order they are written.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: VecDeque<Entry>,
+    /// The bytes of all `Copied` entries, in order, behind `copied_start` used up ones.
+    copied: Vec<u8>,
+    copied_start: usize,
+    /// How much of the first entry is written.
+    front_written: usize,
+    messages: usize,
+    /// How many of the entries are `Latest`.
+    latest: usize,
+    size: usize,
+    written: u64,
+    counts: Counts,
+}
+
+/// What became of the messages so far; all others are sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) queued: u64,
+    pub(super) dropped: u64,
+    pub(super) replaced: u64,
+    pub(super) peak: usize,
+}
+
+#[derive(Debug)]
+enum Entry {
+    /// The next `length` bytes of `copied`: a message with `size` bytes of payload.
+    Copied { length: usize, size: usize },
+    /// A frame that stands outside of the bounds.
+    Control(Bytes),
+    /// A message that a newer one of its slot replaces; apart, so that entries stay small.
+    Latest(Box<Latest>),
+    /// A pong; at most `MAX_PONGS` are not begun.
+    Pong(Bytes),
+    /// A message that may be shared with other queues.
+    Shared { frame: Bytes, size: usize },
+}
+
+#[derive(Debug)]
+struct Latest {
+    slot: Slot,
+    frame: Bytes,
+    size: usize,
+}
+
+impl Entry {
+    fn len(&self) -> usize {
+        match self {
+            Self::Copied { length, .. } => *length,
+            Self::Control(frame) | Self::Pong(frame) | Self::Shared { frame, .. } => frame.len(),
+            Self::Latest(latest) => latest.frame.len(),
+        }
+    }
+
+    /// Bytes of payload; `None` for what is no message.
+    fn size(&self) -> Option<usize> {
+        match self {
+            Self::Copied { size, .. } | Self::Shared { size, .. } => Some(*size),
+            Self::Latest(latest) => Some(latest.size),
+            Self::Control(_) | Self::Pong(_) => None,
+        }
+    }
+
+    fn is_control(&self) -> bool {
+        matches!(self, Self::Control(_) | Self::Pong(_))
+    }
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Messages that wait.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Bytes of payload that wait.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// An empty queue has room for any message.
+    pub(super) fn has_room(&self, size: usize, max_messages: usize, max_size: usize) -> bool {
+        self.messages == 0 || (self.messages < max_messages && self.size + size <= max_size)
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(super) fn push_copy(&mut self, frame: &[u8], size: usize) {
+        if self.copied.capacity() == 0 {
+            self.copied = buffer::take();
+        }
+        self.copied.extend_from_slice(frame);
+        self.entries.push_back(Entry::Copied { length: frame.len(), size });
+        self.count(size);
+    }
+
+    pub(super) fn push_shared(&mut self, frame: Bytes, size: usize) {
+        self.entries.push_back(Entry::Shared { frame, size });
+        self.count(size);
+    }
+
+    /// Queues a message that the next one of its slot may replace.
+    pub(super) fn push_latest(&mut self, slot: Slot, frame: Bytes, size: usize) {
+        self.entries.push_back(Entry::Latest(Box::new(Latest { slot, frame, size })));
+        self.latest += 1;
+        self.count(size);
+    }
+
+    fn count(&mut self, size: usize) {
+        self.messages += 1;
+        self.size += size;
+        self.counts.queued += 1;
+        self.counts.peak = self.counts.peak.max(self.messages);
+    }
+
+    /// Notes that an entry is gone.
+    fn uncount(&mut self, entry: &Entry) {
+        let Some(size) = entry.size() else { return };
+        self.messages -= 1;
+        self.size -= size;
+        self.latest -= usize::from(matches!(entry, Entry::Latest(_)));
+    }
+
+    /// Queues a control frame ahead of every message that is not begun.
+    pub(super) fn push_control(&mut self, frame: Bytes) {
+        self.insert_control(Entry::Control(frame));
+    }
+
+    fn insert_control(&mut self, entry: Entry) {
+        let first = self.first_unsent();
+        self.entries.insert(first, entry);
+    }
+
+    /// Queues a control frame behind everything.
+    pub(super) fn push_last(&mut self, frame: Bytes) {
+        self.entries.push_back(Entry::Control(frame));
+    }
+
+    /// Queues a pong, in place of the oldest when many are not begun. Source: RFC 6455 section 5.5.3,
+    /// which asks for the newest only.
+    pub(super) fn push_pong(&mut self, frame: Bytes) {
+        let begun = self.begun();
+        let controls = self.entries.iter().enumerate().skip(begun);
+        let mut pongs = controls
+            .take_while(|(_, entry)| entry.is_control())
+            .filter(|(_, entry)| matches!(entry, Entry::Pong(_)))
+            .map(|(at, _)| at);
+        if let Some(oldest) = pongs.next()
+            && pongs.count() + 1 >= MAX_PONGS
+        {
+            self.entries.remove(oldest);
+        }
+        self.insert_control(Entry::Pong(frame));
+    }
+
+    /// How many entries are partly written: none or one.
+    fn begun(&self) -> usize {
+        usize::from(self.front_written > 0)
+    }
+
+    /// Where the first message stands that is not begun, or would stand.
+    fn first_unsent(&self) -> usize {
+        let begun = self.begun();
+        begun + self.entries.iter().skip(begun).take_while(|entry| entry.is_control()).count()
+    }
+}

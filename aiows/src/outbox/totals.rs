@@ -1,0 +1,150 @@
+//! What was sent to one peer, and to all of them.
+
+use std::ops::AddAssign;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{Outbox, State};
+
+/// Counts of the messages to one peer, or to all peers of a server.
+///
+/// At every moment `queued` is the sum of `sent`, `dropped` and `pending`. Control frames are no
+/// messages.
+///
+/// ```
+/// use aiows::Message;
+/// use serde::Serialize;
+///
+/// #[derive(Message, Serialize)]
+/// struct Tick {}
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> aiows::Result {
+/// let (ws, _sent) = aiows::testing::socket();
+/// ws.send(&Tick {}).await?;
+/// let outbound = ws.outbound();
+/// assert_eq!((outbound.queued, outbound.pending, outbound.sent), (1, 1, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Outbound {
+    /// Messages that were accepted: every send that returned `Ok`, and every answer.
+    pub queued: u64,
+    /// Messages that were handed to the socket whole.
+    pub sent: u64,
+    /// Messages that were accepted and will not be sent: a policy dropped them, a newer one replaced
+    /// them, or the connection ended before them.
+    pub dropped: u64,
+    /// Those among the dropped that a newer message replaced.
+    pub replaced: u64,
+    /// Messages that wait, the one included that is partly written.
+    pub pending: u64,
+    /// Bytes of payload of the messages that wait.
+    pub pending_bytes: u64,
+    /// Most messages that have waited at once; of all peers, the one with the most.
+    pub peak: u64,
+    /// Bytes that were handed to the socket, with frame headers and control frames.
+    pub written: u64,
+}
+
+impl AddAssign for Outbound {
+    fn add_assign(&mut self, other: Self) {
+        self.queued += other.queued;
+        self.sent += other.sent;
+        self.dropped += other.dropped;
+        self.replaced += other.replaced;
+        self.pending += other.pending;
+        self.pending_bytes += other.pending_bytes;
+        self.peak = self.peak.max(other.peak);
+        self.written += other.written;
+    }
+}
+
+/// What all outboxes of a server share.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    /// Bytes that wait for sockets that refuse them.
+    stuck: AtomicUsize,
+    /// The counts of the connections that have ended. Locked before any outbox.
+    ended: Mutex<Outbound>,
+}
+
+impl Totals {
+    fn lock(&self) -> MutexGuard<'_, Outbound> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bytes that wait in all queues whose sockets refuse them, without `own` of them.
+    pub(super) fn without(&self, own: usize) -> usize {
+        self.stuck.load(Ordering::Relaxed).saturating_sub(own)
+    }
+
+    /// Adds up the connections that have ended and those in `live`, each of them once.
+    pub(crate) fn with<'a>(&self, live: impl IntoIterator<Item = &'a Outbox>) -> Outbound {
+        let ended = self.lock();
+        let mut sum = *ended;
+        for outbox in live {
+            let state = outbox.lock();
+            if !state.settled {
+                sum += state.outbound();
+            }
+        }
+        sum
+    }
+}
+
+impl State {
+    pub(super) fn outbound(&self) -> Outbound {
+        let counts = self.queue.counts();
+        let pending = self.queue.messages() as u64;
+        Outbound {
+            queued: counts.queued,
+            sent: counts.queued - counts.dropped - pending,
+            dropped: counts.dropped,
+            replaced: counts.replaced,
+            pending,
+            pending_bytes: self.queue.size() as u64,
+            peak: counts.peak as u64,
+            written: self.queue.written(),
+        }
+    }
+
+    /// Tells the totals what waits here; nothing to do while the socket takes everything.
+    pub(super) fn account(&mut self, totals: &Totals) {
+        let stuck = if self.blocked { self.queue.size() } else { 0 };
+        if stuck != self.accounted {
+            // Wraps around where it has become less.
+            totals.stuck.fetch_add(stuck.wrapping_sub(self.accounted), Ordering::Relaxed);
+            self.accounted = stuck;
+        }
+    }
+}
+
+impl Outbox {
+    /// The counts of this connection.
+    pub(crate) fn outbound(&self) -> Outbound {
+        self.lock().outbound()
+    }
+
+    /// Forgets what was not written, and hands the counts to the totals, once.
+    pub(super) fn settle(&self) -> Option<OwnedWriteHalf> {
+        let mut ended = self.totals.lock();
+        let mut state = self.lock();
+        self.set_closing();
+        state.sealed = true;
+        state.note_ending();
+        state.queue.clear();
+        state.blocked = false;
+        state.account(&self.totals);
+        if !state.settled {
+            state.settled = true;
+            *ended += state.outbound();
+        }
+        state.writer.take()
+    }
+}

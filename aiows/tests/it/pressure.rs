@@ -1,0 +1,399 @@
+//! Peers that stall and read again: what arrives under each policy, and what is counted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use aiows::testing::TestServer;
+use aiows::{
+    DisconnectReason, Limits, Message, MessageId, Outbound, Overflow, Route, Router, SendError,
+    Server, WebSocket,
+};
+
+use crate::raw::{Raw, ends, limits};
+
+/// More than a connection holds on its way, be it in memory or in the kernel.
+const MANY: u32 = 1500;
+
+/// Messages that may wait.
+const ROOM: usize = 10;
+
+#[derive(Message, Serialize)]
+struct Number {
+    n: u32,
+    padding: String,
+}
+
+fn number(n: u32) -> Number {
+    Number { n, padding: "x".repeat(10_000) }
+}
+
+#[derive(Clone, Deserialize, Message, Serialize)]
+#[aiows(delivery = "latest", key = "symbol")]
+struct Tick {
+    symbol: String,
+    price: u32,
+}
+
+fn tick(symbol: &str, price: u32) -> Tick {
+    Tick { symbol: symbol.to_owned(), price }
+}
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "latest")]
+struct Position {
+    x: u32,
+}
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "drop_newest")]
+struct Hint {
+    n: u32,
+}
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "reject")]
+struct Bill {
+    n: u32,
+}
+
+fn narrow(overflow: Overflow) -> Limits {
+    limits(|limits| {
+        limits.overflow = overflow;
+        limits.outbound_messages = ROOM;
+    })
+}
+
+/// Hands over the server's side of each connection.
+struct Sockets(Arc<Mutex<mpsc::Receiver<WebSocket>>>, mpsc::Sender<WebSocket>);
+
+impl Sockets {
+    fn new() -> Self {
+        let (sender, receiver) = mpsc::channel(16);
+        Self(Arc::new(Mutex::new(receiver)), sender)
+    }
+
+    fn router(&self) -> Router {
+        let sender = self.1.clone();
+        Router::new().route(Route::connect(move |call: aiows::Call| {
+            sender.try_send(call.websocket().clone()).unwrap();
+            async {}
+        }))
+    }
+
+    async fn next(&self) -> WebSocket {
+        let next = timeout(Duration::from_secs(5), async { self.0.lock().await.recv().await });
+        next.await.unwrap().unwrap()
+    }
+}
+
+/// Runs a check with a peer that has not read anything yet, over TCP and in memory.
+async fn over_narrow(limits: Limits, check: impl AsyncFn(WebSocket, Raw, &TestServer)) {
+    let sockets = Sockets::new();
+    let server = || Server::from(sockets.router()).limits(limits.clone());
+    let bound = TestServer::bind(server()).await;
+    let mut raw = Raw::dial_narrow(&bound).await.boxed();
+    raw.handshake().await;
+    check(sockets.next().await, raw, &bound).await;
+    let memory = TestServer::new(server());
+    let raw = Raw::join(&memory).await;
+    check(sockets.next().await, raw, &memory).await;
+}
+
+/// Sends numbers to a peer that reads none of them.
+async fn stall(ws: &WebSocket) {
+    for n in 0..MANY {
+        ws.send(&number(n)).await.unwrap();
+    }
+    settle().await;
+}
+
+/// Lets the session write what its socket takes.
+async fn settle() {
+    for _ in 0..500 {
+        yield_now().await;
+    }
+}
+
+async fn read_numbers(raw: &mut Raw, count: u64) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for _ in 0..count {
+        numbers.push(raw.read_json().await["n"].as_u64().unwrap() as u32);
+    }
+    numbers
+}
+
+fn assert_sums(outbound: Outbound) {
+    let Outbound { queued, sent, dropped, pending, .. } = outbound;
+    assert_eq!(queued, sent + dropped + pending, "{outbound:?}");
+}
+
+async fn expect_alive(ws: &WebSocket, raw: &mut Raw) {
+    ws.send_text("still here").await.unwrap();
+    raw.expect_text("still here").await;
+}
+
+#[tokio::test]
+async fn the_newest_messages_arrive_where_the_oldest_are_dropped() {
+    over_narrow(narrow(Overflow::DropOldest), async |ws, mut raw, server| {
+        stall(&ws).await;
+        let stalled = ws.outbound();
+        assert_sums(stalled);
+        assert_eq!((stalled.queued, stalled.pending), (MANY.into(), ROOM as u64));
+        assert!(stalled.dropped > 0, "{stalled:?}");
+        let numbers = read_numbers(&mut raw, stalled.queued - stalled.dropped).await;
+        assert_eq!(numbers[..6], [0, 1, 2, 3, 4, 5]);
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        // One message was partly written when it stalled, and stays whole.
+        let newest: Vec<u32> = (MANY - ROOM as u32 + 1..MANY).collect();
+        assert_eq!(numbers[numbers.len() - newest.len()..], newest);
+        expect_alive(&ws, &mut raw).await;
+        settle().await;
+        let after = ws.outbound();
+        assert_eq!((after.sent, after.pending), (numbers.len() as u64 + 1, 0));
+        assert_eq!((after.dropped, after.peak), (stalled.dropped, ROOM as u64));
+        assert_eq!(server.handle().stats().outbound, after);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_oldest_messages_arrive_where_the_newest_are_dropped() {
+    over_narrow(narrow(Overflow::DropNewest), async |ws, mut raw, server| {
+        stall(&ws).await;
+        let stalled = ws.outbound();
+        assert_sums(stalled);
+        assert_eq!(stalled.queued, u64::from(MANY));
+        assert_eq!(server.handle().stats().outbound, stalled);
+        let arriving = stalled.queued - stalled.dropped;
+        let numbers = read_numbers(&mut raw, arriving).await;
+        assert_eq!(numbers[..15], (0..15).collect::<Vec<_>>());
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert!(numbers.last().unwrap() < &(MANY - 1), "{numbers:?}");
+        expect_alive(&ws, &mut raw).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_where_the_sender_is_told() {
+    over_narrow(narrow(Overflow::Reject), async |ws, mut raw, _| {
+        let mut refused = 0;
+        let mut accepted = Vec::new();
+        for n in 0..MANY {
+            match ws.try_send(&number(n)) {
+                Ok(()) => accepted.push(n),
+                Err(SendError::Full) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+            yield_now().await;
+        }
+        assert!(refused > 0);
+        assert_eq!((ws.outbound().queued, ws.outbound().dropped), (accepted.len() as u64, 0));
+        assert_eq!(read_numbers(&mut raw, accepted.len() as u64).await, accepted);
+        expect_alive(&ws, &mut raw).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_learns_the_latest_of_each_key_in_its_first_place() {
+    over_narrow(narrow(Overflow::Disconnect), async |ws, mut raw, server| {
+        let mut sent = 0;
+        while ws.outbound().pending < 4 {
+            ws.try_send(&number(sent)).unwrap();
+            sent += 1;
+            settle().await;
+        }
+        let before = ws.outbound();
+        for price in 0..1000 {
+            ws.send(&tick("AAPL", price)).await.unwrap();
+            ws.try_send(&tick("MSFT", price + 1)).unwrap();
+            ws.try_send(&Position { x: price }).unwrap();
+        }
+        let stalled = ws.outbound();
+        assert_sums(stalled);
+        assert_eq!(stalled.queued, before.queued + 3000);
+        assert_eq!((stalled.replaced, stalled.dropped), (2997, 2997));
+        assert_eq!(stalled.pending, before.pending + 3);
+        assert_eq!(server.handle().stats().outbound, stalled);
+        let numbers = read_numbers(&mut raw, sent.into()).await;
+        assert_eq!(numbers, (0..sent).collect::<Vec<_>>());
+        for expected in [
+            json!({"type": "tick", "symbol": "AAPL", "price": 999}),
+            json!({"type": "tick", "symbol": "MSFT", "price": 1000}),
+            json!({"type": "position", "x": 999}),
+        ] {
+            assert_eq!(raw.read_json().await, expected);
+        }
+        settle().await;
+        ws.send(&tick("AAPL", 7)).await.unwrap();
+        assert_eq!(raw.read_json().await["price"], 7);
+    })
+    .await;
+}
+
+/// Stalls a peer in memory, so that exactly this many further messages find room.
+async fn stall_exactly(ws: &WebSocket, room: usize) -> u32 {
+    let mut sent = 0;
+    while ws.outbound().pending < (ROOM - room) as u64 {
+        ws.try_send(&number(sent)).unwrap();
+        sent += 1;
+        settle().await;
+    }
+    sent
+}
+
+async fn in_memory(overflow: Overflow) -> (WebSocket, Raw, TestServer) {
+    let sockets = Sockets::new();
+    let server = TestServer::new(Server::from(sockets.router()).limits(narrow(overflow)));
+    let raw = Raw::join(&server).await;
+    (sockets.next().await, raw, server)
+}
+
+#[tokio::test]
+async fn the_latest_is_subject_to_the_policy_of_the_server_where_it_replaces_nothing() {
+    let (ws, mut raw, _server) = in_memory(Overflow::DropNewest).await;
+    let sent = stall_exactly(&ws, 1).await;
+    for symbol in ["AAPL", "MSFT", "AAPL"] {
+        ws.try_send(&tick(symbol, 1)).unwrap();
+    }
+    assert_eq!((ws.outbound().replaced, ws.outbound().dropped), (1, 2));
+    read_numbers(&mut raw, sent.into()).await;
+    assert_eq!(raw.read_json().await["symbol"], "AAPL");
+    expect_alive(&ws, &mut raw).await;
+}
+
+#[tokio::test]
+async fn a_message_type_has_its_own_way() {
+    let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
+    let sent = stall_exactly(&ws, 1).await;
+    ws.send(&Hint { n: 1 }).await.unwrap();
+    ws.send(&Hint { n: 2 }).await.unwrap();
+    ws.try_send(&Hint { n: 3 }).unwrap();
+    assert!(matches!(ws.try_send(&Bill { n: 4 }), Err(SendError::Full)));
+    assert!(matches!(ws.try_send(&number(5)), Err(SendError::Full)));
+    assert_eq!((ws.outbound().queued, ws.outbound().dropped), (u64::from(sent) + 3, 2));
+    read_numbers(&mut raw, sent.into()).await;
+    assert_eq!(raw.read_json().await, json!({"type": "hint", "n": 1}));
+    expect_alive(&ws, &mut raw).await;
+}
+
+#[tokio::test]
+async fn replies_are_never_replaced() {
+    let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
+    let sent = stall_exactly(&ws, 5).await;
+    for id in 1..=3 {
+        ws.reply(&MessageId::from(id), &tick("AAPL", 1)).await.unwrap();
+    }
+    read_numbers(&mut raw, sent.into()).await;
+    for id in 1..=3 {
+        assert_eq!(raw.read_json().await["correlation_id"], id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_is_merely_slow_loses_nothing_to_send() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let router = Router::new().route(Route::message("many", async |call: aiows::Call| {
+            for n in 0..MANY {
+                call.websocket().send(&number(n)).await?;
+            }
+            Ok::<_, SendError>(json!({"type": "sent"}))
+        }));
+        let server = TestServer::bind(Server::from(router).limits(narrow(overflow))).await;
+        let mut raw = Raw::open(&server).await.boxed();
+        raw.send_text(r#"{"type":"many"}"#).await;
+        // Everything it reads at once is more than may wait.
+        assert_eq!(read_numbers(&mut raw, 3 * ROOM as u64).await, (0..30).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn the_counts_of_connections_that_ended_stay_in_the_totals() {
+    let (ends, ended) = ends();
+    let sockets = Sockets::new();
+    let server = TestServer::new(ends.watch(sockets.router()).limits(narrow(Overflow::Reject)));
+    let mut sum = 0;
+    for _ in 0..3 {
+        let mut raw = Raw::join(&server).await;
+        let ws = sockets.next().await;
+        let sent = stall_exactly(&ws, 2).await;
+        read_numbers(&mut raw, u64::from(sent) - ROOM as u64).await;
+        drop(raw);
+        ended.next().await;
+        while ws.outbound().pending > 0 {
+            yield_now().await;
+        }
+        assert_sums(ws.outbound());
+        assert!(ws.outbound().dropped > 0, "{:?}", ws.outbound());
+        sum += ws.outbound().queued;
+    }
+    let all = server.handle().stats().outbound;
+    assert_sums(all);
+    assert_eq!((all.queued, all.pending), (sum, 0));
+}
+
+#[tokio::test]
+async fn stalled_peers_share_what_may_wait_for_all_of_them() {
+    let sockets = Sockets::new();
+    let shared = limits(|limits| {
+        limits.overflow = Overflow::Reject;
+        limits.outbound_total = 100_000;
+    });
+    let server = TestServer::new(Server::from(sockets.router()).limits(shared));
+    let (mut first, mut raws) = (None, Vec::new());
+    for _ in 0..3 {
+        raws.push(Raw::join(&server).await);
+        let ws = sockets.next().await;
+        let mut sent = 0;
+        while ws.try_send(&number(sent)).is_ok() {
+            sent += 1;
+            settle().await;
+        }
+        first.get_or_insert((ws, sent));
+    }
+    let waiting = server.handle().stats().outbound.pending_bytes;
+    // The empty queues of the others took one message each.
+    assert!((90_000..=100_000 + 2 * 10_100).contains(&waiting), "{waiting}");
+    let (ws, sent) = first.unwrap();
+    read_numbers(&mut raws[0], sent.into()).await;
+    settle().await;
+    ws.try_send(&number(sent)).unwrap();
+    assert_eq!(read_numbers(&mut raws[0], 1).await, [sent]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_nothing_is_closed_under_every_policy() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject] {
+        let (ends, ended) = ends();
+        let sockets = Sockets::new();
+        let mut hasty = narrow(overflow);
+        hasty.write_timeout = Duration::from_millis(100);
+        let server = TestServer::new(ends.watch(sockets.router()).limits(hasty));
+        let _raw = Raw::join(&server).await;
+        let ws = sockets.next().await;
+        stall_exactly(&ws, 2).await;
+        assert_eq!(ended.next().await, DisconnectReason::SlowConsumer);
+        assert_sums(ws.outbound());
+    }
+}
+
+#[tokio::test]
+async fn counts_are_written_as_json() {
+    let (ws, _sent) = aiows::testing::socket();
+    ws.send_text("four").await.unwrap();
+    let outbound: Value = serde_json::to_value(ws.outbound()).unwrap();
+    assert_eq!(
+        outbound,
+        json!({
+            "queued": 1, "sent": 0, "dropped": 0, "replaced": 0,
+            "pending": 1, "pending_bytes": 4, "peak": 1, "written": 0,
+        })
+    );
+}
