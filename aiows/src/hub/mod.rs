@@ -1,14 +1,19 @@
 //! The connections of a server: rooms, users, and sending to many.
 
+mod announce;
 mod group;
 mod live;
 mod membership;
+mod presence;
 mod rules;
 mod target;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Value;
+
+use self::announce::Announcers;
 use self::group::Groups;
 use self::live::Live;
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
@@ -57,6 +62,7 @@ struct Shared {
     live: Live,
     rooms: Groups,
     users: Groups,
+    announcers: Announcers,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }
@@ -114,6 +120,14 @@ impl Hub {
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<WebSocket> {
         self.shared.rooms.members(room.as_ref()).to_vec()
+    }
+
+    /// Lists what is said about the members of a room that joined with
+    /// [`WebSocket::join_as`], in no order: objects as in `room.members`.
+    #[must_use]
+    pub fn member_infos(&self, room: impl AsRef<str>) -> Vec<Value> {
+        let infos = self.shared.rooms.infos(room.as_ref());
+        infos.iter().filter_map(|info| serde_json::from_str(info.get()).ok()).collect()
     }
 
     /// Lists the rooms that have members, in no order.
@@ -182,7 +196,7 @@ impl Hub {
     ///
     /// `too_many_rooms`, `room_full`.
     pub(crate) fn add(&self, socket: &WebSocket, room: &str) -> Result {
-        self.shared.add(socket, room)
+        self.shared.add(socket, room, None)
     }
 
     /// Sets what holds for rooms; the first call counts.

@@ -15,7 +15,7 @@ use crate::transport::Opcode;
 use crate::websocket::{Aim, Registry, WebSocket};
 
 /// Peers that are appended to before other tasks get a turn.
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
 type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 
@@ -142,7 +142,7 @@ impl Target {
         encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
     ) -> Result<Delivery, SendError> {
         let members = self.registry.find(&self.aim)?;
-        let mut forms = Forms { encode, known: Vec::with_capacity(1) };
+        let mut forms = Forms::new(encode);
         let mut delivery = Delivery::default();
         for (number, chunk) in members.chunks(CHUNK).enumerate() {
             if number > 0 {
@@ -165,13 +165,17 @@ impl Target {
 
 /// A message in each form it has on the wire: routers may have tags of their own, most servers have
 /// one.
-struct Forms<E> {
+pub(super) struct Forms<E> {
     encode: E,
     known: Vec<(Tag, SharedFrame)>,
 }
 
 impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
-    fn of(&mut self, tag: &Tag) -> Result<&SharedFrame, SendError> {
+    pub(super) fn new(encode: E) -> Self {
+        Self { encode, known: Vec::with_capacity(1) }
+    }
+
+    pub(super) fn of(&mut self, tag: &Tag) -> Result<&SharedFrame, SendError> {
         let at = match self.known.iter().position(|(known, _)| known == tag) {
             Some(at) => at,
             None => {

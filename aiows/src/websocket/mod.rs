@@ -17,7 +17,7 @@ pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::registry::Membership;
-pub(crate) use self::registry::{Aim, Joining, Members, Registry};
+pub(crate) use self::registry::{Aim, Info, Joining, Members, Registry};
 use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag};
