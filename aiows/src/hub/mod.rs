@@ -5,6 +5,8 @@ mod group;
 mod live;
 mod membership;
 mod presence;
+#[cfg(test)]
+mod races;
 mod rules;
 mod target;
 
