@@ -25,6 +25,8 @@ const SOCKETS: usize = 4;
 const ROUNDS: usize = 2_000;
 /// Of each thread in each round; many rounds, since the ends of races are looked at between them.
 const STEPS: usize = 50;
+/// Of each thread, when it alone uses its connection.
+const VISITS: usize = 100_000;
 
 struct Random(u64);
 
@@ -75,6 +77,18 @@ impl Crowd {
             14 => drop(self.hub.members(room)),
             // Used by other threads while it ends, or not yet come to by them.
             _ => drop(std::mem::replace(&mut *place.lock().unwrap(), connect(&self.hub))),
+        }
+    }
+
+    /// A room that is empty again and again: its last member leaves while the next one joins.
+    fn visit(&self, thread: usize) {
+        let socket = self.places[thread].lock().unwrap().0.clone();
+        let is_there = || self.hub.members("a").iter().any(|member| member.id() == socket.id());
+        for visit in 0..VISITS {
+            socket.join("a").now_or_never().unwrap().unwrap();
+            assert!(is_there(), "lost in visit {visit}");
+            assert!(socket.leave("a"));
+            assert!(!is_there(), "still there after visit {visit}");
         }
     }
 
@@ -146,6 +160,19 @@ fn note(failed: &AtomicBool, run: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(run)).is_err() {
         failed.store(true, Ordering::Relaxed);
     }
+}
+
+#[test]
+fn a_room_that_ends_loses_nobody_who_joins_it() {
+    let crowd = Crowd::new();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let crowd = &crowd;
+            scope.spawn(move || crowd.visit(thread));
+        }
+    });
+    crowd.check();
+    assert_eq!(crowd.hub.room_names(), [""; 0]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod middleware;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod presence;
 mod protocol;
 mod raw;
 mod request;
