@@ -26,7 +26,7 @@ const ROUNDS: usize = 2_000;
 /// Of each thread in each round; many rounds, since the ends of races are looked at between them.
 const STEPS: usize = 50;
 /// Of each thread, when it alone uses its connection.
-const VISITS: usize = 100_000;
+const VISITS: usize = 50_000;
 
 struct Random(u64);
 

@@ -30,6 +30,8 @@ mod request;
 mod resources;
 #[cfg(target_os = "linux")]
 mod restart;
+#[cfg(target_os = "linux")]
+mod room;
 mod router;
 #[cfg(target_os = "linux")]
 mod served;
