@@ -67,7 +67,7 @@ pub struct Limits {
     /// Longest name of a room, in bytes: 128. A longer one is `invalid_room`.
     pub room_name_size: usize,
     /// What `WebSocket::join_as` may say about a member, in bytes of JSON: 1 KiB. More is
-    /// `member_too_large`.
+    /// `member_too_large`. Who joins gets the list of a room in one message.
     pub member_info_size: usize,
     /// Connections of the whole server: 10,000. More are refused with 503.
     pub connections: usize,

@@ -70,7 +70,7 @@ impl Announcers {
     pub(super) fn end(&self) {
         let mut tasks = self.lock();
         tasks.is_over = true;
-        tasks.running.abort_all();
+        tasks.running = JoinSet::new();
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::task::yield_now;
 
+use crate::codec::buffer::MAX_BUFFERS;
 use crate::codec::{Encoded, Tag};
 use crate::error::SendError;
 use crate::id::ConnectionId;
@@ -14,8 +15,9 @@ use crate::outbox::SharedFrame;
 use crate::transport::Opcode;
 use crate::websocket::{Aim, Registry, WebSocket};
 
-/// Peers that are appended to before other tasks get a turn.
-pub(super) const CHUNK: usize = 128;
+/// Peers that are appended to before other tasks get a turn: as many as there are buffers that a
+/// thread keeps for the queues of its peers, so that a large room costs no allocations.
+pub(super) const CHUNK: usize = MAX_BUFFERS;
 
 type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 

@@ -243,6 +243,16 @@ async fn what_is_said_about_a_member_has_limits() {
     .await;
 }
 
+/// In how many messages a guest is told of so many others.
+async fn heard(guest: &mut Guest, kind: &str, mut others: usize) -> usize {
+    let mut messages = 0;
+    while others > 0 {
+        others -= guest.told(kind).await.len();
+        messages += 1;
+    }
+    messages
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_thousand_who_join_at_once_cost_a_message_each() {
     const GUESTS: usize = 1_000;
@@ -275,6 +285,10 @@ async fn a_thousand_who_join_at_once_cost_a_message_each() {
         assert_eq!(seen, GUESTS + 1);
     }
     assert!((GUESTS..4 * GUESTS).contains(&messages), "{messages} messages");
+    // Who was there before them heard of them together, and hears so of their end.
+    assert!(heard(&mut first, "room.joined", GUESTS).await < 4);
+    drop(guests);
+    assert!(heard(&mut first, "room.left", GUESTS).await < 4);
 }
 
 #[tokio::test(start_paused = true)]
