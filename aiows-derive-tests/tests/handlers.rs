@@ -459,16 +459,19 @@ mod a_handler {
 
     #[tokio::test]
     async fn serves_the_type_its_message_declares() {
-        #[message("room.joni")]
+        // One that is not the end of the declared type does not compile.
+        #[message("join")]
         async fn join(_join: Join) {}
         let place = place_of("async fn join(_join: Join) {}");
         assert_eq!(
             mistakes(routes![join]),
             [format!(
-                "handler `handlers::a_handler::join` ({place}) is registered for \"room.joni\", \
+                "handler `handlers::a_handler::join` ({place}) is registered for \"join\", \
                  but its message `handlers::a_handler::Join` declares \"room.join\""
             )]
         );
+        let room = Router::new().nest("room.", Router::new().routes(routes![join]));
+        assert!(Server::from(room).build().is_ok());
     }
 
     #[tokio::test]

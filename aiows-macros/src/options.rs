@@ -25,6 +25,9 @@ pub(crate) fn pieces(tokens: TokenStream) -> Vec<Piece> {
             {
                 Piece::Option { key: key.clone(), value: value.iter().cloned().collect() }
             }
+            [TokenTree::Ident(key)] if key == "crate" => {
+                Piece::Option { key: key.clone(), value: TokenStream::new() }
+            }
             [TokenTree::Ident(key), TokenTree::Group(_)] => {
                 Piece::Option { key: key.clone(), value: TokenStream::new() }
             }

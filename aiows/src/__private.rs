@@ -3,7 +3,9 @@
 #[cfg(feature = "macros")]
 pub use aiows_macros::routes_list;
 
-pub use crate::extract::{Arg, Extractor, Payload, Receive, Take, arg, last};
+pub use crate::extract::{
+    Arg, Declares, Extractor, Last, Payload, Receive, Serves, Serving, Take, arg, last, serving,
+};
 #[cfg(feature = "validator")]
 pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
 pub use crate::message::{Visitor, visit};

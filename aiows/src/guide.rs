@@ -5,6 +5,9 @@
 #[doc = include_str!("docs/handlers.md")]
 pub mod handlers {}
 
+#[doc = include_str!("docs/mistakes.md")]
+pub mod mistakes {}
+
 #[doc = include_str!("docs/errors.md")]
 pub mod errors {}
 

@@ -167,7 +167,7 @@ pub use validator;
 
 pub use self::call::Call;
 pub use self::close::{CloseCode, DisconnectReason};
-pub use self::error::{Error, FieldError, HandlerError, Result, SendError};
+pub use self::error::{Error, FieldError, HandlerError, RequestError, Result, SendError};
 pub use self::extract::{
     ClientIp, Context, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query, State, Text,
 };

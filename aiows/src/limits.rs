@@ -38,9 +38,11 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Accepted sockets whose request is not decided yet: 4,096. More wait in the listener's backlog.
     pub handshakes: usize,
-    /// Messages that wait while a handler is pending: 32. Further ones stay in the socket.
+    /// Messages that wait while a handler is pending: 32. Further ones stay in the socket. Before the
+    /// answer to a [`WebSocket::request`](crate::WebSocket::request) there may be twice as many.
     pub inbound_messages: usize,
-    /// Bytes of messages that wait while a handler is pending: 256 KiB.
+    /// Bytes of messages that wait while a handler is pending: 256 KiB, and twice as many before an
+    /// answer.
     pub inbound_size: usize,
     /// Messages handled in one turn before other connections get theirs: 64.
     pub messages_per_turn: usize,

@@ -20,6 +20,12 @@ impl Outcome {
         self.answer.is_none()
     }
 
+    /// The answer as it is sent.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn answer(&self) -> Option<&[u8]> {
+        self.answer.as_ref().map(Encoded::payload)
+    }
+
     pub(crate) fn into_answer(self) -> Option<Encoded> {
         self.answer
     }
@@ -27,8 +33,8 @@ impl Outcome {
 
 /// A type a handler may return.
 ///
-/// It is implemented for `()`, every message that is `Serialize`, [`serde_json::Value`], and
-/// `Option` and `Result` of these. The error of a `Result` is anything that becomes a
+/// It is implemented for `()`, every message that is `Serialize`, [`serde_json::Value`], an
+/// [`Outcome`], and `Option` and `Result` of these. The error of a `Result` is anything that becomes a
 /// [`HandlerError`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a valid handler return type",
@@ -50,6 +56,13 @@ pub trait IntoOutcome {
 impl IntoOutcome for () {
     fn into_outcome(self, _call: &Call) -> Result<Outcome, HandlerError> {
         Ok(Outcome { answer: None })
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl IntoOutcome for Outcome {
+    fn into_outcome(self, _call: &Call) -> Result<Outcome, HandlerError> {
+        Ok(self)
     }
 }
 

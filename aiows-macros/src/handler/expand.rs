@@ -2,7 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, ReturnType, ext::IdentExt};
+use syn::{Attribute, LitStr, ReturnType, ext::IdentExt};
 
 use super::{
     Kind,
@@ -19,7 +19,28 @@ pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> Tok
         (Kind::Disconnect, _) => quote!(Disconnect),
         (Kind::Fallback, _) => quote!(Fallback),
     };
-    implementation(&function.companion(), &args.krate, &key, &route(kind, function))
+    let route = route(kind, function);
+    let serves = args.message_type.as_ref().map(|literal| serves(function, literal));
+    implementation(&function.companion(), &args.krate, &key, &quote!(#serves #route))
+}
+
+/// What holds the literal against the type of the last argument; for a handler without arguments
+/// there is nothing to hold it against.
+fn serves(function: &HandlerFn, literal: &LitStr) -> TokenStream {
+    if function.sig.inputs.is_empty() {
+        return TokenStream::new();
+    }
+    let name = &function.sig.ident;
+    // A contradiction is reported where the call stands.
+    let serving = quote_spanned!(literal.span()=> __runtime::__private::serving(#literal));
+    quote_spanned! {Span::mixed_site()=>
+        impl<__T, __Via> __runtime::__private::Serves<__T, __Via> for #name
+        where
+            __Via: __runtime::__private::Declares<__T>,
+        {
+            const SERVING: __runtime::__private::Serving<fn(__T, __Via)> = #serving;
+        }
+    }
 }
 
 /// The companion, and its metadata around the given `fn __route`.

@@ -1,9 +1,11 @@
 //! The annotated item, read only as far as the macro needs it.
 
+use std::mem;
+
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    Attribute, Signature, Visibility,
+    Attribute, FnArg, Signature, Token, Visibility,
     parse::{Parse, ParseStream},
 };
 
@@ -44,6 +46,20 @@ impl HandlerFn {
     /// A method's companion would be a struct inside an `impl` or a `trait`: a second error.
     pub(super) fn may_have_companion(&self) -> bool {
         self.has_body() && self.sig.receiver().is_none()
+    }
+
+    /// Corrects what has been reported and rustc would report as well.
+    pub(super) fn correct(&mut self) {
+        let at_name = self.sig.ident.span();
+        self.sig.asyncness.get_or_insert(Token![async](at_name));
+        self.sig.variadic = None;
+        if self.sig.receiver().is_some() && !mentions_self(self.body.clone()) {
+            let inputs = mem::take(&mut self.sig.inputs).into_iter();
+            self.sig.inputs = inputs.filter(|arg| matches!(arg, FnArg::Typed(_))).collect();
+        }
+        if !self.has_body() {
+            self.body = quote_spanned!(at_name=> { ::core::unreachable!() });
+        }
     }
 
     pub(super) fn companion(&self) -> Companion {
@@ -109,6 +125,14 @@ pub(crate) fn keyword(item: TokenStream) -> TokenStream {
         Ok(Head { rest, .. }) => rest.into_iter().next().to_token_stream(),
         Err(_) => item,
     }
+}
+
+fn mentions_self(body: TokenStream) -> bool {
+    body.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "self",
+        TokenTree::Group(group) => mentions_self(group.stream()),
+        TokenTree::Literal(_) | TokenTree::Punct(_) => false,
+    })
 }
 
 fn is_qualifier(token: &TokenTree) -> bool {

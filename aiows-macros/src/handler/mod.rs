@@ -64,6 +64,9 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
     } else {
         TokenStream::new()
     };
+    if !errors.is_empty() {
+        function.correct();
+    }
     let errors = errors.report();
     // It is the attribute that forces `async`, not the author.
     quote! {

@@ -26,7 +26,7 @@ pub(super) fn check(kind: Kind, function: &HandlerFn, errors: &mut Errors) {
     }
 }
 
-/// `const async` and variadic functions are refused by rustc itself.
+/// `const async` functions are refused by rustc itself.
 fn check_qualifiers(kind: &str, sig: &Signature, errors: &mut Errors) {
     if sig.asyncness.is_none() {
         errors.push(sig.fn_token, format!("{kind} handler must be an `async fn`"));
@@ -36,6 +36,9 @@ fn check_qualifiers(kind: &str, sig: &Signature, errors: &mut Errors) {
     }
     if let Some(abi) = &sig.abi {
         errors.push(abi, format!("{kind} handler must not be `extern`"));
+    }
+    if let Some(dots) = &sig.variadic {
+        errors.push(dots.dots, format!("{kind} handler must not be variadic"));
     }
 }
 

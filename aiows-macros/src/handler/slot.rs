@@ -1,7 +1,7 @@
 //! The arguments of a handler, as the expansion takes them out of a call.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Meta};
 
 use super::{Kind, expand::only, item::HandlerFn};
@@ -12,6 +12,7 @@ pub(super) struct Slot<'a> {
     cfg: Vec<&'a Attribute>,
     local: Ident,
     constructor: Constructor,
+    handler: &'a Ident,
     /// Where a wrong type is reported.
     blame: Span,
 }
@@ -44,6 +45,7 @@ pub(super) fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
                 Kind::Message => Constructor::before(later(at)),
                 Kind::Connect | Kind::Disconnect | Kind::Fallback => Constructor::Arg,
             },
+            handler: &function.sig.ident,
             blame: blame(ty),
         })
         .collect()
@@ -85,11 +87,17 @@ impl Slot<'_> {
     }
 
     fn describe_with(&self, constructor: &str, condition: &TokenStream) -> TokenStream {
-        let Self { cfg, local, blame, .. } = self;
-        let constructor = Ident::new(constructor, *blame);
+        let Self { cfg, local, handler, blame, .. } = self;
+        let name = Ident::new(constructor, *blame);
         // All of the call stands on the user's token, or rustc underlines the attribute.
-        let descriptor = quote_spanned!(*blame=> __runtime::__private::#constructor());
-        quote_spanned!(Span::mixed_site()=> #condition #(#cfg)* let #local = #descriptor;)
+        let descriptor = quote_spanned!(*blame=> __runtime::__private::#name());
+        let pattern = match constructor {
+            "last" => quote_spanned! {Span::mixed_site()=>
+                (#local, <#handler as __runtime::__private::Serves<_, _>>::SERVING)
+            },
+            _ => local.to_token_stream(),
+        };
+        quote_spanned!(Span::mixed_site()=> #condition #(#cfg)* let #pattern = #descriptor;)
     }
 
     pub(super) fn take(&self) -> TokenStream {

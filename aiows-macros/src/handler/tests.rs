@@ -42,9 +42,17 @@ fn a_handler_becomes_a_companion_and_a_route() {
         #[allow(deprecated)]
         const _: () = {
             use ws as __runtime;
+            impl<__T, __Via> __runtime::__private::Serves<__T, __Via> for say
+            where
+                __Via: __runtime::__private::Declares<__T>,
+            {
+                const SERVING: __runtime::__private::Serving<fn(__T, __Via)> =
+                    __runtime::__private::serving("chat");
+            }
             fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::Route {
                 let a0 = __runtime::__private::arg();
-                let a1 = __runtime::__private::last();
+                let (a1, <say as __runtime::__private::Serves<_, _>>::SERVING) =
+                    __runtime::__private::last();
                 let boxed = __runtime::__private::boxed;
                 let outcome = __runtime::__private::outcome;
                 __runtime::__private::route(meta, &[a0.needs(), a1.needs()], move |call| {
@@ -130,12 +138,13 @@ fn the_last_argument_that_is_left_may_be_the_payload() {
     let output = expand(Kind::Message, quote!("chat"), &item).to_string();
     let first = quote!(#[cfg(any(unix, all(test, windows)))]);
     let second = quote!(#[cfg(not(any(unix, all(test, windows))))]);
+    let serving = quote!(<say as __runtime::__private::Serves<_, _>>::SERVING);
     let expected = quote!(
             #first let a1 = __runtime::__private::arg();
-            #second let a1 = __runtime::__private::last();
+            #second let (a1, #serving) = __runtime::__private::last();
             #[cfg(all(test, windows))] #[cfg(unix)] let a2 = __runtime::__private::arg();
-            #[cfg(not(all(test, windows)))] #[cfg(unix)] let a2 = __runtime::__private::last();
-            #[cfg(test)] #[cfg(windows)] let a3 = __runtime::__private::last();
+            #[cfg(not(all(test, windows)))] #[cfg(unix)] let (a2, #serving) = __runtime::__private::last();
+            #[cfg(test)] #[cfg(windows)] let (a3, #serving) = __runtime::__private::last();
     );
     assert!(output.contains(&expected.to_string()), "{output}");
 }
@@ -173,6 +182,67 @@ fn a_rejected_handler_keeps_its_function_and_gets_a_companion() {
     for mistake in ["needs a message type", "must be an `async fn`", "by value, write `WebSocket`"]
     {
         assert!(output.contains(mistake), "{mistake}\n{output}");
+    }
+}
+
+#[test]
+fn what_rustc_would_report_as_well_is_corrected() {
+    let cases = [
+        (
+            quote!(
+                fn say() {
+                    ready().await
+                }
+            ),
+            quote!(
+                async fn say() {
+                    ready().await
+                }
+            ),
+        ),
+        (
+            quote!(
+                async fn say(&self, chat: Chat) {}
+            ),
+            quote!(
+                async fn say(chat: Chat) {}
+            ),
+        ),
+        (
+            quote!(
+                async fn say(_: ...) {}
+            ),
+            quote!(
+                async fn say() {}
+            ),
+        ),
+        (
+            quote!(
+                async fn say();
+            ),
+            quote!(
+                async fn say() {
+                    ::core::unreachable!()
+                }
+            ),
+        ),
+        (
+            quote!(
+                async fn say(&self) {
+                    self.0
+                }
+            ),
+            quote!(
+                async fn say(&self) {
+                    self.0
+                }
+            ),
+        ),
+    ];
+    for (item, corrected) in cases {
+        let output = expand(Kind::Message, quote!("chat"), &item).to_string();
+        assert!(output.contains(&corrected.to_string()), "{corrected}\n{output}");
+        assert_eq!(output.matches("compile_error").count(), 1, "{output}");
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn implementation(
     let names = cfg!(feature = "validator").then(|| wire_names(name, fields));
     let message = (derive == Derive::Message).then(|| {
         let validate = validate_attr(input).map(|_| validate(name));
-        message(name, attr, &validate.unwrap_or_default())
+        message(input, attr, &validate.unwrap_or_default())
     });
     if message.is_none() && names.is_none() {
         return TokenStream::new();
@@ -37,14 +37,16 @@ pub(super) fn wrapped(krate: &Krate, implementations: &TokenStream) -> TokenStre
     }
 }
 
-pub(super) fn message(name: &Ident, attr: &Attr, validate: &TokenStream) -> TokenStream {
+pub(super) fn message(input: &DeriveInput, attr: &Attr, validate: &TokenStream) -> TokenStream {
+    let name = &input.ident;
+    let (parameters, arguments, bounds) = input.generics.split_for_impl();
     let (message_type, declared) = match &attr.declared {
         Some(literal) => (literal.value(), true),
         None => (type_name::of_struct(name), false),
     };
     quote_spanned! {Span::mixed_site()=>
         #[automatically_derived]
-        impl __runtime::Message for #name {
+        impl #parameters __runtime::Message for #name #arguments #bounds {
             const TYPE: &'static str = #message_type;
             const DECLARED: bool = #declared;
             #validate

@@ -7,10 +7,9 @@ use syn::DeriveInput;
 use super::{Derive, attr::Attr, expand};
 
 pub(super) fn implementation(derive: Derive, input: &DeriveInput, attr: &Attr) -> TokenStream {
-    // With parameters the impl would need bounds that only the runtime knows.
-    if derive == Derive::WireNames || !input.generics.params.is_empty() {
+    if derive == Derive::WireNames {
         return TokenStream::new();
     }
-    let message = expand::message(&input.ident, attr, &quote!());
+    let message = expand::message(input, attr, &quote!());
     expand::wrapped(&attr.krate, &message)
 }

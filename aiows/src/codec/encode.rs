@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::Error as _;
 use serde_json::{Error, Map, Value};
 
-use super::{CORRELATION_ID, Tag, buffer};
+use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 
 /// Room at the front of an encoded text for the longest frame header of a server.
@@ -39,18 +39,24 @@ impl Encoded {
         self.buffer
     }
 
-    /// Writes `{"type":…,"correlation_id":…`, without the closing brace.
-    fn write_head(&mut self, tag: &Tag, kind: &str, id: Option<&MessageId>) -> Result<(), Error> {
+    /// Writes `{"type":…`, without the closing brace.
+    fn write_type(&mut self, tag: &Tag, kind: &str) -> Result<(), Error> {
         self.buffer.push(b'{');
         serde_json::to_writer(&mut self.buffer, tag.key())?;
         self.buffer.push(b':');
-        serde_json::to_writer(&mut self.buffer, kind)?;
-        self.write_correlation(id)
+        serde_json::to_writer(&mut self.buffer, kind)
     }
 
     fn write_correlation(&mut self, id: Option<&MessageId>) -> Result<(), Error> {
         let Some(id) = id else { return Ok(()) };
         write!(self.buffer, ",\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)
+    }
+
+    /// Adds the fields of a payload to the head, and closes the object.
+    fn write_payload<P: Serialize + ?Sized>(&mut self, payload: &P) -> Result<(), Error> {
+        let at = self.buffer.len();
+        serde_json::to_writer(&mut self.buffer, payload)?;
+        self.join_payload(at)
     }
 
     /// Turns the object that begins at `at` into the rest of the one the head began.
@@ -79,10 +85,23 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
     payload: &P,
 ) -> Result<Encoded, Error> {
     let mut encoded = Encoded::start();
-    encoded.write_head(tag, message_type, id)?;
-    let at = encoded.buffer.len();
-    serde_json::to_writer(&mut encoded.buffer, payload)?;
-    encoded.join_payload(at)?;
+    encoded.write_type(tag, message_type)?;
+    encoded.write_correlation(id)?;
+    encoded.write_payload(payload)?;
+    Ok(encoded)
+}
+
+/// Encodes a payload under a message type, as the question with this number.
+pub(crate) fn encode_question<P: Serialize + ?Sized>(
+    tag: &Tag,
+    message_type: &str,
+    number: u64,
+    payload: &P,
+) -> Result<Encoded, Error> {
+    let mut encoded = Encoded::start();
+    encoded.write_type(tag, message_type)?;
+    write!(encoded.buffer, ",\"{ID}\":\"s{number}\"").map_err(Error::io)?;
+    encoded.write_payload(payload)?;
     Ok(encoded)
 }
 
@@ -130,6 +149,16 @@ mod tests {
         );
         assert_eq!(text(None, &Unit), r#"{"type":"note"}"#);
         assert_eq!(text(Some(&7.into()), &Empty {}), r#"{"type":"note","correlation_id":7}"#);
+    }
+
+    #[test]
+    fn a_question_has_its_number_as_the_id() {
+        let question = |payload: &Value| {
+            let encoded = encode_question(&Tag::new("action"), "note", 12, payload).unwrap();
+            String::from_utf8(encoded.payload().to_vec()).unwrap()
+        };
+        assert_eq!(question(&json!({ "a": 1 })), r#"{"action":"note","id":"s12","a":1}"#);
+        assert_eq!(question(&Value::Null), r#"{"action":"note","id":"s12"}"#);
     }
 
     #[test]

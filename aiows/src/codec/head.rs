@@ -85,7 +85,7 @@ impl<'a> HeadKeys<'a> {
     }
 }
 
-fn as_text(json: &str) -> Option<Cow<'_, str>> {
+pub(super) fn as_text(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         return serde_json::from_str(json).ok().map(Cow::Owned);
@@ -121,7 +121,7 @@ impl<'de> Visitor<'de> for HeadVisitor<'_> {
 
 /// A key, borrowed unless it has escapes.
 #[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

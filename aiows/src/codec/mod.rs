@@ -1,5 +1,6 @@
 //! JSON text to head and payload, and a message back to text encoded once.
 
+mod answer;
 pub(crate) mod buffer;
 mod decode;
 mod encode;
@@ -10,8 +11,9 @@ mod nesting;
 
 use std::sync::Arc;
 
+pub(crate) use self::answer::answered;
 pub(crate) use self::decode::decode;
-pub(crate) use self::encode::{Encoded, HEADROOM, encode, encode_value};
+pub(crate) use self::encode::{Encoded, HEADROOM, encode, encode_question, encode_value};
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};
 pub(crate) use self::nesting::check_nesting;

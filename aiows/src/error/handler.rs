@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Error, SendError};
+use super::{Error, FieldError, RequestError, SendError};
 use crate::close::CloseCode;
 use crate::id;
 
@@ -24,10 +23,10 @@ pub(crate) mod code {
     pub(crate) const INVALID_QUERY: &str = "invalid_query";
     pub(crate) const INVALID_ROOM: &str = "invalid_room";
     pub(crate) const MEMBER_TOO_LARGE: &str = "member_too_large";
+    pub(crate) const NAME_TAKEN: &str = "name_taken";
     pub(crate) const ROOM_FULL: &str = "room_full";
     pub(crate) const TOO_MANY_ROOMS: &str = "too_many_rooms";
     pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";
-    #[cfg(feature = "validator")]
     pub(crate) const VALIDATION_FAILED: &str = "validation_failed";
 }
 
@@ -70,20 +69,6 @@ struct Inner {
     source: Option<Source>,
 }
 
-/// What is wrong with one field of a message.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FieldError {
-    /// Where the field stands, under its names on the wire: `tags[1].name`.
-    pub path: String,
-    /// What is wrong, for programs: `missing`, `wrong_type`, a validator's code.
-    pub code: Cow<'static, str>,
-    /// What is wrong, for people.
-    pub message: Cow<'static, str>,
-    /// The validator's parameters, never the rejected value.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub params: BTreeMap<String, Value>,
-}
-
 impl HandlerError {
     /// Makes an error the peer sees.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
@@ -100,6 +85,12 @@ impl HandlerError {
                 source: None,
             }),
         }
+    }
+
+    /// Makes the error `validation_failed` of a message whose fields have wrong values.
+    pub fn invalid(fields: impl IntoIterator<Item = FieldError>) -> Self {
+        Self::new(code::VALIDATION_FAILED, "the message is not valid")
+            .with_fields(fields.into_iter().collect())
     }
 
     /// Makes an error whose cause only the log shows.
@@ -236,9 +227,10 @@ impl HandlerError {
         self.inner.source.as_deref()
     }
 
-    /// A send that failed because the peer had left is nobody's fault.
+    /// A send or a question that failed because the peer had left is nobody's fault.
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.downcast_ref(), Some(SendError::Closed))
+            || matches!(self.downcast_ref(), Some(RequestError::Closed))
     }
 }
 

@@ -1,13 +1,19 @@
 //! What can fail: the server, a handler, a send.
 
+mod const_text;
+mod field;
 mod handler;
+mod request;
 mod send;
 
 use std::fmt;
 use std::io;
 
+pub(crate) use self::const_text::ConstText;
+pub use self::field::FieldError;
+pub use self::handler::HandlerError;
 pub(crate) use self::handler::code;
-pub use self::handler::{FieldError, HandlerError};
+pub use self::request::RequestError;
 pub use self::send::SendError;
 
 /// The result of handlers, of entry points and of an application's `main`.

@@ -1,6 +1,7 @@
 use std::fmt;
+use std::marker::PhantomData;
 
-use super::{Extraction, FromCall, Needs};
+use super::{Extraction, FromCall, Needs, Serving};
 use crate::call::Call;
 use crate::message::{Incoming, Message};
 
@@ -47,16 +48,19 @@ pub fn arg<T: FromCall>() -> Arg<T> {
     Arg { needs: T::needs, take: T::from_call }
 }
 
+/// The last argument, and what its type is held against.
+pub type Last<T, Via> = (Arg<T>, Serving<fn(T, Via)>);
+
 /// Describes the last argument of a message handler: its payload, or one more extractor.
 // `Receive` is a bound on `Via` on purpose: while that is unknown the compiler keeps quiet about
 // it, so a type that is neither a message nor an extractor is one error.
 #[must_use]
-pub fn last<T, Via>() -> Arg<T>
+pub fn last<T, Via>() -> Last<T, Via>
 where
     T: Take<Via>,
     Via: Receive<T>,
 {
-    Arg { needs: Via::needs, take: Via::receive }
+    (Arg { needs: Via::needs, take: Via::receive }, Serving(PhantomData))
 }
 
 /// A type that may be the last argument of a message handler.

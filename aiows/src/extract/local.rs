@@ -20,11 +20,24 @@ use crate::websocket::WebSocket;
 ///     *seen += 1;
 ///     serde_json::json!({ "type": "count", "seen": *seen })
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// // A test makes one of a value.
+/// assert_eq!(count(Local::from(6)).await["seen"], 7);
+/// # }
 /// ```
-pub struct Local<T: Default + Send + Sync + 'static> {
+pub struct Local<T: Send + Sync + 'static> {
     /// Always there until the value is given back.
     value: Option<T>,
-    socket: WebSocket,
+    /// Where it is given back; a value made for a test belongs to no connection.
+    socket: Option<WebSocket>,
+}
+
+impl<T: Default + Send + Sync + 'static> From<T> for Local<T> {
+    fn from(value: T) -> Self {
+        Self { value: Some(value), socket: None }
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -38,7 +51,7 @@ impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
         };
         socket.locals().insert(Slot::<T>::Taken);
-        Extraction::ready(Ok(Self { value: Some(value), socket }))
+        Extraction::ready(Ok(Self { value: Some(value), socket: Some(socket) }))
     }
 
     fn needs(needs: &mut Needs) {
@@ -57,15 +70,15 @@ impl<T: Default> Default for Slot<T> {
     }
 }
 
-impl<T: Default + Send + Sync + 'static> Drop for Local<T> {
+impl<T: Send + Sync + 'static> Drop for Local<T> {
     fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.socket.locals().insert(Slot::Free(value));
+        if let (Some(value), Some(socket)) = (self.value.take(), &self.socket) {
+            socket.locals().insert(Slot::Free(value));
         }
     }
 }
 
-impl<T: Default + Send + Sync + 'static> Deref for Local<T> {
+impl<T: Send + Sync + 'static> Deref for Local<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -73,14 +86,14 @@ impl<T: Default + Send + Sync + 'static> Deref for Local<T> {
     }
 }
 
-impl<T: Default + Send + Sync + 'static> DerefMut for Local<T> {
+impl<T: Send + Sync + 'static> DerefMut for Local<T> {
     fn deref_mut(&mut self) -> &mut T {
         self.value.as_mut().expect("the value is given back on drop only")
     }
 }
 
-impl<T: fmt::Debug + Default + Send + Sync + 'static> fmt::Debug for Local<T> {
+impl<T: fmt::Debug + Send + Sync + 'static> fmt::Debug for Local<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Local").field(&self.value).finish()
+        f.debug_tuple("Local").field(&**self).finish()
     }
 }

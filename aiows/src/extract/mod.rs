@@ -7,19 +7,21 @@ mod local;
 mod needs;
 mod params;
 mod request;
+mod serving;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-pub use self::argument::{Arg, Extractor, Payload, Receive, Take, arg, last};
+pub use self::argument::{Arg, Extractor, Last, Payload, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::frame::Frame;
 pub use self::local::Local;
 pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Need};
 pub use self::request::{ClientIp, Headers, Path, Query};
+pub use self::serving::{Declares, Serves, Serving, serving};
 use crate::call::Call;
 use crate::error::HandlerError;
 

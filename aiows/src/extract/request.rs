@@ -205,7 +205,7 @@ fn client_ip(call: &Call) -> Option<ClientIp> {
 }
 
 fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo, HandlerError> {
-    call.websocket().request().ok_or_else(|| unasked(what))
+    call.websocket().request_info().ok_or_else(|| unasked(what))
 }
 
 fn unasked(what: &str) -> HandlerError {

@@ -46,6 +46,22 @@ impl Registry for Shared {
         membership.user = added.map(|added| added.name);
     }
 
+    fn set_name(&self, socket: &WebSocket, name: &str) -> Result {
+        let mut membership = socket.membership();
+        if membership.is_over {
+            return Err(SendError::Closed.into());
+        }
+        if membership.name.as_deref() == Some(name) {
+            return Ok(());
+        }
+        let taken = |_| HandlerError::new(code::NAME_TAKEN, "another connection has this name");
+        let added = self.names.add(name, socket, None, 1).map_err(taken)?;
+        if let Some(before) = membership.name.replace(added.name) {
+            self.names.remove(&before, socket.id());
+        }
+        Ok(())
+    }
+
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
         Ok(match aim {
             Aim::All if self.rules().needs_room => return Err(SendError::NoRoom),
@@ -118,6 +134,9 @@ impl Shared {
         }
         if let Some(user) = &membership.user {
             self.users.remove(user, socket.id());
+        }
+        if let Some(name) = &membership.name {
+            self.names.remove(name, socket.id());
         }
     }
 }
@@ -224,6 +243,25 @@ impl WebSocket {
     #[must_use]
     pub fn user(&self) -> Option<Arc<str>> {
         self.membership().user.clone()
+    }
+
+    /// Gives the connection a name that no other one has, as long as it lasts; [`Hub::named`] finds it.
+    ///
+    /// The name may be the client's choice: a device, a seat. A second call gives the first name back.
+    ///
+    /// # Errors
+    ///
+    /// `name_taken`, visible to the peer.
+    ///
+    /// [`Hub::named`]: crate::Hub::named
+    pub fn set_name(&self, name: impl AsRef<str>) -> Result {
+        self.registry().set_name(self, name.as_ref())
+    }
+
+    /// Returns the name that [`set_name`](Self::set_name) gave the connection.
+    #[must_use]
+    pub fn name(&self) -> Option<Arc<str>> {
+        self.membership().name.clone()
     }
 
     /// Aims at everybody in a room but this connection, which need not be in it.

@@ -65,6 +65,8 @@ struct Shared {
     rooms: Groups,
     users: Groups,
     announcers: Announcers,
+    /// Each has one member.
+    names: Groups,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }
@@ -104,6 +106,12 @@ impl Hub {
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<WebSocket> {
         self.shared.live.get(id)
+    }
+
+    /// Returns the handle on the connection of a name; see [`WebSocket::set_name`].
+    #[must_use]
+    pub fn named(&self, name: impl AsRef<str>) -> Option<WebSocket> {
+        self.shared.names.members(name.as_ref()).first().cloned()
     }
 
     /// Returns how many connections are open.

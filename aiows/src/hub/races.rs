@@ -74,7 +74,8 @@ impl Crowd {
                 let sent = socket.to(room).send_text("x").now_or_never().unwrap().unwrap();
                 assert!(sent.accepted + sent.refused <= SOCKETS);
             }
-            14 => drop(self.hub.members(room)),
+            // Another may have the name.
+            14 => drop(socket.set_name(room)),
             // Used by other threads while it ends, or not yet come to by them.
             _ => drop(std::mem::replace(&mut *place.lock().unwrap(), connect(&self.hub))),
         }
@@ -99,6 +100,9 @@ impl Crowd {
         let mut rooms = BTreeMap::<String, BTreeSet<ConnectionId>>::new();
         let mut users = BTreeMap::<String, BTreeSet<ConnectionId>>::new();
         for socket in &sockets {
+            if let Some(name) = socket.name() {
+                assert_eq!(self.hub.named(name).map(|it| it.id()), Some(socket.id()));
+            }
             for room in socket.rooms() {
                 assert!(rooms.entry(room).or_default().insert(socket.id()), "joined twice");
             }
@@ -197,5 +201,6 @@ fn racing_joins_leaves_and_ends_lose_nobody_and_leave_nothing() {
     drop(places);
     assert_eq!((hub.size(), hub.room_names(), hub.user_names()), (0, vec![], vec![]));
     assert_eq!((hub.room_size("a"), hub.room_size("b")), (0, 0));
+    assert!(hub.named("a").is_none() && hub.named("b").is_none());
     assert_eq!(hub.all().send_text("x").now_or_never().unwrap().unwrap().accepted, 0);
 }

@@ -35,6 +35,28 @@ use crate::id::MessageId;
 /// assert_eq!(ChatResponse::TYPE, "chat_response");
 /// assert_eq!(Join::TYPE, "room.join");
 /// ```
+///
+/// By hand it is:
+///
+/// ```
+/// use aiows::{FieldError, HandlerError, Message, Result};
+///
+/// struct Guess {
+///     number: u8,
+/// }
+///
+/// impl Message for Guess {
+///     const TYPE: &'static str = "guess";
+///
+///     fn validate(&self) -> Result {
+///         if self.number > 100 {
+///             let field = FieldError::new("number", "range", "is more than 100");
+///             return Err(HandlerError::invalid([field]));
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message",
     label = "not a message",
@@ -44,16 +66,15 @@ pub trait Message {
     /// The message type, as it stands on the wire.
     const TYPE: &'static str;
 
-    /// Whether the type was written down, so that a handler's literal can be held against it.
-    #[doc(hidden)]
+    /// Whether handlers of this message must be registered for [`TYPE`](Self::TYPE) and no other
+    /// type; derived, it is true where `#[aiows(type = "..")]` stands.
     const DECLARED: bool = false;
 
-    /// Checks the `#[validate]` rules of the type.
+    /// Checks a message that was received and decoded; derived, it is the `#[validate]` rules.
     ///
     /// # Errors
     ///
-    /// `validation_failed`, with every failing field.
-    #[doc(hidden)]
+    /// What the peer is told: `validation_failed`, with every failing field.
     fn validate(&self) -> Result<(), HandlerError> {
         Ok(())
     }
@@ -171,6 +192,28 @@ pub(crate) fn encode<M: Outgoing + ?Sized>(
     message: &M,
 ) -> serde_json::Result<Encoded> {
     message.visit(Encode { tag, id })
+}
+
+/// Encodes a message as the question with this number.
+pub(crate) fn encode_question<M: Outgoing + ?Sized>(
+    tag: &Tag,
+    number: u64,
+    message: &M,
+) -> serde_json::Result<Encoded> {
+    message.visit(EncodeQuestion { tag, number })
+}
+
+struct EncodeQuestion<'a> {
+    tag: &'a Tag,
+    number: u64,
+}
+
+impl Visitor for EncodeQuestion<'_> {
+    type Output = serde_json::Result<Encoded>;
+
+    fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {
+        codec::encode_question(self.tag, message_type, self.number, payload)
+    }
 }
 
 struct Encode<'a> {

@@ -30,6 +30,18 @@ impl RawMessage {
         Self { text: text.to_owned(), message_type: message_type.to_owned(), id, tag }
     }
 
+    /// Reads a message from its text, for tests and for messages that come another way.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_json` or `invalid_message`, as it is answered to a peer.
+    pub fn from_text(text: impl Into<String>) -> Result<Self> {
+        let (text, tag) = (text.into(), Tag::default());
+        let head = codec::read_head(&tag, &text)?;
+        let (message_type, id) = (head.message_type.into_owned(), head.id);
+        Ok(Self { text, message_type, id, tag })
+    }
+
     /// Returns the text of the message, as it was received.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
-use crate::error::{FieldError, HandlerError, code};
+use crate::error::{FieldError, HandlerError};
 
 /// How the fields of a type are called on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -160,12 +160,25 @@ impl<T: ?Sized> ViaNothing for &Probe<T> {
 ///
 /// `validation_failed`.
 pub fn validated<T: Validated>(value: &T, names: Names) -> Result<(), HandlerError> {
-    value.check().map_err(|errors| {
-        let mut fields = Vec::new();
-        collect(&errors, Some(names), "", &mut fields);
-        fields.sort_by(|a: &FieldError, b| (&a.path, &a.code).cmp(&(&b.path, &b.code)));
-        HandlerError::new(code::VALIDATION_FAILED, "the message is not valid").with_fields(fields)
-    })
+    value.check().map_err(|errors| failed(&errors, Some(names)))
+}
+
+impl HandlerError {
+    /// Makes the error `validation_failed` of what validator found, for messages that implement
+    /// [`Message`](trait@crate::Message) by hand.
+    ///
+    /// Fields have the names they have in Rust; the derives know those of the wire.
+    #[must_use]
+    pub fn from_validation(errors: &ValidationErrors) -> Self {
+        failed(errors, None)
+    }
+}
+
+fn failed(errors: &ValidationErrors, names: Option<Names>) -> HandlerError {
+    let mut fields = Vec::new();
+    collect(errors, names, "", &mut fields);
+    fields.sort_by(|a: &FieldError, b| (&a.path, &a.code).cmp(&(&b.path, &b.code)));
+    HandlerError::invalid(fields)
 }
 
 fn collect(

@@ -161,6 +161,11 @@ pub struct Next {
 }
 
 impl Next {
+    #[cfg(feature = "test-util")]
+    pub(crate) fn to(run: Run) -> Self {
+        Self { run, inner: 0 }
+    }
+
     /// Continues with the next middleware, or with the handler.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub use self::registration::{
 use crate::call::Call;
 use crate::error::HandlerError;
 use crate::extract::{FromCall, Needs};
+use crate::message::Incoming;
 use crate::outcome::{IntoOutcome, Outcome};
 
 /// The future of one handler call.
@@ -102,9 +103,21 @@ impl Route {
     }
 
     /// Adds what an extractor of type `T` needs, so that its absence is noticed at the build.
+    ///
+    /// Of [`Path`](crate::Path), [`Query`](crate::Query) and [`Headers`](crate::Headers) a connection
+    /// keeps only what its routes say they need; a fallback that needs [`Text`](crate::Text) or
+    /// [`Bytes`](crate::Bytes) gets frames that are no messages.
     #[must_use]
     pub fn needing<T: FromCall>(mut self) -> Self {
         T::needs(&mut self.needs);
+        self
+    }
+
+    /// Says that [`Call::payload`] is asked for a `T`, so that a message type is noticed at the build
+    /// that contradicts the one `T` declares.
+    #[must_use]
+    pub fn receiving<T: Incoming>(mut self) -> Self {
+        self.needs.payload::<T>();
         self
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{BoxFuture, Kind, Route, Routes};
 use crate::call::Call;
-use crate::error::HandlerError;
+use crate::error::{ConstText, HandlerError};
 use crate::extract::Needs;
 use crate::outcome::{IntoOutcome, Outcome};
 
@@ -140,47 +140,19 @@ const fn is_same(a: Key, b: Key) -> bool {
     }
 }
 
-/// The longest text of the error; names beyond it are cut.
-const MAX_TEXT: usize = 512;
-
 #[track_caller]
 const fn refuse(earlier: HandlerMeta, key: Key) {
-    let mut text = Text { bytes: [0; MAX_TEXT], length: 0 };
-    if let Key::Message(message_type) = key {
-        text.push("duplicate handler for message type \"");
-        text.push(message_type);
-        text.push("\": `");
-    } else {
-        text.push("a second fallback handler: `");
-    }
-    text.push(earlier.name);
-    text.push("` already handles ");
-    text.push(if matches!(key, Key::Message(_)) { "it" } else { "every other message" });
+    let text = match key {
+        Key::Message(message_type) => ConstText::new()
+            .with("duplicate handler for message type \"")
+            .with(message_type)
+            .with("\": `")
+            .with(earlier.name)
+            .with("` already handles it"),
+        Key::Connect | Key::Disconnect | Key::Fallback => ConstText::new()
+            .with("a second fallback handler: `")
+            .with(earlier.name)
+            .with("` already handles every other message"),
+    };
     text.refuse();
-}
-
-struct Text {
-    bytes: [u8; MAX_TEXT],
-    length: usize,
-}
-
-impl Text {
-    const fn push(&mut self, text: &str) {
-        let text = text.as_bytes();
-        let mut at = 0;
-        while at < text.len() && self.length < MAX_TEXT {
-            self.bytes[self.length] = text[at];
-            self.length += 1;
-            at += 1;
-        }
-    }
-
-    #[track_caller]
-    const fn refuse(&self) {
-        let (text, _) = self.bytes.split_at(self.length);
-        match std::str::from_utf8(text) {
-            Ok(text) => panic!("{}", text),
-            Err(_) => panic!("two handlers serve the same message type"),
-        }
-    }
 }

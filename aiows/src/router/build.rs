@@ -166,6 +166,10 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
                 }
                 locals.push(*key);
             }
+            Need::Payload { name, .. } if !matches!(route.kind(), Kind::Message(_)) => mistakes
+                .push(format!(
+                    "handler {title} receives `{name}`, which only the handler of a message type can"
+                )),
             Need::Payload { name, declared: Some(declared) } => {
                 check_declared(name, declared, route, mistakes);
             }

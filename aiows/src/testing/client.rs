@@ -100,13 +100,72 @@ impl TestClient {
     /// When something else comes, or nothing for 5 s.
     pub async fn recv<M: Incoming>(&mut self) -> M {
         let text = self.recv_text().await;
-        let head = read_head(&self.tag, &text);
+        self.read(&text).0
+    }
+
+    fn read<M: Incoming>(&self, text: &str) -> (M, Option<MessageId>) {
+        let head = read_head(&self.tag, text);
         let is_expected = head.is_ok_and(|head| head.message_type == M::TYPE);
         assert!(is_expected, "expected a message of type `{}`, received {text}", M::TYPE);
-        match decode(&self.tag, &text) {
-            Ok((message, _)) => message,
+        match decode(&self.tag, text) {
+            Ok(decoded) => decoded,
             Err(error) => panic!("{text} is no `{}`: {:?}", M::TYPE, error.fields()),
         }
+    }
+
+    /// Receives what a handler asks with [`WebSocket::request`](crate::WebSocket::request), and the id
+    /// to [`answer`](Self::answer).
+    ///
+    /// # Panics
+    ///
+    /// When something else comes, a message without an `id` too, or nothing for 5 s.
+    pub async fn recv_question<M: Incoming>(&mut self) -> (M, MessageId) {
+        let text = self.recv_text().await;
+        let (message, id) = self.read(&text);
+        let Some(id) = id else { panic!("expected a question, received {text}") };
+        (message, id)
+    }
+
+    /// Answers a question.
+    ///
+    /// ```
+    /// use aiows::testing::TestServer;
+    /// use aiows::{Message, Result, Router, WebSocket, connect, routes};
+    /// use serde::{Deserialize, Serialize};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Message, Deserialize, Serialize)]
+    /// struct WhoAreYou;
+    ///
+    /// #[derive(Message, Deserialize, Serialize)]
+    /// struct IAm {
+    ///     name: String,
+    /// }
+    ///
+    /// #[connect]
+    /// async fn greet(ws: WebSocket) -> Result {
+    ///     let i_am: IAm = ws.request(&WhoAreYou, Duration::from_secs(5)).await?;
+    ///     ws.send_text(&format!("hello {}", i_am.name)).await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// #[tokio::main(flavor = "current_thread")]
+    /// async fn main() {
+    ///     let server = TestServer::new(Router::new().routes(routes![greet]));
+    ///     let mut client = server.connect().await;
+    ///     let (_, id) = client.recv_question::<WhoAreYou>().await;
+    ///     client.answer(id, &IAm { name: "ann".into() }).await;
+    ///     assert_eq!(client.recv_text().await, "hello ann");
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the connection is closed.
+    pub async fn answer<M: Outgoing>(&mut self, id: impl Into<MessageId>, message: &M) {
+        let id = id.into();
+        let encoded = encode(&self.tag, Some(&id), message).expect("a message is an object");
+        self.send_text(&String::from_utf8_lossy(encoded.payload())).await;
     }
 
     /// Receives any message, as JSON.

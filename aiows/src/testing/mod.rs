@@ -27,10 +27,12 @@
 //! }
 //! ```
 
+mod call;
 mod client;
 mod server;
 mod socket;
 
+pub use self::call::{TestCall, answer, next};
 pub use self::client::TestClient;
 pub use self::server::{Refused, TestServer};
 pub use self::socket::{Sent, SentClose, socket};

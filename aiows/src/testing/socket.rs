@@ -10,6 +10,9 @@ use crate::websocket::{Peer, WebSocket};
 
 /// Makes a socket without a connection, to call a handler with, and what is sent through it.
 ///
+/// Nobody answers what is asked through it: a handler that calls `WebSocket::request` is tested with a
+/// [`TestServer`](super::TestServer).
+///
 /// ```
 /// use aiows::testing::socket;
 /// use aiows::{CloseCode, Result, WebSocket, connect};

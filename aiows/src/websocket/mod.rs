@@ -3,6 +3,7 @@
 mod context;
 mod life;
 mod peer;
+mod questions;
 mod registry;
 mod reply;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;
+use self::questions::Questions;
 use self::registry::Membership;
 pub(crate) use self::registry::{Aim, Info, Joining, Members, Registry};
 use self::reply::Replies;
@@ -61,6 +63,7 @@ struct Record {
     tag: Tag,
     outbox: Outbox,
     locals: Mutex<TypeMap>,
+    questions: Questions,
     replies: Replies,
     tasks: Tasks,
     registry: Arc<dyn Registry>,
@@ -77,6 +80,7 @@ impl WebSocket {
                 tag,
                 outbox,
                 locals: Mutex::default(),
+                questions: Questions::default(),
                 replies: Replies::default(),
                 tasks: Tasks::default(),
                 registry,
@@ -193,7 +197,7 @@ impl WebSocket {
         encode(&self.record.tag, None, message).map_err(SendError::Encode)
     }
 
-    pub(crate) fn request(&self) -> Option<&RequestInfo> {
+    pub(crate) fn request_info(&self) -> Option<&RequestInfo> {
         self.record.peer.request.as_deref()
     }
 

@@ -37,6 +37,8 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 
     fn set_user(&self, socket: &WebSocket, user: Option<&str>);
 
+    fn set_name(&self, socket: &WebSocket, name: &str) -> Result;
+
     /// Finds each connection once.
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
 }
@@ -46,6 +48,7 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 pub(crate) struct Membership {
     pub(crate) rooms: Vec<Arc<str>>,
     pub(crate) user: Option<Arc<str>>,
+    pub(crate) name: Option<Arc<str>>,
     /// The connection has ended; what it belonged to stays known to its disconnect handlers.
     pub(crate) is_over: bool,
 }

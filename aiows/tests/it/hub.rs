@@ -10,6 +10,7 @@ use aiows::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::kit::{TestServer, over_both};
 use crate::raw::limits;
@@ -251,6 +252,38 @@ async fn a_user_is_reached_on_every_connection() {
             assert_eq!(guest.client.expect_closed(4001).await, "out");
         }
         phone.expect_nothing().await;
+    })
+    .await;
+}
+
+#[message("name")]
+async fn name(ws: WebSocket, join: Join) -> Result<Value> {
+    ws.set_name(&join.room)?;
+    Ok(json!({ "name": ws.name().as_deref() }))
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
+    let server = || Server::from(router().routes(routes![name]));
+    over_both(server, async |server| {
+        let hub = server.handle().hub();
+        let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
+        let name = |name: &str| json!({ "type": "name", "room": name });
+        assert_eq!(ann.ask(name("door")).await["name"], "door");
+        assert_eq!(ann.ask(name("door")).await["name"], "door");
+        assert_eq!(bob.ask(name("door")).await["code"], "name_taken");
+        assert_eq!(hub.named("door").map(|ws| json!(ws.id())), Some(ann.id.clone()));
+        // Another name gives the first back.
+        assert_eq!(ann.ask(name("gate")).await["name"], "gate");
+        assert_eq!(bob.ask(name("door")).await["name"], "door");
+        bob.client.close(1000, "").await;
+        let free = async {
+            while hub.named("door").is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(5), free).await.unwrap();
+        assert_eq!(ann.ask(name("door")).await["name"], "door");
     })
     .await;
 }

@@ -38,6 +38,8 @@ mod nest;
 mod presence;
 #[path = "protocol.rs"]
 mod protocol;
+#[path = "question.rs"]
+mod question;
 #[path = "request.rs"]
 mod request;
 #[path = "router.rs"]

@@ -24,6 +24,7 @@ mod mounted;
 mod nest;
 mod presence;
 mod protocol;
+mod question;
 mod raw;
 mod request;
 #[cfg(target_os = "linux")]

@@ -178,10 +178,10 @@ fn a_literal_that_contradicts_a_declared_type_is_told() {
     #[derive(Message, Deserialize)]
     #[aiows(type = "room.join")]
     struct Join;
-    #[message("room.jion")]
+    #[message("join")]
     async fn join(_join: Join) {}
     let [told] = &mistakes(Router::new().routes(routes![join]).into())[..] else { panic!("one") };
-    assert!(told.contains("is registered for \"room.jion\", but its message"), "{told}");
+    assert!(told.contains("is registered for \"join\", but its message"), "{told}");
     assert!(told.ends_with("declares \"room.join\""), "{told}");
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Link {
     reason: Option<DisconnectReason>,
     /// The socket refused bytes when it was last written.
     blocked: bool,
+    /// The peer owes an answer: more of its messages may wait.
+    asking: bool,
     /// The peer has to read before more of its messages are handled.
     full: bool,
     /// Handlers are not waited for any longer.
@@ -92,6 +94,7 @@ impl Link {
             last: None,
             reason: None,
             blocked: false,
+            asking: false,
             full: false,
             grace_over: false,
             handled: 0,
@@ -224,7 +227,8 @@ impl Link {
                 self.act_on(due);
                 continue;
             }
-            let more = read;
+            // Asked meanwhile: there may be room for more.
+            let more = read || (!self.asking && self.socket.is_asking());
             let full = !busy && self.has_message();
             if !more && !full && self.outbox().sleep(cx, self.blocked, self.is_idle(busy)) {
                 return;

@@ -17,10 +17,14 @@ thread_local! {
 }
 
 impl Link {
-    /// Whether further messages may wait.
+    /// Whether further messages may wait; twice as many before an answer of the peer.
     fn has_room(&self) -> bool {
-        self.inbound.len() < self.limits.inbound_messages
-            && self.inbound_size < self.limits.inbound_size
+        self.inbound.len() < self.bound(self.limits.inbound_messages)
+            && self.inbound_size < self.bound(self.limits.inbound_size)
+    }
+
+    fn bound(&self, limit: usize) -> usize {
+        if self.asking { limit.saturating_mul(2) } else { limit }
     }
 
     /// Whether the socket is read from.
@@ -39,6 +43,15 @@ impl Link {
 
     /// Decodes what is there and reads once; `true` if there may be more.
     pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, busy: bool) -> bool {
+        self.asking = self.socket.is_asking();
+        let more = self.receive(cx, busy);
+        if self.asking && !self.has_room() {
+            self.socket.fail_questions();
+        }
+        more
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, busy: bool) -> bool {
         if self.protocol.has_unfinished() && self.phase != Phase::Failing {
             if self.has_room() {
                 self.decode(&[]);
@@ -69,7 +82,8 @@ impl Link {
         if self.phase == Phase::Failing {
             return;
         }
-        let room = self.limits.inbound_messages.saturating_sub(self.inbound.len()).max(1);
+        let room = self.bound(self.limits.inbound_messages);
+        let room = room.saturating_sub(self.inbound.len()).max(1);
         let known = self.inbound.len();
         let mut control = self.socket.outbox().control();
         let received = self.protocol.receive(bytes, room, &mut self.inbound, &mut control);
@@ -81,6 +95,10 @@ impl Link {
             if self.protocol.has_grown() {
                 self.clock.keep_large();
             }
+        }
+        // Looked at after the bytes were read: whoever is answered by them was counted before.
+        if self.socket.is_asking() {
+            self.take_answers(known);
         }
         let size = |message: &Inbound| message.bytes().len();
         self.inbound_size += self.inbound.range(known..).map(size).sum::<usize>();
@@ -98,6 +116,14 @@ impl Link {
             (Ok(Some(_)), _) => self.phase = Phase::Closed,
             (Err(_), _) => self.phase = Phase::Failing,
         }
+    }
+
+    /// Takes the answers out of the messages that have come, past those that wait.
+    fn take_answers(&mut self, known: usize) {
+        let come = self.inbound.split_off(known);
+        let others =
+            come.into_iter().filter_map(|message| self.socket.take_answer(message, &self.limits));
+        self.inbound.extend(others);
     }
 
     /// The peer has ended its side of the stream, or the stream broke.

@@ -1,0 +1,4 @@
+#[aiows::mesage("chat")]
+async fn say() {}
+
+fn main() {}

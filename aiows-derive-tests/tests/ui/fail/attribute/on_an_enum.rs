@@ -1,0 +1,6 @@
+use aiows::message;
+
+#[message("chat")]
+enum Chat {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use aiows::message;
+
+struct Chat;
+
+#[message("chat")]
+impl Chat {}
+
+fn main() {}

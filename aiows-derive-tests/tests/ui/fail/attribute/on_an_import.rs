@@ -1,0 +1,6 @@
+use aiows::message;
+
+#[message("chat")]
+pub use std::fmt;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use aiows::Message;
+
+#[derive(Message)]
+struct Chat {
+    id: u32,
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use aiows::Message;
+
+#[derive(Message)]
+#[aiows(type = chat)]
+struct Chat;
+
+fn main() {}

@@ -1,0 +1,5 @@
+use aiows::routes;
+
+fn main() {
+    let _ = routes!["chat"];
+}

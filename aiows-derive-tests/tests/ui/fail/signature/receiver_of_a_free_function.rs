@@ -1,0 +1,6 @@
+use aiows::message;
+
+#[message("chat")]
+async fn say(&self) {}
+
+fn main() {}

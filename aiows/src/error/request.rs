@@ -1,0 +1,71 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::{HandlerError, SendError};
+
+/// Why a question to a client has no answer.
+///
+/// In a handler `?` makes it an internal error, as every other: the client whose message is being
+/// handled is told no more. What a client has written is in the fields and not in the text, so it does
+/// not get into a log by itself.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The connection has ended or is about to: the peer leaves, it was closed, or the server stops.
+    Closed,
+    /// The client sent so many other messages before the answer that no more are read: twice
+    /// `Limits::inbound_messages` or `Limits::inbound_size` wait for their handlers.
+    Congested,
+    /// The answer is of another type than was asked for, or its fields are refused; the error says which.
+    Invalid(HandlerError),
+    /// The client has answered with a message of type `error`.
+    Refused {
+        /// Its `code`, or nothing.
+        code: String,
+        /// Its `message`, or nothing.
+        message: String,
+    },
+    /// The question was not queued.
+    Send(SendError),
+    /// No answer came in time.
+    Timeout,
+    /// 64 questions of this connection wait for their answers.
+    TooMany,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("the connection was closed before the client answered"),
+            Self::Congested => f.write_str("too many messages wait before the client's answer"),
+            Self::Invalid(error) => write!(f, "the client's answer is invalid: {error}"),
+            Self::Refused { .. } => f.write_str("the client answered with an error"),
+            Self::Send(_) => f.write_str("the client could not be asked"),
+            Self::Timeout => f.write_str("the client did not answer in time"),
+            Self::TooMany => f.write_str("the client has too many questions to answer"),
+        }
+    }
+}
+
+impl StdError for RequestError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Send(error) => Some(error),
+            Self::Closed
+            | Self::Congested
+            | Self::Invalid(_)
+            | Self::Refused { .. }
+            | Self::Timeout
+            | Self::TooMany => None,
+        }
+    }
+}
+
+impl From<SendError> for RequestError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Closed => Self::Closed,
+            error => Self::Send(error),
+        }
+    }
+}

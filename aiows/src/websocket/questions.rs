@@ -1,0 +1,233 @@
+//! What the client is asked, and who waits for its answers.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde::Deserialize;
+use tokio::sync::oneshot::{self, Receiver, Sender};
+use tokio::time::timeout;
+
+use super::WebSocket;
+use crate::codec::{Tag, answered, check_nesting, decode, read_head};
+use crate::error::{HandlerError, RequestError, SendError, code};
+use crate::limits::Limits;
+use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
+use crate::transport::{Inbound, Opcode};
+
+/// Questions of one connection that wait for their answers at most.
+const MAX_WAITING: usize = 64;
+
+/// What became of a question: the answer, or none because too many messages wait before it.
+type Fate = Option<Inbound>;
+
+/// The questions of one connection; next to nothing until there is one.
+#[derive(Default)]
+pub(super) struct Questions {
+    /// How many wait; changed under the lock, read without it.
+    waiting: AtomicUsize,
+    asked: Mutex<Option<Box<Asked>>>,
+}
+
+#[derive(Default)]
+struct Asked {
+    last: u64,
+    waiting: Vec<(u64, Sender<Fate>)>,
+}
+
+/// A question that waits for its answer; forgotten when dropped.
+struct Question<'a> {
+    questions: &'a Questions,
+    number: u64,
+    fate: Receiver<Fate>,
+}
+
+/// What a client says instead of an answer.
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl WebSocket {
+    /// Asks the client, and waits for its answer at most `patience`.
+    ///
+    /// The question is sent with an `id` the server chooses, `"s1"` and counting. The answer is the next
+    /// message with that `correlation_id`: it comes past the messages that wait for their handlers, so a
+    /// message handler may ask and wait. It is decoded and validated as an `R` and goes to no handler and
+    /// no middleware, and it is not acknowledged. A message that answers nothing, because the question is
+    /// answered or nobody waits any more, is handled as any other.
+    ///
+    /// ```
+    /// use aiows::testing::TestServer;
+    /// use aiows::{Message, Result, Router, WebSocket, message, routes};
+    /// use serde::{Deserialize, Serialize};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Message, Deserialize, Serialize)]
+    /// struct Delete {
+    ///     files: u32,
+    /// }
+    ///
+    /// #[derive(Message, Deserialize, Serialize)]
+    /// struct Confirm {
+    ///     text: String,
+    /// }
+    ///
+    /// #[derive(Message, Deserialize, Serialize)]
+    /// struct Decision {
+    ///     yes: bool,
+    /// }
+    ///
+    /// #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+    /// struct Deleted {
+    ///     files: u32,
+    /// }
+    ///
+    /// #[message("delete")]
+    /// async fn delete(ws: WebSocket, Delete { files }: Delete) -> Result<Deleted> {
+    ///     let question = Confirm { text: format!("Delete {files} files?") };
+    ///     let decision: Decision = ws.request(&question, Duration::from_secs(30)).await?;
+    ///     Ok(Deleted { files: if decision.yes { files } else { 0 } })
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let server = TestServer::new(Router::new().routes(routes![delete]));
+    /// let mut client = server.connect().await;
+    /// client.send(&Delete { files: 3 }).await;
+    /// let (confirm, id) = client.recv_question::<Confirm>().await;
+    /// assert_eq!((confirm.text.as_str(), id.as_json()), ("Delete 3 files?", r#""s1""#));
+    /// client.answer(id, &Decision { yes: true }).await;
+    /// assert_eq!(client.recv::<Deleted>().await, Deleted { files: 3 });
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] tells why there is no answer. A connection that ends or is about to, for which
+    /// [`closed`](Self::closed) is ready, is not asked; at its end everybody who waits gets
+    /// [`Closed`](RequestError::Closed) at once. A message of type `error` is a
+    /// [refusal](RequestError::Refused), one of another type than that of `R` is
+    /// [invalid](RequestError::Invalid).
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future has forgotten the question, which may have been sent: the answer to it is
+    /// handled as a message.
+    pub async fn request<R: Incoming>(
+        &self,
+        message: &(impl Outgoing + ?Sized),
+        patience: Duration,
+    ) -> Result<R, RequestError> {
+        let mut closed = pin!(self.closed());
+        if closed.as_mut().now_or_never().is_some() {
+            return Err(RequestError::Closed);
+        }
+        let mut question = self.record.questions.ask().ok_or(RequestError::TooMany)?;
+        let encoded =
+            encode_question(self.tag(), question.number, message).map_err(SendError::Encode)?;
+        let answered = async {
+            self.outbox().push(Opcode::Text, encoded).await?;
+            // The sender is kept until it is used, or the question dropped.
+            (&mut question.fate).await.map_err(|_| RequestError::Closed)
+        };
+        let fate = tokio::select! {
+            biased;
+            fate = timeout(patience, answered) => fate.map_err(|_| RequestError::Timeout)??,
+            // What came before the end counts, also when both are noticed together.
+            () = closed => question.fate.try_recv().map_err(|_| RequestError::Closed)?,
+        };
+        let answer = fate.ok_or(RequestError::Congested)?.into_text_if_utf8();
+        read_answer(self.tag(), answer.as_text().unwrap_or_default())
+    }
+
+    /// Whether the client owes an answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        // A question is counted before it is queued, and the lock of the outbox orders that.
+        self.record.questions.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Hands a message to who waits for it; gives back one that answers nothing.
+    pub(crate) fn take_answer(&self, message: Inbound, limits: &Limits) -> Option<Inbound> {
+        let number = std::str::from_utf8(message.bytes())
+            .ok()
+            .filter(|text| check_nesting(text, limits.nesting).is_ok())
+            .and_then(answered);
+        let Some(number) = number else {
+            return Some(message);
+        };
+        self.record.questions.answer(number, message)
+    }
+
+    /// Tells everybody who waits that the answer is not read.
+    pub(crate) fn fail_questions(&self) {
+        let waiting = self.record.questions.with(|asked| std::mem::take(&mut asked.waiting));
+        // Who has gone has nothing to be told.
+        waiting.into_iter().for_each(|(_, asker)| drop(asker.send(None)));
+    }
+}
+
+impl Questions {
+    fn with<R>(&self, change: impl FnOnce(&mut Asked) -> R) -> R {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = asked.get_or_insert_default();
+        let result = change(asked);
+        self.waiting.store(asked.waiting.len(), Ordering::Relaxed);
+        result
+    }
+
+    /// Begins a question; `None` when too many wait.
+    fn ask(&self) -> Option<Question<'_>> {
+        let (sender, fate) = oneshot::channel();
+        let number = self.with(|asked| {
+            if asked.waiting.len() >= MAX_WAITING {
+                return None;
+            }
+            asked.last += 1;
+            asked.waiting.push((asked.last, sender));
+            Some(asked.last)
+        })?;
+        Some(Question { questions: self, number, fate })
+    }
+
+    fn answer(&self, number: u64, message: Inbound) -> Option<Inbound> {
+        let asker = self.remove(number);
+        let Some(asker) = asker else {
+            return Some(message);
+        };
+        asker.send(Some(message)).err().flatten()
+    }
+
+    fn remove(&self, number: u64) -> Option<Sender<Fate>> {
+        self.with(|asked| {
+            let at = asked.waiting.iter().position(|(waiting, _)| *waiting == number)?;
+            Some(asked.waiting.swap_remove(at).1)
+        })
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.questions.remove(self.number);
+    }
+}
+
+fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
+    let head = read_head(tag, text).map_err(RequestError::Invalid)?;
+    if head.message_type == ErrorFrame::TYPE {
+        let (refusal, _) = decode::<Refusal>(tag, text).map_err(RequestError::Invalid)?;
+        return Err(RequestError::Refused { code: refusal.code, message: refusal.message });
+    }
+    if head.message_type != R::TYPE {
+        let text = format!("the answer is not of type `{}`", R::TYPE);
+        return Err(RequestError::Invalid(HandlerError::new(code::INVALID_MESSAGE, text)));
+    }
+    let (answer, _) = decode::<R>(tag, text).map_err(RequestError::Invalid)?;
+    answer.validate().map_err(RequestError::Invalid)?;
+    Ok(answer)
+}

@@ -1,0 +1,605 @@
+//! Questions of the server to its client, and who gets what the client says.
+
+use std::time::Duration;
+
+use aiows::validator::Validate;
+use aiows::{
+    Limits, Message, RequestError, Router, SendError, Server, State, WebSocket, connect,
+    disconnect, message, routes,
+};
+use futures_util::FutureExt;
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
+
+use super::kit::{TestServer, over_both};
+use crate::raw::{Raw, close_payload, limits, masked};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+
+/// Longer than any test that does not pause its time.
+const LONG: Duration = Duration::from_secs(3600);
+
+#[derive(Message, Deserialize, Serialize)]
+struct Ask {
+    n: u32,
+}
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    #[validate(range(max = 100))]
+    n: u32,
+}
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Note {
+    n: u32,
+}
+
+#[message("note")]
+async fn note(note: Note) -> Note {
+    note
+}
+
+/// Asks once, and says what became of it.
+#[message("go")]
+async fn go(ws: WebSocket) -> Value {
+    described(&ws.request(&Ask { n: 1 }, LONG).await)
+}
+
+#[message("twice")]
+async fn twice(ws: WebSocket) -> Value {
+    let first = described(&ws.request(&Ask { n: 1 }, LONG).await);
+    let second = described(&ws.request(&Ask { n: 2 }, LONG).await);
+    json!({ "both": [first, second] })
+}
+
+fn described(result: &Result<Told, RequestError>) -> Value {
+    match result {
+        Ok(Told { n }) => json!({ "told": n }),
+        Err(RequestError::Refused { code, message }) => json!({ "refused": [code, message] }),
+        Err(RequestError::Invalid(error)) => {
+            let paths: Vec<_> = error.fields().iter().map(|field| &field.path).collect();
+            json!({ "invalid": error.code(), "fields": paths })
+        }
+        Err(error) => json!({ "failed": format!("{error:?}") }),
+    }
+}
+
+fn server() -> Server {
+    Router::new().routes(routes![go, twice, note]).into()
+}
+
+fn told(number: u32, n: u32) -> String {
+    format!(r#"{{"type":"told","correlation_id":"s{number}","n":{n}}}"#)
+}
+
+fn notes(count: u32) -> Vec<u8> {
+    (0..count).flat_map(|n| masked(TEXT, note_text(n).as_bytes())).collect()
+}
+
+fn note_text(n: u32) -> String {
+    format!(r#"{{"type":"note","n":{n}}}"#)
+}
+
+async fn expect_notes(raw: &mut Raw, count: u32) {
+    for n in 0..count {
+        raw.expect_text(&note_text(n)).await;
+    }
+}
+
+/// Makes a connection ask, and takes the question.
+async fn asked(server: &TestServer) -> Raw {
+    let mut raw = Raw::join(server).await;
+    raw.send_text(r#"{"type":"go"}"#).await;
+    raw.expect_text(r#"{"type":"ask","id":"s1","n":1}"#).await;
+    raw
+}
+
+#[derive(Clone)]
+struct Kept(mpsc::Sender<WebSocket>);
+
+#[connect]
+async fn keep(ws: WebSocket, State(kept): State<Kept>) {
+    kept.0.send(ws).await.unwrap();
+}
+
+/// A server that gives away the handle on each connection.
+fn keeping(router: Router) -> (Server, mpsc::Receiver<WebSocket>) {
+    let (sender, receiver) = mpsc::channel(8);
+    (Server::from(router.routes(routes![keep, note]).state(Kept(sender))), receiver)
+}
+
+#[tokio::test]
+async fn an_answer_goes_to_who_asked_and_to_nobody_else() {
+    over_both(server, async |server| {
+        let mut raw = asked(&server).await;
+        // Although it has an id there is no acknowledgement.
+        raw.send_text(r#"{"id":9,"type":"told","correlation_id":"s1","n":7}"#).await;
+        raw.expect_text(r#"{"told":7}"#).await;
+        raw.send_text(r#"{"type":"go","id":8}"#).await;
+        raw.expect_text(r#"{"type":"ask","id":"s2","n":1}"#).await;
+        raw.send(BINARY, told(2, 8).as_bytes()).await;
+        raw.expect_text(r#"{"told":8,"correlation_id":8}"#).await;
+        raw.send_text(&note_text(1)).await;
+        raw.expect_text(&note_text(1)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_type_of_question_and_answer_stands_under_the_tag() {
+    let router = || Router::new().routes(routes![go]).tag("action").into();
+    over_both(router, async |server| {
+        let mut client = server.connect().await.tag("action");
+        client.send_text(r#"{"action":"go"}"#).await;
+        let (ask, id) = client.recv_question::<Ask>().await;
+        assert_eq!((ask.n, id.as_json()), (1, r#""s1""#));
+        client.answer(id, &Told { n: 3 }).await;
+        assert_eq!(client.recv_json().await, json!({ "told": 3 }));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_comes_past_the_messages_that_wait() {
+    over_both(server, async |server| {
+        let mut raw = asked(&server).await;
+        raw.write(&[notes(40), masked(TEXT, told(1, 7).as_bytes())].concat()).await;
+        raw.expect_text(r#"{"told":7}"#).await;
+        expect_notes(&mut raw, 40).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_that_is_asked_when_the_queue_is_full_is_answered() {
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.send_text(r#"{"type":"twice"}"#).await;
+        raw.expect_text(r#"{"type":"ask","id":"s1","n":1}"#).await;
+        // More than wait without a question.
+        raw.write(&[notes(40), masked(TEXT, told(1, 7).as_bytes())].concat()).await;
+        raw.expect_text(r#"{"type":"ask","id":"s2","n":2}"#).await;
+        raw.send_text(&told(2, 8)).await;
+        raw.expect_text(r#"{"both":[{"told":7},{"told":8}]}"#).await;
+        expect_notes(&mut raw, 40).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_from_elsewhere_wakes_a_connection_that_has_stopped_reading() {
+    static GATE: Notify = Notify::const_new();
+    #[message("hold")]
+    async fn hold() {
+        GATE.notified().await;
+    }
+    for over_tcp in [true, false] {
+        let (server, mut kept) = keeping(Router::new().routes(routes![hold]));
+        let server = match over_tcp {
+            true => TestServer::bind(server).await,
+            false => TestServer::new(server),
+        };
+        let mut raw = Raw::join(&server).await;
+        let ws = kept.recv().await.unwrap();
+        raw.write(&[masked(TEXT, br#"{"type":"hold"}"#), notes(40)].concat()).await;
+        let asking = tokio::spawn(async move { ws.request::<Told>(&Ask { n: 1 }, LONG).await });
+        raw.expect_text(r#"{"type":"ask","id":"s1","n":1}"#).await;
+        raw.send_text(&told(1, 7)).await;
+        assert_eq!(asking.await.unwrap().unwrap(), Told { n: 7 });
+        GATE.notify_one();
+        expect_notes(&mut raw, 40).await;
+    }
+}
+
+fn narrow(change: impl FnOnce(&mut Limits)) -> Server {
+    server().limits(limits(change))
+}
+
+#[tokio::test]
+async fn a_question_fails_when_twice_the_bound_waits_before_its_answer() {
+    over_both(
+        || narrow(|limits| limits.inbound_messages = 4),
+        async |server| {
+            let mut raw = asked(&server).await;
+            raw.write(&[notes(7), masked(TEXT, told(1, 7).as_bytes())].concat()).await;
+            raw.expect_text(r#"{"told":7}"#).await;
+            expect_notes(&mut raw, 7).await;
+
+            raw.send_text(r#"{"type":"twice"}"#).await;
+            raw.expect_text(r#"{"type":"ask","id":"s2","n":1}"#).await;
+            raw.write(&notes(8)).await;
+            // The second fails at once, for the same messages still wait.
+            raw.expect_text(r#"{"type":"ask","id":"s3","n":2}"#).await;
+            raw.expect_text(r#"{"both":[{"failed":"Congested"},{"failed":"Congested"}]}"#).await;
+            expect_notes(&mut raw, 8).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_fails_when_twice_the_bytes_wait_before_its_answer() {
+    over_both(
+        || narrow(|limits| limits.inbound_size = 100),
+        async |server| {
+            let mut raw = asked(&server).await;
+            let long = |n: u32| format!(r#"{{"type":"note","n":{n},"x":"{}"}}"#, "x".repeat(80));
+            raw.send_text(&long(0)).await;
+            raw.send_text(&long(1)).await;
+            raw.expect_text(r#"{"failed":"Congested"}"#).await;
+            expect_notes(&mut raw, 2).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_client_answers_is_checked() {
+    over_both(server, async |server| {
+        let mut client = server.connect().await;
+        for (answer, outcome) in [
+            (json!({ "type": "told", "n": 100 }), json!({ "told": 100 })),
+            (
+                json!({ "type": "told", "n": "7" }),
+                json!({ "invalid": "invalid_payload", "fields": ["n"] }),
+            ),
+            (
+                json!({ "type": "told", "n": 7, "x": 1 }),
+                json!({ "invalid": "invalid_payload", "fields": ["x"] }),
+            ),
+            (
+                json!({ "type": "told", "n": 101 }),
+                json!({ "invalid": "validation_failed", "fields": ["n"] }),
+            ),
+            (
+                json!({ "type": "note", "n": 7 }),
+                json!({ "invalid": "invalid_message", "fields": [] }),
+            ),
+            (json!({ "n": 7 }), json!({ "invalid": "invalid_message", "fields": [] })),
+            (
+                json!({ "type": "error", "code": "no", "message": "not now", "extra": [1] }),
+                json!({ "refused": ["no", "not now"] }),
+            ),
+            (json!({ "type": "error" }), json!({ "refused": ["", ""] })),
+            (
+                json!({ "type": "error", "code": 7 }),
+                json!({ "invalid": "invalid_payload", "fields": ["code"] }),
+            ),
+        ] {
+            client.send_text(r#"{"type":"go"}"#).await;
+            let (_, id) = client.recv_question::<Ask>().await;
+            let mut text = answer;
+            text["correlation_id"] = serde_json::to_value(id).unwrap();
+            client.send_json(&text).await;
+            assert_eq!(client.recv_json().await, outcome, "{text}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_that_answers_nothing_is_a_message() {
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        // Before there is a question.
+        raw.send_text(&told(1, 7)).await;
+        assert_eq!(raw.read_json().await["code"], "unknown_type");
+        raw.send_text(r#"{"type":"go"}"#).await;
+        raw.expect_text(r#"{"type":"ask","id":"s1","n":1}"#).await;
+        let others = [
+            r#"{"type":"note","n":0,"correlation_id":"s2"}"#,
+            r#"{"type":"note","n":1,"correlation_id":1}"#,
+            r#"{"type":"note","n":2,"correlation_id":"s1","correlation\u005fid":"s1"}"#,
+            r#"{"type":"note","n":3,"x":{"correlation_id":"s1"}}"#,
+        ];
+        for other in others {
+            raw.send_text(other).await;
+        }
+        raw.send_text(r#"{"type":"note","correlation_id":"s1""#).await;
+        // Of two answers the first counts, also when they come together.
+        let both = [told(1, 7), told(1, 8)].map(|text| masked(TEXT, text.as_bytes())).concat();
+        raw.write(&both).await;
+        raw.expect_text(r#"{"told":7}"#).await;
+        expect_notes(&mut raw, 4).await;
+        assert_eq!(raw.read_json().await["code"], "invalid_json");
+        let second = raw.read_json().await;
+        assert_eq!(
+            (&second["code"], &second["message_type"]),
+            (&json!("unknown_type"), &json!("told"))
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_without_an_answer_ends_in_time() {
+    #[message("soon")]
+    async fn soon(ws: WebSocket) -> Value {
+        let start = Instant::now();
+        let result = ws.request(&Ask { n: 1 }, Duration::from_millis(1500)).await;
+        assert_eq!(start.elapsed().as_millis(), 1500);
+        described(&result)
+    }
+    let server = TestServer::new(Router::new().routes(routes![soon, note]));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"soon"}"#).await;
+    let (_, id) = client.recv_question::<Ask>().await;
+    assert_eq!(client.recv_json().await, json!({ "failed": "Timeout" }));
+    // Nobody waits for it any more.
+    client.answer(id.clone(), &Told { n: 1 }).await;
+    let late = client.recv_json().await;
+    assert_eq!((&late["code"], &late["message_type"]), (&json!("unknown_type"), &json!("told")));
+    client.answer(id, &Note { n: 5 }).await;
+    assert_eq!(client.recv::<Note>().await, Note { n: 5 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_runs_while_there_is_no_room_to_ask() {
+    let (server, mut kept) = keeping(Router::new());
+    let server = TestServer::new(server.limits(limits(|limits| limits.outbound_messages = 1)));
+    let _raw = Raw::join(&server).await;
+    let ws = kept.recv().await.unwrap();
+    // More than the stream and the queue hold.
+    let large = "x".repeat(64 * 1024);
+    while let Some(sent) = ws.send_text(&large).now_or_never() {
+        sent.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let asked = ws.request::<Told>(&Ask { n: 1 }, Duration::from_secs(1)).await;
+    assert!(matches!(asked, Err(RequestError::Timeout)), "{asked:?}");
+}
+
+#[tokio::test]
+async fn questions_may_be_answered_in_any_order() {
+    let (server, mut kept) = keeping(Router::new());
+    let server = TestServer::bind(server).await;
+    let mut client = server.connect().await;
+    let ws = kept.recv().await.unwrap();
+    let questions = [1, 2, 3].map(|n| Ask { n });
+    let asking = questions.iter().map(|question| ws.request::<Told>(question, LONG));
+    let answering = async {
+        let mut ids = Vec::new();
+        for n in 1..=3 {
+            let (ask, id) = client.recv_question::<Ask>().await;
+            assert_eq!((ask.n, id.as_json()), (n, &*format!(r#""s{n}""#)));
+            ids.push((id, Told { n: n * 10 }));
+        }
+        for (id, told) in ids.into_iter().rev() {
+            client.answer(id, &told).await;
+        }
+    };
+    let (told, ()) = join(join_all(asking), answering).await;
+    let told: Vec<_> = told.into_iter().map(|told| told.unwrap().n).collect();
+    assert_eq!(told, [10, 20, 30]);
+}
+
+#[tokio::test]
+async fn only_so_many_questions_wait() {
+    let (server, mut kept) = keeping(Router::new());
+    let server = TestServer::new(server);
+    let mut client = server.connect().await;
+    let ws = kept.recv().await.unwrap();
+    let ask = |n| {
+        let ws = ws.clone();
+        tokio::spawn(async move { ws.request::<Told>(&Ask { n }, LONG).await })
+    };
+    let mut asking = Vec::new();
+    for n in 0..64 {
+        asking.push(ask(n));
+        assert_eq!(client.recv_question::<Ask>().await.0.n, n);
+    }
+    let more = ask(64).await.unwrap();
+    assert!(matches!(more, Err(RequestError::TooMany)), "{more:?}");
+    // A dropped question gives its place back, and one that is answered, too.
+    let dropped = asking.pop().unwrap();
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    client.answer("s1", &Told { n: 1 }).await;
+    assert_eq!(asking.remove(0).await.unwrap().unwrap(), Told { n: 1 });
+    for (n, id) in [(65, r#""s65""#), (66, r#""s66""#)] {
+        asking.push(ask(n));
+        let (ask, received) = client.recv_question::<Ask>().await;
+        assert_eq!((ask.n, received.as_json()), (n, id));
+    }
+    let more = ask(67).await.unwrap();
+    assert!(matches!(more, Err(RequestError::TooMany)), "{more:?}");
+    // The dropped one is unknown by now.
+    client.answer("s64", &Told { n: 1 }).await;
+    assert_eq!(client.recv_json().await["code"], "unknown_type");
+    drop(client);
+    for ended in join_all(asking).await {
+        assert!(matches!(ended.unwrap(), Err(RequestError::Closed)));
+    }
+}
+
+#[tokio::test]
+async fn connect_handlers_and_what_they_spawn_may_ask() {
+    #[connect]
+    async fn greet(ws: WebSocket) -> aiows::Result {
+        let Told { n } = ws.request(&Ask { n: 1 }, LONG).await?;
+        let peer = ws.clone();
+        ws.spawn(async move {
+            let told = peer.request(&Ask { n: n + 1 }, LONG).await;
+            peer.send_json(&described(&told)).await.unwrap();
+        });
+        Ok(())
+    }
+    over_both(
+        || Router::new().routes(routes![greet, note]).into(),
+        async |server| {
+            let mut client = server.connect().await;
+            // It waits for the connect handler, the answer does not.
+            client.send(&Note { n: 9 }).await;
+            let (_, id) = client.recv_question::<Ask>().await;
+            client.answer(id, &Told { n: 4 }).await;
+            // Which of the two comes first is nobody's promise.
+            let (mut noted, mut told) = (false, false);
+            while !(noted && told) {
+                let message = client.recv_json().await;
+                match message["type"].as_str() {
+                    Some("note") => noted = true,
+                    Some("ask") => {
+                        assert_eq!(message, json!({ "type": "ask", "id": "s2", "n": 5 }));
+                        client.answer("s2", &Told { n: 6 }).await;
+                    }
+                    _ => {
+                        assert_eq!(message, json!({ "told": 6 }));
+                        told = true;
+                    }
+                }
+            }
+        },
+    )
+    .await;
+}
+
+type Outcomes = mpsc::Sender<RequestError>;
+
+/// Tells the test why the question failed, and the client nothing.
+#[message("tell")]
+async fn tell(ws: WebSocket, State(outcomes): State<Outcomes>) {
+    let error = ws.request::<Told>(&Ask { n: 1 }, LONG).await.unwrap_err();
+    outcomes.send(error).await.unwrap();
+}
+
+#[disconnect]
+async fn ask_the_gone(ws: WebSocket, State(outcomes): State<Outcomes>) {
+    let error = ws.request::<Told>(&Ask { n: 2 }, LONG).await.unwrap_err();
+    outcomes.send(error).await.unwrap();
+}
+
+/// Runs one end of a connection that has asked; both the handler and the disconnect handler hear of it.
+async fn expect_closed(end: impl AsyncFn(&mut Raw, WebSocket)) {
+    for over_tcp in [true, false] {
+        let (outcomes, mut errors) = mpsc::channel(4);
+        let router = Router::new().routes(routes![tell, ask_the_gone]).state::<Outcomes>(outcomes);
+        let (server, mut kept) = keeping(router);
+        let server = match over_tcp {
+            true => TestServer::bind(server).await,
+            false => TestServer::new(server),
+        };
+        let mut raw = Raw::join(&server).await;
+        let ws = kept.recv().await.unwrap();
+        raw.send_text(r#"{"type":"tell"}"#).await;
+        raw.expect_text(r#"{"type":"ask","id":"s1","n":1}"#).await;
+        end(&mut raw, ws).await;
+        for _ in 0..2 {
+            let error = timeout(Duration::from_secs(5), errors.recv()).await.unwrap().unwrap();
+            assert!(matches!(error, RequestError::Closed), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_end_of_the_connection_ends_its_questions() {
+    expect_closed(async |raw, _| raw.send_close(1000, "bye").await).await;
+    expect_closed(async |raw, _| raw.finish().await).await;
+    expect_closed(async |raw, _| raw.send(0x83, b"no such frame").await).await;
+    expect_closed(async |_, ws| ws.close(1000, "enough")).await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_questions_and_is_not_forced() {
+    over_both(server, async |server| {
+        let mut raw = asked(&server).await;
+        let stopping = tokio::spawn(server.shutdown(Duration::from_secs(5)));
+        raw.expect_text(r#"{"failed":"Closed"}"#).await;
+        assert_eq!(raw.read_close(1001).await, "Server shutdown");
+        raw.send_close(1001, "").await;
+        stopping.await.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_before_the_end_counts() {
+    over_both(server, async |server| {
+        let mut raw = asked(&server).await;
+        let close = masked(CLOSE, &close_payload(1000, ""));
+        raw.write(&[masked(TEXT, told(1, 7).as_bytes()), close].concat()).await;
+        raw.expect_text(r#"{"told":7}"#).await;
+        raw.read_close(1000).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_has_left_is_not_asked() {
+    over_both(server, async |server| {
+        let mut raw = asked(&server).await;
+        let more = masked(TEXT, br#"{"type":"go"}"#);
+        let close = masked(CLOSE, &close_payload(1000, ""));
+        raw.write(&[masked(TEXT, told(1, 7).as_bytes()), more, close].concat()).await;
+        raw.expect_text(r#"{"told":7}"#).await;
+        raw.expect_text(r#"{"failed":"Closed"}"#).await;
+        raw.read_close(1000).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failed_question_is_an_internal_error_through_the_question_mark() {
+    #[message("trust")]
+    async fn trust(ws: WebSocket) -> aiows::Result<Told> {
+        Ok(ws.request(&Ask { n: 1 }, LONG).await?)
+    }
+    let server = TestServer::new(Router::new().routes(routes![trust]));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"trust","id":1}"#).await;
+    let (_, id) = client.recv_question::<Ask>().await;
+    client.send_json(&json!({ "type": "error", "correlation_id": id, "code": "secret" })).await;
+    let error = client.recv_json().await;
+    assert_eq!((&error["code"], &error["correlation_id"]), (&json!("internal"), &json!(1)));
+    assert!(!error.to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_written_is_not_asked() {
+    #[derive(Message)]
+    struct Broken;
+    impl Serialize for Broken {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str("no object")
+        }
+    }
+    let (ws, mut sent) = aiows::testing::socket();
+    let error = ws.request::<Told>(&Broken, LONG).await.unwrap_err();
+    assert!(matches!(error, RequestError::Send(SendError::Encode(_))), "{error:?}");
+    assert_eq!(sent.texts(), [""; 0]);
+    ws.close(1000, "");
+    let error = ws.request::<Told>(&Ask { n: 1 }, LONG).await.unwrap_err();
+    assert_eq!(error.to_string(), "the connection was closed before the client answered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_asked_while_the_connection_fills_up_is_answered() {
+    static GATE: Notify = Notify::const_new();
+    #[message("hold")]
+    async fn hold() {
+        GATE.notified().await;
+    }
+    let (server, mut kept) = keeping(Router::new().routes(routes![hold]));
+    let server =
+        TestServer::bind(server.limits(limits(|limits| limits.inbound_messages = 4))).await;
+    let mut raw = Raw::join(&server).await;
+    let ws = kept.recv().await.unwrap();
+    for number in 1..=2000 {
+        let ws = ws.clone();
+        let asking = async move { ws.request::<Told>(&Ask { n: number }, LONG).await };
+        // Asked while the connection reads what fills its queue.
+        raw.write(&[masked(TEXT, br#"{"type":"hold"}"#), notes(4)].concat()).await;
+        let asking = tokio::spawn(asking);
+        raw.expect_text(&format!(r#"{{"type":"ask","id":"s{number}","n":{number}}}"#)).await;
+        raw.send_text(&told(number, 7)).await;
+        assert_eq!(asking.await.unwrap().unwrap(), Told { n: 7 });
+        GATE.notify_one();
+        expect_notes(&mut raw, 4).await;
+    }
+}
