@@ -77,6 +77,9 @@ pub struct Limits {
     pub room_members: usize,
     /// Longest name of a room, in bytes: 128. A longer one is `invalid_room`.
     pub room_name_size: usize,
+    /// What `WebSocket::join_as` may say about a member, in bytes of JSON: 1 KiB. More is
+    /// `member_too_large`. Who joins gets the list of a room in one message.
+    pub member_info_size: usize,
     /// Connections of the whole server: 10,000. More are refused with 503.
     pub connections: usize,
 }
@@ -106,6 +109,7 @@ impl Default for Limits {
             rooms: 128,
             room_members: 10_000,
             room_name_size: 128,
+            member_info_size: KIB,
             connections: 10_000,
         }
     }
@@ -130,6 +134,7 @@ impl Limits {
             ("room_members", self.room_members),
             ("room_name_size", self.room_name_size),
             ("outbound_total", self.outbound_total),
+            ("member_info_size", self.member_info_size),
             ("connections", self.connections),
         ];
         let times = [

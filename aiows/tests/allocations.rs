@@ -10,11 +10,21 @@ mod exchange;
 #[path = "../benches/dispatch/servers.rs"]
 mod servers;
 
+use aiows::testing::TestServer;
+use aiows::{Hub, Message, Router, WebSocket, connect, routes};
 use chat::{CHAT, OTHER, REQUEST, TYPE_LAST};
 use exchange::{Exchange, Served};
+use serde::Serialize;
 use servers::{Layers, echo, typed};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
 
 const MESSAGES: u64 = 1_000;
+
+const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// The difference of two runs, so that what a run itself allocates is not in it.
 fn per_message(serve: impl AsyncFnOnce() -> Served, text: &str) -> f64 {
@@ -52,4 +62,80 @@ fn each_middleware_costs_its_future() {
 fn a_fallback_costs_its_copies_and_its_future() {
     let echo = async || echo(Layers(0)).await;
     assert_eq!(per_message(echo, OTHER), 3.0);
+}
+
+/// Members of a room, on a server in memory: everything runs on the thread that measures.
+struct Crowd {
+    hub: Hub,
+    clients: Vec<Box<dyn AsyncRead + Send + Unpin>>,
+    _server: TestServer,
+    runtime: Runtime,
+}
+
+#[connect]
+async fn enter(ws: WebSocket) -> aiows::Result {
+    ws.join("room").await
+}
+
+#[derive(Message, Serialize)]
+struct News {
+    text: String,
+}
+
+impl Crowd {
+    fn of(members: usize) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (server, clients) = runtime.block_on(async {
+            let server = TestServer::new(Router::new().routes(routes![enter]));
+            let mut clients = Vec::new();
+            for _ in 0..members {
+                let mut stream = server.stream().await;
+                stream.write_all(HANDSHAKE).await.unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"\r\n\r\n") {
+                    answer.push(stream.read_u8().await.unwrap());
+                }
+                clients.push(Box::new(stream) as Box<dyn AsyncRead + Send + Unpin>);
+            }
+            (server, clients)
+        });
+        Self { hub: server.handle().hub(), clients, _server: server, runtime }
+    }
+
+    /// What sending one message allocates, when messages like it were sent before.
+    fn cost(&mut self, news: &News) -> u64 {
+        let Self { hub, clients, runtime, .. } = self;
+        let mut frame = vec![0; news.text.len() + 64];
+        let mut sent = 0;
+        for _ in 0..50 {
+            let send = || {
+                let delivery = runtime.block_on(async {
+                    // The first time costs tokio one allocation, and a few members are sent to
+                    // without giving others a turn.
+                    yield_now().await;
+                    hub.room("room").send(news).await.unwrap()
+                });
+                assert_eq!((delivery.accepted, delivery.refused), (clients.len(), 0));
+            };
+            sent = allocation_counter::measure(send).count_total;
+            runtime.block_on(async {
+                for client in clients.iter_mut() {
+                    let length = 4 + br#"{"type":"news","text":""}"#.len() + news.text.len();
+                    client.read_exact(&mut frame[..length]).await.unwrap();
+                }
+            });
+        }
+        sent
+    }
+}
+
+#[test]
+fn a_broadcast_costs_the_same_for_every_number_of_members() {
+    let news = |size| News { text: "x".repeat(size) };
+    for (size, expected) in [(200, 7), (8_000, 10)] {
+        for members in [10, 1_000] {
+            let cost = Crowd::of(members).cost(&news(size));
+            assert_eq!(cost, expected, "{size} bytes to {members} members");
+        }
+    }
 }

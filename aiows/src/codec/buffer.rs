@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 /// Larger buffers go back to the allocator, in bytes.
 const MAX_CAPACITY: usize = 16 * 1024;
-const MAX_BUFFERS: usize = 32;
+/// The most a thread keeps.
+pub(crate) const MAX_BUFFERS: usize = 32;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };

@@ -22,6 +22,7 @@ pub(crate) mod code {
     pub(crate) const INVALID_PAYLOAD: &str = "invalid_payload";
     pub(crate) const INVALID_QUERY: &str = "invalid_query";
     pub(crate) const INVALID_ROOM: &str = "invalid_room";
+    pub(crate) const MEMBER_TOO_LARGE: &str = "member_too_large";
     pub(crate) const NAME_TAKEN: &str = "name_taken";
     pub(crate) const ROOM_FULL: &str = "room_full";
     pub(crate) const TOO_MANY_ROOMS: &str = "too_many_rooms";

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::presence::{Changes, Presence};
 use crate::id::ConnectionId;
-use crate::websocket::{Members, WebSocket};
+use crate::websocket::{Info, Members, WebSocket};
 
 /// Groups by their names; a group is there as long as it has members.
 #[derive(Debug, Default)]
@@ -13,7 +14,7 @@ pub(super) struct Groups {
 }
 
 #[derive(Debug)]
-struct Group {
+pub(super) struct Group {
     name: Arc<str>,
     state: Mutex<State>,
 }
@@ -23,6 +24,8 @@ struct State {
     members: HashMap<ConnectionId, WebSocket>,
     /// `members` as a list, until they change: a sender holds no lock while it sends.
     listed: Option<Members>,
+    /// Made for the first member that is listed.
+    presence: Option<Box<Presence>>,
     /// The last member has left, and with it the group's name: whoever still holds the group looks
     /// it up again.
     is_gone: bool,
@@ -31,6 +34,22 @@ struct State {
 /// A group has as many members as it may have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
+
+/// A group that has a new member.
+#[derive(Debug)]
+pub(super) struct Added {
+    /// The group's own copy of its name.
+    pub(super) name: Arc<str>,
+    /// Somebody has to tell the group after a while.
+    pub(super) gathering: Option<Gathering>,
+}
+
+/// Says that the changes of a group will be taken; when it is dropped early, others may.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    group: Arc<Group>,
+    is_over: bool,
+}
 
 // The lock of the names and that of a group are never held together, but for the removal of an
 // empty one: names first, then the group.
@@ -54,12 +73,18 @@ impl Groups {
         group
     }
 
-    /// Adds a member, and returns the group's own copy of its name.
+    /// Adds a member, and lists it if there is something to say about it.
     ///
     /// # Errors
     ///
     /// `Full` when the group has `max` members already.
-    pub(super) fn add(&self, name: &str, socket: &WebSocket, max: usize) -> Result<Arc<str>, Full> {
+    pub(super) fn add(
+        &self,
+        name: &str,
+        socket: &WebSocket,
+        info: Option<Info>,
+        max: usize,
+    ) -> Result<Added, Full> {
         loop {
             let group = self.find_or_make(name);
             let mut state = group.lock();
@@ -69,38 +94,45 @@ impl Groups {
             if state.members.len() >= max && !state.members.contains_key(&socket.id()) {
                 return Err(Full);
             }
-            state.members.insert(socket.id(), socket.clone());
-            let listed = state.listed.take();
+            let is_new = state.members.insert(socket.id(), socket.clone()).is_none();
+            let listed = if is_new { state.listed.take() } else { None };
+            let gathers = info
+                .is_some_and(|info| state.presence.get_or_insert_default().join(socket.id(), info));
             drop(state);
             // Outside of the lock: it may hold the last handle on a connection, and values of the
             // application with it.
             drop(listed);
-            return Ok(Arc::clone(&group.name));
+            let gathering = gathers.then(|| Gathering::of(&group));
+            return Ok(Added { name: Arc::clone(&group.name), gathering });
         }
     }
 
-    /// Removes a member, and the group with the last one.
-    pub(super) fn remove(&self, name: &str, id: ConnectionId) {
-        let Some(group) = self.find(name) else {
-            return;
-        };
+    /// Removes a member, and the group with the last one. What is returned has to tell the group
+    /// after a while.
+    pub(super) fn remove(&self, name: &str, id: ConnectionId) -> Option<Gathering> {
+        let group = self.find(name)?;
         let mut state = group.lock();
+        let gathers = state.presence.as_mut().is_some_and(|presence| presence.leave(id));
         let removed = (state.members.remove(&id), state.listed.take());
         let is_empty = state.members.is_empty();
         drop(state);
         drop(removed);
-        if is_empty {
-            self.remove_empty(&group);
+        let gathering = gathers.then(|| Gathering::of(&group));
+        if is_empty && self.remove_empty(&group) {
+            return None;
         }
+        gathering
     }
 
-    fn remove_empty(&self, group: &Arc<Group>) {
+    fn remove_empty(&self, group: &Arc<Group>) -> bool {
         let mut groups = self.lock();
         let mut state = group.lock();
         if state.members.is_empty() && !state.is_gone {
             state.is_gone = true;
+            state.presence = None;
             groups.remove(&group.name);
         }
+        state.is_gone
     }
 
     /// The members of a group; none when there is no such group.
@@ -108,9 +140,14 @@ impl Groups {
         let Some(group) = self.find(name) else {
             return Members::default();
         };
-        let mut state = group.lock();
-        let State { members, listed, .. } = &mut *state;
-        Arc::clone(listed.get_or_insert_with(|| members.values().cloned().collect()))
+        group.lock().list()
+    }
+
+    /// What is said about the listed members of a group.
+    pub(super) fn infos(&self, name: &str) -> Vec<Info> {
+        let group = self.find(name);
+        let infos = group.and_then(|group| group.lock().presence.as_ref().map(|it| it.infos()));
+        infos.unwrap_or_default()
     }
 
     pub(super) fn size(&self, name: &str) -> usize {
@@ -119,6 +156,44 @@ impl Groups {
 
     pub(super) fn names(&self) -> Vec<String> {
         self.lock().keys().map(|name| name.as_ref().to_owned()).collect()
+    }
+}
+
+impl State {
+    fn list(&mut self) -> Members {
+        let Self { members, listed, .. } = self;
+        Arc::clone(listed.get_or_insert_with(|| members.values().cloned().collect()))
+    }
+}
+
+impl Gathering {
+    fn of(group: &Arc<Group>) -> Self {
+        Self { group: Arc::clone(group), is_over: false }
+    }
+
+    pub(super) fn room(&self) -> &str {
+        &self.group.name
+    }
+
+    /// Takes what has changed, and who is to be told; `None` ends the gathering.
+    pub(super) fn changes(&mut self) -> Option<(Members, Changes)> {
+        let mut state = self.group.lock();
+        if let Some(changes) = state.presence.as_mut().and_then(|presence| presence.take()) {
+            return Some((state.list(), changes));
+        }
+        self.is_over = true;
+        state.presence.take_if(|presence| presence.is_empty());
+        None
+    }
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        if !self.is_over
+            && let Some(presence) = &mut self.group.lock().presence
+        {
+            presence.give_up();
+        }
     }
 }
 

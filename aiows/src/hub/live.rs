@@ -106,6 +106,7 @@ impl Hub {
             (connections.leave.clone(), connections.listed.take())
         };
         self.shared.live.total.fetch_add(1, Ordering::Relaxed);
+        self.shared.announcers.note_runtime();
         if let Some(wish) = leave {
             socket.outbox().wish_close(wish);
         }
@@ -114,6 +115,8 @@ impl Hub {
 
     /// Asks every connection that is still to come to leave, and returns those there are.
     pub(crate) fn close_door(&self, wish: &CloseWish) -> Vec<WebSocket> {
+        // Everybody leaves: nobody has to be told who.
+        self.shared.announcers.end();
         let mut connections = self.shared.live.lock();
         connections.leave = Some(wish.clone());
         let Connections { sockets, retired, .. } = &*connections;

@@ -3,15 +3,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use serde::Serialize;
+
+use super::group::Gathering;
+use super::presence::describe;
 use super::{Shared, Target};
 use crate::error::{HandlerError, Result, SendError, code};
-use crate::websocket::{Aim, Joining, Members, Registry, WebSocket};
+use crate::websocket::{Aim, Info, Joining, Members, Registry, WebSocket};
 
 impl Registry for Shared {
-    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str) -> Joining<'a> {
+    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
         Box::pin(async move {
             self.rules().allow(room, socket).await?;
-            self.add(socket, room)
+            self.add(socket, room, info)
         })
     }
 
@@ -25,7 +29,7 @@ impl Registry for Shared {
             return false;
         }
         membership.rooms.remove(at);
-        self.rooms.remove(room, socket.id());
+        self.tell_later(self.rooms.remove(room, socket.id()));
         true
     }
 
@@ -38,7 +42,8 @@ impl Registry for Shared {
             self.users.remove(&before, socket.id());
         }
         // A user has any number of connections.
-        membership.user = user.and_then(|user| self.users.add(user, socket, usize::MAX).ok());
+        let added = user.and_then(|user| self.users.add(user, socket, None, usize::MAX).ok());
+        membership.user = added.map(|added| added.name);
     }
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result {
@@ -50,8 +55,8 @@ impl Registry for Shared {
             return Ok(());
         }
         let taken = |_| HandlerError::new(code::NAME_TAKEN, "another connection has this name");
-        let name = self.names.add(name, socket, 1).map_err(taken)?;
-        if let Some(before) = membership.name.replace(name) {
+        let added = self.names.add(name, socket, None, 1).map_err(taken)?;
+        if let Some(before) = membership.name.replace(added.name) {
             self.names.remove(&before, socket.id());
         }
         Ok(())
@@ -80,28 +85,44 @@ fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
 }
 
 impl Shared {
-    /// Adds a connection to a room that it may join.
-    pub(super) fn add(&self, socket: &WebSocket, room: &str) -> Result {
+    /// Adds a connection to a room that it may join, and lists it there if there is something to
+    /// say about it.
+    pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result {
         let limits = &self.rules().limits;
+        if info.as_ref().is_some_and(|info| info.get().len() > limits.member_info_size) {
+            return Err(HandlerError::new(
+                code::MEMBER_TOO_LARGE,
+                "too much is said about a member",
+            )
+            .with("max_bytes", limits.member_info_size));
+        }
         let mut membership = socket.membership();
         if membership.is_over {
             return Err(SendError::Closed.into());
         }
-        if membership.rooms.iter().any(|joined| **joined == *room) {
+        let is_in = membership.rooms.iter().any(|joined| **joined == *room);
+        if is_in && info.is_none() {
             return Ok(());
         }
-        if membership.rooms.len() >= limits.rooms {
+        if !is_in && membership.rooms.len() >= limits.rooms {
             return Err(HandlerError::new(code::TOO_MANY_ROOMS, "leave a room first")
                 .with("max", limits.rooms));
         }
-        match self.rooms.add(room, socket, limits.room_members) {
-            Ok(name) => membership.rooms.push(name),
-            Err(_) => {
-                return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
-                    .with("max", limits.room_members));
-            }
+        let Ok(added) = self.rooms.add(room, socket, info, limits.room_members) else {
+            return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
+                .with("max", limits.room_members));
+        };
+        if !is_in {
+            membership.rooms.push(added.name);
         }
+        self.tell_later(added.gathering);
         Ok(())
+    }
+
+    fn tell_later(&self, gathering: Option<Gathering>) {
+        if let Some(gathering) = gathering {
+            self.announcers.start(gathering);
+        }
     }
 
     /// Takes a connection out of everything; its own list of rooms stays.
@@ -109,7 +130,7 @@ impl Shared {
         let mut membership = socket.membership();
         membership.is_over = true;
         for room in &membership.rooms {
-            self.rooms.remove(room, socket.id());
+            self.tell_later(self.rooms.remove(room, socket.id()));
         }
         if let Some(user) = &membership.user {
             self.users.remove(user, socket.id());
@@ -133,7 +154,59 @@ impl WebSocket {
     ///
     /// A dropped future has joined, or not; never half.
     pub async fn join(&self, room: impl AsRef<str>) -> Result {
-        self.registry().join(self, room.as_ref()).await
+        self.registry().join(self, room.as_ref(), None).await
+    }
+
+    /// Joins a room, and tells it who has joined: the fields of `about`, an object in JSON.
+    ///
+    /// Everybody in the room is told who of those that joined like this comes and goes, with their
+    /// connection's id before the fields:
+    ///
+    /// ```json
+    /// {"type":"room.joined","room":"lobby","members":[{"id":"5f0c2a91d3b84e67","name":"ann"}]}
+    /// {"type":"room.left","room":"lobby","members":[{"id":"5f0c2a91d3b84e67","name":"ann"}]}
+    /// ```
+    ///
+    /// Who joins gets the list of all of them instead, itself included, as `room.members`. What
+    /// happens within 50 ms is told at once, to each member in one message of a kind, `room.left`
+    /// before `room.joined`; who came and left in that time was never there. A connection that ends
+    /// has left. A server that stops tells nothing.
+    ///
+    /// Members that joined with [`join`](Self::join) are told, and not listed. Joining again with
+    /// something else in `about` announces that in place of what was said before.
+    ///
+    /// ```
+    /// use aiows::{Message, Result, WebSocket, message};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Message, Deserialize)]
+    /// struct Enter {
+    ///     name: String,
+    /// }
+    ///
+    /// #[derive(Serialize)]
+    /// struct Member {
+    ///     name: String,
+    /// }
+    ///
+    /// #[message("enter")]
+    /// async fn enter(ws: WebSocket, enter: Enter) -> Result {
+    ///     ws.join_as("lobby", &Member { name: enter.name }).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Self::join), and `member_too_large` for more than
+    /// [`Limits::member_info_size`](crate::Limits::member_info_size). What is no object, or has an
+    /// `id` of its own, is an internal error.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    pub async fn join_as<P: Serialize + ?Sized>(&self, room: impl AsRef<str>, about: &P) -> Result {
+        let info = describe(self.id(), about).map_err(SendError::Encode)?;
+        self.registry().join(self, room.as_ref(), Some(info)).await
     }
 
     /// Leaves a room; `false` when the connection is not in it.
@@ -154,7 +227,7 @@ impl WebSocket {
         self.membership().rooms.iter().any(|joined| **joined == *room.as_ref())
     }
 
-    /// Says who is at the other end: [`Hub::user`] finds all connections of a user.
+    /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
     ///
     /// A connection has one user at a time; the latest call counts.
     pub fn set_user(&self, user: impl AsRef<str>) {

@@ -1,14 +1,21 @@
 //! The connections of a server: rooms, users, and sending to many.
 
+mod announce;
 mod group;
 mod live;
 mod membership;
+mod presence;
+#[cfg(test)]
+mod races;
 mod rules;
 mod target;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use serde_json::Value;
+
+use self::announce::Announcers;
 use self::group::Groups;
 pub(crate) use self::live::Candidate;
 use self::live::Live;
@@ -59,6 +66,7 @@ struct Shared {
     live: Live,
     rooms: Groups,
     users: Groups,
+    announcers: Announcers,
     /// Each has one member.
     names: Groups,
     /// What was sent to all of them.
@@ -128,6 +136,14 @@ impl Hub {
         self.shared.rooms.members(room.as_ref()).to_vec()
     }
 
+    /// Lists what is said about the members of a room that joined with
+    /// [`WebSocket::join_as`], in no order: objects as in `room.members`.
+    #[must_use]
+    pub fn member_infos(&self, room: impl AsRef<str>) -> Vec<Value> {
+        let infos = self.shared.rooms.infos(room.as_ref());
+        infos.iter().filter_map(|info| serde_json::from_str(info.get()).ok()).collect()
+    }
+
     /// Lists the rooms that have members, in no order.
     #[must_use]
     pub fn room_names(&self) -> Vec<String> {
@@ -194,7 +210,7 @@ impl Hub {
     ///
     /// `too_many_rooms`, `room_full`.
     pub(crate) fn add(&self, socket: &WebSocket, room: &str) -> Result {
-        self.shared.add(socket, room)
+        self.shared.add(socket, room, None)
     }
 
     pub(crate) fn totals(&self) -> Arc<Totals> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::task::yield_now;
 
+use crate::codec::buffer::MAX_BUFFERS;
 use crate::codec::{Encoded, Tag};
 use crate::error::SendError;
 use crate::id::ConnectionId;
@@ -14,8 +15,9 @@ use crate::outbox::SharedFrame;
 use crate::transport::Opcode;
 use crate::websocket::{Aim, Registry, WebSocket};
 
-/// Peers that are appended to before other tasks get a turn.
-const CHUNK: usize = 128;
+/// Peers that are appended to before other tasks get a turn: as many as there are buffers that a
+/// thread keeps for the queues of its peers, so that a large room costs no allocations.
+pub(super) const CHUNK: usize = MAX_BUFFERS;
 
 type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 
@@ -142,7 +144,7 @@ impl Target {
         encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
     ) -> Result<Delivery, SendError> {
         let members = self.registry.find(&self.aim)?;
-        let mut forms = Forms { encode, known: Vec::with_capacity(1) };
+        let mut forms = Forms::new(encode);
         let mut delivery = Delivery::default();
         for (number, chunk) in members.chunks(CHUNK).enumerate() {
             if number > 0 {
@@ -165,13 +167,17 @@ impl Target {
 
 /// A message in each form it has on the wire: routers may have tags of their own, most servers have
 /// one.
-struct Forms<E> {
+pub(super) struct Forms<E> {
     encode: E,
     known: Vec<(Tag, SharedFrame)>,
 }
 
 impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
-    fn of(&mut self, tag: &Tag) -> Result<&SharedFrame, SendError> {
+    pub(super) fn new(encode: E) -> Self {
+        Self { encode, known: Vec::with_capacity(1) }
+    }
+
+    pub(super) fn of(&mut self, tag: &Tag) -> Result<&SharedFrame, SendError> {
         let at = match self.known.iter().position(|(known, _)| known == tag) {
             Some(at) => at,
             None => {

@@ -19,7 +19,7 @@ use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::questions::Questions;
 use self::registry::Membership;
-pub(crate) use self::registry::{Aim, Joining, Members, Registry};
+pub(crate) use self::registry::{Aim, Info, Joining, Members, Registry};
 use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag};

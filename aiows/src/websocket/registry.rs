@@ -5,12 +5,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use serde_json::value::RawValue;
+
 use super::WebSocket;
 use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
 
 /// Some connections at one moment; it is shared by everybody who sends to them then.
 pub(crate) type Members = Arc<[WebSocket]>;
+
+/// What a room is told about a member: an object in JSON.
+pub(crate) type Info = Arc<RawValue>;
 
 pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result> + Send + 'a>>;
 
@@ -25,7 +30,8 @@ pub(crate) enum Aim {
 
 /// Knows the rooms and the users of a server.
 pub(crate) trait Registry: fmt::Debug + Send + Sync {
-    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str) -> Joining<'a>;
+    /// Joins a room; with something to say about the member, its room is told.
+    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a>;
 
     fn leave(&self, socket: &WebSocket, room: &str) -> bool;
 

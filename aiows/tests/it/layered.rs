@@ -34,6 +34,8 @@ mod log;
 mod mounted;
 #[path = "nest.rs"]
 mod nest;
+#[path = "presence.rs"]
+mod presence;
 #[path = "protocol.rs"]
 mod protocol;
 #[path = "question.rs"]

@@ -22,6 +22,7 @@ mod middleware;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod presence;
 mod pressure;
 mod protocol;
 mod question;
@@ -31,6 +32,8 @@ mod request;
 mod resources;
 #[cfg(target_os = "linux")]
 mod restart;
+#[cfg(target_os = "linux")]
+mod room;
 mod router;
 #[cfg(target_os = "linux")]
 mod served;

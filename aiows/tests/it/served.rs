@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use aiows::{Call, Message, Route, Router, Server, Text, WebSocket, fallback, message, routes};
+use aiows::{
+    Call, Hub, Message, Route, Router, Server, Text, WebSocket, connect, fallback, message, routes,
+};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -17,6 +20,8 @@ use crate::raw::{REQUEST, Raw, limits};
 const ADDRESS: &str = "AIOWS_TEST_ADDRESS";
 const DRAIN: &str = "AIOWS_TEST_DRAIN";
 const PING: &str = "AIOWS_TEST_PING";
+const SEND: &str = "AIOWS_TEST_SEND";
+const WRITE: &str = "AIOWS_TEST_WRITE";
 
 /// How long the process may take for anything it is expected to do.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +35,10 @@ pub struct Setup {
     pub drain: Duration,
     /// After how much silence a peer is pinged, and how long it has to answer.
     pub ping: Duration,
+    /// How long a peer may refuse to read.
+    pub write: Duration,
+    /// What the kernel keeps for each peer, in bytes; 0 leaves it to the kernel.
+    pub send: u32,
 }
 
 impl Default for Setup {
@@ -39,6 +48,8 @@ impl Default for Setup {
             address: "127.0.0.1:0".to_owned(),
             drain: Duration::from_secs(30),
             ping: Duration::from_secs(20),
+            write: Duration::from_secs(10),
+            send: 0,
         }
     }
 }
@@ -59,6 +70,8 @@ impl Served {
             .env(ADDRESS, &setup.address)
             .env(DRAIN, setup.drain.as_millis().to_string())
             .env(PING, setup.ping.as_millis().to_string())
+            .env(WRITE, setup.write.as_millis().to_string())
+            .env(SEND, setup.send.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -206,11 +219,34 @@ async fn order(order: Order) -> Order {
     order
 }
 
+#[connect]
+async fn enter(ws: WebSocket) -> aiows::Result {
+    ws.join("room").await
+}
+
+#[derive(Message, Deserialize, Serialize)]
+struct News {
+    text: String,
+}
+
+#[message("news")]
+async fn publish(hub: Hub, news: News) -> aiows::Result<Value> {
+    Ok(json!(hub.room("room").send(&news).await?))
+}
+
+#[message("size")]
+async fn size(hub: Hub) -> Value {
+    json!({ "size": hub.room_size("room") })
+}
+
+fn number(name: &str) -> u64 {
+    std::env::var(name).unwrap().parse().unwrap()
+}
+
 fn server() -> Server {
-    let number = |name: &str| std::env::var(name).unwrap().parse().unwrap();
     let ping = Duration::from_millis(number(PING));
     let plain = Router::new()
-        .routes(routes![echo])
+        .routes(routes![echo, publish, size])
         .route(Route::message("flood", flood))
         .route(Route::message("hang", hang))
         .route(Route::message("slow", slow))
@@ -218,11 +254,28 @@ fn server() -> Server {
     Server::new()
         .include_router(plain)
         .route("/typed", Router::new().routes(routes![order]))
+        .route("/room", Router::new().routes(routes![enter]))
         .shutdown_timeout(Duration::from_millis(number(DRAIN)))
         .limits(limits(|limits| {
             limits.ping_interval = ping;
             limits.ping_timeout = ping;
+            limits.write_timeout = Duration::from_millis(number(WRITE));
         }))
+}
+
+/// Listens where every connection has a send buffer of this size.
+fn listener(address: &str, send: u32) -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(send).unwrap();
+    socket.bind(address.parse().unwrap()).unwrap();
+    socket.listen(1024).unwrap()
+}
+
+async fn run(server: Server, address: String) -> aiows::Result {
+    match u32::try_from(number(SEND)).unwrap() {
+        0 => server.run(address).await,
+        send => server.serve(listener(&address, send)).await,
+    }
 }
 
 /// The process: serves until it is signalled or its standard input is closed.
@@ -246,7 +299,7 @@ async fn serve() {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        returned = server.run(address) => match returned {
+        returned = run(server, address) => match returned {
             Ok(()) => println!("returned ok"),
             Err(error) => println!("returned {error}"),
         },

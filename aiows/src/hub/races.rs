@@ -1,0 +1,206 @@
+//! Threads that join, leave, send and disconnect at random, with pauses to see whether everything
+//! still fits together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+
+use futures_util::FutureExt;
+use serde_json::json;
+
+use super::live::Registration;
+use super::*;
+use crate::codec::Tag;
+use crate::limits::Limits;
+use crate::outbox::Outbox;
+use crate::websocket::Peer;
+
+const ROOMS: [&str; 2] = ["a", "b"];
+const USERS: [&str; 2] = ["ann", "bob"];
+const THREADS: usize = 4;
+const SOCKETS: usize = 4;
+const ROUNDS: usize = 2_000;
+/// Of each thread in each round; many rounds, since the ends of races are looked at between them.
+const STEPS: usize = 50;
+/// Of each thread, when it alone uses its connection.
+const VISITS: usize = 50_000;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap() % end
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// Connections, some of which are replaced while others use them.
+struct Crowd {
+    hub: Hub,
+    places: Vec<Mutex<(WebSocket, Registration)>>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let hub = Hub::default();
+        let places = (0..SOCKETS).map(|_| Mutex::new(connect(&hub))).collect();
+        Self { hub, places }
+    }
+
+    fn step(&self, random: &mut Random) {
+        let place = &self.places[random.below(SOCKETS)];
+        let socket = place.lock().unwrap().0.clone();
+        let room = random.of(&ROOMS);
+        match random.below(16) {
+            0..4 => drop(socket.join(room).now_or_never().expect("it waits for nobody")),
+            4..6 => {
+                let about = json!({ "number": random.below(3) });
+                drop(socket.join_as(room, &about).now_or_never().expect("it waits for nobody"));
+            }
+            6..11 => drop(socket.leave(room)),
+            11 => socket.set_user(random.of(&USERS)),
+            12 => socket.clear_user(),
+            13 => {
+                let sent = socket.to(room).send_text("x").now_or_never().unwrap().unwrap();
+                assert!(sent.accepted + sent.refused <= SOCKETS);
+            }
+            // Another may have the name.
+            14 => drop(socket.set_name(room)),
+            // Used by other threads while it ends, or not yet come to by them.
+            _ => drop(std::mem::replace(&mut *place.lock().unwrap(), connect(&self.hub))),
+        }
+    }
+
+    /// A room that is empty again and again: its last member leaves while the next one joins.
+    fn visit(&self, thread: usize) {
+        let socket = self.places[thread].lock().unwrap().0.clone();
+        let is_there = || self.hub.members("a").iter().any(|member| member.id() == socket.id());
+        for visit in 0..VISITS {
+            socket.join("a").now_or_never().unwrap().unwrap();
+            assert!(is_there(), "lost in visit {visit}");
+            assert!(socket.leave("a"));
+            assert!(!is_there(), "still there after visit {visit}");
+        }
+    }
+
+    /// Everybody is where both sides say, and nothing is kept beyond that.
+    fn check(&self) {
+        let sockets: Vec<_> =
+            self.places.iter().map(|place| place.lock().unwrap().0.clone()).collect();
+        let mut rooms = BTreeMap::<String, BTreeSet<ConnectionId>>::new();
+        let mut users = BTreeMap::<String, BTreeSet<ConnectionId>>::new();
+        for socket in &sockets {
+            if let Some(name) = socket.name() {
+                assert_eq!(self.hub.named(name).map(|it| it.id()), Some(socket.id()));
+            }
+            for room in socket.rooms() {
+                assert!(rooms.entry(room).or_default().insert(socket.id()), "joined twice");
+            }
+            if let Some(user) = socket.user() {
+                users.entry(user.as_ref().to_owned()).or_default().insert(socket.id());
+            }
+        }
+        self.check_groups(&rooms, self.hub.room_names(), |room| self.hub.members(room));
+        self.check_groups(&users, self.hub.user_names(), |user| self.hub.connections_of(user));
+        for (room, ids) in &rooms {
+            assert_eq!(self.hub.room_size(room), ids.len());
+            let infos = self.hub.member_infos(room);
+            let ids: BTreeSet<_> = ids.iter().map(ToString::to_string).collect();
+            assert!(infos.iter().all(|info| ids.contains(info["id"].as_str().unwrap())));
+        }
+        assert_eq!(self.hub.size(), SOCKETS);
+    }
+
+    fn check_groups(
+        &self,
+        expected: &BTreeMap<String, BTreeSet<ConnectionId>>,
+        names: Vec<String>,
+        members: impl Fn(&str) -> Vec<WebSocket>,
+    ) {
+        assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), expected.keys().cloned().collect());
+        for (name, ids) in expected {
+            let found = members(name);
+            assert_eq!(found.len(), ids.len(), "{name}");
+            assert_eq!(&found.iter().map(WebSocket::id).collect::<BTreeSet<_>>(), ids);
+        }
+    }
+}
+
+fn connect(hub: &Hub) -> (WebSocket, Registration) {
+    let outbox = Outbox::new(&Limits::default());
+    let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), hub.registry());
+    let registration = hub.register(&socket);
+    (socket, registration)
+}
+
+fn run(crowd: &Crowd, barrier: &Barrier, failed: &AtomicBool, seed: u64, thread: usize) {
+    let mut random = Random(seed ^ (thread as u64) << 32);
+    for _ in 0..ROUNDS {
+        let steps = || (0..STEPS).for_each(|_| crowd.step(&mut random));
+        note(failed, steps);
+        barrier.wait();
+        if thread == 0 {
+            note(failed, || crowd.check());
+        }
+        barrier.wait();
+        if failed.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// A panic must not leave the others waiting at the barrier.
+fn note(failed: &AtomicBool, run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        failed.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_room_that_ends_loses_nobody_who_joins_it() {
+    let crowd = Crowd::new();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let crowd = &crowd;
+            scope.spawn(move || crowd.visit(thread));
+        }
+    });
+    crowd.check();
+    assert_eq!(crowd.hub.room_names(), [""; 0]);
+}
+
+#[test]
+fn racing_joins_leaves_and_ends_lose_nobody_and_leave_nothing() {
+    let seed = std::env::var("AIOWS_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
+    let (crowd, barrier, failed) = (Crowd::new(), Barrier::new(THREADS), AtomicBool::new(false));
+    // Announcements run beside the threads.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (crowd, barrier, failed, runtime) = (&crowd, &barrier, &failed, &runtime);
+            scope.spawn(move || {
+                let _entered = runtime.enter();
+                run(crowd, barrier, failed, seed, thread);
+            });
+        }
+    });
+    assert!(!failed.load(Ordering::Relaxed), "AIOWS_TEST_SEED={seed}");
+    let Crowd { hub, places } = crowd;
+    drop(places);
+    assert_eq!((hub.size(), hub.room_names(), hub.user_names()), (0, vec![], vec![]));
+    assert_eq!((hub.room_size("a"), hub.room_size("b")), (0, 0));
+    assert!(hub.named("a").is_none() && hub.named("b").is_none());
+    assert_eq!(hub.all().send_text("x").now_or_never().unwrap().unwrap().accepted, 0);
+}
