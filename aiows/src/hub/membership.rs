@@ -135,7 +135,7 @@ impl WebSocket {
         self.membership().rooms.iter().any(|joined| **joined == *room.as_ref())
     }
 
-    /// Says who is at the other end: [`Hub::user`] finds all connections of a user.
+    /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
     ///
     /// A connection has one user at a time; the latest call counts.
     pub fn set_user(&self, user: impl AsRef<str>) {
