@@ -14,6 +14,9 @@ pub mod errors {}
 #[doc = include_str!("docs/middleware.md")]
 pub mod middleware {}
 
+#[doc = include_str!("docs/rooms.md")]
+pub mod rooms {}
+
 #[cfg(feature = "axum")]
 #[doc = include_str!("docs/http.md")]
 pub mod http {}

@@ -1,10 +1,7 @@
 // Opens the page in Chromium, and checks what its user would.
 // Usage: node browser_test.mjs URL CHROMIUM
 import assert from "node:assert/strict";
-import { chromium } from "playwright-core";
-
-const [url, executablePath] = process.argv.slice(2);
-const PATIENCE = 10_000;
+import { run, url } from "../browser/driver.mjs";
 
 const checks = {
   async "the page greets and echoes"(page) {
@@ -71,25 +68,4 @@ function opens(address) {
   });
 }
 
-const browser = await chromium.launch({ executablePath, args: ["--disable-dev-shm-usage"] });
-let passed = 0;
-let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  const mistakes = [];
-  page.on("pageerror", (error) => mistakes.push(error.message));
-  try {
-    await check(page);
-    assert.deepEqual(mistakes, []);
-    passed += 1;
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED ${name}: ${error.message}`);
-  }
-  await page.close();
-}
-console.log(`${browser.version()}: ${passed} passed, ${failed} failed`);
-await browser.close();
-process.exit(failed === 0 && passed === Object.keys(checks).length ? 0 : 1);
+await run(checks);

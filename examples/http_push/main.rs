@@ -4,29 +4,12 @@
 //! `curl -H 'Content-Type: application/json' -d '{"text": "hi"}' http://127.0.0.1:8000/push`.
 //! Whoever reaches the port may push: a real service asks for more.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use aiows::{
-    ConnectionId, Message, Result, Router, Server, ServerHandle, State, Stats, WebSocket, connect,
-    disconnect, routes,
-};
+use aiows::{Message, Result, Router, Server, ServerHandle, Stats, connect, routes};
 use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
-
-/// What the handlers of the sockets and those of HTTP share.
-#[derive(Clone)]
-struct Shared {
-    clients: Arc<Mutex<HashMap<ConnectionId, WebSocket>>>,
-    server: ServerHandle,
-}
-
-impl Shared {
-    fn clients(&self) -> MutexGuard<'_, HashMap<ConnectionId, WebSocket>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 struct Notice {
@@ -39,38 +22,31 @@ struct Pushed {
 }
 
 #[connect]
-async fn join(State(shared): State<Shared>, ws: WebSocket) -> Notice {
-    shared.clients().insert(ws.id(), ws);
+async fn greet() -> Notice {
     Notice { text: "you are on the list".into() }
 }
 
-#[disconnect]
-async fn leave(State(shared): State<Shared>, ws: WebSocket) {
-    shared.clients().remove(&ws.id());
-}
-
 async fn push(
-    axum::extract::State(shared): axum::extract::State<Shared>,
+    State(server): State<ServerHandle>,
     Json(notice): Json<Notice>,
-) -> Json<Pushed> {
+) -> Result<Json<Pushed>, StatusCode> {
     // A client that does not read misses the notice; nobody else waits for it.
-    let reached = shared.clients().values().filter(|ws| ws.try_send(&notice).is_ok()).count();
-    Json(Pushed { reached })
+    let delivery = server.hub().all().send(&notice).await;
+    let delivery = delivery.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(Json(Pushed { reached: delivery.accepted }))
 }
 
-async fn stats(axum::extract::State(shared): axum::extract::State<Shared>) -> Json<Stats> {
-    Json(shared.server.stats())
+async fn stats(State(server): State<ServerHandle>) -> Json<Stats> {
+    Json(server.stats())
 }
 
 fn server() -> Server {
-    let server = Server::new();
-    let shared = Shared { clients: Arc::default(), server: server.handle() };
-    let sockets = Router::new().routes(routes![join, leave]);
+    let server = Server::new().route("/ws", Router::new().routes(routes![greet]));
     let http = axum::Router::new()
         .route("/push", post(push))
         .route("/stats", get(stats))
-        .with_state(shared.clone());
-    server.route("/ws", sockets).state(shared).http(http)
+        .with_state(server.handle());
+    server.http(http)
 }
 
 #[tokio::main]

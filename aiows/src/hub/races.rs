@@ -137,7 +137,7 @@ impl Crowd {
 }
 
 fn connect(hub: &Hub) -> (WebSocket, Registration) {
-    let outbox = Outbox::new(&Limits::default());
+    let outbox = Outbox::new(&Limits::default(), Arc::default());
     let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), hub.registry());
     let registration = hub.register(&socket);
     (socket, registration)
