@@ -24,7 +24,8 @@ type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 /// Some connections of a server, to send to; made by [`Hub`](crate::Hub) and [`WebSocket::to`].
 ///
 /// Who that is, is found out when something is sent. A message is encoded once, however many get it,
-/// and nobody is waited for: a peer whose queue has no room is closed as a slow consumer (1008).
+/// and nobody is waited for: what happens to a peer whose queue has no room is said by
+/// [`Limits::overflow`](crate::Limits::overflow), or by the message's own `delivery`.
 ///
 /// ```
 /// use aiows::{Hub, Message, Result, WebSocket, message};
