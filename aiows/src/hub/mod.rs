@@ -1,5 +1,6 @@
 //! The connections of a server: rooms, users, and sending to many.
 
+mod errand;
 mod group;
 mod live;
 mod membership;
@@ -9,6 +10,7 @@ mod target;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use self::errand::Errands;
 use self::group::Groups;
 use self::live::Live;
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
@@ -57,6 +59,7 @@ struct Shared {
     live: Live,
     rooms: Groups,
     users: Groups,
+    errands: Errands,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }

@@ -2,14 +2,14 @@
 
 mod closed;
 mod control;
+mod flush;
 mod queue;
 mod shared;
 mod wish;
 
-use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,6 +54,8 @@ struct State {
     sleeper: Option<Waker>,
     /// The socket refuses bytes: appending is no reason to wake the session.
     blocked: bool,
+    /// A publisher is about to write what is queued.
+    promised: bool,
     /// The application's wish to close, until the session acts on it.
     wish: Option<CloseWish>,
     /// The close frame is queued.
@@ -72,6 +74,7 @@ impl Outbox {
                 writer: None,
                 sleeper: None,
                 blocked: false,
+                promised: false,
                 wish: None,
                 sealed: false,
                 ending: false,
@@ -190,45 +193,6 @@ impl Outbox {
     /// A writer for the frames the state machine answers by itself.
     pub(crate) fn control(&self) -> Control<'_> {
         Control { outbox: self }
-    }
-
-    /// Writes what plain TCP takes.
-    ///
-    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
-    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
-        self.flush_with(|writer, slices| match (writer, slices) {
-            (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
-            // One part is the common case, for which the kernel has a shorter way.
-            (Some(writer), [slice]) => writer.try_write(slice),
-            (Some(writer), slices) => writer.try_write_vectored(slices),
-        })
-    }
-
-    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
-    pub(crate) fn flush_with(
-        &self,
-        mut write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> Poll<io::Result<()>> {
-        let mut state = self.lock();
-        let State { queue, writer, .. } = &mut *state;
-        let mut freed = false;
-        let result = loop {
-            if queue.is_empty() {
-                break Poll::Ready(Ok(()));
-            }
-            match queue.write_with(|slices| write(writer, slices)) {
-                Ok(0) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => freed = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Poll::Pending,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Poll::Ready(Err(error)),
-            }
-        };
-        drop(state);
-        if freed {
-            self.room.notify_waiters();
-        }
-        result
     }
 
     /// Lets the session sleep unless there is something to do: `false` means look again.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::flush::Flush;
 use super::{MAX_INLINE, Outbox};
 use crate::codec::{Encoded, HEADROOM};
 use crate::error::SendError;
@@ -25,12 +26,13 @@ impl SharedFrame {
 }
 
 impl Outbox {
-    /// Appends a frame if there is room, without waiting.
+    /// Appends a frame if there is room, without waiting; `true` when the caller has to see to it
+    /// that [`keep_promise`](Self::keep_promise) is called.
     ///
     /// # Errors
     ///
     /// `Closed` or `Full`.
-    pub(crate) fn publish(&self, frame: &SharedFrame) -> Result<(), SendError> {
+    pub(crate) fn publish(&self, frame: &SharedFrame) -> Result<bool, SendError> {
         let mut state = self.lock();
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -42,11 +44,15 @@ impl Outbox {
             true => state.queue.push_copy(&frame.bytes, frame.size),
             false => state.queue.push_shared(frame.bytes.clone(), frame.size),
         }
-        let sleeper = if state.blocked { None } else { state.sleeper.take() };
+        let flush = state.published();
         drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
+        match flush {
+            Flush::Known => Ok(false),
+            Flush::Promised => Ok(true),
+            Flush::Session(sleeper) => {
+                sleeper.wake();
+                Ok(false)
+            }
         }
-        Ok(())
     }
 }

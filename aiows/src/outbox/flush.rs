@@ -1,0 +1,116 @@
+//! Writing what is queued: by the session, or by a publisher while the session sleeps.
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::task::{Poll, Waker};
+
+use tokio::net::tcp::OwnedWriteHalf;
+
+use super::{Outbox, State};
+
+/// Who has something appended written.
+pub(super) enum Flush {
+    /// Somebody who knows already: the session, or who gave a promise before.
+    Known,
+    /// The publisher, who has promised it now.
+    Promised,
+    /// The session, which is to be woken.
+    Session(Waker),
+}
+
+impl State {
+    /// Finds out who has to write what was just appended; the session of a plain TCP connection
+    /// is left asleep as long as the socket takes everything.
+    pub(super) fn published(&mut self) -> Flush {
+        if self.blocked || self.promised || self.sleeper.is_none() {
+            return Flush::Known;
+        }
+        self.promised = self.writer.is_some();
+        match self.sleeper.take_if(|_| self.writer.is_none()) {
+            Some(sleeper) => Flush::Session(sleeper),
+            None => Flush::Promised,
+        }
+    }
+
+    /// Writes through `write`; tells as well whether that made room.
+    fn write(
+        &mut self,
+        mut write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> (Poll<io::Result<()>>, bool) {
+        let Self { queue, writer, .. } = self;
+        let mut freed = false;
+        let result = loop {
+            if queue.is_empty() {
+                break Poll::Ready(Ok(()));
+            }
+            match queue.write_with(|slices| write(writer, slices)) {
+                Ok(0) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => freed = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Poll::Ready(Err(error)),
+            }
+        };
+        (result, freed)
+    }
+}
+
+impl Outbox {
+    /// Writes what plain TCP takes.
+    ///
+    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
+    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
+        self.flush_with(write_tcp)
+    }
+
+    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
+    pub(crate) fn flush_with(
+        &self,
+        write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Poll<io::Result<()>> {
+        let (result, freed) = self.lock().write(write);
+        if freed {
+            self.room.notify_waiters();
+        }
+        result
+    }
+
+    /// Keeps a promise to write; what the socket refuses, and its failure, is the session's.
+    pub(crate) fn keep_promise(&self) {
+        let mut state = self.lock();
+        // A session that is awake looks into the queue before it sleeps.
+        if !mem::take(&mut state.promised) || state.blocked || state.sleeper.is_none() {
+            return;
+        }
+        let (result, freed) = state.write(write_tcp);
+        let done = matches!(result, Poll::Ready(Ok(())));
+        let sleeper = if done { None } else { state.sleeper.take() };
+        drop(state);
+        if freed {
+            self.room.notify_waiters();
+        }
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Leaves what was promised to the session.
+    pub(crate) fn break_promise(&self) {
+        let mut state = self.lock();
+        let promised = mem::take(&mut state.promised);
+        let sleeper = if promised { state.sleeper.take() } else { None };
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+}
+
+fn write_tcp(writer: &Option<OwnedWriteHalf>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match (writer, slices) {
+        (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
+        // One part is the common case, for which the kernel has a shorter way.
+        (Some(writer), [slice]) => writer.try_write(slice),
+        (Some(writer), slices) => writer.try_write_vectored(slices),
+    }
+}
