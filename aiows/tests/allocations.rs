@@ -132,10 +132,10 @@ impl Crowd {
 #[test]
 fn a_broadcast_costs_the_same_for_every_number_of_members() {
     let news = |size| News { text: "x".repeat(size) };
-    for (size, expected) in [(200, 7), (8_000, 10)] {
+    for size in [200, 8_000] {
         for members in [10, 1_000] {
             let cost = Crowd::of(members).cost(&news(size));
-            assert_eq!(cost, expected, "{size} bytes to {members} members");
+            assert_eq!(cost, 10, "{size} bytes to {members} members");
         }
     }
 }

@@ -59,7 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use aiows::testing::{TestClient, TestServer};
-    use serde_json::{Value, json};
+    use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::time::timeout;

@@ -22,6 +22,8 @@ pub(crate) enum Service {
     Echo,
     /// Reads it as a message, validates it and answers with a message that holds it.
     Typed,
+    /// Sends it to everybody who is connected.
+    Broadcast,
 }
 
 #[derive(Clone, Copy)]
@@ -30,6 +32,8 @@ pub(crate) enum Work {
     Bursts { in_flight: usize },
     /// One unanswered request on each of many connections.
     Spread { connections: usize },
+    /// What one of the members says goes to all; `deaf` adds one that never reads.
+    Fan { members: usize, in_flight: usize, deaf: bool },
     /// Connections that come, ask once and leave.
     Storm,
     /// Connections that are silent.
@@ -46,6 +50,9 @@ pub(crate) enum Crowd {
 
 const CPU_PER_MESSAGE: &str = "µs of server CPU per message";
 const CPU_PER_CONNECTION: &str = "µs of server CPU per connection";
+/// In the order in which the `fan` module measures them.
+const FAN: &[&str] =
+    &["µs of server CPU per delivery", "µs until 99 of 100 deliveries have arrived"];
 /// In the order in which the `idle` module measures them.
 const IDLE: &[&str] = &[
     "KiB resident per silent connection",
@@ -62,6 +69,18 @@ pub(crate) const CASES: &[Case] = &[
     echo("echo@1000conns", Work::Spread { connections: 1000 }),
     Case { request: text_64k, weight: 25, ..echo("echo-64k", Work::Bursts { in_flight: 1 }) },
     Case { request: text_1m, weight: 400, ..echo("echo-1m", Work::Bursts { in_flight: 1 }) },
+    fan("broadcast-10@1", 10, 1),
+    fan("broadcast-10@8", 10, 8),
+    fan("broadcast-200@1", 200, 1),
+    fan("broadcast-200@8", 200, 8),
+    fan("broadcast-1000@1", 1000, 1),
+    fan("broadcast-1000@8", 1000, 8),
+    fan("broadcast-10000@1", 10_000, 1),
+    fan("broadcast-10000@8", 10_000, 8),
+    Case {
+        work: Work::Fan { members: 200, in_flight: 1, deaf: true },
+        ..fan("broadcast-200-deaf@1", 200, 1)
+    },
     Case { weight: 50, ..echo("storm", Work::Storm) },
     typed("idle", Work::Idle(Crowd::Fresh)),
     Case { request: text_1m, ..echo("idle-big", Work::Idle(Crowd::Used(200))) },
@@ -75,11 +94,17 @@ const fn echo(name: &'static str, work: Work) -> Case {
     Case { name, service: Service::Echo, request: || TEXT.to_owned(), work, weight: 1 }
 }
 
+const fn fan(name: &'static str, members: usize, in_flight: usize) -> Case {
+    let work = Work::Fan { members, in_flight, deaf: false };
+    Case { service: Service::Broadcast, weight: members, ..echo(name, work) }
+}
+
 impl Work {
     /// What is measured.
     pub(crate) fn figures(self) -> &'static [&'static str] {
         match self {
             Self::Bursts { .. } | Self::Spread { .. } => &[CPU_PER_MESSAGE],
+            Self::Fan { .. } => FAN,
             Self::Storm => &[CPU_PER_CONNECTION],
             Self::Idle(_) => IDLE,
         }
@@ -88,7 +113,7 @@ impl Work {
     /// How many requests are ever sent at once on one connection.
     pub(crate) fn in_flight(self) -> usize {
         match self {
-            Self::Bursts { in_flight } => in_flight,
+            Self::Bursts { in_flight } | Self::Fan { in_flight, .. } => in_flight,
             Self::Spread { .. } | Self::Storm | Self::Idle(_) => 1,
         }
     }
@@ -97,6 +122,8 @@ impl Work {
     pub(crate) fn connections(self, idle: usize) -> usize {
         match self {
             Self::Bursts { .. } | Self::Storm => 1,
+            // The deaf one is one more, and so is who speaks to it.
+            Self::Fan { members, .. } => members + 2,
             Self::Spread { connections } | Self::Idle(Crowd::Used(connections)) => connections,
             Self::Idle(Crowd::Fresh) => idle,
         }
@@ -109,17 +136,20 @@ impl Service {
         match self {
             Self::Echo => "echo",
             Self::Typed => "typed",
+            Self::Broadcast => "broadcast",
         }
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        [Self::Echo, Self::Typed].into_iter().find(|service| service.name() == name)
+        [Self::Echo, Self::Typed, Self::Broadcast]
+            .into_iter()
+            .find(|service| service.name() == name)
     }
 
     /// Whether `reply` is the right one.
     pub(crate) fn is_reply(self, request: &[u8], reply: &[u8]) -> bool {
         match self {
-            Self::Echo => reply == request,
+            Self::Echo | Self::Broadcast => reply == request,
             Self::Typed => serde_json::from_slice::<Value>(reply).is_ok_and(|reply| {
                 reply == json!({"type": "chat_response", "echo": {"text": TEXT, "user_id": 42}})
             }),
@@ -132,7 +162,7 @@ fn chat() -> String {
     format!(r#"{{"type":"chat","text":"{TEXT}","user_id":42}}"#)
 }
 
-fn text_64k() -> String {
+pub(crate) fn text_64k() -> String {
     TEXT.repeat(64 * KIB / TEXT.len())
 }
 

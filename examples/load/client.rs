@@ -12,7 +12,7 @@ use crate::cases::{Case, Service};
 use crate::frame::{self, Opcode};
 
 /// A server that takes this long for one answer has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Room for a response head; replies get twice the size of their requests besides.
 const BUFFER: usize = 2 * 1024;
 /// Code 1000.
@@ -44,14 +44,17 @@ pub(crate) struct Client<'a> {
 
 impl Requests {
     pub(crate) fn of(case: &Case) -> Self {
-        let text = (case.request)();
+        Self::new(case.service, (case.request)(), case.work.in_flight())
+    }
+
+    pub(crate) fn new(service: Service, text: String, window: usize) -> Self {
         let request = frame::encode(Opcode::Text, text.as_bytes());
-        Self {
-            service: case.service,
-            text,
-            burst: request.repeat(case.work.in_flight()),
-            size: request.len(),
-        }
+        Self { service, text, burst: request.repeat(window), size: request.len() }
+    }
+
+    /// How many are ever unanswered on a connection.
+    pub(crate) fn window(&self) -> usize {
+        self.burst.len() / self.size
     }
 }
 
@@ -92,7 +95,7 @@ impl<'a> Client<'a> {
     /// Sends `count` requests and returns when the last one is answered. Never more than the case
     /// allows are unanswered, and never fewer than half of that, so that requests go out in bursts.
     pub(crate) fn exchange(&mut self, count: usize) -> Result<()> {
-        let window = self.requests.burst.len() / self.requests.size;
+        let window = self.requests.window();
         let mut unsent = count;
         let mut unanswered = 0;
         while unsent + unanswered > 0 {
@@ -125,6 +128,25 @@ impl<'a> Client<'a> {
                 _ => return Err("the server answered more than it was asked".into()),
             }
         }
+    }
+
+    /// Takes what has come, without waiting, and returns how much that was: `most` at most.
+    pub(crate) fn take_some(&mut self, most: usize) -> Result<usize> {
+        match self.stream.read(&mut self.buffer[self.filled..]) {
+            Ok(0) => return Err("the server closed the connection".into()),
+            Ok(read) => self.filled += read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error.into()),
+        }
+        match self.take_replies()? {
+            taken if taken > most => Err("a member got more than was published".into()),
+            taken => Ok(taken),
+        }
+    }
+
+    /// The connection alone, for whoever reads nothing from it.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// Begins the closing handshake.

@@ -15,6 +15,7 @@
 
 mod cases;
 mod client;
+mod fan;
 mod files;
 mod frame;
 mod idle;

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::cases::{Case, Work};
 use crate::client::Requests;
+use crate::fan;
 use crate::idle;
 use crate::options::Options;
 use crate::pin::Pinning;
@@ -33,11 +34,13 @@ pub(crate) fn measure(
     options: &Options,
     pinning: Pinning,
 ) -> Result<CaseResult> {
-    let of_server = |server: &&Candidate| ServerRuns { server: server.name, values: Vec::new() };
-    let of_unit = |unit| Figure { unit, servers: options.servers.iter().map(of_server).collect() };
+    let servers: Vec<_> =
+        options.servers.iter().filter(|server| server.can(case.service)).collect();
+    let of_server = |server: &&&Candidate| ServerRuns { server: server.name, values: Vec::new() };
+    let of_unit = |unit| Figure { unit, servers: servers.iter().map(of_server).collect() };
     let mut figures: Vec<_> = case.work.figures().iter().copied().map(of_unit).collect();
     for _ in 0..options.runs {
-        for (index, server) in options.servers.iter().enumerate() {
+        for (index, server) in servers.iter().enumerate() {
             let values = measure_once(case, server, options, pinning)
                 .map_err(|error| format!("{} with `{}`: {error}", case.name, server.name))?;
             for (figure, value) in figures.iter_mut().zip(values) {
@@ -63,6 +66,9 @@ fn measure_once(
     match case.work {
         Work::Bursts { .. } => traffic::bursts(&process, &requests, amount),
         Work::Spread { connections } => traffic::spread(&process, &requests, amount, connections),
+        Work::Fan { members, deaf, .. } => {
+            fan::measure(&process, &requests, amount, (members, deaf))
+        }
         Work::Storm => traffic::storm(&process, &requests, amount),
         Work::Idle(crowd) => idle::measure(&process, &requests, crowd, options.connections),
     }

@@ -17,7 +17,7 @@ pub(crate) fn bursts(
     amount: Amount,
 ) -> Result<Vec<f64>> {
     let mut client = Client::connect(process.address, requests)?;
-    micros(process, amount, |count| client.exchange(count))
+    Ok(vec![micros(process, amount, |count| client.exchange(count))?])
 }
 
 pub(crate) fn spread(
@@ -27,7 +27,7 @@ pub(crate) fn spread(
     connections: usize,
 ) -> Result<Vec<f64>> {
     let mut clients = Client::connect_many(process.address, requests, connections)?;
-    micros(process, amount, |count| take_turns(&mut clients, count))
+    Ok(vec![micros(process, amount, |count| take_turns(&mut clients, count))?])
 }
 
 pub(crate) fn storm(
@@ -35,7 +35,7 @@ pub(crate) fn storm(
     requests: &Requests,
     amount: Amount,
 ) -> Result<Vec<f64>> {
-    micros(process, amount, |count| {
+    let used = micros(process, amount, |count| {
         for _ in 0..count {
             let mut client = Client::connect(process.address, requests)?;
             client.exchange(1)?;
@@ -43,7 +43,8 @@ pub(crate) fn storm(
             client.wait_for_end()?;
         }
         Ok(())
-    })
+    })?;
+    Ok(vec![used])
 }
 
 /// Exchanges `count` messages so that every client has one unanswered until the end.
@@ -63,14 +64,14 @@ fn take_turns(clients: &mut [Client<'_>], count: usize) -> Result<()> {
 }
 
 /// Microseconds of server CPU for each of the measured messages.
-fn micros(
+pub(crate) fn micros(
     process: &ServerProcess,
     amount: Amount,
     mut exchange: impl FnMut(usize) -> Result<()>,
-) -> Result<Vec<f64>> {
+) -> Result<f64> {
     exchange(amount.warmup)?;
     let before = process.cpu_nanos()?;
     exchange(amount.measured)?;
     let used = process.cpu_nanos()? - before;
-    Ok(vec![used as f64 / amount.measured as f64 / 1000.0])
+    Ok(used as f64 / amount.measured as f64 / 1000.0)
 }

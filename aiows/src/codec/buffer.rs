@@ -5,7 +5,7 @@ use std::cell::RefCell;
 /// Larger buffers go back to the allocator, in bytes.
 const MAX_CAPACITY: usize = 16 * 1024;
 /// The most a thread keeps.
-pub(crate) const MAX_BUFFERS: usize = 32;
+const MAX_BUFFERS: usize = 32;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };

@@ -14,9 +14,9 @@ use super::presence::Changes;
 use super::target::{CHUNK, Forms};
 use crate::codec::{self, Tag};
 use crate::error::SendError;
-use crate::outbox::SharedFrame;
+use crate::outbox::{Published, SharedFrame};
 use crate::transport::Opcode;
-use crate::websocket::{Info, Members};
+use crate::websocket::{Info, Members, WebSocket};
 
 const JOINED: &str = "room.joined";
 const LEFT: &str = "room.left";
@@ -100,18 +100,24 @@ async fn tell(room: &str, members: &Members, changes: &Changes) -> Result<(), Se
         for socket in chunk {
             // A peer whose queue is full is as late with this as with everything else.
             if changes.newcomers.contains(&socket.id()) {
-                let _ = socket.outbox().publish(listed.of(socket.tag())?);
+                say(socket, listed.of(socket.tag())?);
                 continue;
             }
             if !changes.left.is_empty() {
-                let _ = socket.outbox().publish(left.of(socket.tag())?);
+                say(socket, left.of(socket.tag())?);
             }
             if !changes.joined.is_empty() {
-                let _ = socket.outbox().publish(joined.of(socket.tag())?);
+                say(socket, joined.of(socket.tag())?);
             }
         }
     }
     Ok(())
+}
+
+fn say(socket: &WebSocket, frame: &SharedFrame) {
+    if socket.outbox().publish(frame, false) == Published::Promised {
+        socket.outbox().keep_promise();
+    }
 }
 
 fn frame(tag: &Tag, kind: &str, room: &str, infos: &[Info]) -> Result<SharedFrame, SendError> {

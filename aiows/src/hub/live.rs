@@ -100,6 +100,7 @@ impl Live {
 
 impl Hub {
     pub(crate) fn register(&self, socket: &WebSocket) -> Registration {
+        self.shared.errands.run_here();
         let (leave, _listed) = {
             let mut connections = self.shared.live.lock();
             connections.sockets.insert(socket.id(), socket.clone());

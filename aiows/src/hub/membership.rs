@@ -1,6 +1,7 @@
 //! What a connection does with rooms, and who its user is.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -70,6 +71,10 @@ impl Registry for Shared {
             Aim::Users(names) => union(names, |name| self.users.members(name)),
             Aim::Connection(id) => self.live.get(*id).into_iter().collect(),
         })
+    }
+
+    fn write_soon(&self, members: &Members, range: Range<usize>) {
+        self.errands.start(members, range);
     }
 }
 

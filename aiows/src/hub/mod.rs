@@ -1,6 +1,7 @@
 //! The connections of a server: rooms, users, and sending to many.
 
 mod announce;
+mod errand;
 mod group;
 mod live;
 mod membership;
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use self::announce::Announcers;
+use self::errand::Errands;
 use self::group::Groups;
 pub(crate) use self::live::Candidate;
 use self::live::Live;
@@ -71,6 +73,7 @@ struct Shared {
     names: Groups,
     /// What was sent to all of them.
     totals: Arc<Totals>,
+    errands: Errands,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }

@@ -1,32 +1,43 @@
-//! From the queue to the socket.
+//! From the queue to the socket: by the session, or by a publisher while the session sleeps.
 
 use std::io::{self, IoSlice};
-use std::task::{Context, Poll};
+use std::mem;
+use std::task::{Context, Poll, Waker};
 
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{Outbox, State};
 
-impl Outbox {
-    /// Writes what plain TCP takes.
-    ///
-    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
-    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
-        self.flush_with(|writer, slices| match (writer, slices) {
-            (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
-            // One part is the common case, for which the kernel has a shorter way.
-            (Some(writer), [slice]) => writer.try_write(slice),
-            (Some(writer), slices) => writer.try_write_vectored(slices),
-        })
+/// Who has something appended written.
+pub(super) enum Flush {
+    /// Somebody who knows already: the session, or who gave a promise before.
+    Known,
+    /// The publisher, who has promised it now.
+    Promised,
+    /// The session, which is to be woken.
+    Session(Waker),
+}
+
+impl State {
+    /// Finds out who has to write what was just appended; the session of a plain TCP connection
+    /// is left asleep as long as the socket takes everything.
+    pub(super) fn published(&mut self) -> Flush {
+        if self.blocked || self.promised || self.sleeper.is_none() {
+            return Flush::Known;
+        }
+        self.promised = self.writer.is_some();
+        match self.sleeper.take_if(|_| self.writer.is_none()) {
+            Some(sleeper) => Flush::Session(sleeper),
+            None => Flush::Promised,
+        }
     }
 
-    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
-    pub(crate) fn flush_with(
-        &self,
+    /// Writes through `write`; tells as well whether that made room.
+    fn write(
+        &mut self,
         mut write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> Poll<io::Result<()>> {
-        let mut state = self.lock();
-        let State { queue, writer, .. } = &mut *state;
+    ) -> (Poll<io::Result<()>>, bool) {
+        let Self { queue, writer, .. } = self;
         let mut freed = false;
         let result = loop {
             if queue.is_empty() {
@@ -40,7 +51,26 @@ impl Outbox {
                 Err(error) => break Poll::Ready(Err(error)),
             }
         };
-        let was_blocked = std::mem::replace(&mut state.blocked, result.is_pending());
+        (result, freed)
+    }
+}
+
+impl Outbox {
+    /// Writes what plain TCP takes.
+    ///
+    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
+    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
+        self.flush_with(write_tcp)
+    }
+
+    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
+    pub(crate) fn flush_with(
+        &self,
+        write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        let (result, freed) = state.write(write);
+        let was_blocked = mem::replace(&mut state.blocked, result.is_pending());
         state.account(&self.totals);
         // Who waits for a socket that may still take bytes wants to know that it does not.
         let stopped = state.blocked && !was_blocked;
@@ -49,6 +79,36 @@ impl Outbox {
             self.room.notify_waiters();
         }
         result
+    }
+
+    /// Keeps a promise to write; what the socket refuses, and its failure, is the session's.
+    pub(crate) fn keep_promise(&self) {
+        let mut state = self.lock();
+        // A session that is awake looks into the queue before it sleeps.
+        if !mem::take(&mut state.promised) || state.blocked || state.sleeper.is_none() {
+            return;
+        }
+        let (result, freed) = state.write(write_tcp);
+        let done = matches!(result, Poll::Ready(Ok(())));
+        let sleeper = if done { None } else { state.sleeper.take() };
+        drop(state);
+        if freed {
+            self.room.notify_waiters();
+        }
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Leaves what was promised to the session.
+    pub(crate) fn break_promise(&self) {
+        let mut state = self.lock();
+        let promised = mem::take(&mut state.promised);
+        let sleeper = if promised { state.sleeper.take() } else { None };
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
     }
 
     /// Lets the session sleep unless there is something to do: `false` means look again.
@@ -77,5 +137,14 @@ impl Outbox {
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
         bytes
+    }
+}
+
+fn write_tcp(writer: &Option<OwnedWriteHalf>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match (writer, slices) {
+        (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
+        // One part is the common case, for which the kernel has a shorter way.
+        (Some(writer), [slice]) => writer.try_write(slice),
+        (Some(writer), slices) => writer.try_write_vectored(slices),
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 pub(crate) use self::control::Control;
 pub(crate) use self::push::Refused;
 use self::queue::Queue;
-pub(crate) use self::shared::SharedFrame;
+pub(crate) use self::shared::{Published, SharedFrame};
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 pub(crate) use self::wish::{CloseWish, Manner};
@@ -67,6 +67,8 @@ struct State {
     blocked: bool,
     /// What the totals have of the bytes that wait: nothing while the socket takes them.
     accounted: usize,
+    /// A publisher is about to write what is queued.
+    promised: bool,
     /// The application's wish to close, until the session acts on it.
     wish: Option<CloseWish>,
     /// The close frame is queued.
@@ -89,6 +91,7 @@ impl Outbox {
                 sleeper: None,
                 blocked: false,
                 accounted: 0,
+                promised: false,
                 wish: None,
                 sealed: false,
                 settled: false,

@@ -175,6 +175,11 @@ impl Outbox {
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
+        self.tell(shed);
+    }
+
+    /// Tells the log what was dropped.
+    pub(super) fn tell(&self, shed: Option<Shed>) {
         if let Some(Shed { policy, dropped }) = shed
             && dropped > 0
         {

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
+use super::flush::Flush;
 use super::push::Verdict;
 use super::{CloseWish, MAX_INLINE, Outbox};
 use crate::codec::{Encoded, HEADROOM};
-use crate::error::SendError;
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
 
@@ -28,34 +28,60 @@ impl SharedFrame {
     }
 }
 
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// It was queued, or a policy has dropped it.
+    Queued,
+    /// It was queued, and whoever published it sees to it that `keep_promise` is called.
+    Promised,
+    /// There is no room, but there may be some in a moment.
+    Busy,
+    /// The connection is closed, or there is no room.
+    Refused,
+}
+
 impl Outbox {
-    /// Appends a frame, or does at once what its policy says; for a policy that drops, that is `Ok`.
+    /// Appends a frame, or does at once what its policy says.
     ///
-    /// # Errors
-    ///
-    /// `Closed`, or `Full`; under `Overflow::Disconnect` the connection is being closed then.
-    pub(crate) fn publish(&self, frame: &SharedFrame) -> Result<(), SendError> {
+    /// `patient` leaves a queue alone that is full although its socket takes bytes: its session has
+    /// not had its turn.
+    pub(crate) fn publish(&self, frame: &SharedFrame, patient: bool) -> Published {
         let mut state = self.lock();
         if self.is_closed() {
-            return Err(SendError::Closed);
+            return Published::Refused;
         }
         let SharedFrame { bytes, size, rule } = frame;
-        let (verdict, shed) = self.judge(&mut state, *size, *rule, false);
+        let (verdict, shed) = self.judge(&mut state, *size, *rule, patient);
         match verdict {
             Verdict::Append(Some(slot)) => state.queue.push_latest(slot, bytes.clone(), *size),
-            Verdict::Append(None) if *size <= MAX_INLINE => state.queue.push_copy(bytes, *size),
+            // The first is handed over as it is: a peer that keeps up needs no buffer of its own.
+            Verdict::Append(None) if *size <= MAX_INLINE && !state.queue.is_empty() => {
+                state.queue.push_copy(bytes, *size);
+            }
             Verdict::Append(None) => state.queue.push_shared(bytes.clone(), *size),
             Verdict::Replace(at) => state.queue.replace(at, bytes.clone(), *size),
             Verdict::Drop => {}
+            Verdict::Refuse(_) if patient && !state.blocked => return Published::Busy,
             Verdict::Refuse(policy) => {
                 drop(state);
                 if policy == Overflow::Disconnect {
                     self.wish_close(CloseWish::slow_consumer());
                 }
-                return Err(SendError::Full);
+                return Published::Refused;
             }
         }
-        self.release(state, shed);
-        Ok(())
+        state.account(&self.totals);
+        let flush = state.published();
+        drop(state);
+        self.tell(shed);
+        match flush {
+            Flush::Known => Published::Queued,
+            Flush::Promised => Published::Promised,
+            Flush::Session(sleeper) => {
+                sleeper.wake();
+                Published::Queued
+            }
+        }
     }
 }

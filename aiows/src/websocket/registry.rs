@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -41,6 +42,9 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 
     /// Finds each connection once.
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
+
+    /// Keeps the promises that were made to some members.
+    fn write_soon(&self, members: &Members, range: Range<usize>);
 }
 
 /// What a connection belongs to. Everything else that knows of it is changed under its lock.

@@ -12,6 +12,8 @@ mod door;
 mod errors;
 #[path = "extract.rs"]
 mod extract;
+#[path = "flush.rs"]
+mod flush;
 #[path = "handlers.rs"]
 mod handlers;
 #[path = "handshake.rs"]

@@ -8,6 +8,7 @@ mod crowd;
 mod door;
 mod errors;
 mod extract;
+mod flush;
 mod handlers;
 mod handshake;
 mod hostile;

@@ -36,6 +36,7 @@ async fn converse(mut stream: TcpStream, service: Service) -> Result<(), Failure
                 let reply = chat::reply(std::str::from_utf8(&frame.payload)?)?;
                 ws.write_frame(Frame::text(reply.into_bytes().into())).await?;
             }
+            (OpCode::Text, Service::Broadcast) => return Err("not here".into()),
             (OpCode::Close, _) => return Ok(()),
             _ => {}
         }

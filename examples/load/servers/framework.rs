@@ -1,7 +1,9 @@
 //! `aiows`, used the way the quick start does.
 
 use aiows::middleware::from_fn;
-use aiows::{Limits, Message, Router, Server, Text, WebSocket, fallback, message, routes};
+use aiows::{
+    Hub, Limits, Message, Router, Server, Text, WebSocket, connect, fallback, message, routes,
+};
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
@@ -34,6 +36,19 @@ async fn echo(ws: WebSocket, Text(text): Text) -> aiows::Result {
     Ok(())
 }
 
+const ROOM: &str = "everybody";
+
+#[connect]
+async fn enter(ws: WebSocket) -> aiows::Result {
+    ws.join(ROOM).await
+}
+
+#[fallback]
+async fn publish(hub: Hub, Text(text): Text) -> aiows::Result {
+    hub.room(ROOM).send_text(&text).await?;
+    Ok(())
+}
+
 pub(super) fn serve(service: Service) -> Result<()> {
     run(router(service))
 }
@@ -47,6 +62,7 @@ fn router(service: Service) -> Router {
     Router::new().routes(match service {
         Service::Echo => routes![echo],
         Service::Typed => routes![on_chat],
+        Service::Broadcast => routes![enter, publish],
     })
 }
 
@@ -54,6 +70,7 @@ fn router(service: Service) -> Router {
 async fn run(router: Router) -> Result<()> {
     let mut limits = Limits::default();
     limits.connections = CONNECTIONS;
+    limits.room_members = CONNECTIONS;
     let server = Server::new().include_router(router).limits(limits);
     let handle = server.handle();
     tokio::spawn(async move {

@@ -1,12 +1,14 @@
 //! axum with its `ws` feature, with the settings that count.
 
 use axum::Router;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::routing::any;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, Receiver, Sender};
 
-use super::{Failure, READ_BUFFER, chat};
+use super::{BACKLOG, Failure, READ_BUFFER, chat};
 use crate::Result;
 use crate::cases::Service;
 
@@ -17,13 +19,40 @@ pub(super) async fn serve(service: Service) -> Result<()> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
+    let (room, _) = broadcast::channel(BACKLOG);
     let upgrade = move |upgrade: WebSocketUpgrade| async move {
+        // Before the answer: who has it is a member.
+        let published = room.subscribe();
         upgrade.read_buffer_size(READ_BUFFER).on_upgrade(move |ws| async move {
             // A connection that failed is of no interest; a wrong reply the client notices.
-            let _ = converse(ws, service).await;
+            let _ = match service {
+                Service::Broadcast => relay(ws, room, published).await,
+                _ => converse(ws, service).await,
+            };
         })
     };
     Ok(axum::serve(listener, Router::new().route("/", any(upgrade))).await?)
+}
+
+async fn relay(
+    mut ws: WebSocket,
+    room: Sender<Utf8Bytes>,
+    mut published: Receiver<Utf8Bytes>,
+) -> Result<(), Failure> {
+    loop {
+        tokio::select! {
+            message = ws.recv() => match message {
+                Some(Ok(Message::Text(text))) => drop(room.send(text)),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Ok(()),
+            },
+            text = published.recv() => match text {
+                Ok(text) => ws.send(Message::Text(text)).await?,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+        }
+    }
 }
 
 async fn converse(mut ws: WebSocket, service: Service) -> Result<(), Failure> {
@@ -32,8 +61,8 @@ async fn converse(mut ws: WebSocket, service: Service) -> Result<(), Failure> {
             continue;
         };
         ws.send(match service {
-            Service::Echo => Message::Text(text),
             Service::Typed => Message::text(chat::reply(&text)?),
+            _ => Message::Text(text),
         })
         .await?;
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::model::Model;
-use super::{Outbound, Outbox, Refused, SharedFrame, Totals};
+use super::{Outbound, Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::overflow::{Overflow, Rule};
@@ -76,7 +76,10 @@ fn push(outbox: &Outbox, payload: &[u8], key: Option<usize>, shared: bool) -> bo
     let rule = key.map_or(Rule::Server, |key| Rule::latest("tick", &key));
     let message = Encoded::raw(payload).with_rule(rule);
     match shared {
-        true => outbox.publish(&SharedFrame::new(Opcode::Text, message)).is_ok(),
+        true => {
+            let frame = SharedFrame::new(Opcode::Text, message);
+            outbox.publish(&frame, false) != Published::Refused
+        }
         false => match outbox.try_push(Opcode::Text, message) {
             Ok(()) => true,
             Err(Refused::Full(message, _)) => {
