@@ -6,10 +6,6 @@ pub(crate) type Group = (&'static str, &'static [&'static str]);
 /// More than one error, or an error elsewhere.
 pub(crate) const EXCEPTIONS: &[Group] = &[
     (
-        "rustc refuses the form and expands it all the same, and the message declares another type",
-        &["message_with_id, attribute: literal as a value"],
-    ),
-    (
         "the body changes the argument, which rustc refuses behind a reference",
         &["message_with_local, argument: by reference 2"],
     ),

@@ -21,7 +21,10 @@ pub(super) const RULES: &[Rule] = &[
     ("attribute: option without a sign", |s| on_message(s, |at| insert(at.end, ", crate"))),
     ("attribute: unknown crate", |s| on_message(s, |at| insert(at.end, ", crate = aiosw"))),
     ("attribute: literal as a value", |s| {
-        on_message(s, |at| replace(at.start - 1..at.end + 1, " = \"chat\""))
+        on_message(s, |at| {
+            let value = format!(" = {}", &s.text[at.clone()]);
+            replace(at.start - 1..at.end + 1, &value)
+        })
     }),
     ("attribute: a literal where there is none", |s| match s.literal() {
         Some(_) => Vec::new(),
