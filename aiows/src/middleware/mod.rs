@@ -119,7 +119,9 @@ pub trait Middleware: Send + Sync + 'static {
     ///
     /// It may pass on a changed call ([`Call::with_text`]), change or replace the outcome, or
     /// answer without calling `next`; a request with an `id` is acknowledged if the outcome is
-    /// empty. Messages that have no handler, and texts that are no message, are refused before it.
+    /// empty. Messages that have no handler, and texts without a type, are refused before it.
+    /// What is broken behind the type is found when the handler decodes it; it is told to the peer
+    /// also in place of an answer of the middleware's own.
     fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::new(call, next)
     }

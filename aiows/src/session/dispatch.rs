@@ -51,8 +51,10 @@ impl Session {
             Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };
         let call = self.call_with(endpoint, Received::new(inbound, id));
-        // Middleware is not asked about a message that is none.
-        let sound = if endpoint.is_layered { call.check_head() } else { Ok(()) };
+        // Middleware is not asked about a message that is none, as far as that is known: decoding the
+        // payload checks the rest, and to read all of it before would double the work.
+        let unsure = endpoint.is_layered && !endpoint.decodes;
+        let sound = if unsure { call.check_head() } else { Ok(()) };
         self.socket.begin_handling();
         let returned = match sound {
             Ok(()) => drive(&mut self.link, start(endpoint, &call)).await,
@@ -128,6 +130,8 @@ impl Session {
 
     /// Sends the handler's answer, or the acknowledgement a request without one gets.
     fn settle(&mut self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
+        // Middleware may have answered without the handler, which would have looked.
+        call.check_head()?;
         let replied = self.socket.end_handling(call.id());
         match (outcome.into_answer(), call.id()) {
             (Some(answer), _) => self.link.answer(answer),

@@ -280,15 +280,43 @@ async fn messages_that_are_none_are_refused_before_middleware() {
         ("nonsense", "error m invalid_json "),
         ("[]", "error m invalid_message "),
         (r#"{"type":"what","id":1}"#, "error m unknown_type what"),
-        (r#"{"type":"say","text":"a""#, "error m invalid_json say"),
-        (r#"{"type":"say","text":"a","id":[]}"#, "error m invalid_message say"),
     ] {
         assert_eq!(ask(&mut client, text).await["type"], "error", "{text}");
         assert_eq!(log.take(), [seen], "{text}");
     }
-    // The handler decodes, so a payload that does not fit is found inside of the middleware.
-    assert_eq!(ask(&mut client, r#"{"type":"say"}"#).await["code"], "invalid_payload");
-    assert_eq!(log.take(), ["message m", "message m back failed", "error m invalid_payload say"]);
+    // The handler decodes, so what is wrong behind the type is found inside of the middleware.
+    for (text, code) in [
+        (r#"{"type":"say"}"#, "invalid_payload"),
+        (r#"{"type":"say","text":"a""#, "invalid_json"),
+        (r#"{"type":"say","text":"a","id":[]}"#, "invalid_message"),
+    ] {
+        assert_eq!(ask(&mut client, text).await["code"], code, "{text}");
+        let error = format!("error m {code} say");
+        assert_eq!(log.take(), ["message m", "message m back failed", &error], "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_message_is_told_whatever_middleware_answers() {
+    for answers in [true, false] {
+        let early = from_fn(move |call, _next| async move {
+            match answers {
+                true => Say { text: "early".into() }.into_outcome(&call),
+                false => Err(HandlerError::new("early", "not today")),
+            }
+        });
+        let server = TestServer::new(Router::new().routes(routes![say]).middleware(early));
+        let mut client = server.connect().await;
+        for (text, code) in [
+            (r#"{"type":"say","text":"a""#, "invalid_json"),
+            (r#"{"type":"say","text":"a","id":[]}"#, "invalid_message"),
+        ] {
+            assert_eq!(ask(&mut client, text).await["code"], code, "{text}");
+        }
+        let answer = ask(&mut client, r#"{"type":"say","text":"a","id":1}"#).await;
+        assert_eq!(answer["correlation_id"], 1);
+        assert_eq!(answer["code"], if answers { Value::Null } else { json!("early") });
+    }
 }
 
 /// Answers every failure with its name and the code before.
