@@ -1,6 +1,6 @@
 //! Tells the members of a room who has come and gone.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -30,8 +30,6 @@ const GATHER: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Announcers {
     tasks: Mutex<Tasks>,
-    /// The server's: a member may leave on a thread that has none.
-    runtime: OnceLock<Handle>,
 }
 
 #[derive(Debug, Default)]
@@ -46,17 +44,8 @@ impl Announcers {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the caller is in the server's runtime.
-    pub(super) fn note_runtime(&self) {
-        if self.runtime.get().is_none()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let _ = self.runtime.set(runtime);
-        }
-    }
-
-    pub(super) fn start(&self, gathering: Gathering) {
-        let runtime = self.runtime.get().cloned().or_else(|| Handle::try_current().ok());
+    pub(super) fn start(&self, runtime: Option<&Handle>, gathering: Gathering) {
+        let runtime = runtime.cloned().or_else(|| Handle::try_current().ok());
         let mut tasks = self.lock();
         let Some(runtime) = runtime.filter(|_| !tasks.is_over) else {
             return;

@@ -1,7 +1,6 @@
 //! Writing to the sockets of many at once, instead of waking the session of each.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
@@ -20,27 +19,11 @@ struct Errand {
     left: Range<usize>,
 }
 
-/// Where errands run: the runtime of the sessions, since a publisher's may stand still.
-#[derive(Debug, Default)]
-pub(super) struct Errands {
-    runtime: OnceLock<Handle>,
-}
-
-impl Errands {
-    /// Notes the runtime of the caller, if it is the first.
-    pub(super) fn run_here(&self) {
-        if self.runtime.get().is_none()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let _ = self.runtime.set(runtime);
-        }
-    }
-
-    pub(super) fn start(&self, members: &Members, range: Range<usize>) {
-        let mut errand = Errand { members: members.clone(), left: range };
-        if let Some(runtime) = self.runtime.get() {
-            drop(runtime.spawn(async move { errand.run().await }));
-        }
+/// Has those of `members` in `range` written to whom something was promised.
+pub(super) fn start(runtime: Option<&Handle>, members: &Members, range: Range<usize>) {
+    let mut errand = Errand { members: members.clone(), left: range };
+    if let Some(runtime) = runtime {
+        drop(runtime.spawn(async move { errand.run().await }));
     }
 }
 

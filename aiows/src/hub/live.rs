@@ -100,14 +100,13 @@ impl Live {
 
 impl Hub {
     pub(crate) fn register(&self, socket: &WebSocket) -> Registration {
-        self.shared.errands.run_here();
+        self.shared.note_runtime();
         let (leave, _listed) = {
             let mut connections = self.shared.live.lock();
             connections.sockets.insert(socket.id(), socket.clone());
             (connections.leave.clone(), connections.listed.take())
         };
         self.shared.live.total.fetch_add(1, Ordering::Relaxed);
-        self.shared.announcers.note_runtime();
         if let Some(wish) = leave {
             socket.outbox().wish_close(wish);
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::group::Gathering;
 use super::presence::describe;
-use super::{Shared, Target};
+use super::{Shared, Target, errand};
 use crate::error::{HandlerError, Result, SendError, code};
 use crate::websocket::{Aim, Info, Joining, Members, Registry, WebSocket};
 
@@ -74,7 +74,7 @@ impl Registry for Shared {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        self.errands.start(members, range);
+        errand::start(self.runtime.get(), members, range);
     }
 }
 
@@ -126,7 +126,7 @@ impl Shared {
 
     fn tell_later(&self, gathering: Option<Gathering>) {
         if let Some(gathering) = gathering {
-            self.announcers.start(gathering);
+            self.announcers.start(self.runtime.get(), gathering);
         }
     }
 

@@ -15,9 +15,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 use self::announce::Announcers;
-use self::errand::Errands;
 use self::group::Groups;
 pub(crate) use self::live::Candidate;
 use self::live::Live;
@@ -73,7 +73,9 @@ struct Shared {
     names: Groups,
     /// What was sent to all of them.
     totals: Arc<Totals>,
-    errands: Errands,
+    /// That of the sessions: who publishes or leaves may be on a thread that has none, or one that
+    /// stands still.
+    runtime: OnceLock<Handle>,
     /// Set when the server is built.
     rules: OnceLock<Rules>,
 }
@@ -227,6 +229,15 @@ impl Hub {
 }
 
 impl Shared {
+    /// Notes the runtime of the caller, a session's, if it is the first.
+    fn note_runtime(&self) {
+        if self.runtime.get().is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let _ = self.runtime.set(runtime);
+        }
+    }
+
     fn rules(&self) -> &Rules {
         self.rules.get_or_init(Rules::default)
     }
