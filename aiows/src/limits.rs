@@ -52,12 +52,21 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Accepted sockets whose request is not decided yet: 4,096. More wait in the listener's backlog.
     pub handshakes: usize,
-    /// Messages that wait while a handler is pending: 32. Further ones stay in the socket. Before the
-    /// answer to a [`WebSocket::request`](crate::WebSocket::request) there may be twice as many.
+    /// Accepted messages that wait while a handler is pending: 32. Up to 64 KiB behind them are read
+    /// and not decoded, so that pings are answered and a client that leaves is noticed; everything
+    /// else stays in the socket. While the server waits for the answer to a
+    /// [`WebSocket::request`](crate::WebSocket::request), twice as many messages may wait.
     pub inbound_messages: usize,
-    /// Bytes of messages that wait while a handler is pending: 256 KiB, and twice as many before an
-    /// answer.
+    /// Bytes of accepted messages that wait while a handler is pending: 256 KiB, and twice as many
+    /// before an answer. The last message may exceed it, and 64 KiB are read ahead as for
+    /// [`inbound_messages`](Self::inbound_messages).
     pub inbound_size: usize,
+    /// Time from the first byte of a message to its last: 60 s. A slower one closes with 1008. Time in
+    /// which the server does not read, because a handler is pending, does not count.
+    pub message_timeout: Duration,
+    /// Bytes of unfinished messages of all clients together: 128 MiB. Beyond it, clients whose
+    /// unfinished message is larger than their share are closed with 1013.
+    pub inbound_total: usize,
     /// Messages handled in one turn before other connections get theirs: 64.
     pub messages_per_turn: usize,
     /// Messages that wait to be written to one peer: 1,024.
@@ -108,6 +117,8 @@ impl Default for Limits {
             handshakes: 4096,
             inbound_messages: 32,
             inbound_size: 256 * KIB,
+            message_timeout: Duration::from_secs(60),
+            inbound_total: 128 * MIB,
             messages_per_turn: 64,
             outbound_messages: 1024,
             outbound_size: MIB,
@@ -139,6 +150,7 @@ impl Limits {
             ("handshakes", self.handshakes),
             ("inbound_messages", self.inbound_messages),
             ("inbound_size", self.inbound_size),
+            ("inbound_total", self.inbound_total),
             ("messages_per_turn", self.messages_per_turn),
             ("outbound_messages", self.outbound_messages),
             ("outbound_size", self.outbound_size),
@@ -151,6 +163,7 @@ impl Limits {
         ];
         let times = [
             ("handshake_timeout", self.handshake_timeout),
+            ("message_timeout", self.message_timeout),
             ("write_timeout", self.write_timeout),
             ("ping_interval", self.ping_interval),
             ("ping_timeout", self.ping_timeout),

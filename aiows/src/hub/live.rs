@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Hub;
 use crate::id::ConnectionId;
-use crate::outbox::{CloseWish, Outbound};
+use crate::outbox::{CloseRequest, Outbound};
 use crate::websocket::{Members, WebSocket};
 
 /// Knows every connection from its acceptance to the return of its session.
@@ -37,7 +37,7 @@ struct Connections {
     /// `sockets` as a list, until they change.
     listed: Option<Members>,
     /// Set when everybody was asked to leave: who comes later is asked too.
-    leave: Option<CloseWish>,
+    leave: Option<CloseRequest>,
 }
 
 /// A connection's place in the hub; its session owns it, and the place ends with it.
@@ -107,18 +107,18 @@ impl Hub {
             (connections.leave.clone(), connections.listed.take())
         };
         self.shared.live.total.fetch_add(1, Ordering::Relaxed);
-        if let Some(wish) = leave {
-            socket.outbox().wish_close(wish);
+        if let Some(request) = leave {
+            socket.outbox().request_close(request);
         }
         Registration { hub: self.clone(), socket: socket.clone(), is_retired: false }
     }
 
     /// Asks every connection that is still to come to leave, and returns those there are.
-    pub(crate) fn close_door(&self, wish: &CloseWish) -> Vec<WebSocket> {
+    pub(crate) fn close_door(&self, request: &CloseRequest) -> Vec<WebSocket> {
         // Everybody leaves: nobody has to be told who.
         self.shared.announcers.end();
         let mut connections = self.shared.live.lock();
-        connections.leave = Some(wish.clone());
+        connections.leave = Some(request.clone());
         let Connections { sockets, retired, .. } = &*connections;
         sockets.values().chain(retired.values()).cloned().collect()
     }

@@ -4,9 +4,8 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use tokio::net::tcp::OwnedWriteHalf;
-
-use super::{Outbox, State};
+use super::{Accepted, Outbox, State};
+use crate::transport::TcpWriter;
 
 /// Who has something appended written.
 pub(super) enum Flush {
@@ -35,7 +34,7 @@ impl State {
     /// Writes through `write`; tells as well whether that made room.
     fn write(
         &mut self,
-        mut write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
+        mut write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> (Poll<io::Result<()>>, bool) {
         let Self { queue, writer, .. } = self;
         let mut freed = false;
@@ -66,7 +65,7 @@ impl Outbox {
     /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
     pub(crate) fn flush_with(
         &self,
-        write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
+        write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let (result, freed) = state.write(write);
@@ -112,11 +111,10 @@ impl Outbox {
     }
 
     /// Lets the session sleep unless there is something to do: `false` means look again.
-    pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, idle: bool) -> bool {
+    pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, accepted: Accepted) -> bool {
         let mut state = self.lock();
         let work = !blocked && !state.queue.is_empty();
-        let wish = state.wish.as_ref().is_some_and(|wish| wish.is_due(idle));
-        if work || wish {
+        if work || state.has_close_order(accepted) {
             return false;
         }
         state.blocked = blocked;
@@ -140,7 +138,7 @@ impl Outbox {
     }
 }
 
-fn write_tcp(writer: &Option<OwnedWriteHalf>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+fn write_tcp(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     match (writer, slices) {
         (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
         // One part is the common case, for which the kernel has a shorter way.

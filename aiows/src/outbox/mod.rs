@@ -1,50 +1,47 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
-mod closed;
-mod control;
+mod close_request;
 mod flush;
+mod lifecycle;
 mod push;
 mod queue;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod totals;
-mod wish;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
-pub(crate) use self::control::Control;
+pub(crate) use self::close_request::{CloseMode, CloseRequest};
+pub(crate) use self::lifecycle::{Accepted, CloseOrder};
+use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::push::Refused;
 use self::queue::Queue;
 pub(crate) use self::shared::{Published, SharedFrame};
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
-pub(crate) use self::wish::{CloseWish, Manner};
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::overflow::Overflow;
-use crate::transport::Opcode;
+use crate::transport::{TcpWriter, ping_frame, pong_frame};
 
 /// Messages up to this size are copied into one run of bytes, larger ones are handed over whole.
 const MAX_INLINE: usize = 4096;
 
 /// What one connection still has to be sent.
 ///
-/// Everybody appends under the lock, which is never held across an await; only the session waits
-/// for the socket. It is sealed when a close frame is written: nothing follows one.
+/// Any task appends under the lock, which is never held across an await; only the session waits
+/// for the socket. Nothing is queued behind a close frame.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     id: ConnectionId,
     state: Mutex<State>,
-    /// No message is accepted any more; changed under the lock, read without it.
-    closing: AtomicBool,
+    /// What may be read of the lifecycle without the lock; changed under it.
+    mirror: Mirror,
     /// Wakes senders that wait for room.
     room: Notify,
     max_messages: usize,
@@ -60,7 +57,7 @@ pub(crate) struct Outbox {
 struct State {
     queue: Queue,
     /// The write half of plain TCP; dropping it ends our side of the stream.
-    writer: Option<OwnedWriteHalf>,
+    writer: Option<TcpWriter>,
     /// The session's task, while it sleeps: whoever appends wakes it.
     sleeper: Option<Waker>,
     /// The socket refuses bytes: appending is no reason to wake the session.
@@ -69,15 +66,8 @@ struct State {
     accounted: usize,
     /// A publisher is about to write what is queued.
     promised: bool,
-    /// The application's wish to close, until the session acts on it.
-    wish: Option<CloseWish>,
-    /// The close frame is queued.
-    sealed: bool,
-    /// The stream has ended, and the totals have the counts.
-    settled: bool,
-    /// The connection ends, or is about to.
-    ending: bool,
-    /// Wakes who waits for that; made for the first of them.
+    lifecycle: Lifecycle,
+    /// Wakes tasks that wait for the end; made for the first of them.
     watched: Option<Arc<Notify>>,
 }
 
@@ -92,13 +82,10 @@ impl Outbox {
                 blocked: false,
                 accounted: 0,
                 promised: false,
-                wish: None,
-                sealed: false,
-                settled: false,
-                ending: false,
+                lifecycle: Lifecycle::default(),
                 watched: None,
             }),
-            closing: AtomicBool::new(false),
+            mirror: Mirror::default(),
             room: Notify::new(),
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,
@@ -110,7 +97,7 @@ impl Outbox {
     }
 
     /// Gives it what it writes to, and the answer to the handshake, which leaves before anything else.
-    pub(crate) fn open(&self, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) {
+    pub(crate) fn open(&self, greeting: Vec<u8>, writer: Option<TcpWriter>) {
         let mut state = self.lock();
         state.writer = writer;
         if !greeting.is_empty() {
@@ -141,20 +128,19 @@ impl Outbox {
         !self.has_room(&self.lock(), 0)
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
-
-    fn set_closing(&self) {
-        self.closing.store(true, Ordering::Release);
-    }
-
     /// Queues a ping, ahead of messages.
     pub(crate) fn ping(&self) {
-        const PING: &[u8] = &[0x80 | Opcode::Ping as u8, 0];
         let mut state = self.lock();
-        if !state.sealed {
-            state.queue.push_control(Bytes::from_static(PING));
+        if Self::takes_control(&state) {
+            state.queue.push_control(ping_frame());
+        }
+    }
+
+    /// Queues the answer to a ping, ahead of messages.
+    pub(crate) fn pong(&self, payload: &[u8]) {
+        let mut state = self.lock();
+        if Self::takes_control(&state) {
+            state.queue.push_pong(pong_frame(payload));
         }
     }
 
@@ -166,21 +152,9 @@ impl Outbox {
         dropped
     }
 
-    /// A writer for the frames the state machine answers by itself.
-    pub(crate) fn control(&self) -> Control<'_> {
-        Control { outbox: self }
-    }
-
     /// How many bytes were written so far; tells a slow peer from one that reads nothing.
     pub(crate) fn written(&self) -> u64 {
         self.lock().queue.written()
-    }
-
-    /// Ends our side of the stream and forgets what was not written.
-    pub(crate) fn end(&self) {
-        let writer = self.settle();
-        drop(writer);
-        self.room.notify_waiters();
     }
 }
 

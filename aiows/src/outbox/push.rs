@@ -5,7 +5,7 @@ use std::pin::pin;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{CloseWish, MAX_INLINE, Outbox, State};
+use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule, Slot};
@@ -88,7 +88,7 @@ impl Outbox {
             });
         }
         if policy == Overflow::Disconnect {
-            self.wish_close(CloseWish::slow_consumer());
+            self.request_close(CloseRequest::slow_consumer());
         }
         Err(SendError::Full)
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::flush::Flush;
 use super::push::Verdict;
-use super::{CloseWish, MAX_INLINE, Outbox};
+use super::{CloseRequest, MAX_INLINE, Outbox};
 use crate::codec::{Encoded, HEADROOM};
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
@@ -66,7 +66,7 @@ impl Outbox {
             Verdict::Refuse(policy) => {
                 drop(state);
                 if policy == Overflow::Disconnect {
-                    self.wish_close(CloseWish::slow_consumer());
+                    self.request_close(CloseRequest::slow_consumer());
                 }
                 return Published::Refused;
             }

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{Outbox, State};
+use super::{Lifecycle, Outbox, State};
 
 /// Counts of the messages to one peer, or to all peers of a server.
 ///
@@ -75,7 +74,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    fn lock(&self) -> MutexGuard<'_, Outbound> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Outbound> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +89,7 @@ impl Totals {
         let mut sum = *ended;
         for outbox in live {
             let state = outbox.lock();
-            if !state.settled {
+            if state.lifecycle != Lifecycle::Ended {
                 sum += state.outbound();
             }
         }
@@ -129,22 +128,5 @@ impl Outbox {
     /// The counts of this connection.
     pub(crate) fn outbound(&self) -> Outbound {
         self.lock().outbound()
-    }
-
-    /// Forgets what was not written, and hands the counts to the totals, once.
-    pub(super) fn settle(&self) -> Option<OwnedWriteHalf> {
-        let mut ended = self.totals.lock();
-        let mut state = self.lock();
-        self.set_closing();
-        state.sealed = true;
-        state.note_ending();
-        state.queue.clear();
-        state.blocked = false;
-        state.account(&self.totals);
-        if !state.settled {
-            state.settled = true;
-            *ended += state.outbound();
-        }
-        state.writer.take()
     }
 }

@@ -27,6 +27,14 @@ pub(crate) fn poll_caught(running: Pin<&mut Running>, cx: &mut Context<'_>) -> P
     polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic.as_ref()))))
 }
 
+/// Drops a call that may not have returned; a panic of a value it held is logged and stays here.
+pub(crate) fn drop_caught(running: BoxFuture) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
+        let error = panicked(panic.as_ref());
+        tracing::error!(%error, "a cancelled handler panicked while it was dropped");
+    }
+}
+
 /// A call inside of another one, which sees the panic as an error.
 pub(crate) struct Isolated(BoxFuture);
 

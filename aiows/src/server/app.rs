@@ -16,7 +16,7 @@ use super::{door, listen, shutdown};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::router::Frozen;
-use crate::session::Setting;
+use crate::session::{Setting, UnfinishedTotal};
 use crate::transport::{Origins, Stream, Subprotocols};
 
 /// The names and the values of a path's parameters.
@@ -37,6 +37,8 @@ struct Inner {
     handle: ServerHandle,
     /// Half-open connections there is room for.
     handshakes: Arc<Semaphore>,
+    /// Unfinished messages of all connections.
+    unfinished: Arc<UnfinishedTotal>,
     shutdown_timeout: Duration,
     #[cfg(feature = "axum")]
     http: Option<axum::Router>,
@@ -82,6 +84,7 @@ impl App {
                 origins,
                 subprotocols: Subprotocols::default(),
                 handle,
+                unfinished: Arc::default(),
                 shutdown_timeout: Duration::ZERO,
                 #[cfg(feature = "axum")]
                 http: None,
@@ -234,6 +237,7 @@ impl App {
             router: Arc::clone(router),
             limits: Arc::clone(&self.inner.limits),
             hub: self.inner.handle.hub(),
+            unfinished: Arc::clone(&self.inner.unfinished),
         }
     }
 

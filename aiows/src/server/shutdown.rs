@@ -8,7 +8,7 @@ use super::App;
 use super::handle::{ServerHandle, Stop};
 use crate::error::Error;
 use crate::limits::deadline_after;
-use crate::outbox::CloseWish;
+use crate::outbox::{CloseMode, CloseRequest};
 
 /// How long the disconnect handlers of cut connections may take.
 const CUT_GRACE: Duration = Duration::from_secs(1);
@@ -44,8 +44,8 @@ pub(super) async fn drain(app: &App) -> Result<(), Error> {
     tracing::warn!(active = handle.stats().active, "connections are cut");
     // What is no WebSocket is told by this.
     handle.stop(Stop::Now);
-    for socket in handle.hub().close_door(&CloseWish::cut()) {
-        socket.outbox().wish_close(CloseWish::cut());
+    for socket in handle.hub().close_door(&CloseRequest::shutdown(CloseMode::Cut)) {
+        socket.outbox().request_close(CloseRequest::shutdown(CloseMode::Cut));
     }
     handle.set_drained();
     // A handler that blocks its thread cannot be waited for.
@@ -56,7 +56,7 @@ pub(super) async fn drain(app: &App) -> Result<(), Error> {
 /// Tells all connections to leave, in batches with pauses of random length that together take
 /// no more than half of the time there is.
 async fn close_all(handle: &ServerHandle, within: Duration) {
-    let sockets = handle.hub().close_door(&CloseWish::shutdown());
+    let sockets = handle.hub().close_door(&CloseRequest::shutdown(CloseMode::Drain));
     let batches = u32::try_from(sockets.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
     let longest = MAX_PAUSE.min(within / 2 / batches);
     for (number, batch) in sockets.chunks(BATCH).enumerate() {
@@ -64,7 +64,7 @@ async fn close_all(handle: &ServerHandle, within: Duration) {
             sleep(longest.mul_f64(random_share())).await;
         }
         for socket in batch {
-            socket.outbox().wish_close(CloseWish::shutdown());
+            socket.outbox().request_close(CloseRequest::shutdown(CloseMode::Drain));
         }
     }
 }

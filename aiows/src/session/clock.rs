@@ -1,81 +1,116 @@
 //! The deadlines of one connection, kept with a single timer.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Context;
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::Limits;
-
-/// What is left for writing the last frame when the closing has taken long enough.
-const LAST_WORD: Duration = Duration::from_secs(1);
+use crate::limits::{Limits, deadline_after};
 
 /// How long a buffer for large messages is kept, and how close two of them make a stream.
 const KEEP_LARGE: Duration = Duration::from_secs(1);
 
-/// A peer is pinged at every interval, busy or not: that way nothing reads the time per message,
-/// and a peer is gone at most an interval and a timeout after it was last heard.
+/// A client is pinged at every interval, busy or not: that way nothing reads the time per message,
+/// and a client is gone at most an interval and a timeout after its last sign of life.
 pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
-    /// Whether the timer knows the task to wake.
-    armed: bool,
-    ping_interval: Duration,
-    ping_timeout: Duration,
-    write_timeout: Duration,
+    /// Whether the timer has registered the task that it wakes.
+    is_armed: bool,
+    timeouts: Timeouts,
     next_ping: Instant,
     /// When an unanswered ping was sent.
     pinged: Option<Instant>,
+    reading: Reading,
     /// Since when the socket takes nothing, and how much it had taken until then.
     stuck: Option<(Instant, u64)>,
-    end_by: Option<Instant>,
+    /// Since when nothing is read because the inbound queue is full.
+    unread: Option<Instant>,
+    /// The number of the message under way, and since when the rest of it is waited for.
+    message_begun: Option<(u32, Instant)>,
     /// When the last large message came.
     large_at: Option<Instant>,
     shrink_at: Option<Instant>,
 }
 
-/// What the time has come for.
+struct Timeouts {
+    ping_interval: Duration,
+    ping: Duration,
+    write: Duration,
+    message: Duration,
+}
+
+/// What has to be done because its time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// The closing has taken long enough.
-    End,
+pub(super) enum TimerEvent {
+    /// The deadline of the session's phase has passed.
+    Deadline,
+    /// A ping is due.
     Ping,
-    /// The peer has answered no ping.
+    /// The client has not answered a ping.
     Silent,
-    /// The peer has read nothing.
+    /// The socket has taken nothing for too long.
     Stuck,
+    /// A message is not finished.
+    Unfinished,
+    /// The inbound queue has been full for so long that a client which left would not be noticed.
+    Unread,
     /// A large buffer was kept long enough.
     Shrink,
-    /// Nothing, while the peer is not read from.
-    Wait,
+}
+
+/// Whether the client is read from, and otherwise what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    On,
+    /// Not read from; the socket reports it if the client leaves.
+    Watched,
+    /// Not read from, and nothing would report that the client has left.
+    Blind,
+    /// Nothing is expected of the client.
+    Over,
 }
 
 impl Clock {
     pub(super) fn new(limits: &Limits) -> Self {
-        let next_ping = Instant::now() + limits.ping_interval;
+        let next_ping = deadline_after(limits.ping_interval);
         Self {
             timer: Box::pin(sleep_until(next_ping)),
-            armed: false,
-            ping_interval: limits.ping_interval,
-            ping_timeout: limits.ping_timeout,
-            write_timeout: limits.write_timeout,
+            is_armed: false,
+            timeouts: Timeouts {
+                ping_interval: limits.ping_interval,
+                ping: limits.ping_timeout,
+                write: limits.write_timeout,
+                message: limits.message_timeout,
+            },
             next_ping,
             pinged: None,
+            reading: Reading::On,
             stuck: None,
-            end_by: None,
+            unread: None,
+            message_begun: None,
             large_at: None,
             shrink_at: None,
         }
     }
 
-    /// Any bytes of the peer are a sign of life.
-    pub(super) fn heard(&mut self) {
+    /// Any bytes of the client are a sign of life.
+    pub(super) fn note_read(&mut self) {
         self.pinged = None;
     }
 
-    pub(super) fn set_end(&mut self, after: Duration) {
-        self.end_by.get_or_insert_with(|| Instant::now() + after);
+    /// A handler has returned: the inbound queue moves on.
+    pub(super) fn note_progress(&mut self) {
+        self.unread = None;
+    }
+
+    /// Starts the deadline of a message when the first part of it arrives without the rest.
+    pub(super) fn set_message_under_way(&mut self, number: Option<u32>) {
+        if self.message_begun.map(|(number, _)| number) != number {
+            self.message_begun = number.map(|number| (number, Instant::now()));
+        }
     }
 
     /// Whether a large message came a short time ago; notes that one has come now.
@@ -91,74 +126,118 @@ impl Clock {
     }
 
     /// The socket refuses bytes after it has taken `written` of them.
-    pub(super) fn blocked(&mut self, written: u64) {
-        if self.stuck.is_none_or(|(_, before)| before != written) {
-            self.stuck = Some((Instant::now(), written));
+    pub(super) fn note_blocked(&mut self, written: u64) {
+        match self.stuck {
+            Some((_, before)) if before == written => {}
+            before => {
+                self.stuck = Some((Instant::now(), written));
+                // A full socket has room again only because the client has read.
+                if before.is_some() {
+                    self.pinged = None;
+                }
+            }
         }
     }
 
-    /// From now on the socket may take nothing for this long.
-    pub(super) fn allow_stuck(&mut self, timeout: Duration) {
-        self.write_timeout = timeout;
-        self.stuck = None;
+    pub(super) fn note_unblocked(&mut self) {
+        if self.stuck.take().is_some() {
+            self.pinged = None;
+        }
     }
 
-    pub(super) fn unblocked(&mut self) {
-        self.stuck = None;
-    }
-
-    /// Says what is due, or arms the timer for what is next.
-    ///
-    /// `listening` says that the peer is read from: only then its silence means anything.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, listening: bool) -> Option<Due> {
-        let (at, due) = self.next(listening);
+    /// Returns what is due, or arms the timer for what is next. `deadline` is that of the phase.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        reading: Reading,
+        deadline: Option<Instant>,
+    ) -> Option<TimerEvent> {
+        self.follow(reading);
+        let (at, event) = self.next(deadline)?;
         // A deadline that moves away leaves the timer alone: it fires early and is set again.
         if at < self.timer.deadline() {
             self.timer.as_mut().reset(at);
-            self.armed = false;
+            self.is_armed = false;
         }
-        while !self.armed || self.timer.is_elapsed() {
-            self.armed = true;
-            if self.timer.as_mut().poll(cx).is_pending() {
+        while !self.is_armed || self.timer.is_elapsed() {
+            self.is_armed = true;
+            // Without a budget a timer returns pending and registers nothing, so it must not be
+            // polled within the one that the handlers of this turn may have used up.
+            if pin!(unconstrained(self.timer.as_mut())).poll(cx).is_pending() {
                 return None;
             }
             let now = Instant::now();
             if at <= now {
-                self.note(due, now);
-                return Some(due);
+                self.note(event, now);
+                return Some(event);
             }
             self.timer.as_mut().reset(at);
-            self.armed = false;
+            self.is_armed = false;
         }
         None
     }
 
-    fn next(&self, listening: bool) -> (Instant, Due) {
-        let liveness = match self.pinged {
-            _ if self.end_by.is_some() => None,
-            None => Some((self.next_ping, Due::Ping)),
-            Some(at) if listening => Some((at + self.ping_timeout, Due::Silent)),
-            // The answer may be there, unread; one ping is enough.
-            Some(at) => Some((at + self.ping_timeout + self.ping_interval, Due::Wait)),
-        };
-        let stuck = self.stuck.map(|(since, _)| (since + self.write_timeout, Due::Stuck));
-        let end = self.end_by.map(|at| (at, Due::End));
-        let shrink = self.shrink_at.map(|at| (at, Due::Shrink));
-        let due = [end, stuck, shrink, liveness].into_iter().flatten().min_by_key(|(at, _)| *at);
-        due.unwrap_or((self.next_ping, Due::Ping))
-    }
-
-    fn note(&mut self, due: Due, now: Instant) {
-        match due {
-            Due::Ping => {
-                self.next_ping = now + self.ping_interval;
-                self.pinged = Some(now);
+    fn follow(&mut self, reading: Reading) {
+        let before = std::mem::replace(&mut self.reading, reading);
+        match reading {
+            Reading::On if matches!(before, Reading::Watched | Reading::Blind) => {
+                self.unread = None;
+                // The answer may still be on its way behind what was not read.
+                self.pinged = self.pinged.map(|_| Instant::now());
             }
-            Due::Shrink => self.shrink_at = None,
-            Due::Wait => self.pinged = Some(now),
-            Due::Stuck => self.stuck = None,
-            Due::End => self.end_by = Some(now + LAST_WORD),
-            Due::Silent => self.pinged = None,
+            Reading::On => self.unread = None,
+            Reading::Over => {
+                self.unread = None;
+                self.message_begun = None;
+            }
+            Reading::Watched => self.message_begun = None,
+            Reading::Blind => {
+                self.message_begun = None;
+                self.unread.get_or_insert_with(Instant::now);
+            }
         }
     }
+
+    fn next(&self, deadline: Option<Instant>) -> Option<(Instant, TimerEvent)> {
+        let Timeouts { ping_interval, ping, write, message } = &self.timeouts;
+        let liveness = match (self.reading, self.pinged) {
+            (Reading::Over, _) => None,
+            (_, None) => Some((self.next_ping, TimerEvent::Ping)),
+            (Reading::On, Some(at)) => Some((after(at, *ping), TimerEvent::Silent)),
+            // The answer may wait in the socket; one ping is enough.
+            (Reading::Watched | Reading::Blind, Some(_)) => None,
+        };
+        let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping));
+        let stuck = self.stuck.map(|(since, _)| (after(since, *write), TimerEvent::Stuck));
+        let begun = self.message_begun.map(|(_, at)| (after(at, *message), TimerEvent::Unfinished));
+        let events = [
+            deadline.map(|at| (at, TimerEvent::Deadline)),
+            stuck,
+            unread.map(|at| (at, TimerEvent::Unread)),
+            begun,
+            self.shrink_at.map(|at| (at, TimerEvent::Shrink)),
+            liveness,
+        ];
+        events.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    fn note(&mut self, event: TimerEvent, now: Instant) {
+        match event {
+            TimerEvent::Ping => {
+                self.next_ping = deadline_after(self.timeouts.ping_interval);
+                self.pinged = Some(now);
+            }
+            TimerEvent::Shrink => self.shrink_at = None,
+            TimerEvent::Stuck => self.stuck = None,
+            TimerEvent::Unread => self.unread = None,
+            TimerEvent::Unfinished => self.message_begun = None,
+            TimerEvent::Silent => self.pinged = None,
+            TimerEvent::Deadline => {}
+        }
+    }
+}
+
+/// As [`deadline_after`], from an instant that has passed.
+fn after(since: Instant, timeout: Duration) -> Instant {
+    since.checked_add(timeout).unwrap_or_else(|| deadline_after(timeout))
 }

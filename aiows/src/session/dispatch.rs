@@ -10,7 +10,7 @@ use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 use crate::message::ErrorFrame;
 use crate::middleware::ErrorHooks;
-use crate::outbox::CloseWish;
+use crate::outbox::CloseRequest;
 use crate::outcome::Outcome;
 use crate::router::{Endpoint, Frozen, Target};
 use crate::transport::Inbound;
@@ -57,7 +57,7 @@ impl Session {
         let sound = if unsure { call.check_head() } else { Ok(()) };
         self.socket.begin_handling();
         let returned = match sound {
-            Ok(()) => drive(&mut self.link, start(endpoint, &call)).await,
+            Ok(()) => drive(&mut self.io, start(endpoint, &call)).await,
             Err(fault) => Some(Err(fault)),
         };
         let Some(returned) = returned else {
@@ -98,7 +98,7 @@ impl Session {
             return Some(error);
         }
         let known = error.error_id().map(str::to_owned);
-        let error = drive(&mut self.link, errors.review(0, call.clone(), error)).await?.err()?;
+        let error = drive(&mut self.io, errors.review(0, call.clone(), error)).await?.err()?;
         if let Some(error_id) = error.error_id()
             && known.as_deref() != Some(error_id)
         {
@@ -121,7 +121,7 @@ impl Session {
 
     /// Keeps a call for the next message, without the message it was made for.
     fn keep(&mut self, mut call: Call) {
-        // It was allocated beside the large buffer, see `Link`.
+        // It was allocated beside the large buffer, see `ConnectionIo`.
         let large = call.inbound().is_some_and(Inbound::is_large);
         if !large && call.rest() {
             self.call = Some(call);
@@ -134,9 +134,9 @@ impl Session {
         call.check_head()?;
         let replied = self.socket.end_handling(call.id());
         match (outcome.into_answer(), call.id()) {
-            (Some(answer), _) => self.link.answer(answer),
+            (Some(answer), _) => self.io.answer(answer),
             (None, Some(id)) if !replied => {
-                self.link.answer(encode(self.socket.tag(), ACK, Some(id), &())?);
+                self.io.answer(encode(self.socket.tag(), ACK, Some(id), &())?);
             }
             (None, _) => {}
         }
@@ -164,8 +164,8 @@ impl Session {
     fn tell(&mut self, error: &HandlerError, id: Option<&MessageId>, message_type: Option<&str>) {
         self.push_error(error, id, message_type);
         if let Some(code) = error.close_code() {
-            let wish = CloseWish::application(code, error.message());
-            self.socket.outbox().wish_close(wish);
+            let request = CloseRequest::application(code, error.message());
+            self.socket.outbox().request_close(request);
         }
     }
 
@@ -178,7 +178,7 @@ impl Session {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type);
         match encode(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
-            Ok(frame) => self.link.answer(frame),
+            Ok(frame) => self.io.answer(frame),
             Err(error) => tracing::error!(%error, "an error frame could not be encoded"),
         }
     }

@@ -3,25 +3,26 @@
 mod clock;
 mod dispatch;
 mod drive;
-mod link;
+mod io;
+mod unfinished;
 
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::time::{Instant, timeout_at};
 
-use self::drive::{drive, start};
-use self::link::{Link, Step};
+use self::drive::{beside, drive, start};
+use self::io::{ConnectionIo, Step};
+use self::unfinished::Unfinished;
+pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::call::{Call, Stage};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::error::HandlerError;
 use crate::hub::{Candidate, Hub};
 use crate::id::error_id;
-use crate::limits::Limits;
-use crate::outbox::{CloseWish, Outbox};
+use crate::limits::{Limits, deadline_after};
+use crate::outbox::{CloseRequest, Outbox};
 use crate::router::{Endpoint, Frozen};
-use crate::transport::{Protocol, Socket, Stream};
+use crate::transport::{Io, Protocol, Stream, TcpWriter};
 use crate::websocket::{Peer, WebSocket};
 
 /// What a session needs besides its socket.
@@ -30,6 +31,7 @@ pub(crate) struct Setting {
     pub(crate) router: Arc<Frozen>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) hub: Hub,
+    pub(crate) unfinished: Arc<UnfinishedTotal>,
 }
 
 impl Setting {
@@ -61,7 +63,7 @@ pub(crate) enum Newcomer {
 
 /// One connection, from its acceptance to its end.
 pub(crate) struct Session {
-    link: Link,
+    io: ConnectionIo,
     socket: WebSocket,
     router: Arc<Frozen>,
     limits: Arc<Limits>,
@@ -72,10 +74,18 @@ pub(crate) struct Session {
     call: Option<Call>,
 }
 
+/// Whether handlers have seen the connection, so that its disconnect handlers have to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    Yes,
+    /// It was refused before the first connect handler.
+    No,
+}
+
 impl Session {
     pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
-        let (reader, writer) = stream.into_split();
-        Self::new(Socket::Tcp(reader), Some(writer), accepted, setting)
+        let (io, writer) = Io::tcp(stream);
+        Self::new(io, Some(writer), accepted, setting)
     }
 
     pub(crate) fn stream(
@@ -83,25 +93,21 @@ impl Session {
         accepted: Accepted<'_>,
         setting: Setting,
     ) -> Self {
-        Self::new(Socket::Stream(stream), None, accepted, setting)
+        Self::new(Io::stream(stream), None, accepted, setting)
     }
 
-    fn new(
-        io: Socket,
-        writer: Option<OwnedWriteHalf>,
-        accepted: Accepted<'_>,
-        setting: Setting,
-    ) -> Self {
+    fn new(io: Io, writer: Option<TcpWriter>, accepted: Accepted<'_>, setting: Setting) -> Self {
         let Accepted { newcomer, greeting, leftover } = accepted;
         let (socket, room) = match newcomer {
             Newcomer::Peer(peer) => (setting.socket(peer), None),
             Newcomer::Candidate { candidate, room } => (candidate.accept(), Some(room)),
         };
         socket.outbox().open(greeting, writer);
-        let Setting { router, limits, hub } = setting;
+        let Setting { router, limits, hub, unfinished } = setting;
         let protocol = Protocol::new(&limits, leftover);
-        let link = Link::new(io, protocol, socket.clone(), Arc::clone(&limits));
-        Self { link, socket, router, limits, hub, room, call: None }
+        let unfinished = Unfinished::new(unfinished);
+        let io = ConnectionIo::new(io, protocol, socket.clone(), Arc::clone(&limits), unfinished);
+        Self { io, socket, router, limits, hub, room, call: None }
     }
 
     /// Runs the connection to its end; the disconnect handlers have run when it returns.
@@ -112,35 +118,43 @@ impl Session {
         let mut registration = self.hub.register(&self.socket);
         tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
         let router = Arc::clone(&self.router);
-        if self.connect(&router).await {
-            self.messages(&router).await;
-        }
-        let reason = self.link.reason();
+        let served = self.serve(&router).await;
+        let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
-        // The peer is gone for everybody else before its disconnect handlers run.
+        // The client is gone for all other tasks before its disconnect handlers run.
         registration.retire();
-        self.socket.outbox().refuse();
+        self.socket.outbox().seal();
         self.socket.end_tasks().await;
-        self.disconnect(&router, &reason).await;
-        self.link.finish().await;
+        if served == Served::Yes {
+            self.disconnect(&router, &reason).await;
+        }
+        self.io.finish().await;
     }
 
-    /// Runs the connect handlers; `false` when one failed or the peer has left.
-    async fn connect(&mut self, router: &Frozen) -> bool {
+    /// Joins the room of the path, runs the connect handlers and handles messages until the end.
+    async fn serve(&mut self, router: &Frozen) -> Served {
         if let Some(room) = self.room.take()
             && let Err(error) = self.hub.add(&self.socket, &room)
         {
             // It was allowed; others came first.
             let error = error.close(CloseCode::TRY_AGAIN_LATER);
             self.fail_connect(&error, "the room of the path");
-            return false;
+            return Served::No;
         }
+        if self.connect(router).await {
+            self.messages(router).await;
+        }
+        Served::Yes
+    }
+
+    /// Runs the connect handlers; `false` if one failed or the client has left.
+    async fn connect(&mut self, router: &Frozen) -> bool {
         for endpoint in &router.connect {
             let call = self.call_for(endpoint, Stage::Connect);
-            match drive(&mut self.link, start(endpoint, &call)).await {
+            match drive(&mut self.io, start(endpoint, &call)).await {
                 None => return false,
                 Some(Ok(outcome)) => {
-                    outcome.into_answer().into_iter().for_each(|answer| self.link.answer(answer))
+                    outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
                 }
                 Some(Err(error)) => {
                     endpoint.log(&error, &self.socket);
@@ -154,24 +168,28 @@ impl Session {
         true
     }
 
+    /// Closes with the error's own close code, or with 1008 and the error's code as the reason.
     fn fail_connect(&mut self, error: &HandlerError, title: &str) {
-        // What is internal stays so: the peer is told the id alone.
+        let is_visible = error.source().is_none();
+        // An internal error shows nothing but its id.
         let id = error.error_id().map_or_else(error_id, str::to_owned);
-        if error.source().is_none() {
+        if is_visible {
             self.push_error(error, None, None);
             tracing::warn!(error_id = %id, handler = title, %error, "connect refused");
         }
         let (code, reason) = match error.close_code() {
             Some(code) => (code, error.message().to_owned()),
+            None if is_visible => (CloseCode::POLICY, error.code().to_owned()),
             None => (CloseCode::INTERNAL, format!("Internal error {id}")),
         };
-        let wish = CloseWish::application(code, &reason);
-        self.link.close(CloseWish { because: DisconnectReason::ConnectFailed, ..wish });
+        let request = CloseRequest::application(code, &reason);
+        let because = DisconnectReason::ConnectFailed;
+        self.io.close(CloseRequest { because, ..request });
     }
 
     /// Handles messages until the connection ends.
     async fn messages(&mut self, router: &Frozen) {
-        while let Step::Message(inbound) = self.link.next().await {
+        while let Step::Message(inbound) = self.io.next().await {
             if !self.handle(router, inbound).await {
                 return;
             }
@@ -180,20 +198,19 @@ impl Session {
 
     /// Runs every disconnect handler, all within one deadline.
     async fn disconnect(&mut self, router: &Frozen, reason: &DisconnectReason) {
-        let deadline = Instant::now() + self.limits.disconnect_timeout;
+        let deadline = deadline_after(self.limits.disconnect_timeout);
         for endpoint in &router.disconnect {
             let call = self.call_for(endpoint, Stage::Disconnect(reason.clone()));
-            let handler = drive::beside(&mut self.link, start(endpoint, &call));
-            match timeout_at(deadline, handler).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => {
+            match beside(&mut self.io, start(endpoint, &call), deadline).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => {
                     endpoint.log(&error, &self.socket);
                     if !endpoint.errors.is_empty() {
                         let review = endpoint.errors.review(0, call, error);
-                        let _ = timeout_at(deadline, drive::beside(&mut self.link, review)).await;
+                        let _ = beside(&mut self.io, review, deadline).await;
                     }
                 }
-                Err(_) => {
+                None => {
                     tracing::error!(handler = %endpoint.title, "disconnect handler timed out");
                     return;
                 }

@@ -6,7 +6,7 @@ use crate::codec::{Tag, decode};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::message::Incoming;
-use crate::outbox::Outbox;
+use crate::outbox::{Accepted, CloseOrder, CloseRequest, Outbox};
 use crate::websocket::{Peer, WebSocket};
 
 /// Makes a socket without a connection, to call a handler with, and what is sent through it.
@@ -96,8 +96,11 @@ impl Sent {
     /// Returns how the socket was closed, if it was.
     #[must_use]
     pub fn closed(&mut self) -> Option<&SentClose> {
-        if let Some(wish) = self.socket.outbox().attend(true) {
-            self.closed = Some(SentClose { code: wish.code, reason: wish.reason });
+        if let CloseOrder::Close(request) =
+            self.socket.outbox().take_close_order(Accepted::Answered)
+        {
+            let CloseRequest { code, reason, .. } = *request;
+            self.closed = Some(SentClose { code, reason });
         }
         self.closed.as_ref()
     }

@@ -1,22 +1,53 @@
 //! Frame headers: writing ours, and following a peer's without decoding them.
 
+use bytes::Bytes;
+
+use crate::close::{CloseCode, cut_reason};
 use crate::codec::HEADROOM;
 
 /// What a frame of ours carries. Source: RFC 6455 section 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Binary = 0x2,
-    Ping = 0x9,
     Text = 0x1,
 }
 
 const FIN: u8 = 0x80;
-const MASK: u8 = 0x80;
-const OPCODE: u8 = 0x0f;
-const CLOSE: u8 = 0x8;
+pub(super) const MASK: u8 = 0x80;
+/// Set in the opcode of every control frame.
+const CONTROL: u8 = 0x08;
+
+/// The first bytes of control frames, which are always whole. Source: RFC 6455 section 5.5.
+pub(super) const CLOSE: u8 = FIN | 0x8;
+pub(super) const PING: u8 = FIN | 0x9;
+pub(super) const PONG: u8 = FIN | 0xa;
 
 /// The longest payload of a control frame. Source: RFC 6455 section 5.5.
-const MAX_CONTROL: u64 = 125;
+pub(super) const MAX_CONTROL: usize = 125;
+
+pub(crate) fn ping_frame() -> Bytes {
+    const FRAME: &[u8] = &[PING, 0];
+    Bytes::from_static(FRAME)
+}
+
+/// Answers a ping with its payload, of at most `MAX_CONTROL` bytes.
+pub(crate) fn pong_frame(payload: &[u8]) -> Bytes {
+    control_frame(PONG, payload)
+}
+
+/// Without a code the frame has no payload: the answer to one that has none.
+pub(crate) fn close_frame(code: Option<CloseCode>, reason: &str) -> Bytes {
+    let Some(code) = code else {
+        return control_frame(CLOSE, &[]);
+    };
+    control_frame(CLOSE, &[&code.as_u16().to_be_bytes(), cut_reason(reason).as_bytes()].concat())
+}
+
+fn control_frame(first: u8, payload: &[u8]) -> Bytes {
+    let payload = &payload[..payload.len().min(MAX_CONTROL)];
+    // The length is at most 125, so it is the whole second byte.
+    [&[first, payload.len() as u8], payload].concat().into()
+}
 
 /// Writes the header of a whole, unmasked frame right before a payload that begins at `HEADROOM`.
 ///
@@ -42,31 +73,41 @@ pub(crate) fn write_header(opcode: Opcode, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// Follows the frame boundaries of what a peer sends.
+/// Follows the frame boundaries of what a peer sends; control frames are left to the caller.
 #[derive(Debug)]
 pub(super) struct Scanner {
     header: [u8; 14],
     header_length: usize,
     /// Payload bytes of the current frame that have not come yet.
     payload: u64,
+    /// Payload bytes announced by the frames of the current message so far.
+    announced: u64,
     fragments: usize,
     max_fragments: usize,
+    /// Counts messages as they begin.
+    message: u32,
 }
 
 /// Where a scan stopped short of the end.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// At the first byte of a close frame.
-    Close(usize),
-    /// Before the last header byte of a control frame that is too long.
-    Control(usize),
+    /// At the first byte of a control frame.
+    Control,
     /// Before the last header byte of one fragment too many: without it the frame is never decoded.
-    Fragments(usize),
+    Fragments,
 }
 
 impl Scanner {
     pub(super) fn new(max_fragments: usize) -> Self {
-        Self { header: [0; 14], header_length: 0, payload: 0, fragments: 0, max_fragments }
+        Self {
+            header: [0; 14],
+            header_length: 0,
+            payload: 0,
+            announced: 0,
+            fragments: 0,
+            max_fragments,
+            message: 0,
+        }
     }
 
     /// Whether everything seen so far is whole messages.
@@ -74,27 +115,40 @@ impl Scanner {
         self.payload == 0 && self.header_length == 0 && self.fragments == 0
     }
 
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Option<Stop> {
+    /// The number of the message that has begun and not ended, and how many of its bytes have come.
+    pub(super) fn under_way(&self) -> Option<(u32, u64)> {
+        let arrived = self.announced.saturating_sub(self.payload);
+        (!self.at_boundary()).then_some((self.message, arrived))
+    }
+
+    /// Passes over the bytes of data frames; tells how many there are, and why it stopped.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
         let mut at = 0;
         loop {
             let skipped = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len() - at);
             self.payload -= skipped as u64;
             at += skipped;
-            let next = *bytes.get(at)?;
-            if self.header_length == 0 && next & OPCODE == CLOSE {
-                return Some(Stop::Close(at));
+            let Some(&next) = bytes.get(at) else {
+                return (at, None);
+            };
+            if self.header_length == 0 {
+                if next & CONTROL != 0 {
+                    return (at, Some(Stop::Control));
+                }
+                if self.fragments == 0 {
+                    self.announced = 0;
+                    self.message = self.message.wrapping_add(1);
+                }
             }
             self.header[self.header_length] = next;
             self.header_length += 1;
             at += 1;
             if let Some(length) = self.complete_header() {
-                if self.header[0] & OPCODE > CLOSE && length > MAX_CONTROL {
-                    return Some(Stop::Control(at - 1));
-                }
                 self.payload = length;
+                self.announced = self.announced.saturating_add(length);
                 self.header_length = 0;
                 if self.count_fragment() > self.max_fragments {
-                    return Some(Stop::Fragments(at - 1));
+                    return (at - 1, Some(Stop::Fragments));
                 }
             }
         }
@@ -114,15 +168,11 @@ impl Scanner {
         (self.header_length >= 2 && self.header_length == header + mask).then_some(length)
     }
 
-    /// How many frames the current message has; control frames do not count.
+    /// How many frames the current message has.
     fn count_fragment(&mut self) -> usize {
-        let first = self.header[0];
-        if first & OPCODE > 2 {
-            return 0;
-        }
         self.fragments += 1;
         let count = self.fragments;
-        if first & FIN != 0 {
+        if self.header[0] & FIN != 0 {
             self.fragments = 0;
         }
         count
@@ -165,37 +215,56 @@ mod tests {
 
     #[test]
     fn boundaries_are_found_however_the_bytes_are_cut() {
-        let bytes = [
-            frame(0x81, 5),
-            frame(0x01, 200),
-            frame(0x80, 70_000),
-            frame(0x89, 0),
-            frame(0x82, 1),
-            frame(0x88, 2),
-        ]
-        .concat();
+        let bytes =
+            [frame(0x81, 5), frame(0x01, 200), frame(0x80, 70_000), frame(0x82, 1), frame(0x88, 2)]
+                .concat();
         let close = bytes.len() - 8;
         for size in [1, 2, 3, 7, 100, bytes.len()] {
             let mut scanner = Scanner::new(10);
             let mut at = 0;
-            let stop = bytes.chunks(size).find_map(|chunk| {
-                let stop = scanner.scan(chunk);
-                at += chunk.len();
-                stop.map(|stop| (stop, at - chunk.len()))
-            });
-            let Some((Stop::Close(offset), start)) = stop else { panic!("{size}: {stop:?}") };
-            assert_eq!(start + offset, close, "{size}");
+            for chunk in bytes.chunks(size) {
+                let (clean, stop) = scanner.scan(chunk);
+                at += clean;
+                if stop.is_some() {
+                    assert_eq!(stop, Some(Stop::Control), "{size}");
+                    break;
+                }
+            }
+            assert_eq!(at, close, "{size}");
             assert!(scanner.at_boundary());
         }
     }
 
     #[test]
+    fn the_bytes_of_an_unfinished_message_are_counted_over_its_fragments() {
+        let mut scanner = Scanner::new(10);
+        scanner.scan(&frame(0x81, 7));
+        scanner.scan(&frame(0x01, 200));
+        assert_eq!(scanner.under_way(), Some((2, 200)));
+        let last = frame(0x80, 1000);
+        scanner.scan(&last[..last.len() - 1]);
+        assert_eq!(scanner.under_way(), Some((2, 1199)));
+        scanner.scan(&last[last.len() - 1..]);
+        assert_eq!(scanner.under_way(), None);
+    }
+
+    #[test]
     fn fragments_count_per_message_and_empty_ones_too() {
-        let whole = [frame(0x01, 0), frame(0x89, 3), frame(0x00, 0), frame(0x80, 0)].concat();
+        let whole = [frame(0x01, 0), frame(0x00, 0), frame(0x80, 0)].concat();
         let mut scanner = Scanner::new(3);
-        assert_eq!(scanner.scan(&whole), None);
-        assert_eq!(scanner.scan(&whole), None);
+        assert_eq!(scanner.scan(&whole), (whole.len(), None));
+        assert_eq!(scanner.scan(&whole), (whole.len(), None));
         let mut scanner = Scanner::new(2);
-        assert!(matches!(scanner.scan(&whole), Some(Stop::Fragments(_))));
+        assert_eq!(scanner.scan(&whole), (whole.len() - 1, Some(Stop::Fragments)));
+    }
+
+    #[test]
+    fn control_frames_are_written_whole() {
+        assert_eq!(ping_frame(), [0x89, 0].as_slice());
+        assert_eq!(pong_frame(b"hi"), [0x8a, 2, b'h', b'i'].as_slice());
+        assert_eq!(close_frame(None, "unused"), [0x88, 0].as_slice());
+        let close = close_frame(Some(CloseCode::NORMAL), &"é".repeat(100));
+        assert_eq!(close[..4], [0x88, 124, 0x03, 0xe8]);
+        assert_eq!(close.len(), 126);
     }
 }

@@ -7,6 +7,7 @@ mod handshake;
 #[cfg(feature = "axum")]
 mod http;
 mod info;
+mod io;
 mod origin;
 #[cfg(feature = "axum")]
 mod patient;
@@ -15,7 +16,6 @@ mod prefixed;
 mod protocol;
 mod refusal;
 mod request;
-mod socket;
 mod subprotocol;
 
 #[cfg(feature = "test-util")]
@@ -24,24 +24,24 @@ pub(crate) mod client;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-pub(crate) use self::frame::{Opcode, write_header};
+pub(crate) use self::frame::{Opcode, close_frame, ping_frame, pong_frame, write_header};
 #[cfg(feature = "axum")]
 pub(crate) use self::handshake::asks_for_websocket;
 pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};
 #[cfg(feature = "axum")]
 pub(crate) use self::http::{refused, switching, view};
 pub(crate) use self::info::{RequestInfo, decode_params};
+pub(crate) use self::io::{Awaited, Departure, Io, Stream, TcpWriter};
 pub(crate) use self::origin::Origins;
 #[cfg(feature = "axum")]
 pub(crate) use self::patient::Patient;
 #[cfg(feature = "axum")]
 pub(crate) use self::prefixed::Prefixed;
-pub(crate) use self::protocol::{Failure, PeerClose, Protocol};
+pub(crate) use self::protocol::{Failure, PeerClose, Protocol, ProtocolEnd, Room};
 pub(crate) use self::refusal::Refusal;
 #[cfg(feature = "axum")]
 pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
-pub(crate) use self::socket::{Socket, Stream};
 pub(crate) use self::subprotocol::Subprotocols;
 
 /// What was needed for a larger message is not kept for the next one, in bytes.

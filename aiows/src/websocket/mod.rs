@@ -26,7 +26,7 @@ use crate::codec::{Encoded, Tag};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
-use crate::outbox::{CloseWish, Outbound, Outbox, Refused};
+use crate::outbox::{CloseRequest, Outbound, Outbox, Refused};
 use crate::state::TypeMap;
 use crate::transport::{Opcode, RequestInfo};
 
@@ -193,7 +193,7 @@ impl WebSocket {
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         let code = code.into();
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
-        self.record.outbox.wish_close(CloseWish::application(code, reason.as_ref()));
+        self.record.outbox.request_close(CloseRequest::application(code, reason.as_ref()));
     }
 
     /// Returns the counts of the messages to this peer.

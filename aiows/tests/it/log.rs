@@ -106,7 +106,7 @@ async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
     let server = TestServer::new(Router::new().routes(routes![shut, linger]));
     let mut client = server.connect().await;
     assert_eq!(client.recv_json().await["code"], "shut");
-    client.expect_closed(1011).await;
+    assert_eq!(client.expect_closed(1008).await, "shut");
     assert!(levels(&lines, "connect refused").contains(&Level::WARN));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(levels(&lines, "disconnect handler timed out"), [Level::ERROR]);

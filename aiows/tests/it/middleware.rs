@@ -523,7 +523,7 @@ async fn a_failed_connect_handler_is_seen_once_by_each() {
         "type": "error", "code": "renamed", "message": "replaced", "params": { "was": "room_full" },
     });
     assert_eq!(client.recv_json().await, expected);
-    assert!(client.expect_closed(1011).await.starts_with("Internal error "));
+    assert_eq!(client.expect_closed(1008).await, "renamed");
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(
         log.take(),

@@ -209,5 +209,7 @@ fn a_publish_that_finds_no_room_closes_by_default() {
     assert!(!outbox.is_closed());
     assert!(!push(&outbox, b"two", None, true));
     assert!(outbox.is_closed());
-    assert_eq!(outbox.attend(false), Some(super::CloseWish::slow_consumer()));
+    let slow = Box::new(super::CloseRequest::slow_consumer());
+    let order = outbox.take_close_order(super::Accepted::Pending);
+    assert_eq!(order, super::CloseOrder::Close(slow));
 }

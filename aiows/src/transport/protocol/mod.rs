@@ -1,66 +1,79 @@
-//! One connection's frames, decoded by tungstenite's state machine.
+//! One connection's frames: control frames are handled here, messages are decoded by tungstenite.
 
 mod context;
+mod control;
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::mem;
 
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketContext};
+use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use self::context::Feed;
-use super::frame::{Scanner, Stop};
+pub(crate) use self::control::PeerClose;
+use self::control::{ControlFrame, Parsed};
+use super::frame::{self, Scanner, Stop};
 use super::{Inbound, Text};
-use crate::close::{CloseCode, cut_reason};
+use crate::close::CloseCode;
 use crate::limits::Limits;
 
-/// The WebSocket state machine of one connection, without a socket.
+/// Control frames that are handled in one turn; what is behind them waits for the next.
+const CONTROL_FRAMES_PER_TURN: usize = 64;
+
+/// The inbound half of one connection's protocol, without a socket.
 ///
-/// Bytes go in through [`receive`](Self::receive); the frames it answers by itself (pong, close)
-/// come out through a `Write` that always accepts.
+/// Control frames may stand between the fragments of a message. They are cut out of the bytes as
+/// soon as they arrive, so that a ping is answered and a close is seen while messages wait to be
+/// decoded.
 #[derive(Debug)]
 pub(crate) struct Protocol {
     /// None between two messages: a silent connection holds no buffer.
     context: Option<Box<WebSocketContext>>,
     message_size: usize,
     scanner: Scanner,
-    /// Bytes of the peer the context has not been given.
+    /// Bytes of data frames that the context has not been given, then bytes that are not scanned.
     backlog: Vec<u8>,
-    /// How many bytes of the backlog the context may be given.
-    cleared: usize,
-    /// A close frame lies in the backlog behind the cleared bytes.
-    close_held: bool,
-    /// What is wrong with the bytes behind the cleared ones.
-    fault: Option<Failure>,
+    /// How many bytes of the backlog are scanned.
+    scanned: usize,
+    input: Input,
     /// The context may hold whole messages although it was given no new bytes.
     unfinished: bool,
     /// The context holds the buffer of a large message; it would keep it for ever.
     large: bool,
-    state: State,
 }
 
+/// Whether there may be more to find in what the peer has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    /// We sent the first close frame.
-    Closing,
-    /// Nothing is read any more.
-    Ended,
+enum Input {
+    /// Everything is scanned but, at most, the beginning of a control frame.
+    Scanned,
+    /// Enough control frames were handled in this turn.
+    Paused,
+    /// The peer has closed or broken the protocol: nothing behind that is looked at.
+    Over,
 }
 
-/// The close frame of a peer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct PeerClose {
-    pub(crate) code: Option<CloseCode>,
-    pub(crate) reason: String,
-    /// The code was one no endpoint may send, and was answered with 1002.
-    pub(crate) illegal: bool,
+/// How much may be decoded; the last message may exceed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Room {
+    pub(crate) const UNLIMITED: Self = Self { messages: usize::MAX, bytes: usize::MAX };
+}
+
+/// How the frames of a peer end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ProtocolEnd {
+    Close(PeerClose),
+    Failure(Failure),
 }
 
 /// The peer broke the protocol or a limit: the code to close with, and the reason.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: CloseCode,
     pub(crate) reason: &'static str,
@@ -90,173 +103,227 @@ impl Protocol {
             message_size: limits.message_size,
             scanner: Scanner::new(limits.fragments),
             backlog: leftover.to_vec(),
-            cleared: 0,
-            close_held: false,
-            fault: None,
-            unfinished: !leftover.is_empty(),
+            scanned: 0,
+            input: if leftover.is_empty() { Input::Scanned } else { Input::Paused },
+            unfinished: false,
             large: false,
-            state: State::Open,
         }
     }
 
-    /// Whether there may be something to decode without new bytes of the peer.
-    pub(crate) fn has_unfinished(&self) -> bool {
-        self.unfinished
+    /// Bytes that are read and not decoded, without the beginning of a message in the context.
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog.len()
     }
 
-    /// Whether the peer has closed, and everything it said before is decoded.
-    pub(crate) fn holds_close(&self) -> bool {
-        self.close_held && !self.unfinished
+    /// Whether a message may be decoded without new bytes of the peer.
+    pub(crate) fn has_undecoded(&self) -> bool {
+        self.scanned > 0 || self.unfinished
     }
 
-    /// Takes what was read and decodes at most `max` messages of it into `inbound`.
+    /// Whether the turn ended before all control frames were handled.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.input == Input::Paused
+    }
+
+    /// The number of the message whose end has not come, and how many of its bytes have.
+    pub(crate) fn message_under_way(&self) -> Option<(u32, usize)> {
+        let (number, size) = self.scanner.under_way().filter(|_| self.input != Input::Over)?;
+        Some((number, usize::try_from(size).unwrap_or(usize::MAX)))
+    }
+
+    /// Whether the first part of a close frame has come, and the rest has not.
+    pub(crate) fn has_begun_close(&self) -> bool {
+        self.input == Input::Scanned && self.backlog.get(self.scanned) == Some(&frame::CLOSE)
+    }
+
+    /// Drops everything that is not decoded.
+    pub(crate) fn discard(&mut self) {
+        self.context = None;
+        self.unfinished = false;
+        self.end_input(0);
+    }
+
+    /// Takes what was read, hands every ping to `on_ping`, and decodes as many messages as
+    /// there is room for.
     ///
-    /// A close frame is held back until [`receive_close`](Self::receive_close), so that messages
-    /// before it can be answered: the context would answer it at once. After a failure the context
-    /// must not be read again, only closed.
+    /// Returns how the peer's frames end, once, when that is found. Messages before the end may still
+    /// have to be decoded, by further calls without bytes.
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
-        max: usize,
+        room: Option<Room>,
         inbound: &mut VecDeque<Inbound>,
-        control: &mut dyn Write,
-    ) -> Result<Option<PeerClose>, Failure> {
-        if self.backlog.is_empty() {
-            let cleared = self.scan(bytes, 0);
-            let mut feed = Feed { bytes: &bytes[..cleared], control };
-            let closed = self.pump(&mut feed, max, inbound)?;
-            let fed = cleared - feed.bytes.len();
-            self.backlog.extend_from_slice(&bytes[fed..]);
-            self.cleared = cleared - fed;
-            return self.conclude(closed);
+        on_ping: &mut dyn FnMut(&[u8]),
+    ) -> Option<ProtocolEnd> {
+        if let Some(room) = room
+            && self.backlog.is_empty()
+            && self.input != Input::Over
+        {
+            let (clean, stop) = self.scanner.scan(bytes);
+            if stop.is_none() {
+                return self.decode_new(bytes, room, inbound);
+            }
+            self.backlog.extend_from_slice(bytes);
+            self.scanned = clean;
+            let end = self.scan(stop, on_ping);
+            return self.decode_backlog(Some(room), inbound).or(end);
         }
-        let mut backlog = mem::take(&mut self.backlog);
-        backlog.extend_from_slice(bytes);
-        let cleared = self.scan(&backlog, self.cleared);
-        let mut feed = Feed { bytes: &backlog[..cleared], control };
-        let closed = self.pump(&mut feed, max, inbound)?;
-        let fed = cleared - feed.bytes.len();
-        backlog.drain(..fed);
-        self.cleared = cleared - fed;
-        // An emptied backlog is not kept: idle connections hold no buffer.
-        self.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
-        self.conclude(closed)
+        let mut end = None;
+        if self.input != Input::Over {
+            self.backlog.extend_from_slice(bytes);
+            end = self.scan(None, on_ping);
+        }
+        // A fault of a message comes before whatever the frames end with.
+        self.decode_backlog(room, inbound).or(end)
     }
 
-    /// Tells a fault once everything before it is decoded.
-    fn conclude(&mut self, closed: Option<PeerClose>) -> Result<Option<PeerClose>, Failure> {
+    /// Takes what was read after our close frame: only how the peer's frames end matters.
+    pub(crate) fn skip(&mut self, bytes: &[u8]) -> Option<ProtocolEnd> {
+        self.context = None;
+        self.unfinished = false;
+        let mut end = None;
+        if self.input != Input::Over {
+            self.backlog.extend_from_slice(bytes);
+            end = self.scan(None, &mut |_| {});
+        }
+        self.backlog.drain(..self.scanned);
+        self.scanned = 0;
+        end
+    }
+
+    /// Decodes bytes of data frames without copying them first.
+    fn decode_new(
+        &mut self,
+        bytes: &[u8],
+        room: Room,
+        inbound: &mut VecDeque<Inbound>,
+    ) -> Option<ProtocolEnd> {
+        let mut feed = Feed { bytes };
+        let failure = self.pump(&mut feed, room, inbound);
+        self.backlog.extend_from_slice(feed.bytes);
+        self.scanned = feed.bytes.len();
+        self.settle(failure)
+    }
+
+    fn decode_backlog(
+        &mut self,
+        room: Option<Room>,
+        inbound: &mut VecDeque<Inbound>,
+    ) -> Option<ProtocolEnd> {
+        let Some(room) = room.filter(|_| self.has_undecoded()) else {
+            return self.settle(None);
+        };
+        let mut backlog = mem::take(&mut self.backlog);
+        let mut feed = Feed { bytes: &backlog[..self.scanned] };
+        let failure = self.pump(&mut feed, room, inbound);
+        let fed = self.scanned - feed.bytes.len();
+        backlog.drain(..fed);
+        self.scanned -= fed;
+        // An emptied backlog is not kept: idle connections hold no buffer.
+        self.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
+        self.settle(failure)
+    }
+
+    fn settle(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
+        if let Some(failure) = failure {
+            // A context that has failed must not be read again.
+            self.discard();
+            return Some(ProtocolEnd::Failure(failure));
+        }
         if !self.large && self.is_between_messages() {
             self.context.take().into_iter().for_each(context::give_back);
         }
-        match self.fault.take_if(|_| !self.unfinished) {
-            None => Ok(closed),
-            Some(fault) => {
-                self.state = State::Ended;
-                Err(fault)
+        if self.input == Input::Over && !self.has_undecoded() {
+            // It may hold the beginning of a message, which no other connection must get.
+            self.context = None;
+        }
+        None
+    }
+
+    /// Looks for control frames, handles them and takes them out of the backlog. `stop` is what the
+    /// scan of the bytes before has found.
+    fn scan(&mut self, stop: Option<Stop>, on_ping: &mut dyn FnMut(&[u8])) -> Option<ProtocolEnd> {
+        let mut next = stop.map(|stop| (0, Some(stop)));
+        // Bytes before `kept` stay; those up to `at` are handled.
+        let (mut kept, mut at) = (self.scanned, self.scanned);
+        self.input = Input::Paused;
+        let mut end = None;
+        for _ in 0..CONTROL_FRAMES_PER_TURN {
+            let (clean, stop) =
+                next.take().unwrap_or_else(|| self.scanner.scan(&self.backlog[at..]));
+            self.backlog.copy_within(at..at + clean, kept);
+            kept += clean;
+            at += clean;
+            match stop.map(|stop| self.read_control(stop, at)) {
+                Some(Parsed::Frame { length, frame }) => {
+                    at += length;
+                    match frame {
+                        ControlFrame::Ping(payload) => on_ping(payload.as_bytes()),
+                        ControlFrame::Pong => {}
+                        ControlFrame::Close(close) => end = Some(ProtocolEnd::Close(close)),
+                    }
+                }
+                Some(Parsed::Invalid(failure)) => end = Some(ProtocolEnd::Failure(failure)),
+                Some(Parsed::Incomplete) | None => self.input = Input::Scanned,
+            }
+            if end.is_some() || self.input == Input::Scanned {
+                break;
             }
         }
-    }
-
-    /// Lets the context have the close frame that was held back.
-    pub(crate) fn receive_close(
-        &mut self,
-        control: &mut dyn Write,
-    ) -> Result<Option<PeerClose>, Failure> {
-        let backlog = mem::take(&mut self.backlog);
-        let mut feed = Feed { bytes: &backlog, control };
-        let closed = self.pump(&mut feed, usize::MAX, &mut VecDeque::new());
-        self.close_held = closed.as_ref().is_ok_and(Option::is_none);
-        self.backlog = feed.bytes.to_vec();
-        closed
-    }
-
-    /// Sends our close frame; without effect when one was sent before.
-    pub(crate) fn close(&mut self, code: CloseCode, reason: &str, control: &mut dyn Write) {
-        if self.state == State::Open {
-            self.state = State::Closing;
+        match end {
+            Some(_) => self.end_input(kept),
+            None => drop(self.backlog.drain(kept..at)),
         }
-        let frame =
-            CloseFrame { code: WireCode::from(code.as_u16()), reason: cut_reason(reason).into() };
-        // The only error is that the closing handshake is already complete.
-        let _ = self.context().close(&mut Feed { bytes: &[], control }, Some(frame));
+        self.scanned = kept;
+        end
     }
 
-    fn context(&mut self) -> &mut WebSocketContext {
-        self.context.get_or_insert_with(|| context::take(self.message_size))
+    fn read_control(&self, stop: Stop, at: usize) -> Parsed {
+        match stop {
+            Stop::Control => control::parse(&self.backlog[at..]),
+            Stop::Fragments => Parsed::Invalid(Failure::FRAGMENTS),
+        }
+    }
+
+    /// Looks at nothing behind the first `kept` bytes of the backlog any more.
+    fn end_input(&mut self, kept: usize) {
+        self.input = Input::Over;
+        self.backlog.truncate(kept);
+        self.scanned = kept;
     }
 
     /// Whether the context has nothing to remember.
     fn is_between_messages(&self) -> bool {
-        let whole = self.scanner.at_boundary() && self.backlog.is_empty() && !self.unfinished;
-        whole && !self.close_held && self.state == State::Open
-    }
-
-    /// How much of `bytes` the context may have, when `known` of them were scanned before.
-    fn scan(&mut self, bytes: &[u8], known: usize) -> usize {
-        if self.close_held || self.fault.is_some() {
-            return known;
-        }
-        // A peer's answer to our close frame needs no waiting.
-        if self.state != State::Open {
-            return bytes.len();
-        }
-        match self.scanner.scan(&bytes[known..]) {
-            None => bytes.len(),
-            Some(Stop::Close(at)) => {
-                self.close_held = true;
-                known + at
-            }
-            Some(Stop::Control(at)) => {
-                self.fault = Some(Failure::PROTOCOL);
-                known + at
-            }
-            Some(Stop::Fragments(at)) => {
-                self.fault = Some(Failure::FRAGMENTS);
-                known + at
-            }
-        }
+        self.scanner.at_boundary() && !self.has_undecoded() && self.input != Input::Over
     }
 
     fn pump(
         &mut self,
         feed: &mut Feed<'_>,
-        max: usize,
+        room: Room,
         inbound: &mut VecDeque<Inbound>,
-    ) -> Result<Option<PeerClose>, Failure> {
-        if self.state == State::Ended {
-            return Ok(None);
-        }
+    ) -> Option<Failure> {
+        let message_size = self.message_size;
+        let context = self.context.get_or_insert_with(|| context::take(message_size));
         self.unfinished = true;
-        for _ in 0..max {
-            match self.context().read(feed) {
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < room.messages && bytes < room.bytes {
+            match context.read(feed) {
                 Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text::new(text))),
-                Ok(Message::Binary(bytes)) => inbound.push_back(Inbound::Binary(bytes)),
-                Ok(Message::Close(frame)) => {
-                    self.answer_close(feed);
-                    return Ok(Some(peer_close(frame)));
-                }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+                Ok(Message::Binary(binary)) => inbound.push_back(Inbound::Binary(binary)),
+                // It is given no control frames.
+                Ok(_) => continue,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.unfinished = false;
-                    return Ok(None);
+                    return None;
                 }
-                Err(error) => {
-                    self.state = State::Ended;
-                    self.unfinished = false;
-                    return Err(Failure::of(&error));
-                }
+                Err(error) => return Some(Failure::of(&error)),
             }
+            messages += 1;
+            bytes += inbound.back().map_or(0, |message| message.bytes().len());
             self.large |= inbound.back().is_some_and(Inbound::is_large);
         }
-        Ok(None)
-    }
-
-    /// Makes the context write its answer to a close frame.
-    fn answer_close(&mut self, feed: &mut Feed<'_>) {
-        self.state = State::Ended;
-        self.unfinished = false;
-        // It ends with `ConnectionClosed` by design.
-        let _ = self.context().flush(feed);
+        None
     }
 
     /// Whether the context keeps a buffer that is larger than most messages need.
@@ -270,17 +337,6 @@ impl Protocol {
             self.large = false;
             self.context = None;
         }
-    }
-}
-
-fn peer_close(frame: Option<CloseFrame>) -> PeerClose {
-    let illegal = frame.as_ref().is_some_and(|frame| {
-        frame.code == WireCode::Protocol && frame.reason.as_str() == "Protocol violation"
-    });
-    PeerClose {
-        code: frame.as_ref().map(|frame| CloseCode::from(u16::from(frame.code))),
-        reason: frame.map(|frame| frame.reason.as_str().to_owned()).unwrap_or_default(),
-        illegal,
     }
 }
 

@@ -27,37 +27,53 @@ fn protocol() -> Protocol {
     Protocol::new(&Limits::default(), &[])
 }
 
-/// Receives at most `max` messages; what the context answers by itself comes last.
-fn receive(protocol: &mut Protocol, bytes: &[u8], max: usize) -> (Vec<String>, Vec<u8>) {
-    let (mut inbound, mut control) = (VecDeque::new(), Vec::new());
-    assert_eq!(protocol.receive(bytes, max, &mut inbound, &mut control), Ok(None));
+/// What one call has found: messages, payloads of pings, how the frames end.
+type Received = (Vec<String>, Vec<Vec<u8>>, Option<ProtocolEnd>);
+
+/// Receives at most `room` messages.
+fn receive(protocol: &mut Protocol, bytes: &[u8], room: usize) -> Received {
+    let (mut inbound, mut pings) = (VecDeque::new(), Vec::new());
+    let mut on_ping = |payload: &[u8]| pings.push(payload.to_vec());
+    let room = (room > 0).then_some(Room { messages: room, bytes: usize::MAX });
+    let end = protocol.receive(bytes, room, &mut inbound, &mut on_ping);
     let texts = inbound.iter().map(|message| message.as_text().unwrap().to_owned());
-    (texts.collect(), control)
+    (texts.collect(), pings, end)
+}
+
+fn texts(protocol: &mut Protocol, bytes: &[u8], room: usize) -> Vec<String> {
+    let (texts, pings, end) = receive(protocol, bytes, room);
+    assert_eq!((pings, end), (vec![], None));
+    texts
+}
+
+fn normal() -> ProtocolEnd {
+    ProtocolEnd::Close(PeerClose { code: Some(CloseCode::NORMAL), reason: String::new() })
 }
 
 #[test]
 fn between_two_messages_there_is_no_context() {
     let mut protocol = protocol();
     let bytes = text("one");
-    assert_eq!(receive(&mut protocol, &bytes[..5], 9).0, [""; 0]);
+    assert_eq!(texts(&mut protocol, &bytes[..5], 9), [""; 0]);
     assert!(protocol.context.is_some());
-    assert_eq!(receive(&mut protocol, &bytes[5..], 9).0, ["one"]);
+    assert_eq!(texts(&mut protocol, &bytes[5..], 9), ["one"]);
     assert!(protocol.context.is_none());
-    let (texts, control) = receive(&mut protocol, &frame(0x89, b"hi"), 9);
-    assert_eq!((texts, control), (vec![], vec![0x8a, 2, b'h', b'i']));
+    let pinged = receive(&mut protocol, &frame(0x89, b"hi"), 9);
+    assert_eq!(pinged, (vec![], vec![b"hi".to_vec()], None));
     assert!(protocol.context.is_none());
+    assert_eq!(protocol.backlog(), 0);
 }
 
 #[test]
 fn a_context_is_kept_while_it_has_something_to_remember() {
     let mut protocol = protocol();
-    receive(&mut protocol, &frame(0x01, b"frag"), 9);
+    texts(&mut protocol, &frame(0x01, b"frag"), 9);
     assert!(protocol.context.is_some());
-    assert_eq!(receive(&mut protocol, &frame(0x80, b"ments"), 9).0, ["fragments"]);
+    assert_eq!(texts(&mut protocol, &frame(0x80, b"ments"), 9), ["fragments"]);
     assert!(protocol.context.is_none());
-    assert_eq!(receive(&mut protocol, &[text("a"), text("b")].concat(), 1).0, ["a"]);
+    assert_eq!(texts(&mut protocol, &[text("a"), text("b")].concat(), 1), ["a"]);
     assert!(protocol.context.is_some());
-    assert_eq!(receive(&mut protocol, &[], 9).0, ["b"]);
+    assert_eq!(texts(&mut protocol, &[], 9), ["b"]);
     assert!(protocol.context.is_none());
 }
 
@@ -65,45 +81,140 @@ fn a_context_is_kept_while_it_has_something_to_remember() {
 fn a_close_frame_in_pieces_is_kept_together() {
     let mut protocol = protocol();
     let close = frame(0x88, &1000_u16.to_be_bytes());
-    receive(&mut protocol, &close[..3], 9);
-    assert_eq!(protocol.receive_close(&mut Vec::new()), Ok(None));
-    receive(&mut protocol, &close[3..], 9);
-    let mut control = Vec::new();
-    let closed = protocol.receive_close(&mut control).unwrap().unwrap();
-    assert_eq!(closed.code, Some(CloseCode::NORMAL));
-    assert_eq!(control, [0x88, 2, 0x03, 0xe8]);
+    assert_eq!(receive(&mut protocol, &close[..3], 9), (vec![], vec![], None));
+    assert_eq!(receive(&mut protocol, &close[3..], 9), (vec![], vec![], Some(normal())));
+}
+
+#[test]
+fn control_frames_are_seen_while_messages_wait_to_be_decoded() {
+    let mut protocol = protocol();
+    let close = frame(0x88, &1000_u16.to_be_bytes());
+    let bytes = [text("a"), frame(0x89, b"1"), text("b"), frame(0x89, b"2"), close, text("c")];
+    let found = receive(&mut protocol, &bytes.concat(), 0);
+    assert_eq!(found, (vec![], vec![b"1".to_vec(), b"2".to_vec()], Some(normal())));
+    assert!(protocol.has_undecoded());
+    assert_eq!(receive(&mut protocol, &text("d"), 9), (vec!["a".into(), "b".into()], vec![], None));
+    assert!(!protocol.has_undecoded());
+}
+
+#[test]
+fn a_control_frame_between_the_fragments_of_a_message_is_cut_out_however_the_bytes_come() {
+    let whole = [frame(0x01, b"one "), frame(0x89, b"ping"), frame(0x80, b"message"), text("two")];
+    let whole = whole.concat();
+    for size in 1..whole.len() {
+        let (mut protocol, mut found, mut pings) = (protocol(), Vec::new(), Vec::new());
+        for chunk in whole.chunks(size) {
+            let (texts, pinged, end) = receive(&mut protocol, chunk, 9);
+            found.extend(texts);
+            pings.extend(pinged);
+            assert_eq!(end, None);
+        }
+        assert_eq!(
+            (found, pings),
+            (vec!["one message".into(), "two".into()], vec![b"ping".to_vec()])
+        );
+    }
+}
+
+#[test]
+fn at_most_64_control_frames_are_handled_in_one_turn() {
+    let mut protocol = protocol();
+    let bytes = [frame(0x89, b"").repeat(150), text("last")].concat();
+    let (mut bytes, mut turns) = (&bytes[..], Vec::new());
+    loop {
+        let (texts, pings, _) = receive(&mut protocol, bytes, 9);
+        turns.push((pings.len(), texts.len()));
+        bytes = &[];
+        if !protocol.is_paused() {
+            break;
+        }
+    }
+    assert_eq!(turns, [(64, 0), (64, 0), (22, 1)]);
+    assert_eq!(protocol.backlog(), 0);
+}
+
+#[test]
+fn a_fault_of_a_message_comes_before_the_close_frame_behind_it() {
+    let mut protocol = protocol();
+    let bytes = [frame(0x81, b"\xff"), frame(0x88, &1000_u16.to_be_bytes())].concat();
+    let end = receive(&mut protocol, &bytes, 0).2;
+    assert_eq!(end, Some(normal()));
+    assert_eq!(receive(&mut protocol, &[], 9).2, Some(ProtocolEnd::Failure(Failure::UTF8)));
+    assert!(!protocol.has_undecoded());
+}
+
+#[test]
+fn after_our_close_frame_only_that_of_the_peer_is_looked_for() {
+    let mut protocol = protocol();
+    assert_eq!(protocol.skip(&text("late")[..4]), None);
+    let rest = [&text("late")[4..], &frame(0x89, b""), &frame(0x88, &1000_u16.to_be_bytes())];
+    assert_eq!(protocol.skip(&rest.concat()), Some(normal()));
+    assert_eq!(protocol.backlog(), 0);
 }
 
 #[test]
 fn connections_of_one_thread_do_not_mix_what_they_were_sent() {
     let (mut ann, mut bob) = (protocol(), protocol());
     let (to_ann, to_bob) = (text("for ann"), text("for bob"));
-    receive(&mut ann, &to_ann[..8], 9);
-    assert_eq!(receive(&mut bob, &to_bob, 9).0, ["for bob"]);
-    receive(&mut bob, &to_bob[..9], 9);
-    assert_eq!(receive(&mut ann, &to_ann[8..], 9).0, ["for ann"]);
-    assert_eq!(receive(&mut bob, &to_bob[9..], 9).0, ["for bob"]);
+    texts(&mut ann, &to_ann[..8], 9);
+    assert_eq!(texts(&mut bob, &to_bob, 9), ["for bob"]);
+    texts(&mut bob, &to_bob[..9], 9);
+    assert_eq!(texts(&mut ann, &to_ann[8..], 9), ["for ann"]);
+    assert_eq!(texts(&mut bob, &to_bob[9..], 9), ["for bob"]);
 }
 
 #[test]
 fn a_context_follows_the_limits_of_the_connection_it_serves() {
     let limits = Limits { message_size: 4, ..Limits::default() };
     let mut strict = Protocol::new(&limits, &[]);
-    assert_eq!(receive(&mut protocol(), &text("roomy"), 9).0, ["roomy"]);
-    assert_eq!(receive(&mut strict, &text("tiny"), 9).0, ["tiny"]);
-    assert_eq!(receive(&mut protocol(), &text("roomy"), 9).0, ["roomy"]);
-    let received = strict.receive(&text("roomy"), 9, &mut VecDeque::new(), &mut Vec::new());
-    assert_eq!(received, Err(Failure::SIZE));
+    assert_eq!(texts(&mut protocol(), &text("roomy"), 9), ["roomy"]);
+    assert_eq!(texts(&mut strict, &text("tiny"), 9), ["tiny"]);
+    assert_eq!(texts(&mut protocol(), &text("roomy"), 9), ["roomy"]);
+    let end = receive(&mut strict, &text("roomy"), 9).2;
+    assert_eq!(end, Some(ProtocolEnd::Failure(Failure::SIZE)));
 }
 
 #[test]
 fn the_context_of_a_large_message_is_kept_until_it_is_shrunk() {
     let large = "x".repeat(100_000);
     let mut protocol = protocol();
-    assert_eq!(receive(&mut protocol, &text(&large), 9).0, [large]);
+    assert_eq!(texts(&mut protocol, &text(&large), 9), [large]);
     assert!(protocol.has_grown());
     assert!(protocol.context.is_some());
     protocol.shrink();
     assert!(!protocol.has_grown());
     assert!(protocol.context.is_none());
+}
+
+#[test]
+fn decoding_stops_behind_the_message_that_fills_the_room_in_bytes() {
+    let (mut protocol, mut inbound) = (protocol(), VecDeque::new());
+    let room = Some(Room { messages: 9, bytes: 5 });
+    let end = protocol.receive(&text("four").repeat(3), room, &mut inbound, &mut |_| {});
+    assert_eq!((end, inbound.len()), (None, 2));
+    assert!(protocol.has_undecoded());
+}
+
+#[test]
+fn one_fragment_too_many_is_never_decoded() {
+    let limits = Limits { fragments: 4, ..Limits::default() };
+    for payload in [&b""[..], b"x"] {
+        let (first, more) = (frame(0x01, payload), frame(0x00, payload));
+        let whole = [first, more.repeat(3), frame(0x80, payload)].concat();
+        for size in [1, 5, whole.len()] {
+            let mut protocol = Protocol::new(&limits, &[]);
+            let found = whole.chunks(size).map(|chunk| receive(&mut protocol, chunk, 9));
+            let found: Vec<_> = found.filter(|(_, _, end)| end.is_some()).collect();
+            assert_eq!(found, [(vec![], vec![], Some(ProtocolEnd::Failure(Failure::FRAGMENTS)))]);
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_message_with_too_many_fragments_reaches_no_other_connection() {
+    let limits = Limits { fragments: 2, ..Limits::default() };
+    let mut strict = Protocol::new(&limits, &[]);
+    let secret = [frame(0x01, b"se"), frame(0x00, b"cr"), frame(0x80, b"et")].concat();
+    assert!(receive(&mut strict, &secret, 9).2.is_some());
+    assert_eq!(texts(&mut protocol(), &text("another"), 9), ["another"]);
 }

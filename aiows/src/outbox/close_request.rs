@@ -1,43 +1,41 @@
 use crate::close::{CloseCode, DisconnectReason, cut_reason};
 
-/// A request to the session to close the connection.
+/// A request to the session to close its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CloseWish {
+pub(crate) struct CloseRequest {
     pub(crate) code: CloseCode,
     pub(crate) reason: String,
+    /// What the disconnect handlers see.
     pub(crate) because: DisconnectReason,
-    pub(crate) manner: Manner,
+    pub(crate) mode: CloseMode,
 }
 
-/// How a connection is closed.
+/// How a connection is closed, the most patient mode first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Manner {
-    /// What was received before is handled first.
-    Graceful,
-    /// With a closing handshake, at once.
-    Prompt,
-    /// Without one: the socket is dropped, handlers too.
+pub(crate) enum CloseMode {
+    /// Accepted messages are answered first.
+    Drain,
+    /// At once, with a closing handshake.
+    Handshake,
+    /// At once; handlers are dropped and the client's close frame is not awaited.
     Cut,
 }
 
-impl CloseWish {
+impl CloseRequest {
     pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
         let reason = cut_reason(reason).to_owned();
         let because = DisconnectReason::Closed { code, reason: reason.clone() };
-        Self { code, reason, because, manner: Manner::Prompt }
+        Self { code, reason, because, mode: CloseMode::Handshake }
     }
 
-    pub(crate) fn shutdown() -> Self {
+    /// Closes because the server stops.
+    pub(crate) fn shutdown(mode: CloseMode) -> Self {
         Self {
             code: CloseCode::AWAY,
             reason: "Server shutdown".into(),
             because: DisconnectReason::Shutdown,
-            manner: Manner::Graceful,
+            mode,
         }
-    }
-
-    pub(crate) fn cut() -> Self {
-        Self { manner: Manner::Cut, ..Self::shutdown() }
     }
 
     pub(crate) fn slow_consumer() -> Self {
@@ -45,12 +43,7 @@ impl CloseWish {
             code: CloseCode::POLICY,
             reason: "Slow client detected".into(),
             because: DisconnectReason::SlowConsumer,
-            manner: Manner::Prompt,
+            mode: CloseMode::Handshake,
         }
-    }
-
-    /// A graceful wish waits until nothing is being handled.
-    pub(super) fn is_due(&self, idle: bool) -> bool {
-        idle || self.manner != Manner::Graceful
     }
 }

@@ -1,0 +1,256 @@
+//! How far a connection is on its way to the end: one state, changed under the queue's lock.
+//!
+//! ARCHITECTURE.md has the diagram that relates these states to the phases of a session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{CloseMode, CloseRequest, Outbox, State};
+use crate::transport::TcpWriter;
+
+/// The state of a connection that everybody who holds a handle on it shares.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Lifecycle {
+    #[default]
+    Open,
+    /// The client has closed, or its stream has ended. What it sent before is still answered.
+    CloseReceived,
+    /// The server has to close the connection; its session has not done so yet.
+    CloseRequested(Box<CloseRequest>),
+    /// Nothing is queued any more: the close frame was, or the client needs none.
+    CloseSent,
+    /// As `CloseSent`, but the session must not wait for the client any longer.
+    CutRequested,
+    /// The stream is gone and the counts are settled.
+    Ended,
+}
+
+/// What anybody may read of the lifecycle without the lock, in the order it happens.
+#[derive(Debug, Default)]
+pub(super) struct Mirror(AtomicU8);
+
+/// The end is in sight: `WebSocket::closed` resolves.
+const ENDING: u8 = 1;
+/// No message is accepted any more; the session has to close.
+const ORDERED: u8 = 2;
+/// No message is accepted any more.
+const CLOSED: u8 = 3;
+
+impl Mirror {
+    fn is_ending(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= ENDING
+    }
+
+    fn awaits_close(&self) -> bool {
+        self.0.load(Ordering::Acquire) == ORDERED
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= ORDERED
+    }
+}
+
+impl Lifecycle {
+    fn mirrored(&self) -> u8 {
+        match self {
+            Self::Open => 0,
+            Self::CloseReceived => ENDING,
+            Self::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
+            Self::CloseRequested(_) => ORDERED,
+            Self::CloseSent | Self::CutRequested | Self::Ended => CLOSED,
+        }
+    }
+}
+
+/// What the session has to do about a request to close.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CloseOrder {
+    /// There is no request.
+    None,
+    /// Answer the accepted messages and take no more of them.
+    Drain,
+    /// Send this close frame now.
+    Close(Box<CloseRequest>),
+    /// The close frame is queued already; do not wait for the client.
+    Cut,
+}
+
+/// Whether the messages that a session has accepted are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    Answered,
+    Pending,
+}
+
+impl Outbox {
+    /// Whether no message is accepted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.mirror.is_closed()
+    }
+
+    /// Whether the session has to close the connection before it handles another message.
+    pub(crate) fn awaits_close(&self) -> bool {
+        self.mirror.awaits_close()
+    }
+
+    fn transition(&self, state: &mut State, to: Lifecycle) {
+        state.lifecycle = to;
+        self.mirror.0.store(state.lifecycle.mirrored(), Ordering::Release);
+        if let Some(watched) = state.watched.take() {
+            watched.notify_waiters();
+        }
+    }
+
+    /// Makes the session close the connection. The first request counts, unless a later one is less
+    /// patient.
+    pub(crate) fn request_close(&self, request: CloseRequest) {
+        let mut state = self.lock();
+        let to = match &state.lifecycle {
+            Lifecycle::Open | Lifecycle::CloseReceived => {
+                Lifecycle::CloseRequested(Box::new(request))
+            }
+            Lifecycle::CloseRequested(earlier) if earlier.mode < request.mode => {
+                Lifecycle::CloseRequested(Box::new(request))
+            }
+            Lifecycle::CloseSent if request.mode == CloseMode::Cut => Lifecycle::CutRequested,
+            _ => return,
+        };
+        self.transition(&mut state, to);
+        let sleeper = state.sleeper.take();
+        drop(state);
+        self.room.notify_waiters();
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Takes the request to close if its time has come; the session that calls this is awake and
+    /// needs no waker.
+    pub(crate) fn take_close_order(&self, accepted: Accepted) -> CloseOrder {
+        let mut state = self.lock();
+        state.sleeper = None;
+        match &mut state.lifecycle {
+            Lifecycle::CloseRequested(request) if request.is_due(accepted) => {
+                let request = request.clone();
+                // Until the close frame is queued, nothing else may be.
+                self.transition(&mut state, Lifecycle::CloseSent);
+                CloseOrder::Close(request)
+            }
+            Lifecycle::CloseRequested(_) => CloseOrder::Drain,
+            Lifecycle::CutRequested => {
+                self.transition(&mut state, Lifecycle::CloseSent);
+                CloseOrder::Cut
+            }
+            _ => CloseOrder::None,
+        }
+    }
+
+    /// Notes that the client has closed or left: its messages that wait are still answered.
+    pub(crate) fn note_client_end(&self) {
+        let mut state = self.lock();
+        if state.lifecycle == Lifecycle::Open {
+            self.transition(&mut state, Lifecycle::CloseReceived);
+        }
+    }
+
+    /// Queues a close frame behind everything, and accepts nothing after it.
+    pub(crate) fn send_close(&self, frame: Bytes) {
+        let mut state = self.lock();
+        if state.lifecycle != Lifecycle::Ended {
+            state.queue.push_last(frame);
+        }
+        self.refuse_more(state);
+    }
+
+    /// Accepts nothing more, for a client that needs no close frame.
+    pub(crate) fn seal(&self) {
+        self.refuse_more(self.lock());
+    }
+
+    fn refuse_more(&self, mut state: std::sync::MutexGuard<'_, State>) {
+        if !matches!(state.lifecycle, Lifecycle::CutRequested | Lifecycle::Ended) {
+            self.transition(&mut state, Lifecycle::CloseSent);
+        }
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Whether control frames may still be queued.
+    pub(super) fn takes_control(state: &State) -> bool {
+        use Lifecycle::{CloseReceived, CloseRequested, Open};
+        matches!(state.lifecycle, Open | CloseReceived | CloseRequested(_))
+    }
+
+    /// Ends the server's side of the stream, behind the last frame.
+    pub(crate) fn end_stream(&self) {
+        let writer = self.lock().writer.take();
+        drop(writer);
+    }
+
+    /// Whether everything that was queued is written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.lock().queue.is_empty()
+    }
+
+    /// Ends the server's side of the stream, drops what was not written and settles the counts, once.
+    pub(crate) fn end(&self) {
+        if self.lock().lifecycle == Lifecycle::Ended {
+            return;
+        }
+        let writer = self.settle();
+        drop(writer);
+        self.room.notify_waiters();
+    }
+
+    pub(super) fn settle(&self) -> Option<TcpWriter> {
+        let mut ended = self.totals.lock();
+        let mut state = self.lock();
+        if state.lifecycle == Lifecycle::Ended {
+            return None;
+        }
+        self.transition(&mut state, Lifecycle::Ended);
+        state.queue.clear();
+        state.blocked = false;
+        state.account(&self.totals);
+        *ended += state.outbound();
+        state.writer.take()
+    }
+
+    /// Waits until the connection ends or is about to.
+    pub(crate) async fn ending(&self) {
+        let watched = {
+            let mut state = self.lock();
+            if self.mirror.is_ending() {
+                return;
+            }
+            Arc::<Notify>::clone(state.watched.get_or_insert_default())
+        };
+        let mut notified = std::pin::pin!(watched.notified());
+        // Registered before the second look: an end in between is not missed.
+        notified.as_mut().enable();
+        if !self.mirror.is_ending() {
+            notified.await;
+        }
+    }
+}
+
+impl State {
+    /// Whether a request to close can be acted on.
+    pub(super) fn has_close_order(&self, accepted: Accepted) -> bool {
+        match &self.lifecycle {
+            Lifecycle::CloseRequested(request) => request.is_due(accepted),
+            Lifecycle::CutRequested => true,
+            _ => false,
+        }
+    }
+}
+
+impl CloseRequest {
+    /// A drain waits until every accepted message is answered.
+    fn is_due(&self, accepted: Accepted) -> bool {
+        accepted == Accepted::Answered || self.mode != CloseMode::Drain
+    }
+}

@@ -1,0 +1,223 @@
+//! How a connection ends: the transitions between the phases of its session.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::phase::ClientEnd;
+use super::{ConnectionIo, Phase, Writability};
+use crate::close::{CloseCode, DisconnectReason};
+use crate::limits::deadline_after;
+use crate::outbox::{CloseMode, CloseRequest};
+use crate::session::clock::TimerEvent;
+use crate::transport::{PeerClose, close_frame};
+
+/// How long a connection that is cut may take for what is finished and its close frame.
+const CUT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// The least time for the close frame of a slow client.
+const SLOW_TIMEOUT: Duration = Duration::from_secs(1);
+
+impl ConnectionIo {
+    /// Why the connection ended.
+    pub(in crate::session) fn reason(&self) -> DisconnectReason {
+        self.reason.clone().unwrap_or_else(lost)
+    }
+
+    /// Sends a close frame and gives up what was not handled.
+    pub(in crate::session) fn close(&mut self, request: CloseRequest) {
+        let CloseRequest { code, reason, because, mode } = request;
+        if because == DisconnectReason::SlowConsumer {
+            let dropped = self.outbox().discard_unsent();
+            tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
+        }
+        self.outbox().send_close(close_frame(Some(code), &reason));
+        let by = deadline_after(match because {
+            DisconnectReason::SlowConsumer => self.slow_timeout(),
+            _ => self.limits.close_timeout,
+        });
+        let phase = match (&self.phase, mode) {
+            (_, CloseMode::Cut) => Phase::Failing { by: deadline_after(CUT_TIMEOUT) },
+            (Phase::Leaving { end: Some(end), .. }, _) => match **end {
+                ClientEnd::Close(_) | ClientEnd::Finished => Phase::Flushing { by },
+                ClientEnd::Failure(_) => Phase::Failing { by },
+                ClientEnd::Reset => Phase::Ended { by },
+            },
+            _ => Phase::Closing { by },
+        };
+        self.stop_handling(phase, because);
+    }
+
+    /// How long a slow client may take to read the rest of a message and its close frame: long enough
+    /// for one that has just resumed.
+    fn slow_timeout(&self) -> Duration {
+        self.limits.write_timeout.max(SLOW_TIMEOUT).min(self.limits.close_timeout)
+    }
+
+    /// Stops waiting for the client, whose close frame is queued already.
+    pub(super) fn cut(&mut self) {
+        if self.outbox().is_flushed() {
+            self.lose();
+        } else if !self.phase.has_ended() {
+            self.phase = Phase::Failing { by: deadline_after(CUT_TIMEOUT) };
+        }
+    }
+
+    /// Closes a connection that keeps the server from noticing whether its client is there.
+    fn close_unread(&mut self) {
+        self.close_for_limit(CloseCode::POLICY, "Too many messages wait");
+    }
+
+    fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
+        let because = DisconnectReason::Protocol { code };
+        let reason = reason.to_owned();
+        self.close(CloseRequest { code, reason, because, mode: CloseMode::Handshake });
+    }
+
+    /// Closes a connection whose unfinished message takes more than its share.
+    pub(super) fn close_for_unfinished(&mut self) {
+        if self.phase.takes_messages() {
+            self.close_for_limit(CloseCode::TRY_AGAIN_LATER, "Too much unfinished data");
+        }
+    }
+
+    /// The client will send no more, but not everything before is read.
+    pub(super) fn note_finished(&mut self) {
+        if matches!(self.phase, Phase::Open) {
+            self.outbox().note_client_end();
+            let handler_by = deadline_after(self.limits.close_timeout);
+            self.phase = Phase::Leaving { end: None, handler_by };
+        }
+    }
+
+    /// The client has closed, or its side of the stream has ended.
+    pub(super) fn client_ended(&mut self, end: ClientEnd) {
+        let is_reset = matches!(end, ClientEnd::Reset);
+        if is_reset {
+            // Nothing that waits can be delivered.
+            self.outbox().end();
+            self.writability = Writability::Ready;
+        }
+        match (&self.phase, end) {
+            (Phase::Open | Phase::Leaving { end: None, .. }, end) => {
+                self.outbox().note_client_end();
+                let handler_by = deadline_after(self.limits.close_timeout);
+                self.phase = Phase::Leaving { end: Some(Box::new(end)), handler_by };
+            }
+            // A fault of a message is found after the close frame behind it, and comes first.
+            (
+                Phase::Leaving { handler_by, .. },
+                end @ (ClientEnd::Failure(_) | ClientEnd::Reset),
+            ) => {
+                self.phase = Phase::Leaving { end: Some(Box::new(end)), handler_by: *handler_by };
+            }
+            (Phase::Leaving { .. }, _) => {}
+            (Phase::Closing { by }, ClientEnd::Close(_) | ClientEnd::Finished) => {
+                self.phase = Phase::Flushing { by: *by };
+            }
+            (Phase::Closing { by }, ClientEnd::Failure(_)) => {
+                self.phase = Phase::Failing { by: *by };
+            }
+            (Phase::Closing { .. } | Phase::Failing { .. } | Phase::Flushing { .. }, _) => {
+                self.lose()
+            }
+            (Phase::Ended { .. }, _) => {}
+        }
+        if is_reset {
+            self.protocol.discard();
+        }
+    }
+
+    /// Ends the connection as the client did, once its messages are handled; `true` if it has.
+    pub(super) fn conclude_if_handled(&mut self) -> bool {
+        let is_handled = self.inbox.is_empty() && !self.protocol.has_undecoded();
+        match &mut self.phase {
+            Phase::Leaving { end, .. } if is_handled => match end.take() {
+                Some(end) => {
+                    self.conclude(*end);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn conclude(&mut self, end: ClientEnd) {
+        let by = deadline_after(self.limits.close_timeout);
+        match end {
+            ClientEnd::Close(PeerClose { code, reason }) => {
+                self.outbox().send_close(close_frame(code, &reason));
+                let because = DisconnectReason::Peer { code, reason };
+                self.stop_handling(Phase::Flushing { by }, because);
+            }
+            ClientEnd::Failure(failure) => {
+                self.outbox().send_close(close_frame(Some(failure.code), failure.reason));
+                let because = DisconnectReason::Protocol { code: failure.code };
+                self.stop_handling(Phase::Failing { by }, because);
+            }
+            ClientEnd::Finished => {
+                self.outbox().seal();
+                self.stop_handling(Phase::Flushing { by }, lost());
+            }
+            ClientEnd::Reset => self.lose(),
+        }
+    }
+
+    fn stop_handling(&mut self, phase: Phase, because: DisconnectReason) {
+        self.phase = phase;
+        self.reason.get_or_insert(because);
+        self.inbox.clear();
+    }
+
+    /// Nothing can be read or written any more.
+    pub(super) fn lose(&mut self) {
+        let by = self.phase.deadline();
+        let by = by.unwrap_or_else(|| deadline_after(self.limits.close_timeout));
+        self.stop_handling(Phase::Ended { by }, lost());
+        self.outbox().end();
+        self.writability = Writability::Ready;
+    }
+
+    /// Does what is due; `Break` if a pending handler has to be dropped.
+    pub(super) fn act_on(&mut self, event: TimerEvent) -> ControlFlow<()> {
+        match event {
+            TimerEvent::Shrink => self.protocol.shrink(),
+            TimerEvent::Ping => self.outbox().ping(),
+            TimerEvent::Silent => {
+                tracing::debug!(connection = %self.socket.id(), "no answer to a ping");
+                self.reason.get_or_insert(DisconnectReason::Timeout);
+                self.lose();
+                return ControlFlow::Break(());
+            }
+            TimerEvent::Stuck if self.phase.handles_messages() => {
+                self.close(CloseRequest::slow_consumer());
+            }
+            // The deadline of the phase bounds it.
+            TimerEvent::Stuck => {}
+            TimerEvent::Unread => self.close_unread(),
+            TimerEvent::Unfinished => {
+                self.close_for_limit(CloseCode::POLICY, "Message not finished in time");
+            }
+            TimerEvent::Deadline => {
+                self.pass_deadline();
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A handler that its client did not wait for has had its time; the client is still answered.
+    fn pass_deadline(&mut self) {
+        match &mut self.phase {
+            Phase::Leaving { end, .. } => {
+                let end = end.take().map_or(ClientEnd::Finished, |end| *end);
+                self.conclude(end);
+            }
+            _ => self.lose(),
+        }
+    }
+}
+
+fn lost() -> DisconnectReason {
+    DisconnectReason::Peer { code: None, reason: String::new() }
+}

@@ -1,0 +1,248 @@
+//! The socket of one connection: reads ahead, writes what is queued, keeps the deadlines.
+//!
+//! `mod.rs` has the turn of a session, `read.rs` what comes in, `write.rs` what goes out, `end.rs` the
+//! transitions between the phases of `phase.rs`.
+
+mod end;
+mod inbox;
+mod phase;
+mod read;
+mod write;
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use self::inbox::Inbox;
+use self::phase::Phase;
+use self::read::Intake;
+use super::clock::Clock;
+use super::unfinished::Unfinished;
+use crate::close::DisconnectReason;
+use crate::codec::Encoded;
+use crate::limits::{Limits, deadline_after};
+use crate::outbox::{Accepted, CloseMode, CloseOrder, Outbox};
+use crate::transport::{Inbound, Io, Opcode, Protocol};
+use crate::websocket::WebSocket;
+
+/// Reads of the socket in one turn; then other connections get theirs.
+const READS_PER_TURN: usize = 16;
+
+pub(super) struct ConnectionIo {
+    io: Io,
+    protocol: Protocol,
+    socket: WebSocket,
+    limits: Arc<Limits>,
+    inbox: Inbox,
+    clock: Clock,
+    phase: Phase,
+    /// Set when the session stops handling messages.
+    reason: Option<DisconnectReason>,
+    writability: Writability,
+    answers: Answers,
+    unfinished: Unfinished,
+    /// Messages handed out since other tasks last had their turn.
+    handled: usize,
+}
+
+/// Whether the socket took everything when it was last written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writability {
+    Ready,
+    Blocked,
+}
+
+/// Whether there is room for the answer to another message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    Fit,
+    /// The client has to read first.
+    Wait,
+}
+
+/// Whether the session waits for a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handler {
+    None,
+    Pending,
+}
+
+/// What the session does next.
+#[derive(Debug)]
+pub(super) enum Step {
+    Message(Inbound),
+    Over,
+}
+
+/// What is left of one turn of the session.
+struct Turn {
+    reads: usize,
+}
+
+impl ConnectionIo {
+    pub(super) fn new(
+        io: Io,
+        protocol: Protocol,
+        socket: WebSocket,
+        limits: Arc<Limits>,
+        unfinished: Unfinished,
+    ) -> Self {
+        Self {
+            io,
+            protocol,
+            socket,
+            clock: Clock::new(&limits),
+            limits,
+            inbox: Inbox::default(),
+            phase: Phase::Open,
+            reason: None,
+            writability: Writability::Ready,
+            answers: Answers::Fit,
+            unfinished,
+            handled: 0,
+        }
+    }
+
+    /// Waits for the next message or the end.
+    pub(super) async fn next(&mut self) -> Step {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let is_paused = self.protocol.is_paused() && self.handled > 0 && !self.has_message();
+        if self.handled >= self.limits.messages_per_turn || is_paused {
+            self.handled = 0;
+            self.poll_flush(cx);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !self.has_message() {
+            // Without a handler there is none to drop.
+            let _ = self.poll_turn(cx, Handler::None);
+        }
+        if !self.phase.handles_messages() {
+            return Poll::Ready(Step::Over);
+        }
+        let message = if self.has_message() { self.inbox.pop() } else { None };
+        let Some(message) = message else {
+            self.handled = 0;
+            return Poll::Pending;
+        };
+        self.handled += 1;
+        if let Phase::Leaving { handler_by, .. } = &mut self.phase {
+            *handler_by = deadline_after(self.limits.close_timeout);
+        }
+        Poll::Ready(Step::Message(message))
+    }
+
+    /// Keeps the connection alive while a handler is pending; `Ready` if it has to be dropped.
+    pub(super) fn poll_beside_handler(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.handled = 0;
+        match self.poll_turn(cx, Handler::Pending) {
+            ControlFlow::Break(()) => Poll::Ready(()),
+            ControlFlow::Continue(()) => Poll::Pending,
+        }
+    }
+
+    /// Notes that the handler has returned: the messages behind it move on.
+    pub(super) fn note_handler_returned(&mut self) {
+        self.clock.note_progress();
+    }
+
+    /// Waits until everything is written and the client has answered, or for the deadline.
+    pub(super) async fn finish(&mut self) {
+        poll_fn(|cx| self.poll_finish(cx)).await;
+    }
+
+    pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A deadline ends the phase, which is what is waited for.
+        let _ = self.poll_turn(cx, Handler::None);
+        if self.phase.has_ended() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Queues an answer to the client.
+    pub(super) fn answer(&mut self, answer: Encoded) {
+        let is_full = self.outbox().push_answer(Opcode::Text, answer);
+        self.answers = if is_full { Answers::Wait } else { Answers::Fit };
+    }
+
+    fn outbox(&self) -> &Outbox {
+        self.socket.outbox()
+    }
+
+    /// Whether a message can be handed to its handler now.
+    fn has_message(&self) -> bool {
+        self.phase.handles_messages()
+            && !self.inbox.is_empty()
+            && self.answers == Answers::Fit
+            && !self.outbox().awaits_close()
+    }
+
+    /// Does everything there is to do without waiting, and arranges to be woken for the rest.
+    ///
+    /// `Break` means that a pending handler has to be dropped.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, handler: Handler) -> ControlFlow<()> {
+        let mut turn = Turn { reads: READS_PER_TURN };
+        loop {
+            let intake = self.follow_close_order(handler)?;
+            let more = self.poll_receive(cx, intake, &mut turn);
+            if handler == Handler::None && self.has_message() {
+                return ControlFlow::Continue(());
+            }
+            self.poll_flush(cx);
+            self.poll_end(cx);
+            if handler == Handler::None && self.conclude_if_handled() {
+                continue;
+            }
+            if let Some(event) = self.clock.poll(cx, self.reading(), self.phase.deadline()) {
+                self.act_on(event)?;
+                continue;
+            }
+            if more && (turn.reads == 0 || self.protocol.is_paused()) {
+                cx.waker().wake_by_ref();
+                return ControlFlow::Continue(());
+            }
+            let has_message = handler == Handler::None && self.has_message();
+            if !more && !has_message && self.sleep(cx, handler) {
+                return ControlFlow::Continue(());
+            }
+        }
+    }
+
+    fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
+        // A request that was sent meanwhile makes room for more messages.
+        if self.inbox.note_requests(self.socket.is_asking()) {
+            return false;
+        }
+        let blocked = self.writability == Writability::Blocked;
+        self.outbox().sleep(cx, blocked, self.accepted(handler))
+    }
+
+    fn accepted(&self, handler: Handler) -> Accepted {
+        if handler == Handler::None && self.inbox.is_empty() {
+            Accepted::Answered
+        } else {
+            Accepted::Pending
+        }
+    }
+
+    fn follow_close_order(&mut self, handler: Handler) -> ControlFlow<(), Intake> {
+        match self.outbox().take_close_order(self.accepted(handler)) {
+            CloseOrder::None => {}
+            CloseOrder::Drain => return ControlFlow::Continue(Intake::AnswersOnly),
+            CloseOrder::Close(request) => {
+                let mode = request.mode;
+                self.close(*request);
+                if mode == CloseMode::Cut {
+                    return ControlFlow::Break(());
+                }
+            }
+            CloseOrder::Cut => {
+                self.cut();
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(Intake::Messages)
+    }
+}

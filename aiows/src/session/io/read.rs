@@ -1,0 +1,204 @@
+//! What the client sends: read ahead, decoded, and its end noticed.
+
+use std::cell::RefCell;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::phase::ClientEnd;
+use super::{ConnectionIo, Phase, Turn};
+use crate::session::clock::Reading;
+use crate::transport::{Awaited, Departure, Inbound, ProtocolEnd, Room};
+
+/// What is read at once, in bytes; one buffer serves all connections of a thread.
+const SCRATCH: usize = 64 * 1024;
+
+/// Bytes that are read although no further message is accepted: so that pings are answered and a
+/// client that leaves is noticed. `Limits::inbound_messages` documents it.
+const READ_AHEAD: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// What is taken of the messages that arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intake {
+    Messages,
+    /// The server stops: only answers to the requests of pending handlers are of interest.
+    AnswersOnly,
+}
+
+impl ConnectionIo {
+    /// Whether the client is read from, and otherwise what is known of it.
+    pub(super) fn reading(&self) -> Reading {
+        match &self.phase {
+            Phase::Open | Phase::Leaving { end: None, .. } if self.reads_ahead() => Reading::On,
+            Phase::Open | Phase::Leaving { end: None, .. } if self.io.notices_departure() => {
+                Reading::Watched
+            }
+            Phase::Open | Phase::Leaving { end: None, .. } => Reading::Blind,
+            Phase::Leaving { .. }
+            | Phase::Closing { .. }
+            | Phase::Failing { .. }
+            | Phase::Flushing { .. }
+            | Phase::Ended { .. } => Reading::Over,
+        }
+    }
+
+    fn reads_ahead(&self) -> bool {
+        self.protocol.backlog() < READ_AHEAD
+    }
+
+    /// Decodes what is there and reads once; `true` if there may be more.
+    pub(super) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        intake: Intake,
+        turn: &mut Turn,
+    ) -> bool {
+        match self.phase {
+            Phase::Open | Phase::Leaving { .. } => {
+                self.inbox.note_requests(self.socket.is_asking());
+                let more = self.poll_messages(cx, intake, turn);
+                if self.inbox.has_requests() && self.inbox.room(&self.limits).is_none() {
+                    self.socket.fail_questions();
+                }
+                more
+            }
+            Phase::Closing { .. } | Phase::Failing { .. } => self.poll_read(cx, intake, turn),
+            Phase::Flushing { .. } | Phase::Ended { .. } => false,
+        }
+    }
+
+    fn poll_messages(&mut self, cx: &mut Context<'_>, intake: Intake, turn: &mut Turn) -> bool {
+        let can_decode = self.protocol.has_undecoded()
+            && (intake == Intake::AnswersOnly || self.inbox.room(&self.limits).is_some());
+        if can_decode || self.protocol.is_paused() {
+            self.decode(&[], intake);
+            if self.protocol.is_paused() {
+                return true;
+            }
+        }
+        if self.phase.takes_messages() && self.reads_ahead() {
+            return self.poll_read(cx, intake, turn);
+        }
+        self.poll_departure(cx)
+    }
+
+    /// Notices a client that leaves while nothing is read from it.
+    fn poll_departure(&mut self, cx: &mut Context<'_>) -> bool {
+        let awaited = match &self.phase {
+            Phase::Open => Awaited::Any,
+            Phase::Leaving { end: Some(end), .. } if matches!(**end, ClientEnd::Reset) => {
+                return false;
+            }
+            _ => Awaited::Reset,
+        };
+        match self.io.poll_departure(cx, awaited) {
+            Poll::Pending => return false,
+            Poll::Ready(Departure::Finished) => self.note_finished(),
+            Poll::Ready(Departure::Reset) => self.client_ended(ClientEnd::Reset),
+        }
+        true
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, intake: Intake, turn: &mut Turn) -> bool {
+        if turn.reads == 0 {
+            return true;
+        }
+        turn.reads -= 1;
+        BUFFER.with_borrow_mut(|scratch| {
+            let room = READ_AHEAD.saturating_sub(self.protocol.backlog()).clamp(1, SCRATCH);
+            let mut buffer = ReadBuf::new(&mut scratch[..room]);
+            match self.io.poll_read(cx, &mut buffer) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    self.client_ended(ClientEnd::Finished);
+                }
+                Poll::Ready(Ok(())) => {
+                    self.clock.note_read();
+                    self.take(buffer.filled(), intake);
+                }
+                Poll::Ready(Err(_)) => self.client_ended(ClientEnd::Reset),
+            }
+            true
+        })
+    }
+
+    fn take(&mut self, bytes: &[u8], intake: Intake) {
+        match self.phase {
+            Phase::Open | Phase::Leaving { .. } => self.decode(bytes, intake),
+            Phase::Closing { .. } => {
+                if let Some(end) = self.protocol.skip(bytes) {
+                    self.client_ended(end.into());
+                }
+            }
+            Phase::Failing { .. } | Phase::Flushing { .. } | Phase::Ended { .. } => {}
+        }
+    }
+
+    fn decode(&mut self, bytes: &[u8], intake: Intake) {
+        let room = match intake {
+            Intake::Messages => self.inbox.room(&self.limits),
+            Intake::AnswersOnly => Some(Room::UNLIMITED),
+        };
+        let known = self.inbox.len();
+        let outbox = self.socket.outbox();
+        let mut on_ping = |payload: &[u8]| outbox.pong(payload);
+        let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
+        self.keep_large_buffer();
+        // Looked at after the bytes were read: a request that they answer was counted before.
+        if self.socket.is_asking() || intake == Intake::AnswersOnly {
+            self.take_answers(known, intake);
+        }
+        self.inbox.accept(known);
+        match end {
+            Some(end) => self.client_ended(end.into()),
+            None if self.protocol.has_begun_close() => self.note_finished(),
+            None => {}
+        }
+        self.note_unfinished();
+    }
+
+    /// One large message gives its buffer back at once, a stream of them when it is over.
+    fn keep_large_buffer(&mut self) {
+        if self.protocol.has_grown() {
+            if !self.clock.is_second_large() {
+                self.protocol.shrink();
+            }
+            if self.protocol.has_grown() {
+                self.clock.keep_large();
+            }
+        }
+    }
+
+    /// Takes the answers out of the messages that have come, past those that wait.
+    fn take_answers(&mut self, known: usize, intake: Intake) {
+        for message in self.inbox.split_off(known) {
+            let other: Option<Inbound> = self.socket.take_answer(message, &self.limits);
+            if intake == Intake::Messages {
+                self.inbox.decoded().extend(other);
+            }
+        }
+    }
+
+    /// Follows the message under way, which has a deadline and a share of what all may use.
+    fn note_unfinished(&mut self) {
+        let under_way = self.protocol.message_under_way();
+        self.clock.set_message_under_way(under_way.map(|(number, _)| number));
+        let size = under_way.map_or(0, |(_, size)| size);
+        if self.unfinished.set(size, self.limits.inbound_total).is_break() {
+            self.close_for_unfinished();
+        }
+    }
+}
+
+impl From<ProtocolEnd> for ClientEnd {
+    fn from(end: ProtocolEnd) -> Self {
+        match end {
+            ProtocolEnd::Close(close) => Self::Close(close),
+            ProtocolEnd::Failure(failure) => Self::Failure(failure),
+        }
+    }
+}

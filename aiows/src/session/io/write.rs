@@ -1,0 +1,77 @@
+//! What the client is sent: one write for everything queued, and the end of our side.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use super::phase::ClientEnd;
+use super::{Answers, ConnectionIo, Phase, Writability};
+use crate::transport::Io;
+
+impl ConnectionIo {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
+        if self.phase.has_ended() {
+            return;
+        }
+        let flushed = self.poll_write(cx);
+        self.writability = match flushed {
+            Poll::Pending => Writability::Blocked,
+            Poll::Ready(_) => Writability::Ready,
+        };
+        match flushed {
+            Poll::Pending => self.clock.note_blocked(self.socket.outbox().written()),
+            Poll::Ready(Ok(())) => self.clock.note_unblocked(),
+            Poll::Ready(Err(_)) => self.client_ended(ClientEnd::Reset),
+        }
+        if self.answers == Answers::Wait && !self.outbox().is_full() {
+            self.answers = Answers::Fit;
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outbox = self.socket.outbox();
+        match &mut self.io {
+            Io::Tcp(reader) => {
+                let mut writability = self.writability;
+                loop {
+                    if writability == Writability::Blocked {
+                        ready!(reader.poll_write_ready(cx))?;
+                    }
+                    let flushed = outbox.flush_tcp();
+                    if flushed.is_ready() {
+                        return flushed;
+                    }
+                    writability = Writability::Blocked;
+                }
+            }
+            Io::Stream(stream) => {
+                ready!(outbox.flush_with(|_, slices| {
+                    match stream.poll_write_vectored(cx, slices) {
+                        Poll::Ready(written) => written,
+                        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                    }
+                }))?;
+                stream.poll_flush(cx)
+            }
+        }
+    }
+
+    /// Ends our side of the stream once the last frame is written.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) {
+        let is_last = matches!(self.phase, Phase::Flushing { .. } | Phase::Failing { .. });
+        if !is_last || self.writability == Writability::Blocked {
+            return;
+        }
+        // RFC 6455 section 7.1.1: the server ends the stream first. After a failure the client may
+        // still be sending: dropping the socket then would make the kernel discard our close frame.
+        let ended = match &mut self.io {
+            Io::Tcp(_) => {
+                self.socket.outbox().end_stream();
+                true
+            }
+            Io::Stream(stream) => stream.poll_shutdown(cx).is_ready(),
+        };
+        if ended && matches!(self.phase, Phase::Flushing { .. }) {
+            self.lose();
+        }
+    }
+}

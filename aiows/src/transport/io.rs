@@ -1,0 +1,239 @@
+//! The byte stream of one connection: plain TCP, or any other stream.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Any byte stream a session can run over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// The part of a connection that its session owns, chosen when the connection is accepted.
+///
+/// The write side of plain TCP lies in the outbox, so that publishers can write without the session;
+/// any other stream is written by the session alone.
+pub(crate) enum Io {
+    Stream(Guarded),
+    Tcp(TcpReader),
+}
+
+/// How a client that is not read from may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// Its side of the stream has ended; bytes before the end may wait in the socket.
+    Finished,
+    /// The connection was reset: nothing can be delivered any more.
+    Reset,
+}
+
+/// Which end of a client is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Any,
+    /// That its side of the stream has ended is known.
+    Reset,
+}
+
+type Watch = Pin<Box<dyn Future<Output = Departure> + Send>>;
+
+impl Io {
+    pub(crate) fn tcp(stream: TcpStream) -> (Self, TcpWriter) {
+        let stream = Arc::new(stream);
+        let writer = TcpWriter { stream: Arc::clone(&stream) };
+        (Self::Tcp(TcpReader { stream, watch: None }), writer)
+    }
+
+    pub(crate) fn stream(stream: Box<dyn Stream>) -> Self {
+        Self::Stream(Guarded { stream: Some(stream) })
+    }
+
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Stream(stream) => stream.poll(|stream| stream.poll_read(cx, buffer)),
+            Self::Tcp(reader) => reader.poll_read(cx, buffer),
+        }
+    }
+
+    /// Notices a client that leaves although nothing is read; pending for ever where that cannot be
+    /// noticed.
+    pub(crate) fn poll_departure(
+        &mut self,
+        cx: &mut Context<'_>,
+        awaited: Awaited,
+    ) -> Poll<Departure> {
+        match self {
+            Self::Stream(_) => Poll::Pending,
+            Self::Tcp(reader) => reader.poll_departure(cx, awaited),
+        }
+    }
+
+    /// Whether [`poll_departure`](Self::poll_departure) can notice anything.
+    pub(crate) fn notices_departure(&self) -> bool {
+        cfg!(any(target_os = "linux", target_os = "android")) && matches!(self, Self::Tcp(_))
+    }
+}
+
+/// The side of a TCP connection that is read.
+pub(crate) struct TcpReader {
+    stream: Arc<TcpStream>,
+    /// Made while the client is not read from.
+    watch: Option<Watch>,
+}
+
+impl TcpReader {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.watch = None;
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.try_read(buffer.initialize_unfilled()) {
+                Ok(read) => {
+                    buffer.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut taken = None;
+        let read = self.stream.try_io(Interest::READABLE, || {
+            let read = (&*SockRef::from(&*self.stream)).read(buffer)?;
+            taken = Some(read);
+            // A short read has emptied the socket. Saying so here, as tokio's own reads do, saves the
+            // call that would find it empty; readiness that has come since is kept.
+            let is_short = 0 < read && read < buffer.len();
+            if cfg!(any(target_os = "linux", target_os = "android")) && is_short {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        match taken {
+            Some(read) => Ok(read),
+            None => read.map(|()| 0),
+        }
+    }
+
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(cx)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn poll_departure(&mut self, cx: &mut Context<'_>, awaited: Awaited) -> Poll<Departure> {
+        // Unlike readability, these are not ready because of bytes that wait unread.
+        let interest = match awaited {
+            Awaited::Any => Interest::PRIORITY | Interest::ERROR,
+            Awaited::Reset => Interest::ERROR,
+        };
+        let stream = &self.stream;
+        let watch = self.watch.get_or_insert_with(|| {
+            let stream = Arc::clone(stream);
+            Box::pin(async move {
+                match stream.ready(interest).await {
+                    Ok(ready) if !ready.is_error() => Departure::Finished,
+                    Ok(_) | Err(_) => Departure::Reset,
+                }
+            })
+        });
+        let departure = ready!(watch.as_mut().poll(cx));
+        self.watch = None;
+        Poll::Ready(departure)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn poll_departure(&mut self, _: &mut Context<'_>, _: Awaited) -> Poll<Departure> {
+        Poll::Pending
+    }
+}
+
+/// The side of a TCP connection that is written; dropping it ends the server's side of the stream.
+#[derive(Debug)]
+pub(crate) struct TcpWriter {
+    stream: Arc<TcpStream>,
+}
+
+impl TcpWriter {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
+    }
+
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.try_write_vectored(slices)
+    }
+}
+
+impl Drop for TcpWriter {
+    fn drop(&mut self) {
+        // A client that has left has ended its side, and ours with it.
+        let _ = SockRef::from(&*self.stream).shutdown(Shutdown::Write);
+    }
+}
+
+/// A stream of the application's: a panic in it is an error, and it is not polled again.
+pub(crate) struct Guarded {
+    stream: Option<Box<dyn Stream>>,
+}
+
+impl Guarded {
+    fn poll<T>(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut dyn Stream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let stream: Pin<&mut dyn Stream> = Pin::new(&mut **stream);
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(stream)));
+        polled.unwrap_or_else(|_| {
+            tracing::error!("the stream of a connection panicked");
+            let stream = self.stream.take();
+            // It may panic once more.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(stream)));
+            Poll::Ready(Err(io::Error::other("the stream panicked")))
+        })
+    }
+
+    pub(crate) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(|stream| stream.poll_write_vectored(cx, slices))
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(|stream| stream.poll_flush(cx))
+    }
+
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(|stream| stream.poll_shutdown(cx))
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stream(_) => "Io::Stream",
+            Self::Tcp(_) => "Io::Tcp",
+        })
+    }
+}
