@@ -115,6 +115,11 @@ impl Scanner {
         self.payload == 0 && self.header_length == 0 && self.fragments == 0
     }
 
+    /// Messages that have begun so far.
+    pub(super) fn begun(&self) -> u32 {
+        self.message
+    }
+
     /// The number of the message that has begun and not ended, and how many of its bytes have come.
     pub(super) fn under_way(&self) -> Option<(u32, u64)> {
         let arrived = self.announced.saturating_sub(self.payload);

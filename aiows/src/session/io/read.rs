@@ -147,7 +147,9 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         let mut on_ping = |payload: &[u8]| outbox.pong(payload);
         let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
-        self.keep_large_buffer();
+        if self.inbox.has_large(known) {
+            self.keep_large_buffer();
+        }
         // Looked at after the bytes were read: a request that they answer was counted before.
         if self.socket.is_asking() || intake == Intake::AnswersOnly {
             self.take_answers(known, intake);
@@ -163,13 +165,11 @@ impl ConnectionIo {
 
     /// One large message gives its buffer back at once, a stream of them when it is over.
     fn keep_large_buffer(&mut self) {
+        if !self.clock.is_second_large() {
+            self.protocol.shrink();
+        }
         if self.protocol.has_grown() {
-            if !self.clock.is_second_large() {
-                self.protocol.shrink();
-            }
-            if self.protocol.has_grown() {
-                self.clock.keep_large();
-            }
+            self.clock.keep_large();
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Protocol {
     input: Input,
     /// The context may hold whole messages although it was given no new bytes.
     unfinished: bool,
+    /// Messages decoded so far, as the scanner counts those that have begun.
+    decoded: u32,
     /// The context holds the buffer of a large message; it would keep it for ever.
     large: bool,
 }
@@ -106,6 +108,7 @@ impl Protocol {
             scanned: 0,
             input: if leftover.is_empty() { Input::Scanned } else { Input::Paused },
             unfinished: false,
+            decoded: 0,
             large: false,
         }
     }
@@ -320,9 +323,12 @@ impl Protocol {
                 Err(error) => return Some(Failure::of(&error)),
             }
             messages += 1;
+            self.decoded = self.decoded.wrapping_add(1);
             bytes += inbound.back().map_or(0, |message| message.bytes().len());
             self.large |= inbound.back().is_some_and(Inbound::is_large);
         }
+        // The room is used up, but perhaps so are the messages.
+        self.unfinished = !(self.scanner.at_boundary() && self.scanner.begun() == self.decoded);
         None
     }
 
