@@ -85,6 +85,9 @@ pub(crate) async fn run(shared: Arc<Shared>, index: usize) {
         // Clients do not all come at once.
         let jitter = 1 + client.shared.options.clients as u64;
         sleep(client.random.millis(0..=jitter)).await;
+        if client.random.one_in(50) {
+            client.leave_half_open().await;
+        }
         if *stage.borrow() == (Stage::Up { life }) {
             client.live(life).await;
         }
@@ -103,9 +106,6 @@ async fn next_life(stage: &mut watch::Receiver<Stage>) -> Option<u64> {
 impl Client {
     /// Makes one connection and keeps it until it ends.
     async fn live(&mut self, life: u64) {
-        if self.random.one_in(50) {
-            self.leave_half_open().await;
-        }
         self.connections += 1;
         let key = format!("c{}-{}", self.index, self.connections);
         let is_small = self.random.one_in(4);
@@ -126,9 +126,10 @@ impl Client {
         }
     }
 
-    /// Connects, sends a part of the request, and goes away.
+    /// Connects, sends a part of the request, and leaves.
     async fn leave_half_open(&mut self) {
         if let Ok(mut stream) = connection::connect(&self.shared, false).await {
+            self.shared.tally.count(Count::HalfOpen);
             let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: local").await;
             sleep(self.random.millis(0..=3000)).await;
         }

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::request::{Incoming, Request};
-use crate::shared::Shared;
+use crate::shared::{Shared, Stage};
+use crate::stream::ClientStream;
 use crate::tally::{Count, Fault};
 use crate::verdict::{self, ACCEPTED, ARRIVED, ClientHalf, End, Manner};
 use crate::{Failure, Result};
@@ -29,13 +29,14 @@ const END_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The receive buffer of clients that are easily blocked, in bytes.
 const SMALL_BUFFER: u32 = 16 * 1024;
+const READ_BUFFER: usize = 4 * 1024;
 
 /// Whether the connection is still there.
 pub(crate) type Flow = ControlFlow<End>;
 
 pub(crate) struct Connection {
     shared: Arc<Shared>,
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<ClientStream>,
     key: String,
     life: u64,
     pub(crate) manner: Manner,
@@ -77,11 +78,19 @@ impl Connection {
         let address = format!("ws://localhost/?key={key}");
         let handshake = async {
             let stream = connect(shared, has_small_buffer).await?;
-            let (socket, _) = client_async(address, stream).await?;
+            let stream = ClientStream::new(stream);
+            // By default each connection has a read buffer of 128 KiB.
+            let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+            let (socket, _) = client_async_with_config(address, stream, Some(config)).await?;
             Result::<_, Failure>::Ok(socket)
         };
         let socket = timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| "timed out")??;
         shared.tally.count(Count::Connections);
+        let life = match *shared.stage.borrow() {
+            // The server was restarted while the kernel still tried to connect.
+            Stage::Up { life } => life,
+            Stage::Down | Stage::Leaving => life,
+        };
         Ok(Self {
             shared: Arc::clone(shared),
             socket,
@@ -171,7 +180,7 @@ impl Connection {
 
     /// Ends the stream without a close frame and reads what is left.
     pub(crate) async fn finish(&mut self) -> Flow {
-        let _ = self.socket.get_mut().shutdown().await;
+        let _ = self.socket.get_mut().finish().await;
         self.read_to_end().await
     }
 
@@ -179,7 +188,7 @@ impl Connection {
     pub(crate) fn reset(&mut self) -> Flow {
         self.manner = Manner::Abandons;
         // If this fails, the connection ends in order.
-        let _ = self.socket.get_ref().set_zero_linger();
+        let _ = self.socket.get_ref().tcp().set_zero_linger();
         Flow::Break(End::Dropped)
     }
 

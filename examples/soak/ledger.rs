@@ -99,8 +99,9 @@ impl Ledger {
         let repeated: Vec<_> = servers.drain().collect();
         let longest = state.longest;
         drop(state);
-        for (key, _) in repeated {
-            tally.fault(Fault::TwiceDisconnect, key);
+        for (key, server) in repeated {
+            let detail = format!("{key}, {}, no client is left for this report", server.reason);
+            tally.fault(Fault::TwiceDisconnect, detail);
         }
         longest
     }

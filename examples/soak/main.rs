@@ -27,6 +27,7 @@ mod request;
 mod run;
 mod server;
 mod shared;
+mod stream;
 mod tally;
 mod verdict;
 

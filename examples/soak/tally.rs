@@ -40,6 +40,7 @@ kinds! {
         Cancelled = "handlers that were cancelled",
         Closes = "clients that left with a close frame",
         Fins = "clients that ended their stream",
+        HalfOpen = "requests left unfinished",
         Resets = "clients that reset the connection",
         Abandoned = "clients that left a handler waiting",
         Away = "clients closed with 1001",
