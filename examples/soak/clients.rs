@@ -1,5 +1,6 @@
 //! What clients do, over and over, as their seed decides.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::verdict::Manner;
 const ROOM_SIZE: usize = 20;
 /// The room of all clients.
 const EVERYBODY: &str = "everybody";
+const SMALL_BURST: RangeInclusive<u64> = 10..=500;
+/// More messages than the server queues for one client; together with the smallest socket buffers
+/// there is room for them.
+const LARGE_BURST: RangeInclusive<u64> = 1100..=1500;
 /// Size of one large answer, in bytes.
 const BULK: u64 = 64 * 1024;
 /// Pause between the messages of a client that sends faster than its handler returns.
@@ -35,7 +40,7 @@ enum Act {
     Pipeline,
     /// More requests at once than the server accepts ahead.
     Flood,
-    /// Many messages to the room.
+    /// Many messages to the room, by one client of each room.
     Burst,
     /// A few messages to all clients.
     Announce,
@@ -54,10 +59,10 @@ enum Act {
 
 /// How often each act is chosen, in relation to the others.
 const ACTS: [(Act, u64); 11] = [
-    (Act::Ask, 7000),
+    (Act::Ask, 6500),
     (Act::Pipeline, 1500),
     (Act::Flood, 150),
-    (Act::Burst, 25),
+    (Act::Burst, 500),
     (Act::Announce, 5),
     (Act::Stall, 100),
     (Act::Push, 30),
@@ -176,9 +181,14 @@ impl Client {
                 connection.send((0..count).map(|number| Request::Add(number, count))).await;
                 connection.read_answers().await
             }
+            // Two bursts at once might fill the queue of a client that reads.
+            Act::Burst if !self.index.is_multiple_of(ROOM_SIZE) => {
+                self.ask(connection, 2..=16).await
+            }
             Act::Burst => {
                 self.shared.tally.count(Count::Bursts);
-                let count = self.random.skewed(10..=1500);
+                let is_large = self.random.one_in(3);
+                let count = self.random.between(if is_large { LARGE_BURST } else { SMALL_BURST });
                 let burst = connection.publication(&self.room, count);
                 connection.send([burst]).await;
                 connection.read_answers().await
@@ -210,20 +220,12 @@ impl Client {
         }
     }
 
-    async fn ask(
-        &mut self,
-        connection: &mut Connection,
-        count: std::ops::RangeInclusive<u64>,
-    ) -> Flow {
+    async fn ask(&mut self, connection: &mut Connection, count: RangeInclusive<u64>) -> Flow {
         self.send_some(connection, count).await;
         connection.read_answers().await
     }
 
-    async fn send_some(
-        &mut self,
-        connection: &mut Connection,
-        count: std::ops::RangeInclusive<u64>,
-    ) {
+    async fn send_some(&mut self, connection: &mut Connection, count: RangeInclusive<u64>) {
         let mut requests = Vec::new();
         for _ in 0..self.random.between(count) {
             requests.push(match self.random.between(0..=99) {

@@ -26,13 +26,6 @@ impl Random {
         low + self.next() % (high - low + 1)
     }
 
-    /// As [`between`](Self::between), but each order of magnitude is equally likely.
-    pub(crate) fn skewed(&mut self, range: RangeInclusive<u64>) -> u64 {
-        let (low, high) = (*range.start() as f64, *range.end() as f64);
-        let share = self.between(0..=1_000_000) as f64 / 1e6;
-        (low * (high / low).powf(share)) as u64
-    }
-
     pub(crate) fn millis(&mut self, range: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.between(range))
     }

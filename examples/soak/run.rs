@@ -30,6 +30,12 @@ const SETTLE_STEP: Duration = Duration::from_millis(250);
 const FIRST_PORT: u16 = 21_000;
 const PORTS: u16 = 1000;
 
+/// What follows after a server has ended.
+enum Next {
+    Restart,
+    End,
+}
+
 struct Run {
     shared: Arc<Shared>,
     clients: JoinSet<()>,
@@ -60,20 +66,31 @@ pub(crate) async fn soak(options: Options) -> Result<ExitCode> {
         life: 0,
         longest_stop: Duration::ZERO,
     };
-    while run.live().await? {}
+    loop {
+        match run.live().await {
+            Ok(Next::Restart) => {}
+            Ok(Next::End) => break,
+            Err(error) => {
+                run.shared.tally.fault(Fault::Server, format!("life {}: {error}", run.life));
+                break;
+            }
+        }
+    }
     Ok(run.report())
 }
 
 /// Finds a port that is free for every server of the run.
 fn free_port() -> Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let port = (FIRST_PORT..FIRST_PORT + PORTS).find(is_free);
-    port.ok_or_else(|| "there is no free port".into())
+    // Runs at the same time begin elsewhere: between two servers their ports look free.
+    let start = std::process::id() % u32::from(PORTS);
+    let ports = (0..PORTS).map(|offset| FIRST_PORT + (start as u16 + offset) % PORTS);
+    ports.into_iter().find(is_free).ok_or_else(|| "there is no free port".into())
 }
 
 impl Run {
-    /// Runs one server from its start to its end. Returns whether time is left for another one.
-    async fn live(&mut self) -> Result<bool> {
+    /// Runs one server from its start to its end.
+    async fn live(&mut self) -> Result<Next> {
         self.life += 1;
         let mut server = ServerProcess::start(&self.shared).await?;
         let descriptors = server.open_files()?;
@@ -89,7 +106,7 @@ impl Run {
             self.empty(&mut server, descriptors).await?;
         }
         self.stop(server).await?;
-        Ok(!is_last)
+        Ok(if is_last { Next::End } else { Next::Restart })
     }
 
     /// Reads the server's memory now and then until `end`.

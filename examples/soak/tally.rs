@@ -68,6 +68,7 @@ kinds! {
         TwiceDisconnect = "disconnect handlers that ran twice",
         ForcedStop = "forced stops",
         FailedStop = "stops that failed or did not end",
+        Server = "servers that did not start or died",
         Counters = "counters that did not return to zero",
         Descriptors = "descriptors that were not closed",
         Memory = "memory that grew",
