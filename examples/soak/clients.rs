@@ -59,10 +59,10 @@ enum Act {
 
 /// How often each act is chosen, in relation to the others.
 const ACTS: [(Act, u64); 11] = [
-    (Act::Ask, 6500),
+    (Act::Ask, 6000),
     (Act::Pipeline, 1500),
     (Act::Flood, 150),
-    (Act::Burst, 500),
+    (Act::Burst, 1000),
     (Act::Announce, 5),
     (Act::Stall, 100),
     (Act::Push, 30),
@@ -187,7 +187,7 @@ impl Client {
             }
             Act::Burst => {
                 self.shared.tally.count(Count::Bursts);
-                let is_large = self.random.one_in(3);
+                let is_large = self.random.one_in(2);
                 let count = self.random.between(if is_large { LARGE_BURST } else { SMALL_BURST });
                 let burst = connection.publication(&self.room, count);
                 connection.send([burst]).await;

@@ -85,7 +85,9 @@ pub(crate) fn judge(shared: &Shared, client: &ClientHalf) {
                 tally.fault(Fault::Unanswered, format!("{client}, {count} of these accepted"));
             }
         }
-        (Manner::Reads, End::Closed(SLOW)) => tally.fault(Fault::SlowReader, client),
+        (Manner::Reads | Manner::Leaves, End::Closed(SLOW)) => {
+            tally.fault(Fault::SlowReader, client)
+        }
         (Manner::Reads, End::Closed(_) | End::Lost | End::Broken(_)) => tally.fault(cut, client),
         (Manner::Stalled(_), End::Closed(SLOW)) => tally.count(Count::SlowClosed),
         (Manner::Stalled(pause), _) => {
