@@ -80,7 +80,8 @@ pub(crate) fn judge(shared: &Shared, client: &ClientHalf) {
     match (client.manner, client.end) {
         (Manner::Reads | Manner::Stalled(_), End::Closed(AWAY)) if is_stopping => {
             tally.count(Count::Away);
-            if client.unanswered_accepted > 0 {
+            // What a client that does not read has sent may still lie in its socket.
+            if client.manner == Manner::Reads && client.unanswered_accepted > 0 {
                 let count = client.unanswered_accepted;
                 tally.fault(Fault::Unanswered, format!("{client}, {count} of these accepted"));
             }
