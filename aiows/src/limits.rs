@@ -2,10 +2,22 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::overflow::Overflow;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+
+/// The longest wait that is added to an instant: about 30 years.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// Returns the instant at which a timeout that starts now expires.
+///
+/// Adding an arbitrary duration to an instant may panic, so a longer one counts as 30 years.
+pub(crate) fn deadline_after(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(LONGEST_WAIT)
+}
 
 /// What one server accepts from its peers, and how long it waits for them.
 ///
@@ -158,6 +170,13 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_exists_for_every_duration() {
+        let now = Instant::now();
+        assert!(deadline_after(Duration::MAX) >= now + LONGEST_WAIT);
+        assert!(deadline_after(Duration::ZERO) < now + LONGEST_WAIT);
+    }
 
     #[test]
     fn a_zero_is_named() {

@@ -2,11 +2,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::App;
 use super::handle::{ServerHandle, Stop};
 use crate::error::Error;
+use crate::limits::deadline_after;
 use crate::outbox::CloseWish;
 
 /// How long the disconnect handlers of cut connections may take.
@@ -26,7 +27,7 @@ pub(super) async fn drain(app: &App) -> Result<(), Error> {
         Stop::Now => Duration::ZERO,
     };
     tracing::info!(active = handle.stats().active, "stopping");
-    let deadline = Instant::now() + within;
+    let deadline = deadline_after(within);
     app.tasks().close();
     let ended = async {
         close_all(handle, within).await;
