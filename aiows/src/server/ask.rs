@@ -60,7 +60,7 @@ impl Questions {
         let answer = tokio::select! {
             biased;
             answer = asking => answer,
-            _ = app.handle().stopping() => return Err(stopping()),
+            _ = app.handle().lifecycle().stopping() => return Err(stopping()),
         };
         match answer {
             Ok(Ok(())) => Ok(()),

@@ -108,7 +108,6 @@ impl Session {
     ///
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
-        let _running = self.hub.enter();
         let mut registration = self.hub.register(&self.socket);
         tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
         let router = Arc::clone(&self.router);

@@ -17,6 +17,7 @@ mod http;
 mod hub;
 mod layered;
 mod life;
+mod lifecycle;
 mod limits;
 mod log;
 mod middleware;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::server::door::Checked;
-use crate::server::handle::Place;
+use crate::server::places::Place;
 use crate::server::{App, door};
 use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, view};
@@ -68,7 +68,8 @@ struct Admitted {
 
 impl Admitted {
     async fn run(self) {
-        let Self { on_upgrade, newcomer, setting, place: _place } = self;
+        let Self { on_upgrade, newcomer, setting, mut place } = self;
+        place.enter();
         // The peer may leave, or not read the answer.
         let Ok(Ok(upgraded)) = timeout(setting.limits.handshake_timeout, on_upgrade).await else {
             return;
