@@ -1,6 +1,8 @@
 //! The live connections of a server, and when they are gone.
 
 use std::collections::HashMap;
+#[cfg(feature = "axum")]
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,8 +37,8 @@ pub(crate) struct Registration {
     is_retired: bool,
 }
 
-/// A connection that asks to be accepted. Unless it is, nothing of it stays, whatever it has joined
-/// meanwhile.
+/// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
+/// it leaves the rooms it has joined, and the tasks it has spawned end.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     hub: Hub,
@@ -47,6 +49,12 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn new(hub: &Hub, socket: WebSocket) -> Self {
         Self { hub: hub.clone(), socket, is_accepted: false }
+    }
+
+    /// Sets the address of a peer that was not known before.
+    #[cfg(feature = "axum")]
+    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
+        self.socket.note_peer_addr(addr);
     }
 
     pub(crate) fn accept(mut self) -> WebSocket {
@@ -60,6 +68,8 @@ impl Drop for Candidate {
         if !self.is_accepted {
             self.hub.shared.end_membership(&self.socket);
             self.socket.outbox().end();
+            // Nothing is spawned after the end of the outbox.
+            self.socket.abort_tasks();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,6 +16,7 @@ use super::app::HalfOpen;
 use super::ask::Questions;
 #[cfg(feature = "axum")]
 use super::http;
+use super::panics;
 use super::places::Place;
 use crate::router::Frozen;
 use crate::session::{Accepted, Newcomer, Session, Setting};
@@ -206,9 +207,11 @@ pub(super) fn check<'a>(
     let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(request)?;
     app.origins().check(request)?;
+    // Connect handlers may take the path and the query as types of the application.
+    let info = panics::caught(|| router.asked.read(request, &params));
     let peer = Peer {
-        addr: peer_addr,
-        request: router.asked.read(request, &params)?,
+        addr: peer_addr.map_or_else(OnceLock::new, OnceLock::from),
+        request: info.map_err(|error| panics::refusal(&error))??,
         subprotocol: app.subprotocols().choose(request),
         context: ContextMap::default(),
     };

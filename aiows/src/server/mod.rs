@@ -9,6 +9,7 @@ mod http;
 mod lifecycle;
 mod listen;
 mod listener;
+mod panics;
 mod places;
 mod shutdown;
 

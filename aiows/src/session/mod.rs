@@ -5,6 +5,8 @@ mod dispatch;
 mod drive;
 mod link;
 
+#[cfg(feature = "axum")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -57,6 +59,17 @@ pub(crate) enum Newcomer {
         candidate: Candidate,
         room: Box<str>,
     },
+}
+
+#[cfg(feature = "axum")]
+impl Newcomer {
+    /// Sets the address of a peer that was not known before.
+    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
+        match self {
+            Self::Peer(peer) => drop(peer.addr.set(addr)),
+            Self::Candidate { candidate, .. } => candidate.note_peer_addr(addr),
+        }
+    }
 }
 
 /// One connection, from its acceptance to its end.

@@ -17,6 +17,7 @@ mod refusal;
 mod request;
 mod socket;
 mod subprotocol;
+mod target;
 
 #[cfg(feature = "test-util")]
 pub(crate) mod client;

@@ -25,6 +25,7 @@ use tower_service::Service;
 use self::body::PatientBody;
 pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
+use super::panics::{self, caught_future};
 use super::places::Place;
 use super::{App, Server};
 use crate::limits::Limits;
@@ -141,8 +142,12 @@ impl Connection {
             Some(http) if !transport::asks_for_websocket(&transport::view(&parts)) => {
                 let body = PatientBody::new(body, self.app.limits().handshake_timeout);
                 let request = Request::from_parts(parts, Body::new(body));
-                let answer = http.clone().call(request).await;
-                answer.unwrap_or_else(|never| match never {})
+                let mut http = http.clone();
+                match caught_future(async move { http.call(request).await }).await {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(never)) => match never {},
+                    Err(panic) => transport::refused(&panics::refusal(&panic)),
+                }
             }
             _ => self.upgrade(parts).await,
         }

@@ -79,13 +79,13 @@ impl Admitted {
     }
 }
 
-fn session(upgraded: Upgraded, mut newcomer: Newcomer, setting: Setting) -> Session {
+fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session {
     let greeting = Vec::new();
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
             let _ = stream.set_nodelay(true);
-            if let Newcomer::Peer(peer) = &mut newcomer {
-                peer.addr = peer.addr.or_else(|| stream.peer_addr().ok());
+            if let Ok(addr) = stream.peer_addr() {
+                newcomer.note_peer_addr(addr);
             }
             let accepted = Accepted { newcomer, greeting, leftover: &leftover };
             return Session::tcp(stream, accepted, setting);
