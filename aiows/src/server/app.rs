@@ -3,7 +3,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matchit::InsertError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -13,7 +12,7 @@ use super::handle::{Owner, ServerHandle};
 use super::lifecycle::Ending;
 use super::listener::Listener;
 use super::shutdown::{Drain, StopOnDrop};
-use super::{door, listen};
+use super::{door, listen, paths};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::router::Frozen;
@@ -62,25 +61,12 @@ impl App {
         owner: Owner,
         mistakes: &mut Vec<String>,
     ) -> Self {
-        let mut routes = matchit::Router::new();
-        for (path, router) in paths {
-            check_path(&path, &router, mistakes);
-            check_room(&path, &router, mistakes);
-            if !path.starts_with('/') {
-                mistakes.push(format!("path `{path}` does not start with `/`"));
-            } else if let Err(error) = routes.insert(path.as_str(), Arc::new(router)) {
-                mistakes.push(path_mistake(&path, &error));
-            }
-        }
-        if let Some(root) = &root {
-            check_path("", root, mistakes);
-            check_room("", root, mistakes);
-        }
+        let paths = paths::table(paths, root.as_ref(), mistakes);
         let handshakes = limits.handshakes.min(Semaphore::MAX_PERMITS);
         Self {
             inner: Arc::new(Inner {
                 root: root.map(Arc::new),
-                paths: routes,
+                paths,
                 handshakes: Arc::new(Semaphore::new(handshakes)),
                 lingering: Semaphore::new(handshakes),
                 limits: Arc::new(limits),
@@ -277,45 +263,13 @@ impl App {
         &self.inner.subprotocols
     }
 
+    #[cfg(feature = "axum")]
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
     }
 
     pub(super) fn shutdown_timeout(&self) -> Duration {
         self.inner.shutdown_timeout
-    }
-}
-
-fn check_path(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
-    if let Some(title) = router.asked.path()
-        && !path.contains('{')
-    {
-        mistakes.push(format!(
-            "handler {title} takes `Path`, but its router is bound to no path with a parameter"
-        ));
-    }
-}
-
-fn check_room(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
-    if let Some(room) = &router.room
-        && !path.contains(&format!("{{{room}}}"))
-        && !path.contains(&format!("{{*{room}}}"))
-    {
-        mistakes.push(format!(
-            "a router joins the room `{{{room}}}` of its path, but is bound to no path with that parameter"
-        ));
-    }
-}
-
-fn path_mistake(path: &str, error: &InsertError) -> String {
-    match error {
-        InsertError::Conflict { with } if with == path => {
-            format!("path `{path}` is routed twice")
-        }
-        InsertError::Conflict { with } => {
-            format!("paths `{path}` and `{with}` match the same requests")
-        }
-        _ => format!("path `{path}` is not valid: {error}"),
     }
 }
 

@@ -10,6 +10,7 @@ mod lifecycle;
 mod listen;
 mod listener;
 mod panics;
+mod paths;
 mod places;
 mod shutdown;
 

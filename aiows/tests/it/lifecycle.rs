@@ -138,6 +138,23 @@ async fn dropping_the_serve_future_closes_every_connection_in_order() {
 }
 
 #[tokio::test]
+async fn dropping_the_future_of_run_closes_every_connection_in_order() {
+    let (ends, ended) = ends();
+    let server = ends.server();
+    let handle = server.handle();
+    let running = tokio::spawn(server.run("127.0.0.1:0"));
+    let address = handle.ready().await[0];
+    let mut raw = Raw::dial_at(address).await;
+    raw.handshake().await;
+    running.abort();
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    drop(raw);
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+    assert_eq!(expect_over(&handle).await, [address]);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
 async fn the_deadline_holds_after_the_serve_future_was_dropped() {
     let (ends, ended) = ends();
     let (started, mut starts) = mpsc::channel(1);
@@ -371,6 +388,25 @@ mod pages {
         let stopped = timeout(PATIENCE, server.shutdown(Duration::from_secs(60))).await;
         assert!(stopped.unwrap().is_ok());
         assert_eq!(handle.stats().active, 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_not_complete_does_not_force_a_stop() {
+        let pages = axum::Router::new().route("/page", get(async || "a page"));
+        over_both(
+            || echo_server().http(pages.clone()),
+            async |server| {
+                let mut raw = Raw::reach(&server).await;
+                raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n").await;
+                raw.read_head().await;
+                raw.read_exactly(6).await;
+                raw.write(b"GET /page HTTP/1.1\r\n").await;
+                settle().await;
+                let stopped = server.shutdown(Duration::from_secs(2)).await;
+                assert!(stopped.is_ok(), "{stopped:?}");
+            },
+        )
+        .await;
     }
 
     #[tokio::test]

@@ -32,6 +32,10 @@ impl App {
     /// mounted under. [`Server::http`](crate::Server::http) has no part in it. Connections are closed
     /// by [`ServerHandle::shutdown`], and [`WebSocketService::stopped`] waits for their end.
     ///
+    /// During the handshake the address of the client is known if the host sets
+    /// `ConnectInfo<SocketAddr>`; connect handlers have it in any case over a TCP listener of
+    /// `axum::serve`.
+    ///
     /// ```
     /// use std::time::Duration;
     ///
