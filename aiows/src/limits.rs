@@ -51,6 +51,8 @@ pub struct Limits {
     /// the request has as long again.
     pub handshake_timeout: Duration,
     /// Accepted sockets whose request is not decided yet: 4,096. More wait in the listener's backlog.
+    /// As many refused clients may take up to 1 s to read their answers; further ones are dropped
+    /// once the answer is written.
     pub handshakes: usize,
     /// Messages that wait while a handler is pending: 32. Further ones stay in the socket. Before the
     /// answer to a [`WebSocket::request`](crate::WebSocket::request) there may be twice as many.

@@ -254,7 +254,8 @@ impl Server {
     /// off.
     ///
     /// SIGINT (Ctrl-C) and SIGTERM stop it: connections are closed with 1001, and the disconnect
-    /// handlers run. A second signal cuts what is left.
+    /// handlers run. A second signal cuts what is left. Dropping the future stops it too, see
+    /// [`App::serve`].
     ///
     /// # Errors
     ///
