@@ -51,6 +51,8 @@ pub struct Limits {
     /// the request has as long again.
     pub handshake_timeout: Duration,
     /// Accepted sockets whose request is not decided yet: 4,096. More wait in the listener's backlog.
+    /// As many refused clients may take up to 1 s to read their answers; further ones are dropped
+    /// once the answer is written.
     pub handshakes: usize,
     /// Accepted messages that wait while a handler is pending: 32. Up to 64 KiB behind them are read
     /// and not decoded, so that pings are answered and a client that leaves is noticed; everything

@@ -1,11 +1,10 @@
 //! The live connections of a server, and when they are gone.
 
 use std::collections::HashMap;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+#[cfg(feature = "axum")]
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
 
 use super::Hub;
 use crate::id::ConnectionId;
@@ -17,16 +16,6 @@ use crate::websocket::{Members, WebSocket};
 pub(super) struct Live {
     connections: Mutex<Connections>,
     total: AtomicU64,
-    /// Sessions that have not returned; a session outlives its connection's place here.
-    running: AtomicUsize,
-    /// Told when a session has returned.
-    returned: Notify,
-}
-
-/// Counts a session until it has returned.
-#[derive(Debug)]
-pub(crate) struct Running {
-    hub: Hub,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +37,8 @@ pub(crate) struct Registration {
     is_retired: bool,
 }
 
-/// A connection that asks to be accepted. Unless it is, nothing of it stays, whatever it has joined
-/// meanwhile.
+/// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
+/// it leaves the rooms it has joined, and the tasks it has spawned end.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     hub: Hub,
@@ -60,6 +49,12 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn new(hub: &Hub, socket: WebSocket) -> Self {
         Self { hub: hub.clone(), socket, is_accepted: false }
+    }
+
+    /// Sets the address of a peer that was not known before.
+    #[cfg(feature = "axum")]
+    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
+        self.socket.note_peer_addr(addr);
     }
 
     pub(crate) fn accept(mut self) -> WebSocket {
@@ -73,6 +68,8 @@ impl Drop for Candidate {
         if !self.is_accepted {
             self.hub.shared.end_membership(&self.socket);
             self.socket.outbox().end();
+            // Nothing is spawned after the end of the outbox.
+            self.socket.abort_tasks();
         }
     }
 }
@@ -123,30 +120,6 @@ impl Hub {
         sockets.values().chain(retired.values()).cloned().collect()
     }
 
-    /// Counts the calling session as running.
-    pub(crate) fn enter(&self) -> Running {
-        self.shared.live.running.fetch_add(1, Ordering::Relaxed);
-        Running { hub: self.clone() }
-    }
-
-    /// Waits until no more than `rest()` sessions are running; it is asked whenever one returns.
-    pub(crate) async fn drained(&self, rest: impl Fn() -> usize) {
-        loop {
-            let mut returned = pin!(self.shared.live.returned.notified());
-            // Registered before the count: a return in between is not missed.
-            returned.as_mut().enable();
-            if self.shared.live.running.load(Ordering::Acquire) <= rest() {
-                return;
-            }
-            returned.await;
-        }
-    }
-
-    /// Makes [`drained`](Self::drained) count again.
-    pub(crate) fn recount(&self) {
-        self.shared.live.returned.notify_waiters();
-    }
-
     /// What was sent to all connections, those that have ended included.
     pub(crate) fn outbound(&self) -> Outbound {
         let connections = self.shared.live.lock();
@@ -183,12 +156,5 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.retire();
         let _socket = self.hub.shared.live.lock().retired.remove(&self.socket.id());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.hub.shared.live.running.fetch_sub(1, Ordering::Release);
-        self.hub.recount();
     }
 }

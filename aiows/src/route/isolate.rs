@@ -51,10 +51,14 @@ impl Future for Isolated {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
-    let text = panic
+    format!("handler panicked: {}", panic_text(panic)).into()
+}
+
+/// The message of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text");
-    format!("handler panicked: {text}").into()
+        .unwrap_or("a value that is no text")
 }

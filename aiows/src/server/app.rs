@@ -3,16 +3,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use matchit::InsertError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
-use super::handle::ServerHandle;
+use super::handle::{Owner, ServerHandle};
+use super::lifecycle::Ending;
 use super::listener::Listener;
-use super::{door, listen, shutdown};
+use super::shutdown::{Drain, StopOnDrop};
+use super::{door, listen, paths};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::router::Frozen;
@@ -34,11 +34,13 @@ struct Inner {
     limits: Arc<Limits>,
     origins: Origins,
     subprotocols: Subprotocols,
-    handle: ServerHandle,
+    owner: Owner,
     /// Half-open connections there is room for.
     handshakes: Arc<Semaphore>,
     /// Unfinished messages of all connections.
     unfinished: Arc<UnfinishedTotal>,
+    /// Refused connections there is room for while they read their answers.
+    lingering: Semaphore,
     shutdown_timeout: Duration,
     #[cfg(feature = "axum")]
     http: Option<axum::Router>,
@@ -46,7 +48,7 @@ struct Inner {
     tasks: TaskTracker,
 }
 
-/// A connection whose request is not decided yet; it is one no longer when this is dropped.
+/// Counts a connection until its request is decided.
 #[derive(Default)]
 pub(super) struct HalfOpen {
     _permit: Option<OwnedSemaphorePermit>,
@@ -58,32 +60,21 @@ impl App {
         paths: Vec<(String, Frozen)>,
         limits: Limits,
         origins: Origins,
-        handle: ServerHandle,
+        owner: Owner,
         mistakes: &mut Vec<String>,
     ) -> Self {
-        let mut routes = matchit::Router::new();
-        for (path, router) in paths {
-            check_path(&path, &router, mistakes);
-            check_room(&path, &router, mistakes);
-            if !path.starts_with('/') {
-                mistakes.push(format!("path `{path}` does not start with `/`"));
-            } else if let Err(error) = routes.insert(path.as_str(), Arc::new(router)) {
-                mistakes.push(path_mistake(&path, &error));
-            }
-        }
-        if let Some(root) = &root {
-            check_path("", root, mistakes);
-            check_room("", root, mistakes);
-        }
+        let paths = paths::table(paths, root.as_ref(), mistakes);
+        let handshakes = limits.handshakes.min(Semaphore::MAX_PERMITS);
         Self {
             inner: Arc::new(Inner {
                 root: root.map(Arc::new),
-                paths: routes,
-                handshakes: Arc::new(Semaphore::new(limits.handshakes.min(Semaphore::MAX_PERMITS))),
+                paths,
+                handshakes: Arc::new(Semaphore::new(handshakes)),
+                lingering: Semaphore::new(handshakes),
                 limits: Arc::new(limits),
                 origins,
                 subprotocols: Subprotocols::default(),
-                handle,
+                owner,
                 unfinished: Arc::default(),
                 shutdown_timeout: Duration::ZERO,
                 #[cfg(feature = "axum")]
@@ -124,13 +115,17 @@ impl App {
     /// Returns the handle on the server.
     #[must_use]
     pub fn handle(&self) -> &ServerHandle {
-        &self.inner.handle
+        self.inner.owner.handle()
     }
 
     /// Serves any number of listeners until [`ServerHandle::shutdown`], then stops.
     ///
     /// A list of one kind is given as it is, one of several as [`Listener`]s. Without any the server
     /// has what [`serve_stream`](Self::serve_stream) gives it.
+    ///
+    /// If you drop the future, the server stops as with [`ServerHandle::shutdown`], within
+    /// [`Server::shutdown_timeout`](crate::Server::shutdown_timeout): connections are closed with 1001
+    /// by a task of the runtime, which [`ServerHandle::shutdown`] waits for. A stop is final.
     ///
     /// # Errors
     ///
@@ -139,6 +134,7 @@ impl App {
         self,
         listeners: impl IntoIterator<Item = L>,
     ) -> Result<(), Error> {
+        let _stop = StopOnDrop::new(&self);
         let listeners: Vec<Listener> = listeners.into_iter().map(Into::into).collect();
         let mut addresses = Vec::new();
         for listener in &listeners {
@@ -146,16 +142,28 @@ impl App {
             addresses.extend(address.map_err(|e| Error::runtime("a listener has no address", e))?);
         }
         tracing::info!(listeners = listeners.len(), ?addresses, "listening");
-        // Dropped with this future, so that no listener outlives it.
-        let mut accepting = JoinSet::new();
+        self.start();
         for listener in listeners {
-            accepting.spawn(listen::accept(listener, self.clone()));
+            self.inner.tasks.spawn(listen::accept(listener, self.clone()));
         }
-        self.handle().set_ready(addresses);
-        self.handle().set_served();
-        self.handle().stopping().await;
-        accepting.shutdown().await;
-        shutdown::drain(&self).await
+        self.handle().lifecycle().listen(addresses);
+        self.ended().await
+    }
+
+    /// Spawns the task that drains the server when it stops, unless there is one.
+    pub(super) fn start(&self) {
+        if self.handle().lifecycle().start() {
+            let drain = Drain::new(self.handle().clone(), self.inner.tasks.clone());
+            tokio::spawn(drain.run());
+        }
+    }
+
+    /// Waits until the server has stopped.
+    pub(super) async fn ended(&self) -> Result<(), Error> {
+        match self.handle().lifecycle().ended().await {
+            Ending::Orderly => Ok(()),
+            Ending::Forced => Err(Error::forced()),
+        }
     }
 
     /// Waits until there is room for one more half-open connection.
@@ -163,6 +171,11 @@ impl App {
         let permit = Arc::clone(&self.inner.handshakes).acquire_owned().await;
         // Nobody closes the semaphore.
         HalfOpen { _permit: permit.ok() }
+    }
+
+    /// Takes room for one refused connection that reads its answer, if there is any.
+    pub(super) fn linger(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.lingering.try_acquire().ok()
     }
 
     /// Serves one plain TCP connection, on a task of its own.
@@ -218,6 +231,7 @@ impl App {
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         peer_addr: impl Into<Option<SocketAddr>>,
     ) {
+        self.start();
         self.spawn_stream(Box::new(stream), peer_addr.into(), HalfOpen::default());
     }
 
@@ -236,8 +250,8 @@ impl App {
         Setting {
             router: Arc::clone(router),
             limits: Arc::clone(&self.inner.limits),
-            hub: self.inner.handle.hub(),
             unfinished: Arc::clone(&self.inner.unfinished),
+            hub: self.handle().hub(),
         }
     }
 
@@ -253,6 +267,7 @@ impl App {
         &self.inner.subprotocols
     }
 
+    #[cfg(feature = "axum")]
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
     }
@@ -262,41 +277,8 @@ impl App {
     }
 }
 
-fn check_path(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
-    if let Some(title) = router.asked.path()
-        && !path.contains('{')
-    {
-        mistakes.push(format!(
-            "handler {title} takes `Path`, but its router is bound to no path with a parameter"
-        ));
-    }
-}
-
-fn check_room(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
-    if let Some(room) = &router.room
-        && !path.contains(&format!("{{{room}}}"))
-        && !path.contains(&format!("{{*{room}}}"))
-    {
-        mistakes.push(format!(
-            "a router joins the room `{{{room}}}` of its path, but is bound to no path with that parameter"
-        ));
-    }
-}
-
-fn path_mistake(path: &str, error: &InsertError) -> String {
-    match error {
-        InsertError::Conflict { with } if with == path => {
-            format!("path `{path}` is routed twice")
-        }
-        InsertError::Conflict { with } => {
-            format!("paths `{path}` and `{with}` match the same requests")
-        }
-        _ => format!("path `{path}` is not valid: {error}"),
-    }
-}
-
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("handle", &self.inner.handle).finish_non_exhaustive()
+        f.debug_struct("App").field("handle", self.handle()).finish_non_exhaustive()
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::App;
 use super::door::{RETRY_AFTER, stopping};
+use super::panics::{self, caught_future};
 use crate::error::{HandlerError, Result};
 use crate::hub::Candidate;
 use crate::middleware::Asked;
@@ -56,20 +57,16 @@ impl Questions {
         setting: &Setting,
         app: &App,
     ) -> Result<(), Refusal> {
-        let asking = timeout(app.limits().handshake_timeout, self.ask_all(newcomer, setting));
+        let asking = caught_future(self.ask_all(newcomer, setting));
+        let asking = timeout(app.limits().handshake_timeout, asking);
         let answer = tokio::select! {
             biased;
             answer = asking => answer,
-            _ = app.handle().stopping() => return Err(stopping()),
+            _ = app.handle().lifecycle().stopping() => return Err(stopping()),
         };
         match answer {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                if let Some(error_id) = error.error_id() {
-                    tracing::error!(error_id, %error, "a request was refused by a failure");
-                }
-                Err(Refusal::told(&error))
-            }
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error)) | Err(error)) => Err(panics::refusal(&error)),
             Err(_) => {
                 tracing::error!("the application took too long for a handshake");
                 Err(Refusal::unavailable("the server took too long", RETRY_AFTER))

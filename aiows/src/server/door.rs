@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -12,9 +14,10 @@ use tokio::time::timeout;
 use super::App;
 use super::app::HalfOpen;
 use super::ask::Questions;
-use super::handle::Place;
 #[cfg(feature = "axum")]
 use super::http;
+use super::panics;
+use super::places::Place;
 use crate::router::Frozen;
 use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{
@@ -25,7 +28,7 @@ use crate::websocket::{ContextMap, Peer};
 /// After this a refused client may try again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a refused peer may take to read the answer and leave.
+/// How long a refused client may take to read the answer and leave.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
 
 /// What is read of a refused peer before its socket is dropped, in bytes.
@@ -94,7 +97,8 @@ pub(super) async fn admit_tcp(
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let (_place, mut session) = admitted.over_tcp(stream);
+    let (mut place, mut session) = admitted.over_tcp(stream);
+    place.enter();
     session.run().await;
 }
 
@@ -113,7 +117,8 @@ pub(super) async fn admit_stream(
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
     };
-    let (_place, mut session) = admitted.over_stream(stream);
+    let (mut place, mut session) = admitted.over_stream(stream);
+    place.enter();
     session.run().await;
 }
 
@@ -121,7 +126,7 @@ pub(super) async fn admit_stream(
 async fn admit<S>(
     stream: &mut S,
     peer_addr: Option<SocketAddr>,
-    _half_open: HalfOpen,
+    half_open: HalfOpen,
     app: &App,
 ) -> Option<Wanted>
 where
@@ -134,7 +139,7 @@ where
             // A peer that is gone or says nothing has not asked for an answer.
             Ok(Err(_)) | Err(_) => return None,
         },
-        _ = app.handle().stopping() => Err(stopping()),
+        _ = app.handle().lifecycle().stopping() => Err(stopping()),
     };
     let answered = match decided {
         Ok((wanted, None)) => Ok(wanted),
@@ -145,9 +150,10 @@ where
         Ok(wanted) => Some(wanted),
         Err(refusal) => {
             note(&refusal, app);
-            // A peer that does not read its refusal, or does not leave, is not waited for long.
-            // Boxed, so that the others keep no room for it.
-            let _ = timeout(REFUSAL_GRACE, Box::pin(refuse(stream, &refusal))).await;
+            // The request is decided: the next one need not wait until this client has left.
+            drop(half_open);
+            // Boxed, so that admitted connections keep no room for it.
+            Box::pin(refuse(stream, &refusal, app)).await;
             None
         }
     }
@@ -201,9 +207,11 @@ pub(super) fn check<'a>(
     let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(request)?;
     app.origins().check(request)?;
+    // Connect handlers may take the path and the query as types of the application.
+    let info = panics::caught(|| router.asked.read(request, &params));
     let peer = Peer {
-        addr: peer_addr,
-        request: router.asked.read(request, &params)?,
+        addr: peer_addr.map_or_else(OnceLock::new, OnceLock::from),
+        request: info.map_err(|error| panics::refusal(&error))??,
         subprotocol: app.subprotocols().choose(request),
         context: ContextMap::default(),
     };
@@ -216,16 +224,41 @@ pub(super) fn check<'a>(
 
 pub(super) fn take_place(app: &App) -> Result<Place, Refusal> {
     let place = app.handle().take_place(app.limits().connections);
-    place.ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))
+    let place =
+        place.ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
+    // Checked after the place is counted, so that a stop either waits for it or is seen here.
+    if app.handle().is_shutting_down() {
+        return Err(stopping());
+    }
+    Ok(place)
 }
 
-async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>
+/// Answers a refused request, and gives the client a moment to read that and to leave.
+async fn refuse<S>(stream: &mut S, refusal: &Refusal, app: &App)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut answer = pin!(answer(stream, refusal));
+    let Some(_lingering) = app.linger() else {
+        // Too many linger already: what the socket takes at once has to do.
+        answer.as_mut().now_or_never();
+        return;
+    };
+    tokio::select! {
+        biased;
+        _ = timeout(REFUSAL_GRACE, answer) => {}
+        // A stop is not forced for it, and does not wait for it beyond the deadline.
+        () = app.handle().lifecycle().cutting() => {}
+    }
+}
+
+async fn answer<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     stream.write_all(&refusal.to_bytes()).await?;
     stream.shutdown().await?;
-    // Dropping a socket with unread bytes resets it, and the peer would lose the answer.
+    // Dropping a socket with unread bytes resets it, and the client would lose the answer.
     let mut discarded = [0; 1024];
     let mut rest = MAX_DISCARDED;
     while rest > 0 {

@@ -3,16 +3,18 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::watch;
 
+use super::lifecycle::{Ending, Lifecycle};
+use super::places::{Asking, Place, Places};
 use crate::call::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
+use crate::limits::deadline_after;
 use crate::outbox::Outbound;
 
 /// A handle on a running server: cheap to clone, usable from any task and as an extractor.
@@ -28,36 +30,79 @@ use crate::outbox::Outbound;
 #[derive(Clone)]
 pub struct ServerHandle {
     inner: Arc<Inner>,
-    /// It was given to a handler by the server.
+    /// Set for the handle that handlers get: it may be awaited in tasks of theirs.
     in_handler: bool,
 }
 
+#[derive(Default)]
 struct Inner {
     hub: Hub,
     rejected: AtomicU64,
-    /// Connections that hold a place, from before their handshake to their end.
-    places: AtomicUsize,
-    addresses: watch::Sender<Option<Vec<SocketAddr>>>,
-    stop: watch::Sender<Option<Stop>>,
-    /// Set when nobody is left but the handlers that wait for just that.
-    drained: watch::Sender<bool>,
-    asking: AtomicUsize,
-    /// Somebody drains the server when it is to stop.
-    is_served: AtomicBool,
+    places: Arc<Places>,
+    lifecycle: Lifecycle,
 }
 
-/// The end of a server, to be awaited; see [`ServerHandle::shutdown`].
+/// Ends the server when the last `Server` or `App` is dropped.
+pub(super) struct Owner {
+    handle: ServerHandle,
+}
+
+impl Owner {
+    pub(super) fn handle(&self) -> &ServerHandle {
+        &self.handle
+    }
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self { handle: ServerHandle { inner: Arc::default(), in_handler: false } }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // Connections keep their `App`, so there are none.
+        self.handle.lifecycle().end(Ending::Orderly);
+    }
+}
+
+/// The end of a server, which you may await; see [`ServerHandle::shutdown`].
 ///
 /// Dropping it changes nothing: the server stops all the same.
 pub struct Shutdown {
-    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    handle: ServerHandle,
+    asking: Option<Asking>,
+    /// Made by the first poll, which shows who awaits the stop.
+    over: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Shutdown {
+    fn wait(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let places = &self.handle.inner.places;
+        if self.asking.is_none() && places.is_current_task_counted() {
+            self.asking = Some(places.ask());
+        }
+        let (handle, is_asking) = (self.handle.clone(), self.asking.is_some());
+        Box::pin(async move {
+            match is_asking {
+                true => handle.lifecycle().drained().await,
+                false => drop(handle.lifecycle().ended().await),
+            }
+        })
+    }
 }
 
 impl Future for Shutdown {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.future.as_mut().poll(cx)
+        if self.over.is_none() {
+            self.over = Some(self.wait());
+        }
+        match &mut self.over {
+            Some(over) => over.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
     }
 }
 
@@ -65,33 +110,6 @@ impl fmt::Debug for Shutdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Shutdown")
     }
-}
-
-/// Counts a handler that waits for the server to stop, for which the server must not wait.
-struct Asking {
-    inner: Arc<Inner>,
-}
-
-impl Asking {
-    fn new(inner: &Arc<Inner>) -> Self {
-        inner.asking.fetch_add(1, Ordering::Relaxed);
-        inner.hub.recount();
-        Self { inner: Arc::clone(inner) }
-    }
-}
-
-impl Drop for Asking {
-    fn drop(&mut self) {
-        self.inner.asking.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// An order to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// Within this time, or the server's own.
-    Within(Option<Duration>),
-    Now,
 }
 
 /// Counts of a server's connections, and of what was sent to them.
@@ -111,20 +129,27 @@ pub struct Stats {
 impl ServerHandle {
     /// Waits until the server listens, and returns the addresses it listens on.
     ///
-    /// It returns nothing when the server is gone before it ever listened.
+    /// The list is empty if the server stopped or was dropped before it listened, for example because
+    /// its address could not be bound.
     pub async fn ready(&self) -> Vec<SocketAddr> {
-        let mut addresses = self.inner.addresses.subscribe();
-        let ready = addresses.wait_for(Option::is_some).await;
-        ready.ok().and_then(|addresses| addresses.clone()).unwrap_or_default()
+        self.lifecycle().ready().await
     }
 
-    /// Stops the server: connections are closed with 1001 and their disconnect handlers run.
+    /// Stops the server: closes connections with 1001 and runs their disconnect handlers.
     ///
-    /// It begins at once; awaiting what it returns waits for the end. What is left after `timeout` is
-    /// cut. A second call does not prolong the first.
+    /// The stop begins at once; await the returned value to wait for its end. Connections that are
+    /// still open after `timeout` are cut. If you call it again, the earlier deadline counts. A stop
+    /// is final: a server that is stopped before it runs does not run any more.
     ///
-    /// A handler may await it through the handle it took as its argument: its own connection is
-    /// then waited for last, so what it sends and answers still arrives.
+    /// Awaited, it returns when every connection has ended, its disconnect handlers have run, and
+    /// HTTP requests in flight are answered. It always returns, also if the server was never served
+    /// or was dropped.
+    ///
+    /// A handler, or a page of `Server::http`, may await it too: the server
+    /// then waits for the other connections only, and closes that of the handler last, so what it
+    /// sends and answers still arrives. The server recognizes this by the task that awaits, and by
+    /// the handle a handler took as its argument. If a handler waits for another task that awaits the
+    /// stop through a handle from elsewhere, both wait until `timeout` is over.
     ///
     /// ```
     /// use aiows::{ServerHandle, message};
@@ -136,31 +161,21 @@ impl ServerHandle {
     /// }
     /// ```
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
-        let asking = self.in_handler.then(|| Asking::new(&self.inner));
-        self.stop(Stop::Within(Some(timeout)));
-        let is_served = self.inner.is_served.load(Ordering::Acquire);
-        let mut drained = self.inner.drained.subscribe();
-        let future = async move {
-            let _asking = asking;
-            if !is_served {
-                return;
-            }
-            // The sender is dropped with the server, which is an end as well.
-            let _ = drained.wait_for(|drained| *drained).await;
-        };
-        Shutdown { future: Box::pin(future) }
+        let asking = self.in_handler.then(|| self.inner.places.ask());
+        self.lifecycle().stop(deadline_after(timeout));
+        Shutdown { handle: self.clone(), asking, over: None }
     }
 
-    /// Tells whether the server listens and is not stopping: what a load balancer asks.
+    /// Returns whether the server listens and is not stopping, for the check of a load balancer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.inner.addresses.borrow().is_some() && !self.is_shutting_down()
+        self.lifecycle().is_ready()
     }
 
-    /// Tells whether the server is stopping or has stopped.
+    /// Returns whether the server is stopping, has stopped or was dropped.
     #[must_use]
     pub fn is_shutting_down(&self) -> bool {
-        self.inner.stop.borrow().is_some()
+        self.lifecycle().is_over()
     }
 
     /// Returns the counts of the server's connections, which takes a look at each of them.
@@ -189,32 +204,12 @@ impl ServerHandle {
         self.inner.hub.clone()
     }
 
-    pub(super) fn stop(&self, stop: Stop) {
-        self.inner.stop.send_if_modified(|current| {
-            let first = current.is_none();
-            let change = first || stop == Stop::Now;
-            if change {
-                *current = Some(stop);
-            }
-            change
-        });
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.inner.lifecycle
     }
 
-    /// Waits for the first order to stop.
-    pub(super) async fn stopping(&self) -> Stop {
-        self.wait_for(|_| true).await
-    }
-
-    /// Waits for the order to stop at once.
-    pub(super) async fn forced(&self) {
-        self.wait_for(|stop| stop == Stop::Now).await;
-    }
-
-    async fn wait_for(&self, wanted: impl Fn(Stop) -> bool) -> Stop {
-        let mut stop = self.inner.stop.subscribe();
-        let found = stop.wait_for(|stop| stop.is_some_and(&wanted)).await;
-        // The sender lives in `self`.
-        found.ok().and_then(|stop| *stop).unwrap_or(Stop::Now)
+    pub(super) fn places(&self) -> &Places {
+        &self.inner.places
     }
 
     /// The handle that handlers get, as their argument or as a state.
@@ -222,65 +217,13 @@ impl ServerHandle {
         Self { in_handler: true, ..self.clone() }
     }
 
-    /// Says that whoever calls this will drain the server.
-    pub(super) fn set_served(&self) {
-        self.inner.is_served.store(true, Ordering::Release);
-    }
-
-    /// Waits until only handlers are left that wait for the stop themselves.
-    pub(super) async fn drained(&self) {
-        self.inner.hub.drained(|| self.inner.asking.load(Ordering::Relaxed)).await;
-    }
-
-    /// Lets everybody who awaits the stop go on.
-    pub(super) fn set_drained(&self) {
-        self.inner.drained.send_replace(true);
-    }
-
-    pub(super) fn set_ready(&self, addresses: Vec<SocketAddr>) {
-        self.inner.addresses.send_replace(Some(addresses));
-    }
-
     pub(super) fn count_rejected(&self) {
         self.inner.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes one of `limit` places; it is given back when the returned value is dropped.
+    /// Takes one of `limit` places; dropping it gives it back.
     pub(super) fn take_place(&self, limit: usize) -> Option<Place> {
-        let places = &self.inner.places;
-        let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-            (taken < limit).then_some(taken + 1)
-        });
-        taken.ok().map(|_| Place { handle: self.clone() })
-    }
-}
-
-/// A connection's share of `Limits::connections`.
-pub(super) struct Place {
-    handle: ServerHandle,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.handle.inner.places.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Default for ServerHandle {
-    fn default() -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                hub: Hub::default(),
-                rejected: AtomicU64::new(0),
-                places: AtomicUsize::new(0),
-                addresses: watch::Sender::new(None),
-                stop: watch::Sender::new(None),
-                drained: watch::Sender::new(false),
-                asking: AtomicUsize::new(0),
-                is_served: AtomicBool::new(false),
-            }),
-            in_handler: false,
-        }
+        self.inner.places.take(limit)
     }
 }
 

@@ -61,10 +61,18 @@ fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Accepts connections until its task is ended.
+/// Accepts connections until the server stops.
 pub(super) async fn accept(listener: Listener, app: App) {
+    tokio::select! {
+        biased;
+        _ = app.handle().lifecycle().stopping() => {}
+        () = accept_all(&listener, &app) => {}
+    }
+}
+
+async fn accept_all(listener: &Listener, app: &App) {
     loop {
-        match listener.accept(&app).await {
+        match listener.accept(app).await {
             Ok(()) => {}
             // The peer was gone before it was accepted: the next one is not affected.
             Err(error) if is_of_the_peer(&error) => {}

@@ -6,8 +6,12 @@ mod door;
 mod handle;
 #[cfg(feature = "axum")]
 mod http;
+mod lifecycle;
 mod listen;
 mod listener;
+mod panics;
+mod paths;
+mod places;
 mod shutdown;
 
 use std::fmt;
@@ -16,10 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::app::App;
+use self::handle::Owner;
 pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
 pub use self::http::WebSocketService;
 pub use self::listener::Listener;
+use self::shutdown::SignalTask;
 use crate::error::{Error, HandlerError, Result};
 use crate::hub::{RoomCheck, Rules, room_check};
 use crate::limits::Limits;
@@ -55,7 +61,7 @@ pub struct Server {
     shutdown_timeout: Duration,
     room_check: Option<RoomCheck>,
     needs_room: bool,
-    handle: ServerHandle,
+    owner: Owner,
     #[cfg(feature = "axum")]
     http: Option<axum::Router>,
 }
@@ -74,7 +80,7 @@ impl Server {
             shutdown_timeout: SHUTDOWN_TIMEOUT,
             room_check: None,
             needs_room: false,
-            handle: ServerHandle::default(),
+            owner: Owner::default(),
             #[cfg(feature = "axum")]
             http: None,
         }
@@ -199,7 +205,7 @@ impl Server {
     /// Returns a handle on the server; it may be taken before the server runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        self.handle.clone()
+        self.owner.handle().clone()
     }
 
     /// Checks everything that was registered, without running it.
@@ -216,9 +222,10 @@ impl Server {
             mistakes.push("the server has no router".to_owned());
         }
         let mut state = self.state;
-        state.insert(self.handle.for_handlers());
-        state.insert(self.handle.hub());
-        self.handle.hub().set_rules(Rules {
+        let handle = self.owner.handle().clone();
+        state.insert(handle.for_handlers());
+        state.insert(handle.hub());
+        handle.hub().set_rules(Rules {
             limits: Arc::new(self.limits.clone()),
             check: self.room_check,
             needs_room: self.needs_room,
@@ -230,7 +237,7 @@ impl Server {
             .into_iter()
             .map(|(path, router)| (path, build(router.inside(&layers), &state, &mut mistakes)))
             .collect();
-        let app = App::new(root, paths, self.limits, self.origins, self.handle, &mut mistakes);
+        let app = App::new(root, paths, self.limits, self.origins, self.owner, &mut mistakes);
         #[cfg(feature = "axum")]
         let app = app.with_http(self.http);
         match mistakes.is_empty() {
@@ -247,7 +254,8 @@ impl Server {
     /// off.
     ///
     /// SIGINT (Ctrl-C) and SIGTERM stop it: connections are closed with 1001, and the disconnect
-    /// handlers run. A second signal cuts what is left.
+    /// handlers run. A second signal cuts what is left. Dropping the future stops it too, see
+    /// [`App::serve`].
     ///
     /// # Errors
     ///
@@ -257,10 +265,8 @@ impl Server {
     pub async fn run(self, address: impl AsRef<str>) -> Result<()> {
         let app = self.build()?;
         let listeners = listen::bind(address.as_ref()).await?;
-        let signals = shutdown::signals(app.handle().clone())?;
-        let result = app.serve(listeners).await;
-        signals.abort();
-        Ok(result?)
+        let _signals = SignalTask::spawn(&app)?;
+        Ok(app.serve(listeners).await?)
     }
 
     /// Builds the server and serves a TCP listener or a Unix socket's, until [`ServerHandle::shutdown`].

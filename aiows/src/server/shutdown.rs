@@ -1,11 +1,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::App;
-use super::handle::{ServerHandle, Stop};
+use super::handle::ServerHandle;
+use super::lifecycle::Ending;
 use crate::error::Error;
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
@@ -19,38 +21,87 @@ const BATCH: usize = 100;
 /// The longest pause between two batches, so that clients do not all come back at once.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// Closes every connection and waits for the sessions, at most until the deadline.
-pub(super) async fn drain(app: &App) -> Result<(), Error> {
-    let handle = app.handle();
-    let within = match handle.stopping().await {
-        Stop::Within(timeout) => timeout.unwrap_or(app.shutdown_timeout()),
-        Stop::Now => Duration::ZERO,
-    };
-    tracing::info!(active = handle.stats().active, "stopping");
-    let deadline = deadline_after(within);
-    app.tasks().close();
-    let ended = async {
-        close_all(handle, within).await;
-        handle.drained().await;
-        handle.set_drained();
-        app.tasks().wait().await;
-    };
-    tokio::select! {
-        biased;
-        () = ended => return Ok(()),
-        () = handle.forced() => {}
-        () = sleep_until(deadline) => {}
+/// Waits for the stop of a server, and drains it. Every server that accepts connections has one, on a
+/// task of its own, so that the deadline of a stop holds whatever becomes of the other futures.
+pub(super) struct Drain {
+    handle: ServerHandle,
+    /// Every task of the server.
+    tasks: TaskTracker,
+}
+
+impl Drain {
+    pub(super) fn new(handle: ServerHandle, tasks: TaskTracker) -> Self {
+        Self { handle, tasks }
     }
-    tracing::warn!(active = handle.stats().active, "connections are cut");
-    // What is no WebSocket is told by this.
-    handle.stop(Stop::Now);
-    for socket in handle.hub().close_door(&CloseRequest::shutdown(CloseMode::Cut)) {
-        socket.outbox().request_close(CloseRequest::shutdown(CloseMode::Cut));
+
+    pub(super) async fn run(self) {
+        // Nothing is left to stop if the `App` was dropped.
+        let Some(deadline) = self.handle.lifecycle().stopping().await else { return };
+        self.tasks.close();
+        let ending = self.drain(deadline).await;
+        self.handle.lifecycle().end(ending);
     }
-    handle.set_drained();
-    // A handler that blocks its thread cannot be waited for.
-    let _ = timeout(CUT_GRACE, app.tasks().wait()).await;
-    Err(Error::forced())
+
+    async fn drain(&self, deadline: Instant) -> Ending {
+        let lifecycle = self.handle.lifecycle();
+        tracing::info!(active = self.handle.stats().active, "stopping");
+        tokio::select! {
+            biased;
+            () = self.every_place_is_empty(deadline) => {
+                // Refused clients may still read their answers, but nothing is forced for them.
+                tokio::select! {
+                    biased;
+                    () = self.tasks.wait() => {}
+                    () = lifecycle.deadline_passed() => {}
+                }
+                return Ending::Orderly;
+            }
+            () = lifecycle.deadline_passed() => {}
+        }
+        tracing::warn!(active = self.handle.stats().active, "connections are cut");
+        // Ends HTTP connections, which the hub does not know.
+        lifecycle.cut();
+        for socket in self.handle.hub().close_door(&CloseRequest::shutdown(CloseMode::Cut)) {
+            socket.outbox().request_close(CloseRequest::shutdown(CloseMode::Cut));
+        }
+        // A handler that blocks its thread cannot be waited for.
+        let _ = timeout(CUT_GRACE, self.tasks.wait()).await;
+        Ending::Forced
+    }
+
+    /// Closes the connections, and waits until the last one has ended.
+    async fn every_place_is_empty(&self, deadline: Instant) {
+        let within = deadline.saturating_duration_since(Instant::now());
+        close_all(&self.handle, within).await;
+        self.handle.places().drained().await;
+        self.handle.lifecycle().set_drained();
+        self.handle.places().empty().await;
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        // Without effect after `run`; otherwise the runtime is gone, and the connections with it.
+        self.handle.lifecycle().end(Ending::Forced);
+    }
+}
+
+/// Stops the server when the future that serves it is dropped.
+pub(super) struct StopOnDrop {
+    handle: ServerHandle,
+    timeout: Duration,
+}
+
+impl StopOnDrop {
+    pub(super) fn new(app: &App) -> Self {
+        Self { handle: app.handle().clone(), timeout: app.shutdown_timeout() }
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.handle.lifecycle().stop(deadline_after(self.timeout));
+    }
 }
 
 /// Tells all connections to leave, in batches with pauses of random length that together take
@@ -75,18 +126,31 @@ fn random_share() -> f64 {
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)
 }
 
-/// Stops the server at the first signal and cuts it short at the second.
-pub(super) fn signals(handle: ServerHandle) -> Result<AbortHandle, Error> {
-    let mut signals = Signals::install().map_err(|error| {
-        Error::runtime("the handlers of SIGINT and SIGTERM cannot be installed", error)
-    })?;
-    let task: JoinHandle<()> = tokio::spawn(async move {
-        signals.next().await;
-        handle.stop(Stop::Within(None));
-        signals.next().await;
-        handle.stop(Stop::Now);
-    });
-    Ok(task.abort_handle())
+/// Stops the server at the first signal and cuts it short at the second, until it is dropped.
+pub(super) struct SignalTask {
+    task: AbortHandle,
+}
+
+impl SignalTask {
+    pub(super) fn spawn(app: &App) -> Result<Self, Error> {
+        let mut signals = Signals::install().map_err(|error| {
+            Error::runtime("the handlers of SIGINT and SIGTERM cannot be installed", error)
+        })?;
+        let (handle, timeout) = (app.handle().clone(), app.shutdown_timeout());
+        let task = tokio::spawn(async move {
+            signals.next().await;
+            handle.lifecycle().stop(deadline_after(timeout));
+            signals.next().await;
+            handle.lifecycle().stop(Instant::now());
+        });
+        Ok(Self { task: task.abort_handle() })
+    }
+}
+
+impl Drop for SignalTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 #[cfg(unix)]

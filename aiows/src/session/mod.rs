@@ -6,6 +6,8 @@ mod drive;
 mod io;
 mod unfinished;
 
+#[cfg(feature = "axum")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -61,6 +63,17 @@ pub(crate) enum Newcomer {
     },
 }
 
+#[cfg(feature = "axum")]
+impl Newcomer {
+    /// Sets the address of a peer that was not known before.
+    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
+        match self {
+            Self::Peer(peer) => drop(peer.addr.set(addr)),
+            Self::Candidate { candidate, .. } => candidate.note_peer_addr(addr),
+        }
+    }
+}
+
 /// One connection, from its acceptance to its end.
 pub(crate) struct Session {
     io: ConnectionIo,
@@ -114,7 +127,6 @@ impl Session {
     ///
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
-        let _running = self.hub.enter();
         let mut registration = self.hub.register(&self.socket);
         tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
         let router = Arc::clone(&self.router);

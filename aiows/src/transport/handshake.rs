@@ -4,6 +4,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::refusal::Refusal;
 use super::request::Request;
+use super::target::Target;
 
 /// A request that may become a WebSocket.
 #[derive(Debug)]
@@ -28,6 +29,9 @@ pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
     }
     if request.minor_version < 1 {
         return Err(Refusal::bad_request("a WebSocket needs HTTP/1.1"));
+    }
+    if let Target::Other(_) = request.target {
+        return Err(Refusal::bad_request("the request target is not a path"));
     }
     match request.one("host") {
         Ok(Some(host)) if !host.is_empty() => {}

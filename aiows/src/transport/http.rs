@@ -4,21 +4,33 @@ use axum::http::header::{
     CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, Version};
 use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
 use super::handshake::Upgrade;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::target::Target;
 
 /// Shows a request to the checks of the handshake.
 pub(crate) fn view(parts: &Parts) -> Request<'_> {
     Request {
         method: parts.method.as_str(),
-        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
+        target: target(&parts.uri),
         minor_version: u8::from(parts.version != Version::HTTP_10),
         headers: parts.headers.iter().map(|(name, value)| header(name, value)).collect(),
+    }
+}
+
+fn target(uri: &Uri) -> Target<'_> {
+    let authority = uri.authority().map(Authority::as_str);
+    match uri.path_and_query() {
+        // Without a scheme, an authority is all there is.
+        Some(rest) if rest.path().starts_with('/') => Target::resource(authority, rest.as_str()),
+        Some(rest) => Target::Other(rest.as_str()),
+        None => Target::Other(authority.unwrap_or_default()),
     }
 }
 

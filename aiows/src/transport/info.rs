@@ -33,7 +33,7 @@ pub(crate) fn decode_params(params: &[(&str, &str)]) -> Result<Vec<(String, Stri
 
 impl Request<'_> {
     pub(crate) fn query(&self) -> &str {
-        self.target.split_once('?').map_or("", |(_, query)| query)
+        self.target.query()
     }
 
     /// # Errors

@@ -17,6 +17,7 @@ mod protocol;
 mod refusal;
 mod request;
 mod subprotocol;
+mod target;
 
 #[cfg(feature = "test-util")]
 pub(crate) mod client;

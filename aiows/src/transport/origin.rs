@@ -17,6 +17,13 @@ impl Origins {
         let Self::Listed(origins) = self else {
             return Vec::new();
         };
+        if origins.is_empty() {
+            return vec![
+                "`allow_origins` lists no origin, so that no page could connect; leave it out to \
+                 accept pages of this host"
+                    .to_owned(),
+            ];
+        }
         let wrong = origins.iter().filter(|origin| *origin != "null" && parse(origin).is_none());
         wrong
             .map(|origin| {
@@ -50,7 +57,7 @@ impl Origins {
 
 /// Behind a proxy that ends TLS the scheme of the page is not the one we serve: it is not compared.
 fn is_same(origin: &str, request: &Request<'_>) -> bool {
-    let Ok(Some(host)) = request.one("host") else {
+    let Some(host) = request.host() else {
         return false;
     };
     parse(origin)

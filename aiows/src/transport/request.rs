@@ -3,6 +3,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::refusal::Refusal;
+use super::target::Target;
 use crate::limits::Limits;
 
 /// Bytes asked for at once; a browser's request head fits.
@@ -22,7 +23,7 @@ pub(crate) struct RequestHead {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
-    pub(crate) target: &'a str,
+    pub(crate) target: Target<'a>,
     pub(crate) minor_version: u8,
     pub(super) headers: Vec<httparse::Header<'a>>,
 }
@@ -56,13 +57,21 @@ impl RequestHead {
         if request.headers.len() > limits.request_headers.min(MAX_HEADERS) {
             return Err(Refusal::head_too_large());
         }
+        let target = Target::parse(target);
         Ok(Request { method, target, minor_version, headers: request.headers.to_vec() })
     }
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn path(&self) -> &'a str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        self.target.path()
+    }
+
+    /// The host the request names: in its target, which then counts alone, or in its header.
+    ///
+    /// Source: RFC 9112 section 3.2.2.
+    pub(super) fn host(&self) -> Option<&'a str> {
+        self.target.authority().or_else(|| self.one("host").ok().flatten())
     }
 
     /// All values of a header, in order.
@@ -99,7 +108,10 @@ pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
         if stream.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(length) = end_of_head(&bytes, known) {
+        let Ok(end) = end_of_head(&bytes, known) else {
+            return Ok(Err(Refusal::bad_request("a line of the request ends without CR")));
+        };
+        if let Some(length) = end {
             if length > limits.request_head_size {
                 return Ok(Err(Refusal::head_too_large()));
             }
@@ -130,14 +142,21 @@ fn refuse(error: &httparse::Error) -> Refusal {
     }
 }
 
+/// A line feed without a carriage return before it.
+struct BareLineFeed;
+
 /// The length of the head, blank line included. Everything before `known` was searched before.
-fn end_of_head(bytes: &[u8], known: usize) -> Option<usize> {
-    // RFC 9112 section 2.2: a line may end with a bare line feed.
-    (known..bytes.len()).find_map(|at| {
-        let line_ends = bytes[at] == b'\n';
-        let blank = line_ends && (bytes[..at].ends_with(b"\n") || bytes[..at].ends_with(b"\n\r"));
-        blank.then_some(at + 1)
-    })
+///
+/// RFC 9112 section 2.2 lets a server accept bare line feeds. It is not done here: a proxy that reads
+/// them differently would see other requests than this server.
+fn end_of_head(bytes: &[u8], known: usize) -> Result<Option<usize>, BareLineFeed> {
+    for at in (known..bytes.len()).filter(|at| bytes[*at] == b'\n') {
+        let Some(line) = bytes[..at].strip_suffix(b"\r") else { return Err(BareLineFeed) };
+        if line.ends_with(b"\n") {
+            return Ok(Some(at + 1));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

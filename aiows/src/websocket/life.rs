@@ -98,6 +98,13 @@ impl WebSocket {
         running.spawn(future);
     }
 
+    /// Aborts what was spawned, without waiting for it.
+    pub(crate) fn abort_tasks(&self) {
+        let running = self.record.tasks.lock().take();
+        // A set of tasks aborts them when it is dropped.
+        drop(running);
+    }
+
     /// Drops what was spawned.
     pub(crate) async fn end_tasks(&self) {
         let running = self.record.tasks.lock().take();

@@ -96,7 +96,7 @@ impl WebSocket {
     /// Returns the address of the peer's end of the socket; `None` in memory.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.record.peer.addr
+        self.record.peer.addr.get().copied()
     }
 
     /// Returns the subprotocol that was agreed on; see `Server::subprotocols`.
@@ -206,6 +206,12 @@ impl WebSocket {
         encode(&self.record.tag, None, message).map_err(SendError::Encode)
     }
 
+    /// Sets the address of a peer that was not known before.
+    #[cfg(feature = "axum")]
+    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
+        let _ = self.record.peer.addr.set(addr);
+    }
+
     pub(crate) fn request_info(&self) -> Option<&RequestInfo> {
         self.record.peer.request.as_deref()
     }
@@ -227,7 +233,7 @@ impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("id", &self.id())
-            .field("peer_addr", &self.record.peer.addr)
+            .field("peer_addr", &self.peer_addr())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()
     }

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::ContextMap;
 use crate::transport::RequestInfo;
@@ -7,7 +7,8 @@ use crate::transport::RequestInfo;
 /// What is known of a peer before its first message.
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
-    pub(crate) addr: Option<SocketAddr>,
+    /// Empty in memory, and for a hosted connection until its host hands it over.
+    pub(crate) addr: OnceLock<SocketAddr>,
     /// Kept only for a router with a handler that asks for it.
     pub(crate) request: Option<Arc<RequestInfo>>,
     /// Shared with the server's list.

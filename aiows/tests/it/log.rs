@@ -172,3 +172,21 @@ async fn dropped_messages_are_a_warning_that_counts_them() {
     assert_eq!(levels(&lines_logged, "messages dropped"), [Level::WARN]);
     assert_eq!(levels(&lines_logged, "policy=\"drop_oldest\" dropped=3"), [Level::WARN]);
 }
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn a_panicking_page_is_logged_under_the_id_the_client_gets() {
+    let (lines, _guard) = log();
+    // Without the words of a panic on the standard error.
+    let page = async || -> &'static str { std::panic::resume_unwind(Box::new("no luck")) };
+    let pages = axum::Router::new().route("/page", axum::routing::get(page));
+    let server = TestServer::new(crate::raw::echo_server().http(pages));
+    let mut raw = crate::raw::Raw::reach(&server).await;
+    raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let (status, _, body) = raw.read_answer().await;
+    assert_eq!(status, 500, "{body}");
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let id = body["error"]["error_id"].as_str().unwrap();
+    assert_eq!(levels(&lines, id), [Level::ERROR]);
+    assert_eq!(levels(&lines, "no luck"), [Level::ERROR]);
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
+mod admission;
 mod close;
 mod crowd;
 mod door;
@@ -17,6 +18,7 @@ mod http;
 mod hub;
 mod layered;
 mod life;
+mod lifecycle;
 mod limits;
 mod log;
 mod middleware;

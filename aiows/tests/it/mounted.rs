@@ -150,3 +150,22 @@ async fn a_mounted_server_takes_any_stream_of_its_host() {
     raw.send_text("second").await;
     raw.expect_text("second").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_101_does_not_force_a_stop() {
+    let (streams, listener) = mpsc::channel(1);
+    let sockets = service(echo_server());
+    tokio::spawn(axum::serve(Streams(listener), application(sockets.clone())).into_future());
+    // Room for less than the answer.
+    let (client, server) = tokio::io::duplex(16);
+    streams.send(server).await.unwrap();
+    let mut raw = Raw::over(client);
+    raw.write(request().as_bytes()).await;
+    raw.await_frame().await;
+    let stopped = tokio::spawn(async move {
+        drop(sockets.handle().shutdown(Duration::from_secs(4)));
+        sockets.stopped().await
+    });
+    let stopped = stopped.await.unwrap();
+    assert!(stopped.is_ok(), "{stopped:?}");
+}

@@ -25,7 +25,8 @@ use tower_service::Service;
 use self::body::PatientBody;
 pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
-use super::handle::Place;
+use super::panics::{self, caught_future};
+use super::places::Place;
 use super::{App, Server};
 use crate::limits::Limits;
 use crate::transport::{self, MAX_HEADERS, Patient, Prefixed, Refusal, RequestHead, Stream};
@@ -82,9 +83,10 @@ pub(super) async fn serve<S: Stream + 'static>(
     stream: S,
     peer_addr: Option<SocketAddr>,
     head: RequestHead,
-    place: Place,
+    mut place: Place,
     app: App,
 ) {
+    place.enter();
     let stream = Prefixed::new(head.into_bytes(), stream);
     let stream = TokioIo::new(Patient::new(stream, app.limits().write_timeout));
     let connection = Connection { peer_addr, place: Arc::new(Mutex::new(Some(place))), app };
@@ -98,11 +100,11 @@ pub(super) async fn serve<S: Stream + 'static>(
     let ended = tokio::select! {
         biased;
         ended = &mut served => ended,
-        _ = app.handle().stopping() => {
+        _ = app.handle().lifecycle().stopping() => {
             served.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = served => ended,
-                () = app.handle().forced() => return,
+                () = app.handle().lifecycle().cutting() => return,
             }
         }
     };
@@ -140,8 +142,12 @@ impl Connection {
             Some(http) if !transport::asks_for_websocket(&transport::view(&parts)) => {
                 let body = PatientBody::new(body, self.app.limits().handshake_timeout);
                 let request = Request::from_parts(parts, Body::new(body));
-                let answer = http.clone().call(request).await;
-                answer.unwrap_or_else(|never| match never {})
+                let mut http = http.clone();
+                match caught_future(async move { http.call(request).await }).await {
+                    Ok(Ok(answer)) => answer,
+                    Ok(Err(never)) => match never {},
+                    Err(panic) => transport::refused(&panics::refusal(&panic)),
+                }
             }
             _ => self.upgrade(parts).await,
         }

@@ -4,18 +4,16 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use axum::response::Response;
-use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use super::upgrade::upgrade;
 use crate::error::Error;
-use crate::server::{App, ServerHandle, door, shutdown};
+use crate::server::{App, ServerHandle, door};
 use crate::transport;
 
 /// A server as a tower service, for a route of an axum application; made by
@@ -23,8 +21,6 @@ use crate::transport;
 #[derive(Clone, Debug)]
 pub struct WebSocketService {
     app: App,
-    /// Closes the connections at the order to stop, also when nobody waits for that.
-    closing: Arc<OnceLock<JoinHandle<()>>>,
 }
 
 impl App {
@@ -35,6 +31,10 @@ impl App {
     /// with [`Server::include_router`](crate::Server::include_router) alone answers every path it is
     /// mounted under. [`Server::http`](crate::Server::http) has no part in it. Connections are closed
     /// by [`ServerHandle::shutdown`], and [`WebSocketService::stopped`] waits for their end.
+    ///
+    /// During the handshake the address of the client is known if the host sets
+    /// `ConnectInfo<SocketAddr>`; connect handlers have it in any case over a TCP listener of
+    /// `axum::serve`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -62,8 +62,8 @@ impl App {
     #[must_use]
     pub fn into_service(self) -> WebSocketService {
         // The host listens, on addresses of its own.
-        self.handle().set_ready(Vec::new());
-        WebSocketService { app: self, closing: Arc::default() }
+        self.handle().lifecycle().listen(Vec::new());
+        WebSocketService { app: self }
     }
 }
 
@@ -84,14 +84,8 @@ impl WebSocketService {
     ///
     /// Connections are closed also when it is dropped or never called.
     pub async fn stopped(&self) -> Result<(), Error> {
-        close(&self.app).await
+        self.app.ended().await
     }
-}
-
-async fn close(app: &App) -> Result<(), Error> {
-    app.handle().set_served();
-    app.handle().stopping().await;
-    shutdown::drain(app).await
 }
 
 impl<B> Service<Request<B>> for WebSocketService {
@@ -105,10 +99,7 @@ impl<B> Service<Request<B>> for WebSocketService {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let app = self.app.clone();
-        self.closing.get_or_init(|| {
-            let app = app.clone();
-            tokio::spawn(async move { drop(close(&app).await) })
-        });
+        app.start();
         let (mut parts, _) = request.into_parts();
         let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         Box::pin(async move {

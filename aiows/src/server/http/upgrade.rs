@@ -1,6 +1,9 @@
 //! A WebSocket that begins as a request which hyper has read.
 
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::response::Response;
@@ -8,13 +11,16 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::server::door::Checked;
-use crate::server::handle::Place;
-use crate::server::{App, door};
+use crate::server::places::Place;
+use crate::server::{App, ServerHandle, door};
 use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, view};
+
+/// How long a stop waits for a connection to be handed over; without it nobody could close it.
+const UPGRADE_GRACE: Duration = Duration::from_secs(1);
 
 /// Decides about a request, and runs its session once the returned answer is written.
 ///
@@ -29,7 +35,7 @@ pub(super) async fn upgrade(
 ) -> Result<Response, Refusal> {
     match decide(app, parts, peer_addr, place).await {
         Ok((answer, admitted)) => {
-            app.tasks().spawn(admitted.run());
+            app.tasks().spawn(admitted.run(app.handle().clone()));
             Ok(answer)
         }
         Err(refusal) => {
@@ -67,24 +73,36 @@ struct Admitted {
 }
 
 impl Admitted {
-    async fn run(self) {
-        let Self { on_upgrade, newcomer, setting, place: _place } = self;
-        // The peer may leave, or not read the answer.
-        let Ok(Ok(upgraded)) = timeout(setting.limits.handshake_timeout, on_upgrade).await else {
-            return;
-        };
+    async fn run(self, server: ServerHandle) {
+        let Self { on_upgrade, newcomer, setting, mut place } = self;
+        place.enter();
+        // The client may leave, or not read the answer.
+        let upgraded = timeout(setting.limits.handshake_timeout, on_upgrade);
+        let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, &server).await else { return };
         let mut session = session(upgraded, newcomer, setting);
         session.run().await;
     }
 }
 
-fn session(upgraded: Upgraded, mut newcomer: Newcomer, setting: Setting) -> Session {
+/// Awaits a connection; if the server stops meanwhile, not for all the time the stop has.
+async fn unless_stopped<F: Future>(upgraded: F, server: &ServerHandle) -> Option<F::Output> {
+    let mut upgraded = pin!(upgraded);
+    let deadline = tokio::select! {
+        biased;
+        upgraded = &mut upgraded => return Some(upgraded),
+        deadline = server.lifecycle().stopping() => deadline?,
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    timeout(UPGRADE_GRACE.min(left / 2), upgraded).await.ok()
+}
+
+fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session {
     let greeting = Vec::new();
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
             let _ = stream.set_nodelay(true);
-            if let Newcomer::Peer(peer) = &mut newcomer {
-                peer.addr = peer.addr.or_else(|| stream.peer_addr().ok());
+            if let Ok(addr) = stream.peer_addr() {
+                newcomer.note_peer_addr(addr);
             }
             let accepted = Accepted { newcomer, greeting, leftover: &leftover };
             return Session::tcp(stream, accepted, setting);

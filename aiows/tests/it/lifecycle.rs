@@ -1,0 +1,426 @@
+//! The life of a server: from its build to its stop, also if it is dropped on the way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aiows::{
+    App, Call, DisconnectReason, HandlerError, Listener, Route, Router, Server, ServerHandle,
+};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::kit::{TestServer, over_both};
+use crate::raw::{REQUEST, Raw, echo_server, ends};
+
+/// How long anything that is expected may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Expects that both futures of a handle finish, and returns the addresses.
+async fn expect_over(handle: &ServerHandle) -> Vec<std::net::SocketAddr> {
+    let over = async {
+        let addresses = handle.ready().await;
+        handle.shutdown(Duration::from_secs(60)).await;
+        addresses
+    };
+    timeout(PATIENCE, over).await.expect("the server is over")
+}
+
+/// Lets every task that is ready run.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_force_a_stop() {
+    over_both(echo_server, async |server| {
+        let mut silent = Raw::reach(&server).await;
+        // Connections are accepted in order, so the silent one is accepted as well.
+        let mut other = Raw::join(&server).await;
+        let handle = server.handle().clone();
+        let stopped = tokio::spawn(server.shutdown(Duration::from_millis(500)));
+        assert_eq!(other.read_close(1001).await, "Server shutdown");
+        other.send_close(1001, "").await;
+        other.expect_end().await;
+        let stopped = stopped.await.unwrap();
+        assert!(stopped.is_ok(), "{stopped:?}");
+        assert!(handle.is_shutting_down());
+        assert_eq!(silent.read_answer().await.0, 503);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_client_that_does_not_read_does_not_force_a_stop() {
+    let app = echo_server().build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+    let (client, stream) = tokio::io::duplex(REQUEST.len());
+    app.serve_stream(stream, None);
+    let mut raw = Raw::over(client);
+    raw.write(&REQUEST.as_bytes()[..REQUEST.len() - 2]).await;
+    settle().await;
+    app.handle().shutdown(Duration::from_millis(10)).await;
+    let stopped = serving.await.unwrap();
+    assert!(stopped.is_ok(), "{stopped:?}");
+    drop(raw);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_without_time_is_orderly_if_only_refusals_are_left() {
+    let server = TestServer::new(echo_server());
+    let mut silent = Raw::reach(&server).await;
+    silent.write(b"GET / HT").await;
+    settle().await;
+    let stopped = server.shutdown(Duration::ZERO).await;
+    assert!(stopped.is_ok(), "{stopped:?}");
+    assert_eq!(silent.read_answer().await.0, 503);
+}
+
+#[tokio::test]
+async fn a_stop_during_the_checks_of_the_application_answers_503_and_is_orderly() {
+    let (started, mut starts) = mpsc::channel(4);
+    let server = || {
+        let started = started.clone();
+        let check = move |_: String, _: aiows::WebSocket| {
+            let started = started.clone();
+            async move {
+                started.send(()).await?;
+                std::future::pending::<Result<(), HandlerError>>().await
+            }
+        };
+        let router = Router::new().join_from_path("room");
+        Server::new().route("/rooms/{room}", router).check_rooms(check)
+    };
+    for _ in 0..2 {
+        let server = TestServer::bind(server()).await;
+        let mut raw = Raw::dial(&server).await;
+        raw.write(REQUEST.replace("GET / ", "GET /rooms/a ").as_bytes()).await;
+        starts.recv().await.unwrap();
+        let stopped = tokio::spawn(server.shutdown(Duration::from_secs(5)));
+        assert_eq!(raw.read_answer().await.0, 503);
+        drop(raw);
+        let stopped = stopped.await.unwrap();
+        assert!(stopped.is_ok(), "{stopped:?}");
+    }
+}
+
+/// Serves until it is told to drop the future.
+fn serve(app: App, listeners: Vec<TcpListener>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move { drop(app.serve(listeners).await) })
+}
+
+async fn bound(app: &App) -> (tokio::task::JoinHandle<()>, std::net::SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = serve(app.clone(), vec![listener]);
+    app.handle().ready().await;
+    (serving, address)
+}
+
+#[tokio::test]
+async fn dropping_the_serve_future_closes_every_connection_in_order() {
+    let (ends, ended) = ends();
+    let app = ends.server().build().unwrap();
+    let (serving, address) = bound(&app).await;
+    let mut raw = Raw::dial_at(address).await;
+    raw.handshake().await;
+    serving.abort();
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    raw.send_close(1001, "").await;
+    raw.expect_end().await;
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+    assert!(app.handle().is_shutting_down());
+    assert_eq!(expect_over(app.handle()).await, [address]);
+    assert_eq!(app.handle().stats().active, 0);
+}
+
+#[tokio::test]
+async fn dropping_the_future_of_run_closes_every_connection_in_order() {
+    let (ends, ended) = ends();
+    let server = ends.server();
+    let handle = server.handle();
+    let running = tokio::spawn(server.run("127.0.0.1:0"));
+    let address = handle.ready().await[0];
+    let mut raw = Raw::dial_at(address).await;
+    raw.handshake().await;
+    running.abort();
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    drop(raw);
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+    assert_eq!(expect_over(&handle).await, [address]);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn the_deadline_holds_after_the_serve_future_was_dropped() {
+    let (ends, ended) = ends();
+    let (started, mut starts) = mpsc::channel(1);
+    let hang = Route::message("hang", move |_: Call| {
+        let started = started.clone();
+        async move {
+            started.send(()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    });
+    let server = ends.watch(Router::new().route(hang));
+    let app = server.shutdown_timeout(Duration::from_millis(50)).build().unwrap();
+    let (serving, address) = bound(&app).await;
+    let mut raw = Raw::dial_at(address).await;
+    raw.handshake().await;
+    raw.send_text(r#"{"type":"hang"}"#).await;
+    starts.recv().await.unwrap();
+    serving.abort();
+    raw.read_to_end().await;
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+    expect_over(app.handle()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_neither_ready_nor_waited_for() {
+    // Dropped before it was built.
+    let server = echo_server();
+    let handle = server.handle();
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.ready().await }
+    });
+    settle().await;
+    drop(server);
+    assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), []);
+    assert_eq!(expect_over(&handle).await, []);
+
+    // Its build failed.
+    let server = Server::new();
+    let handle = server.handle();
+    server.build().unwrap_err();
+    assert_eq!(expect_over(&handle).await, []);
+
+    // Dropped before it was served.
+    let app = echo_server().build().unwrap();
+    let handle = app.handle().clone();
+    drop(app);
+    assert_eq!(expect_over(&handle).await, []);
+
+    // Its address could not be bound.
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = echo_server();
+    let handle = server.handle();
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { expect_over(&handle).await }
+    });
+    settle().await;
+    assert!(server.run(taken.local_addr().unwrap().to_string()).await.is_err());
+    assert_eq!(waiting.await.unwrap(), []);
+    assert!(!handle.is_ready());
+}
+
+#[tokio::test]
+async fn a_stop_before_the_server_is_served_is_final() {
+    let app = echo_server().build().unwrap();
+    let handle = app.handle().clone();
+    timeout(PATIENCE, handle.shutdown(Duration::MAX)).await.unwrap();
+    assert_eq!(timeout(PATIENCE, handle.ready()).await.unwrap(), []);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    timeout(PATIENCE, app.serve([listener])).await.unwrap().unwrap();
+    assert!(!handle.is_ready());
+}
+
+#[tokio::test]
+async fn connections_of_a_server_that_never_listened_are_closed_by_a_stop() {
+    let (ends, ended) = ends();
+    let app = ends.server().build().unwrap();
+    let (client, stream) = tokio::io::duplex(64 * 1024);
+    app.serve_stream(stream, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    let stop = app.handle().shutdown(Duration::from_secs(60));
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    drop(raw);
+    timeout(PATIENCE, stop).await.unwrap();
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+}
+
+#[test]
+fn a_stop_can_be_awaited_after_the_runtime_of_the_server_is_gone() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let app = echo_server().build().unwrap();
+    let handle = app.handle().clone();
+    first.block_on(async {
+        let (_, address) = bound(&app).await;
+        Raw::dial_at(address).await.handshake().await;
+    });
+    drop(first);
+    second.block_on(expect_over(&handle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_may_take_any_time() {
+    let (ends, ended) = ends();
+    let server = TestServer::new(ends.server().shutdown_timeout(Duration::MAX));
+    let mut raw = Raw::join(&server).await;
+    let stopped = tokio::spawn(server.shutdown(Duration::MAX));
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    raw.send_close(1001, "").await;
+    stopped.await.unwrap().unwrap();
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+}
+
+#[tokio::test]
+async fn an_awaited_stop_is_over_when_the_disconnect_handlers_have_run() {
+    let done = Arc::new(AtomicBool::new(false));
+    let slow = {
+        let done = Arc::clone(&done);
+        Route::disconnect(move |_: Call| {
+            let done = Arc::clone(&done);
+            async move {
+                settle().await;
+                done.store(true, Ordering::SeqCst);
+            }
+        })
+    };
+    let server = TestServer::bind(Router::new().route(slow)).await;
+    let raw = Raw::open(&server).await;
+    let stop = server.handle().shutdown(Duration::from_secs(5));
+    drop(raw);
+    timeout(PATIENCE, stop).await.unwrap();
+    assert!(done.load(Ordering::SeqCst));
+}
+
+#[cfg(feature = "axum")]
+mod pages {
+    use axum::extract::State;
+    use axum::routing::get;
+    use tokio::sync::{Notify, Semaphore};
+
+    use super::*;
+
+    const PAGE: &[u8] = b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn an_awaited_stop_is_over_when_the_pages_in_flight_are_answered() {
+        let (go, asked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let answered = Arc::new(AtomicBool::new(false));
+        let page = {
+            let (go, asked, answered) = (go.clone(), asked.clone(), answered.clone());
+            async move || {
+                asked.notify_one();
+                go.notified().await;
+                answered.store(true, Ordering::SeqCst);
+                "late"
+            }
+        };
+        let server = echo_server().http(axum::Router::new().route("/page", get(page)));
+        let server = TestServer::bind(server).await;
+        let mut raw = Raw::dial(&server).await;
+        raw.write(PAGE).await;
+        asked.notified().await;
+        let stop = server.handle().shutdown(Duration::from_secs(60));
+        let waiting = tokio::spawn(async move {
+            stop.await;
+            answered.load(Ordering::SeqCst)
+        });
+        settle().await;
+        go.notify_one();
+        assert_eq!(raw.read_answer().await.2, "late");
+        assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap());
+    }
+
+    async fn stop(State(server): State<ServerHandle>) -> &'static str {
+        server.shutdown(Duration::from_secs(60)).await;
+        "stopped"
+    }
+
+    #[tokio::test]
+    async fn pages_and_handlers_can_await_the_stop_of_the_server_they_run_in() {
+        let server = Server::new();
+        let handle = server.handle();
+        let (started, mut starts) = mpsc::channel(1);
+        let handler = Route::message("stop", move |_: Call| {
+            // Not the handle that a handler gets as its argument.
+            let (handle, started) = (handle.clone(), started.clone());
+            async move {
+                let stop = handle.shutdown(Duration::from_secs(60));
+                started.send(()).await.unwrap();
+                stop.await;
+                serde_json::json!({ "stopped": true })
+            }
+        });
+        let server = server.include_router(Router::new().route(handler));
+        let (asked, handle) = (Arc::new(Semaphore::new(0)), server.handle());
+        let page = {
+            let (asked, handle) = (asked.clone(), handle.clone());
+            async move || {
+                asked.add_permits(1);
+                while !handle.is_shutting_down() {
+                    tokio::task::yield_now().await;
+                }
+                handle.shutdown(Duration::from_secs(60)).await;
+                "stopped"
+            }
+        };
+        let pages = axum::Router::new().route("/page", get(page));
+        let server = TestServer::bind(server.http(pages)).await;
+        let mut other = Raw::open(&server).await;
+        let mut socket = Raw::open(&server).await;
+        // Served already when the stop begins.
+        let mut first = Raw::dial(&server).await;
+        let mut second = Raw::dial(&server).await;
+        for raw in [&mut first, &mut second] {
+            raw.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").await;
+            raw.read_head().await;
+            raw.write(PAGE).await;
+        }
+        asked.acquire_many(2).await.unwrap().forget();
+        socket.send_text(r#"{"type":"stop"}"#).await;
+        starts.recv().await.unwrap();
+        assert_eq!(other.read_close(1001).await, "Server shutdown");
+        drop(other);
+        assert_eq!(first.read_answer().await.2, "stopped");
+        assert_eq!(second.read_answer().await.2, "stopped");
+        socket.expect_text(r#"{"stopped":true}"#).await;
+        socket.read_close(1001).await;
+        drop(socket);
+        let stopped = timeout(PATIENCE, server.shutdown(Duration::from_secs(60))).await;
+        assert!(stopped.unwrap().is_ok());
+        assert_eq!(handle.stats().active, 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_not_complete_does_not_force_a_stop() {
+        let pages = axum::Router::new().route("/page", get(async || "a page"));
+        over_both(
+            || echo_server().http(pages.clone()),
+            async |server| {
+                let mut raw = Raw::reach(&server).await;
+                raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n").await;
+                raw.read_head().await;
+                raw.read_exactly(6).await;
+                raw.write(b"GET /page HTTP/1.1\r\n").await;
+                settle().await;
+                let stopped = server.shutdown(Duration::from_secs(2)).await;
+                assert!(stopped.is_ok(), "{stopped:?}");
+            },
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_page_cannot_delay_the_stop_of_another_server() {
+        let other = TestServer::bind(echo_server()).await;
+        let mut member = Raw::open(&other).await;
+        let pages = axum::Router::new().route("/page", get(stop));
+        let pages = pages.with_state(other.handle().clone());
+        let server = TestServer::bind(echo_server().http(pages)).await;
+        let mut raw = Raw::dial(&server).await;
+        raw.write(PAGE).await;
+        assert_eq!(member.read_close(1001).await, "Server shutdown");
+        raw.expect_silence(Duration::from_millis(50)).await;
+        member.send_close(1001, "").await;
+        assert_eq!(raw.read_answer().await.2, "stopped");
+    }
+}
