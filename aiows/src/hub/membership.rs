@@ -15,7 +15,7 @@ use crate::websocket::{Aim, Info, Joining, Members, Registry, WebSocket};
 impl Registry for Shared {
     fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
         Box::pin(async move {
-            self.rules().allow(room, socket).await?;
+            self.rules()?.allow(room, socket).await?;
             self.add(socket, room, info)
         })
     }
@@ -64,8 +64,11 @@ impl Registry for Shared {
     }
 
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
+        // Before the build nobody is connected. Looking anyway would race with the build, whose rules
+        // may forbid it.
+        let Ok(rules) = self.rules() else { return Ok(Members::default()) };
         Ok(match aim {
-            Aim::All if self.rules().needs_room => return Err(SendError::NoRoom),
+            Aim::All if rules.needs_room => return Err(SendError::NoRoom),
             Aim::All => self.live.all(),
             Aim::Rooms(names) => union(names, |name| self.rooms.members(name)),
             Aim::Users(names) => union(names, |name| self.users.members(name)),
@@ -74,7 +77,7 @@ impl Registry for Shared {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        errand::start(self.runtime.get(), members, range);
+        errand::start(self.runtime().as_ref(), members, range);
     }
 }
 
@@ -93,7 +96,7 @@ impl Shared {
     /// Adds a connection to a room that it may join, and lists it there if there is something to
     /// say about it.
     pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result {
-        let limits = &self.rules().limits;
+        let limits = &self.rules()?.limits;
         if info.as_ref().is_some_and(|info| info.get().len() > limits.member_info_size) {
             return Err(HandlerError::new(
                 code::MEMBER_TOO_LARGE,
@@ -126,7 +129,7 @@ impl Shared {
 
     fn tell_later(&self, gathering: Option<Gathering>) {
         if let Some(gathering) = gathering {
-            self.announcers.start(self.runtime.get(), gathering);
+            self.announcers.start(self.runtime().as_ref(), gathering);
         }
     }
 
@@ -168,8 +171,8 @@ impl WebSocket {
     /// connection's id before the fields:
     ///
     /// ```json
-    /// {"type":"room.joined","room":"lobby","members":[{"id":"5f0c2a91d3b84e67","name":"ann"}]}
-    /// {"type":"room.left","room":"lobby","members":[{"id":"5f0c2a91d3b84e67","name":"ann"}]}
+    /// {"type":"room.joined","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
+    /// {"type":"room.left","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
     /// ```
     ///
     /// Who joins gets the list of all of them instead, itself included, as `room.members`. What
@@ -177,8 +180,9 @@ impl WebSocket {
     /// before `room.joined`; who came and left in that time was never there. A connection that ends
     /// has left. A server that stops tells nothing.
     ///
-    /// Members that joined with [`join`](Self::join) are told, and not listed. Joining again with
-    /// something else in `about` announces that in place of what was said before.
+    /// Members that joined with [`join`](Self::join) are told, and not listed. If you join again with
+    /// something else in `about`, every member gets that as `room.joined`, this connection included:
+    /// an `id` that a client knows already replaces what it knows. The whole list is not sent again.
     ///
     /// ```
     /// use aiows::{Message, Result, WebSocket, message};

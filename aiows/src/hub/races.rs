@@ -52,7 +52,7 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Self {
-        let hub = Hub::default();
+        let hub = Hub::with_default_rules();
         let places = (0..SOCKETS).map(|_| Mutex::new(connect(&hub))).collect();
         Self { hub, places }
     }

@@ -395,6 +395,49 @@ async fn where_a_room_is_required_nobody_speaks_to_all() {
     assert_eq!(ann.client.recv_text().await, "hello");
 }
 
+/// A server whose hub was used before the build, as by a ticker that starts before the server.
+async fn built_after_use(server: Server) -> TestServer {
+    let hub = server.handle().hub();
+    let early = hub.all().send_text("nobody is connected yet").await.unwrap();
+    assert_eq!((early.accepted, early.refused), (0, 0));
+    assert_eq!(hub.room("lobby").send_text("nor here").await.unwrap().accepted, 0);
+    assert!(hub.members("lobby").is_empty() && hub.named("door").is_none());
+    TestServer::new(server)
+}
+
+#[tokio::test]
+async fn a_hub_used_before_the_build_still_requires_a_room() {
+    let server = built_after_use(server().require_room()).await;
+    let mut ann = enter(&server).await;
+    ann.join("lobby").await;
+    let error = server.handle().hub().all().send_text("hello").await.unwrap_err();
+    assert!(matches!(error, SendError::NoRoom), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_hub_used_before_the_build_still_checks_rooms() {
+    let refuse = async |_: String, _: WebSocket| -> Result {
+        Err(HandlerError::new("forbidden", "this is not your room"))
+    };
+    let server = built_after_use(server().check_rooms(refuse)).await;
+    let mut ann = enter(&server).await;
+    let answer = ann.ask(json!({ "type": "join", "room": "vault" })).await;
+    assert_eq!(answer["code"], "forbidden");
+    assert_eq!(server.handle().hub().room_size("vault"), 0);
+}
+
+#[tokio::test]
+async fn a_hub_used_before_the_build_still_has_the_limits_of_rooms() {
+    let limits = limits(|limits| (limits.rooms, limits.room_name_size) = (1, 8));
+    let server = built_after_use(server().limits(limits)).await;
+    let mut ann = enter(&server).await;
+    ann.join("one").await;
+    for (room, code) in [("two", "too_many_rooms"), ("ninechars", "invalid_room")] {
+        let answer = ann.ask(json!({ "type": "join", "room": room })).await;
+        assert_eq!(answer["code"], code);
+    }
+}
+
 mod from_path {
     use super::*;
     use crate::raw::{REQUEST, Raw};
