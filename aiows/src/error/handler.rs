@@ -18,6 +18,7 @@ pub(crate) mod code {
     pub(crate) const INTERNAL: &str = "internal";
     pub(crate) const INVALID_JSON: &str = "invalid_json";
     pub(crate) const INVALID_MESSAGE: &str = "invalid_message";
+    pub(crate) const INVALID_NAME: &str = "invalid_name";
     pub(crate) const INVALID_PATH: &str = "invalid_path";
     pub(crate) const INVALID_PAYLOAD: &str = "invalid_payload";
     pub(crate) const INVALID_QUERY: &str = "invalid_query";

@@ -49,9 +49,9 @@ async fn say(ws: WebSocket, say: Say) -> Result<Value> {
 }
 
 #[message("user")]
-async fn user(ws: WebSocket, join: Join) -> Value {
-    ws.set_user(&join.room);
-    json!({ "user": ws.user().as_deref() })
+async fn user(ws: WebSocket, join: Join) -> Result<Value> {
+    ws.set_user(&join.room)?;
+    Ok(json!({ "user": ws.user().as_deref() }))
 }
 
 fn router() -> Router {
@@ -289,6 +289,31 @@ async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
 }
 
 #[tokio::test]
+async fn names_of_users_and_connections_have_a_length_that_is_told() {
+    let server = || {
+        Server::from(router().routes(routes![name]))
+            .limits(limits(|limits| limits.name_size = 8))
+    };
+    over_both(server, async |server| {
+        let mut ann = enter(&server).await;
+        let hub = server.handle().hub();
+        for kind in ["user", "name"] {
+            let mut ask = async |name: &str| ann.ask(json!({ "type": kind, "room": name })).await;
+            assert_eq!(ask("8 bytes.").await[kind], "8 bytes.");
+            for name in ["9 bytes..", "", &"x".repeat(100_000)] {
+                let refused = ask(name).await;
+                assert_eq!(refused["code"], "invalid_name", "{kind} {name:.20}");
+                assert_eq!(refused["params"], json!({ "max_bytes": 8 }));
+            }
+        }
+        // What was refused has changed nothing.
+        assert_eq!(hub.user_names(), ["8 bytes."]);
+        assert!(hub.named("8 bytes.").is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_connection_is_closed_by_its_id() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
@@ -503,7 +528,7 @@ mod from_path {
     async fn nothing_stays_of_who_was_refused() {
         let server = || {
             rooms().check_rooms(async |_: String, ws: WebSocket| {
-                ws.set_user("ann");
+                ws.set_user("ann")?;
                 ws.set_name("door")?;
                 Err::<(), _>(HandlerError::new("forbidden", "not for you"))
             })
