@@ -11,10 +11,11 @@ mod exchange;
 mod servers;
 
 use aiows::testing::TestServer;
-use aiows::{Hub, Message, Router, WebSocket, connect, routes};
+use aiows::validator::Validate;
+use aiows::{Hub, Message, Router, WebSocket, WireNames, connect, message, routes};
 use chat::{CHAT, OTHER, REQUEST, TYPE_LAST};
 use exchange::{Exchange, Served};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use servers::{Layers, echo, typed};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
@@ -137,5 +138,79 @@ fn a_broadcast_costs_the_same_for_every_number_of_members() {
             let cost = Crowd::of(members).cost(&news(size));
             assert_eq!(cost, 10, "{size} bytes to {members} members");
         }
+    }
+}
+
+#[derive(Message, Deserialize, Validate)]
+struct Order {
+    #[validate(nested)]
+    items: Vec<Item>,
+}
+
+#[derive(WireNames, Deserialize, Validate)]
+struct Item {
+    #[serde(default)]
+    #[validate(length(min = 1))]
+    name: String,
+}
+
+#[derive(Message, Serialize)]
+struct Count {
+    items: usize,
+}
+
+#[message("order")]
+async fn order(order: Order) -> Count {
+    let named = order.items.iter().filter(|item| !item.name.is_empty());
+    Count { items: named.count() }
+}
+
+/// What handling a message takes at most at a time, in bytes, and how long it is answered.
+fn peak(items: &str) -> (u64, usize) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let text = format!(r#"{{"type":"order","items":[{items}]}}"#);
+    let mut frame = vec![0x81, 0xff];
+    frame.extend((text.len() as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    let (_server, mut client) = runtime.block_on(async {
+        let server = TestServer::new(Router::new().routes(routes![order]));
+        let mut client = server.stream().await;
+        client.write_all(HANDSHAKE).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(client.read_u8().await.unwrap());
+        }
+        (server, client)
+    });
+    let mut answered = 0;
+    let started = std::time::Instant::now();
+    let measured = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            client.write_all(&frame).await.unwrap();
+            let mut head = [0; 2];
+            client.read_exact(&mut head).await.unwrap();
+            answered = match head[1] {
+                126 => usize::from(client.read_u16().await.unwrap()),
+                127 => usize::try_from(client.read_u64().await.unwrap()).unwrap(),
+                short => usize::from(short),
+            };
+            let mut part = [0; 4096];
+            let mut left = answered;
+            while left > 0 {
+                left -= client.read(&mut part[..left.min(4096)]).await.unwrap();
+            }
+        });
+    });
+    println!("{measured:?} {:?} answer {answered}", started.elapsed());
+    (measured.bytes_max, answered)
+}
+
+#[test]
+fn a_message_full_of_faults_costs_no_more_than_one_without() {
+    let fill = |item: &str| vec![item; (1024 * 1024 - 64) / (item.len() + 1)].join(",");
+    for (good, bad) in [(r#"{"name":"x"}"#, r#"{"name":"" }"#), ("{}", "{}")] {
+        let (good, bad) = (peak(&fill(good)), peak(&fill(bad)));
+        println!("{good:?} {bad:?}");
     }
 }

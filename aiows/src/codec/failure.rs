@@ -1,14 +1,10 @@
 //! From serde's words about a payload to ours: this is the only place that reads them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_path_to_error::{Path, Segment};
 
 use crate::error::{FieldError, HandlerError, code};
-
-/// A path holds keys the peer chose, so it is cut; in bytes.
-const MAX_PATH: usize = 128;
 
 pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
     unexplained().with_fields(vec![field_error(path, text)])
@@ -26,12 +22,7 @@ pub(crate) fn field_error(path: &Path, text: &str) -> FieldError {
             path = format!("{path}{dot}{name}");
         }
     }
-    FieldError {
-        path: cut(path),
-        code: fault.code().into(),
-        message: fault.message().into(),
-        params: BTreeMap::new(),
-    }
+    FieldError::new(path, fault.code(), fault.message()).cut()
 }
 
 /// For a payload that failed once and, read again, did not.
@@ -110,15 +101,6 @@ fn join(path: &Path) -> String {
         };
     }
     joined
-}
-
-fn cut(mut path: String) -> String {
-    let mut end = path.len().min(MAX_PATH);
-    while !path.is_char_boundary(end) {
-        end -= 1;
-    }
-    path.truncate(end);
-    path
 }
 
 #[cfg(test)]

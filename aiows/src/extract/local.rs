@@ -74,7 +74,8 @@ impl<T: Default> Default for Slot<T> {
 impl<T: Send + Sync + 'static> Drop for Local<T> {
     fn drop(&mut self) {
         if let (Some(value), Some(socket)) = (self.value.take(), &self.socket) {
-            socket.locals().insert(Slot::Free(value));
+            // Dropped outside of the lock.
+            let _before = socket.locals().insert(Slot::Free(value));
         }
     }
 }

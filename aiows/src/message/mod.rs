@@ -11,7 +11,10 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::error_frame::ErrorFrame;
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
-pub use self::validation::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
+pub use self::validation::{
+    Names, Probe, Validated, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated,
+    ViaWalk, Walk, WireNames, validated, validated_in_parts,
+};
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;
 use crate::id::MessageId;

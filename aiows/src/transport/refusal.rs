@@ -118,5 +118,5 @@ impl Refusal {
 }
 
 fn whole_seconds(delay: Duration) -> u64 {
-    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
+    delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0))
 }

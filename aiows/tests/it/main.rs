@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
+mod bounded;
 mod close;
 mod crowd;
 mod door;
