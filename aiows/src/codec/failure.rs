@@ -35,6 +35,7 @@ enum Fault {
     Duplicate,
     InvalidValue,
     Missing,
+    TooMany,
     Unknown,
     WrongType,
 }
@@ -52,8 +53,12 @@ impl Fault {
                 return (fault, field_name(rest));
             }
         }
-        if text.starts_with("invalid type: ") {
-            return (Self::WrongType, None);
+        let unnamed =
+            [("invalid type: ", Self::WrongType), ("too many items, at most ", Self::TooMany)];
+        for (prefix, fault) in unnamed {
+            if text.starts_with(prefix) {
+                return (fault, None);
+            }
         }
         (Self::InvalidValue, None)
     }
@@ -63,6 +68,7 @@ impl Fault {
             Self::Duplicate => "duplicate",
             Self::InvalidValue => "invalid_value",
             Self::Missing => "missing",
+            Self::TooMany => "too_many",
             Self::Unknown => "unknown",
             Self::WrongType => "wrong_type",
         }
@@ -73,6 +79,7 @@ impl Fault {
             Self::Duplicate => "is given twice",
             Self::InvalidValue => "does not have an accepted value",
             Self::Missing => "is required",
+            Self::TooMany => "has too many items",
             Self::Unknown => "is not a field of this message",
             Self::WrongType => "has the wrong type",
         }
@@ -111,6 +118,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use crate::codec::{Tag, decode};
+    use crate::message::BoundedVec;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -125,6 +133,8 @@ mod tests {
         codes: Option<[u8; 2]>,
         #[serde(default)]
         price: f32,
+        #[serde(default)]
+        few: BoundedVec<u8, 1>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -172,6 +182,8 @@ mod tests {
             (r#""userId":1,"kind":"secret""#, "kind", "invalid_value"),
             (r#""userId":1,"codes":[1]"#, "codes", "invalid_value"),
             (r#""userId":1,"price":1e999"#, "price", "invalid_value"),
+            (r#""userId":1,"few":[1,2]"#, "few", "too_many"),
+            (r#""userId":1,"few":7"#, "few", "wrong_type"),
         ] {
             let expected = ("invalid_payload".to_owned(), path.to_owned(), code.to_owned());
             assert_eq!(refused::<Order>(fields), expected, "{fields}");

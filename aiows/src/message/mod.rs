@@ -1,5 +1,6 @@
 //! Messages: the typed ones, the raw one, and the frames the framework itself writes.
 
+mod bounded;
 mod error_frame;
 mod raw;
 #[cfg(feature = "validator")]
@@ -8,6 +9,7 @@ mod validation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::bounded::BoundedVec;
 pub(crate) use self::error_frame::ErrorFrame;
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]

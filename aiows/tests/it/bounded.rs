@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use aiows::testing::TestClient;
 use aiows::{
-    FieldError, HandlerError, Handshake, Message, Middleware, Result, Router, Server, WireNames,
+    BoundedVec, FieldError, HandlerError, Handshake, Message, Middleware, Result, Router, Server, WireNames,
     message, routes,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use validator::Validate;
 
@@ -35,7 +35,7 @@ struct Order {
     tree: Option<Box<Tree>>,
 }
 
-#[derive(WireNames, Deserialize, Validate)]
+#[derive(WireNames, Deserialize, Serialize, Validate)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     #[serde(default)]
@@ -46,7 +46,7 @@ struct Item {
     parts: Vec<Part>,
 }
 
-#[derive(WireNames, Deserialize, Validate)]
+#[derive(WireNames, Deserialize, Serialize, Validate)]
 struct Part {
     #[serde(default)]
     #[validate(length(min = 1))]
@@ -177,6 +177,26 @@ async fn a_message_full_of_broken_items_has_a_small_answer() {
         assert_eq!(paths(&answer)[0], path);
         assert!(count(&answer) >= 32);
     }
+}
+
+#[tokio::test]
+async fn a_bounded_list_is_refused_while_it_is_read() {
+    #[derive(Message, Deserialize, Validate)]
+    struct Basket {
+        #[validate(length(min = 1), nested)]
+        items: BoundedVec<Item, 100>,
+    }
+    #[message("basket")]
+    async fn basket(_basket: Basket) {}
+    let mut shop = Shop::of(Router::new().routes(routes![basket])).await;
+    let answer = shop.refused(&full(r#"{"type":"basket","items":["#, "{}", "]}")).await;
+    let fields = json!([{ "path": "items", "code": "too_many", "message": "has too many items" }]);
+    assert_eq!((&answer["code"], &answer["fields"]), (&json!("invalid_payload"), &fields));
+    // Rules of the list and of its items hold as for any list.
+    let answer = shop.refused(r#"{"type":"basket","items":[{"itemName":"x"},{}]}"#).await;
+    assert_eq!(paths(&answer), ["items[1].itemName"]);
+    let answer = shop.refused(r#"{"type":"basket","items":[]}"#).await;
+    assert_eq!((paths(&answer), &answer["fields"][0]["code"]), (vec!["items"], &json!("length")));
 }
 
 #[tokio::test]

@@ -6,12 +6,13 @@ mod names;
 mod probe;
 mod walk;
 
-use validator::{Validate, ValidationErrors};
+use validator::{Validate, ValidateLength, ValidationErrors};
 
 use self::faults::Faults;
 pub use self::names::{Names, WireNames};
 pub use self::probe::{Probe, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated, ViaWalk};
 pub use self::walk::Walk;
+use super::BoundedVec;
 use crate::error::HandlerError;
 
 /// A type whose `#[validate]` rules are checked.
@@ -70,6 +71,18 @@ impl HandlerError {
     #[must_use]
     pub fn from_validation(errors: &ValidationErrors) -> Self {
         failed(errors, None)
+    }
+}
+
+impl<T: Validate, const N: usize> Validate for BoundedVec<T, N> {
+    fn validate(&self) -> Result<(), ValidationErrors> {
+        (**self).validate()
+    }
+}
+
+impl<T, const N: usize> ValidateLength<u64> for BoundedVec<T, N> {
+    fn length(&self) -> Option<u64> {
+        (**self).length()
     }
 }
 

@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Walk;
+use crate::message::BoundedVec;
 
 /// How the fields of a type are called on the wire.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +82,7 @@ same_names_as_item! {
     [T: WireNames] Vec<T>, |values, walk| walk.items(values, T::walk);
     [T: WireNames] [T], |values, walk| walk.items(values, T::walk);
     [T: WireNames, const N: usize] [T; N], |values, walk| walk.items(values, T::walk);
+    [T: WireNames, const N: usize] BoundedVec<T, N>, |values, walk| walk.items(values, T::walk);
     [T: WireNames] VecDeque<T>, |values, walk| walk.items(values, T::walk);
     [T: WireNames, S] HashSet<T, S>, |values, walk| walk.items(values, T::walk);
     [T: WireNames] BTreeSet<T>, |values, walk| walk.items(values, T::walk);

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use validator::{Validate, ValidationErrors};
 
 use super::{Names, Validated, Walk, WireNames};
+use crate::message::BoundedVec;
 
 /// Finds out whether the type of a field has wire names, without naming the type.
 pub struct Probe<T: ?Sized>(PhantomData<fn() -> Box<T>>);
@@ -126,6 +127,7 @@ items! {
     [T: Validate] Vec<T>,
     [T: Validate] [T],
     [T: Validate, const N: usize] [T; N],
+    [T: Validate, const N: usize] BoundedVec<T, N>,
     [T: Validate] VecDeque<T>,
     [T: Validate, S] HashSet<T, S>,
     [T: Validate] BTreeSet<T>,
