@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::DeriveInput;
 
-use super::{Derive, attr::Attr, fields::Field, valid::validate_attr};
+use super::{Derive, attr::Attr, fields::Field, length::Length, valid::validate_attr};
 use crate::{krate::Krate, type_name};
 
 pub(super) fn implementation(
@@ -102,8 +102,11 @@ fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStrea
 
 /// Shows the value itself, and the fields in which rules are nested.
 fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
-    let nested = fields.iter().filter(|field| field.nested).map(|Field { ident, wire, .. }| {
+    let nested = fields.iter().filter(|field| field.nested);
+    let nested = nested.map(|Field { ident, wire, length, .. }| {
+        let length = length.as_ref().map(|length| self::length(ident, wire, length));
         quote_spanned! {Span::mixed_site()=>
+            #length
             (&&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).walk(
                 #wire,
                 &value.#ident,
@@ -129,6 +132,17 @@ fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
                 #nested,
             );
         }
+    }
+}
+
+/// Looks at the length of a list, as validator's derive does.
+fn length(ident: &Ident, wire: &str, length: &Length) -> TokenStream {
+    let ([code, message], [min, max, equal]) = (length.texts(), length.bounds());
+    quote_spanned! {Span::mixed_site()=>
+        walk.length(#wire, #code, #message, [#min, #max, #equal], |[min, max, equal]| {
+            use __runtime::validator::ValidateLength as _;
+            value.#ident.validate_length(min, max, equal)
+        });
     }
 }
 

@@ -180,6 +180,28 @@ async fn a_message_full_of_broken_items_has_a_small_answer() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_too_long_is_told_by_its_length() {
+    #[derive(Message, Deserialize, Validate)]
+    struct Basket {
+        #[serde(rename = "things")]
+        #[validate(nested, length(min = 1, max = 100, message = "does not fit"))]
+        items: Vec<Item>,
+    }
+    #[message("basket")]
+    async fn basket(_basket: Basket) {}
+    let mut shop = Shop::of(Router::new().routes(routes![basket])).await;
+    let expected = json!([{
+        "path": "things", "code": "length", "message": "does not fit",
+        "params": { "min": 1, "max": 100 },
+    }]);
+    for items in [101, 1_000, 60_000] {
+        let items = vec![r#"{"itemName":"x"}"#; items].join(",");
+        let answer = shop.refused(&format!(r#"{{"type":"basket","things":[{items}]}}"#)).await;
+        assert_eq!(answer["fields"], expected);
+    }
+}
+
+#[tokio::test]
 async fn a_bounded_list_is_refused_while_it_is_read() {
     #[derive(Message, Deserialize, Validate)]
     struct Basket {

@@ -10,12 +10,27 @@ use crate::error::{FieldError, HandlerError, MAX_FIELDS};
 pub(super) struct Faults {
     fields: Vec<FieldError>,
     more: usize,
+    /// No more is looked for.
+    are_enough: bool,
 }
 
 impl Faults {
     /// Whether there is more wrong than is told.
     pub(super) fn are_enough(&self) -> bool {
-        self.more > 0
+        self.are_enough || self.more > 0
+    }
+
+    /// Adds one fault, after which no other is looked for.
+    pub(super) fn end_with(&mut self, path: &str, error: &ValidationError) {
+        self.add_field(path, error);
+        self.are_enough = true;
+    }
+
+    fn add_field(&mut self, path: &str, error: &ValidationError) {
+        match self.fields.len() < MAX_FIELDS {
+            true => self.fields.push(field_error(path, error)),
+            false => self.more += 1,
+        }
     }
 
     /// Adds what validator found in the value at `parent`.
@@ -42,13 +57,7 @@ impl Faults {
     fn add_kind(&mut self, kind: &ValidationErrorsKind, nested: Option<Names>, path: &str) {
         match kind {
             ValidationErrorsKind::Field(errors) => {
-                for error in errors {
-                    if self.fields.len() < MAX_FIELDS {
-                        self.fields.push(field_error(path, error));
-                    } else {
-                        self.more += 1;
-                    }
-                }
+                errors.iter().for_each(|error| self.add_field(path, error));
             }
             ValidationErrorsKind::Struct(errors) => self.add(errors, nested, path),
             ValidationErrorsKind::List(items) => {
@@ -67,7 +76,7 @@ impl Faults {
 
 impl From<Faults> for HandlerError {
     fn from(faults: Faults) -> Self {
-        let Faults { mut fields, more } = faults;
+        let Faults { mut fields, more, .. } = faults;
         fields.sort_by(|a, b| (&a.path, &a.code).cmp(&(&b.path, &b.code)));
         Self::invalid(fields).with_more_fields(more)
     }

@@ -1,6 +1,7 @@
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-use validator::{Validate, ValidationErrors};
+use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::faults::{Faults, join};
 use super::{Names, WireNames};
@@ -64,6 +65,31 @@ impl Walk {
             }
             // Its own rules are left to the validation of the whole message.
             Purpose::Search(_) => nested(value, self),
+        }
+    }
+
+    /// Shows the rule for the length of a list. validator copies a list that breaks it, so if the list
+    /// is large, nothing else is looked at.
+    pub fn length(
+        &mut self,
+        wire: &'static str,
+        code: &'static str,
+        message: Option<&'static str>,
+        bounds: [Option<u64>; 3],
+        holds: impl FnOnce([Option<u64>; 3]) -> bool,
+    ) {
+        if let Purpose::Search(search) = &mut self.purpose
+            && !holds(bounds)
+        {
+            let path = join(&search.path(), wire);
+            let mut error = ValidationError::new(code);
+            error.message = message.map(Cow::Borrowed);
+            for (name, bound) in ["min", "max", "equal"].into_iter().zip(bounds) {
+                if let Some(bound) = bound {
+                    error.add_param(Cow::Borrowed(name), &bound);
+                }
+            }
+            search.faults.end_with(&path, &error);
         }
     }
 
