@@ -380,6 +380,31 @@ mod validation {
         refused(routes![party], "validation_failed", &text).await
     }
 
+    #[derive(Deserialize, Message, Validate)]
+    #[serde(rename_all = "camelCase")]
+    #[validate(nest_all_fields)]
+    struct Trip {
+        way_out: Vec<Tag>,
+        #[validate(skip)]
+        way_back: Vec<Tag>,
+    }
+
+    #[message("trip")]
+    async fn trip(trip: Trip) -> Value {
+        json!({ "back": trip.way_back.len() })
+    }
+
+    #[tokio::test]
+    async fn nests_all_fields_where_the_struct_says_so() {
+        let text = |out: &str| {
+            let many = vec![r#"{"name":""}"#; 1_000].join(",");
+            format!(r#"{{"type":"trip","wayOut":[{{"name":"{out}"}}],"wayBack":[{many}]}}"#)
+        };
+        let fields = refused(routes![trip], "validation_failed", &text("")).await;
+        assert_eq!(fields, json!([too_short("wayOut[0].name", 1)]));
+        assert_eq!(answer(routes![trip], &text("x")).await, json!({ "back": 1_000 }));
+    }
+
     fn too_short(path: &str, min: u8) -> Value {
         json!({
             "path": path,

@@ -7,7 +7,10 @@ pub use crate::extract::{
     Arg, Declares, Extractor, Last, Payload, Receive, Serves, Serving, Take, arg, last, serving,
 };
 #[cfg(feature = "validator")]
-pub use crate::message::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
+pub use crate::message::{
+    Names, Probe, Validated, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated,
+    ViaWalk, Walk, WireNames, validated, validated_in_parts,
+};
 pub use crate::message::{Visitor, visit};
 pub use crate::overflow::{Overflow, Rule, Slot};
 pub use crate::route::{

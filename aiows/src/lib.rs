@@ -180,7 +180,7 @@ pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::Limits;
 #[cfg(feature = "validator")]
 pub use self::message::WireNames;
-pub use self::message::{Incoming, Message, Outgoing, RawMessage};
+pub use self::message::{BoundedVec, Incoming, Message, Outgoing, RawMessage};
 pub use self::middleware::{Handshake, Middleware, Next};
 pub use self::outbox::Outbound;
 pub use self::outcome::{IntoOutcome, Outcome};

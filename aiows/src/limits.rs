@@ -100,6 +100,9 @@ pub struct Limits {
     pub room_members: usize,
     /// Longest name of a room, in bytes: 128. A longer one is `invalid_room`.
     pub room_name_size: usize,
+    /// Longest name of a connection and of its user, in bytes: 128. `WebSocket::set_name` and `set_user`
+    /// refuse a longer one with `invalid_name`.
+    pub name_size: usize,
     /// What `WebSocket::join_as` may say about a member, in bytes of JSON: 1 KiB. More is
     /// `member_too_large`. Who joins gets the list of a room in one message.
     pub member_info_size: usize,
@@ -134,6 +137,7 @@ impl Default for Limits {
             rooms: 128,
             room_members: 10_000,
             room_name_size: 128,
+            name_size: 128,
             member_info_size: KIB,
             connections: 10_000,
         }
@@ -159,6 +163,7 @@ impl Limits {
             ("rooms", self.rooms),
             ("room_members", self.room_members),
             ("room_name_size", self.room_name_size),
+            ("name_size", self.name_size),
             ("outbound_total", self.outbound_total),
             ("member_info_size", self.member_info_size),
             ("connections", self.connections),

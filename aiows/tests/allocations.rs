@@ -11,12 +11,13 @@ mod exchange;
 mod servers;
 
 use aiows::testing::TestServer;
-use aiows::{Hub, Message, Router, WebSocket, connect, routes};
+use aiows::validator::Validate;
+use aiows::{Hub, Message, Router, WebSocket, WireNames, connect, message, routes};
 use chat::{CHAT, OTHER, REQUEST, TYPE_LAST};
 use exchange::{Exchange, Served};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use servers::{Layers, echo, typed};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
@@ -72,6 +73,16 @@ struct Crowd {
     runtime: Runtime,
 }
 
+async fn dial(server: &TestServer) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
+    let mut stream = server.stream().await;
+    stream.write_all(HANDSHAKE).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    stream
+}
+
 #[connect]
 async fn enter(ws: WebSocket) -> aiows::Result {
     ws.join("room").await
@@ -89,13 +100,7 @@ impl Crowd {
             let server = TestServer::new(Router::new().routes(routes![enter]));
             let mut clients = Vec::new();
             for _ in 0..members {
-                let mut stream = server.stream().await;
-                stream.write_all(HANDSHAKE).await.unwrap();
-                let mut answer = Vec::new();
-                while !answer.ends_with(b"\r\n\r\n") {
-                    answer.push(stream.read_u8().await.unwrap());
-                }
-                clients.push(Box::new(stream) as Box<dyn AsyncRead + Send + Unpin>);
+                clients.push(Box::new(dial(&server).await) as Box<dyn AsyncRead + Send + Unpin>);
             }
             (server, clients)
         });
@@ -138,4 +143,91 @@ fn a_broadcast_costs_the_same_for_every_number_of_members() {
             assert_eq!(cost, 10, "{size} bytes to {members} members");
         }
     }
+}
+
+#[derive(Message, Deserialize, Validate)]
+struct Order {
+    #[serde(default)]
+    #[validate(nested)]
+    items: Vec<Item>,
+    #[serde(default)]
+    #[validate(length(max = 1_000), nested)]
+    few: Vec<Item>,
+}
+
+#[derive(WireNames, Deserialize, Serialize, Validate)]
+struct Item {
+    #[serde(default)]
+    #[validate(length(min = 1))]
+    name: String,
+}
+
+#[message("order")]
+async fn order(order: Order) -> Named {
+    let named = order.items.iter().chain(&order.few).filter(|item| !item.name.is_empty());
+    Named { items: named.count() }
+}
+
+#[derive(Message, Serialize)]
+struct Named {
+    items: usize,
+}
+
+/// What an answer costs.
+#[derive(Debug)]
+struct Answered {
+    /// Bytes of the answer.
+    bytes: usize,
+    /// Bytes that were allocated at a time, at most.
+    peak: u64,
+    allocations: u64,
+}
+
+/// Sends a message of 1 MiB, full of the same item.
+fn answered(field: &str, item: &str) -> Answered {
+    let items = vec![item; (1024 * 1024 - 64) / (item.len() + 1)].join(",");
+    let frame = masked(&format!(r#"{{"type":"order","{field}":[{items}]}}"#));
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (_server, mut client) = runtime.block_on(async {
+        let server = TestServer::new(Router::new().routes(routes![order]));
+        let client = dial(&server).await;
+        (server, client)
+    });
+    let mut bytes = 0;
+    let mut exchange = async || {
+        client.write_all(&frame).await.unwrap();
+        bytes = match client.read_u16().await.unwrap() {
+            0x817e => usize::from(client.read_u16().await.unwrap()),
+            0x817f => usize::try_from(client.read_u64().await.unwrap()).unwrap(),
+            short => usize::from(short & 0x7f),
+        };
+        let mut part = [0; 4096];
+        let mut left = bytes;
+        while left > 0 {
+            left -= client.read(&mut part[..left.min(4096)]).await.unwrap();
+        }
+    };
+    let measured = allocation_counter::measure(|| runtime.block_on(exchange()));
+    Answered { bytes, peak: measured.bytes_max, allocations: measured.count_total }
+}
+
+/// A text frame under a mask of zeros.
+fn masked(text: &str) -> Vec<u8> {
+    let length = (text.len() as u64).to_be_bytes();
+    [&[0x81, 0xff], &length[..], &[0; 4], text.as_bytes()].concat()
+}
+
+#[test]
+fn a_message_full_of_faults_costs_no_more_than_one_without() {
+    let accepted = answered("items", r#"{"name":"x"}"#);
+    for (field, item) in [("items", r#"{"name":"" }"#), ("few", r#"{"name":"x"}"#)] {
+        let refused = answered(field, item);
+        let text = format!("{field}: {refused:?}, {accepted:?}");
+        assert!(refused.bytes <= 4096, "{text}");
+        assert!(refused.peak <= accepted.peak + 64 * 1024, "{text}");
+        assert!(refused.allocations <= accepted.allocations + 1_000, "{text}");
+    }
+    // As much memory as the 350,000 items themselves take.
+    let refused = answered("items", "{}");
+    assert!(refused.bytes <= 4096 && refused.peak <= 32 * 1024 * 1024, "{refused:?}");
 }

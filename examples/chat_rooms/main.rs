@@ -45,7 +45,7 @@ async fn name(ws: WebSocket, Name { name }: Name) -> Result<Welcome> {
     if ws.user().is_some() {
         return Err(HandlerError::new("named_already", "you have a name"));
     }
-    ws.set_user(&name);
+    ws.set_user(&name)?;
     Ok(Welcome { you: Member { id: ws.id().to_string(), name } })
 }
 

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::DeriveInput;
 
-use super::{Derive, attr::Attr, fields::Field, valid::validate_attr};
+use super::{Derive, attr::Attr, fields::Field, length::Length, valid::validate_attr};
 use crate::{krate::Krate, type_name};
 
 pub(super) fn implementation(
@@ -15,9 +15,10 @@ pub(super) fn implementation(
 ) -> TokenStream {
     let name = &input.ident;
     // Only validation asks for the names: without it the runtime has no such trait.
-    let names = cfg!(feature = "validator").then(|| wire_names(name, fields));
+    let has_rules = derive == Derive::WireNames || validate_attr(input).is_some();
+    let names = cfg!(feature = "validator").then(|| wire_names(name, fields, has_rules));
     let message = (derive == Derive::Message).then(|| {
-        let validate = validate_attr(input).map(|_| validate(name));
+        let validate = validate_attr(input).map(|_| validate(name, fields));
         let (validate, delivery) = (validate.unwrap_or_default(), attr.delivery.method(input));
         message(input, attr, &quote!(#delivery #validate))
     });
@@ -55,19 +56,23 @@ pub(super) fn message(input: &DeriveInput, attr: &Attr, methods: &TokenStream) -
     }
 }
 
-fn validate(name: &Ident) -> TokenStream {
-    let validated = quote_spanned!(name.span()=> __runtime::__private::validated);
+fn validate(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
+    let function = match fields.iter().any(|field| field.nested) {
+        true => quote!(validated_in_parts),
+        false => quote!(validated),
+    };
+    let validated = quote_spanned!(name.span()=> __runtime::__private::#function);
     quote_spanned! {Span::mixed_site()=>
         fn validate(&self) -> ::core::result::Result<(), __runtime::HandlerError> {
             let validated = #validated;
-            validated(self, <Self as __runtime::__private::WireNames>::names())
+            validated(self)
         }
     }
 }
 
 /// Field types are reached through closures, never repeated; whether a nested type knows its own
 /// wire names is found out by method resolution on a reference.
-fn wire_names(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
+fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStream {
     let wire = fields.iter().map(|Field { ident, wire, .. }| {
         let key = ident.to_string();
         quote!(#key => ::core::option::Option::Some(#wire),)
@@ -82,6 +87,7 @@ fn wire_names(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
         quote! { use __runtime::__private::{ViaNames as _, ViaNothing as _}; }
     });
     let (wire, nested) = (lookup(wire), lookup(nested));
+    let walk = has_rules.then(|| walk(name, fields));
     quote_spanned! {Span::mixed_site()=>
         #[automatically_derived]
         impl __runtime::__private::WireNames for #name {
@@ -89,7 +95,54 @@ fn wire_names(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
                 #import
                 __runtime::__private::Names::new(#wire, #nested)
             }
+            #walk
         }
+    }
+}
+
+/// Shows the value itself, and the fields in which rules are nested.
+fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
+    let nested = fields.iter().filter(|field| field.nested);
+    let nested = nested.map(|Field { ident, wire, length, .. }| {
+        let length = length.as_ref().map(|length| self::length(ident, wire, length));
+        quote_spanned! {Span::mixed_site()=>
+            #length
+            (&&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).walk(
+                #wire,
+                &value.#ident,
+                walk,
+            );
+        }
+    });
+    let nested = match fields.iter().any(|field| field.nested) {
+        true => quote_spanned! {Span::mixed_site()=>
+            |value, walk| {
+                use __runtime::__private::{ViaItems as _, ViaNoWalk as _, ViaWalk as _};
+                #(#nested)*
+            }
+        },
+        false => quote!(|_, _| {}),
+    };
+    quote_spanned! {Span::mixed_site()=>
+        fn walk(&self, walk: &mut __runtime::__private::Walk) {
+            use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
+            walk.value(
+                self,
+                |value| (&__runtime::__private::Probe::of(|value: &#name| value)).check(value),
+                #nested,
+            );
+        }
+    }
+}
+
+/// Looks at the length of a list, as validator's derive does.
+fn length(ident: &Ident, wire: &str, length: &Length) -> TokenStream {
+    let ([code, message], [min, max, equal]) = (length.texts(), length.bounds());
+    quote_spanned! {Span::mixed_site()=>
+        walk.length(#wire, #code, #message, [#min, #max, #equal], |[min, max, equal]| {
+            use __runtime::validator::ValidateLength as _;
+            value.#ident.validate_length(min, max, equal)
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 use proc_macro2::Ident;
 use syn::{Attribute, Fields, Meta, ext::IdentExt};
 
+use super::length::Length;
 use super::serde::{Container, FieldAttr};
 
 pub(super) struct Field<'a> {
@@ -14,19 +15,28 @@ pub(super) struct Field<'a> {
     pub(super) keys: Vec<String>,
     /// Whether `#[validate(nested)]` looks into the field.
     pub(super) nested: bool,
+    /// The rule for how many items a nested list has.
+    pub(super) length: Option<Length>,
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn all(fields: &'a Fields, container: &Container) -> Vec<Self> {
+    /// The fields of a struct with these attributes.
+    pub(super) fn all(fields: &'a Fields, attrs: &[Attribute], container: &Container) -> Vec<Self> {
+        let nests_all = validates(attrs, "nest_all_fields");
         let named = fields.iter().filter_map(|field| Some((field.ident.as_ref()?, field)));
-        named.map(|(ident, field)| Self::of(ident, &field.attrs, container)).collect()
+        let fields = named.map(|(ident, field)| {
+            let nests = nests_all && !validates(&field.attrs, "skip");
+            Self::of(ident, &field.attrs, nests, container)
+        });
+        fields.collect()
     }
 
-    fn of(ident: &'a Ident, attrs: &[Attribute], container: &Container) -> Self {
-        let nested = is_nested(attrs);
+    fn of(ident: &'a Ident, attrs: &[Attribute], nests: bool, container: &Container) -> Self {
+        let nested = nests || validates(attrs, "nested");
+        let length = Length::of(attrs).filter(|_| nested);
         let FieldAttr { rename, skip, aliases, flatten } = FieldAttr::of(attrs);
         if flatten || container.transparent {
-            return Self { ident, wire: String::new(), keys: Vec::new(), nested };
+            return Self { ident, wire: String::new(), keys: Vec::new(), nested, length };
         }
         let name = ident.unraw().to_string();
         let rules = &container.rename_all;
@@ -43,16 +53,15 @@ impl<'a> Field<'a> {
         if !skip.serialize && !container.converted.serialize {
             keys.push(sent);
         }
-        Self { ident, wire: received, keys, nested }
+        Self { ident, wire: received, keys, nested, length }
     }
 }
 
-fn is_nested(attrs: &[Attribute]) -> bool {
+/// Whether `#[validate(..)]` has this word.
+fn validates(attrs: &[Attribute], word: &str) -> bool {
     let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
     validates.any(|attr| match &attr.meta {
-        Meta::List(list) => {
-            list.tokens.clone().into_iter().any(|token| token.to_string() == "nested")
-        }
+        Meta::List(list) => list.tokens.clone().into_iter().any(|token| token.to_string() == word),
         Meta::NameValue(_) | Meta::Path(_) => false,
     })
 }

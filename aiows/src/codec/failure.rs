@@ -1,14 +1,10 @@
 //! From serde's words about a payload to ours: this is the only place that reads them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_path_to_error::{Path, Segment};
 
 use crate::error::{FieldError, HandlerError, code};
-
-/// A path holds keys the peer chose, so it is cut; in bytes.
-const MAX_PATH: usize = 128;
 
 pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
     unexplained().with_fields(vec![field_error(path, text)])
@@ -26,12 +22,7 @@ pub(crate) fn field_error(path: &Path, text: &str) -> FieldError {
             path = format!("{path}{dot}{name}");
         }
     }
-    FieldError {
-        path: cut(path),
-        code: fault.code().into(),
-        message: fault.message().into(),
-        params: BTreeMap::new(),
-    }
+    FieldError::new(path, fault.code(), fault.message()).cut()
 }
 
 /// For a payload that failed once and, read again, did not.
@@ -44,6 +35,7 @@ enum Fault {
     Duplicate,
     InvalidValue,
     Missing,
+    TooMany,
     Unknown,
     WrongType,
 }
@@ -61,8 +53,12 @@ impl Fault {
                 return (fault, field_name(rest));
             }
         }
-        if text.starts_with("invalid type: ") {
-            return (Self::WrongType, None);
+        let unnamed =
+            [("invalid type: ", Self::WrongType), ("too many items, at most ", Self::TooMany)];
+        for (prefix, fault) in unnamed {
+            if text.starts_with(prefix) {
+                return (fault, None);
+            }
         }
         (Self::InvalidValue, None)
     }
@@ -72,6 +68,7 @@ impl Fault {
             Self::Duplicate => "duplicate",
             Self::InvalidValue => "invalid_value",
             Self::Missing => "missing",
+            Self::TooMany => "too_many",
             Self::Unknown => "unknown",
             Self::WrongType => "wrong_type",
         }
@@ -82,6 +79,7 @@ impl Fault {
             Self::Duplicate => "is given twice",
             Self::InvalidValue => "does not have an accepted value",
             Self::Missing => "is required",
+            Self::TooMany => "has too many items",
             Self::Unknown => "is not a field of this message",
             Self::WrongType => "has the wrong type",
         }
@@ -112,15 +110,6 @@ fn join(path: &Path) -> String {
     joined
 }
 
-fn cut(mut path: String) -> String {
-    let mut end = path.len().min(MAX_PATH);
-    while !path.is_char_boundary(end) {
-        end -= 1;
-    }
-    path.truncate(end);
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -129,6 +118,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use crate::codec::{Tag, decode};
+    use crate::message::BoundedVec;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -143,6 +133,8 @@ mod tests {
         codes: Option<[u8; 2]>,
         #[serde(default)]
         price: f32,
+        #[serde(default)]
+        few: BoundedVec<u8, 1>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -190,6 +182,8 @@ mod tests {
             (r#""userId":1,"kind":"secret""#, "kind", "invalid_value"),
             (r#""userId":1,"codes":[1]"#, "codes", "invalid_value"),
             (r#""userId":1,"price":1e999"#, "price", "invalid_value"),
+            (r#""userId":1,"few":[1,2]"#, "few", "too_many"),
+            (r#""userId":1,"few":7"#, "few", "wrong_type"),
         ] {
             let expected = ("invalid_payload".to_owned(), path.to_owned(), code.to_owned());
             assert_eq!(refused::<Order>(fields), expected, "{fields}");

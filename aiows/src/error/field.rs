@@ -4,6 +4,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+/// Fields that one error lists; the others are counted.
+pub(crate) const MAX_FIELDS: usize = 32;
+
+/// The longest path of a field, in bytes: it may hold keys that the client chose, and be as deep as it
+/// nests its message.
+const MAX_PATH: usize = 128;
+
 /// What is wrong with one field of a message.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldError {
@@ -32,4 +39,22 @@ impl FieldError {
             params: BTreeMap::new(),
         }
     }
+}
+
+impl FieldError {
+    /// Cuts a path that is too long.
+    pub(crate) fn cut(mut self) -> Self {
+        self.path.truncate(cut(&self.path, MAX_PATH).len());
+        self
+    }
+}
+
+/// Returns the first `max` bytes of a text, or a little less to end with a whole character.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    // `str::floor_char_boundary` is newer than the oldest supported compiler.
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Error, FieldError, RequestError, SendError};
+use super::{Error, FieldError, MAX_FIELDS, RequestError, SendError};
 use crate::close::CloseCode;
 use crate::id;
 
@@ -18,6 +18,7 @@ pub(crate) mod code {
     pub(crate) const INTERNAL: &str = "internal";
     pub(crate) const INVALID_JSON: &str = "invalid_json";
     pub(crate) const INVALID_MESSAGE: &str = "invalid_message";
+    pub(crate) const INVALID_NAME: &str = "invalid_name";
     pub(crate) const INVALID_PATH: &str = "invalid_path";
     pub(crate) const INVALID_PAYLOAD: &str = "invalid_payload";
     pub(crate) const INVALID_QUERY: &str = "invalid_query";
@@ -62,6 +63,7 @@ struct Inner {
     message: Cow<'static, str>,
     params: Map<String, Value>,
     fields: Vec<FieldError>,
+    more_fields: usize,
     retry_after: Option<Duration>,
     close: Option<CloseCode>,
     status: Option<u16>,
@@ -78,6 +80,7 @@ impl HandlerError {
                 message: message.into(),
                 params: Map::new(),
                 fields: Vec::new(),
+                more_fields: 0,
                 retry_after: None,
                 close: None,
                 status: None,
@@ -88,9 +91,15 @@ impl HandlerError {
     }
 
     /// Makes the error `validation_failed` of a message whose fields have wrong values.
+    ///
+    /// The first 32 fields are kept, and the others counted: [`more_fields`](Self::more_fields). A path is
+    /// cut at 128 bytes.
     pub fn invalid(fields: impl IntoIterator<Item = FieldError>) -> Self {
+        let mut fields = fields.into_iter();
+        let first = fields.by_ref().take(MAX_FIELDS).map(FieldError::cut).collect();
         Self::new(code::VALIDATION_FAILED, "the message is not valid")
-            .with_fields(fields.into_iter().collect())
+            .with_fields(first)
+            .with_more_fields(fields.count())
     }
 
     /// Makes an error whose cause only the log shows.
@@ -113,9 +122,16 @@ impl HandlerError {
         self
     }
 
+    /// Says how many fields are refused besides those that are listed.
+    pub(crate) fn with_more_fields(mut self, more: usize) -> Self {
+        self.inner.more_fields = more;
+        self
+    }
+
     /// Adds a parameter to the answer, under `params`.
     ///
-    /// A value that cannot be written as JSON is sent as `null`.
+    /// A value that cannot be written as JSON is sent as `null`. If the answer would be larger than
+    /// 4 KiB, it is sent without parameters, and the log has a warning.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);
@@ -165,10 +181,17 @@ impl HandlerError {
         &self.inner.message
     }
 
-    /// Lists the fields a decode or a validation refused.
+    /// Lists the fields a decode or a validation refused, at most 32.
     #[must_use]
     pub fn fields(&self) -> &[FieldError] {
         &self.inner.fields
+    }
+
+    /// Returns how many fields are refused besides [`fields`](Self::fields). The validation of a message
+    /// with hundreds of nested values stops when there are more than 32, so it may be less than there are.
+    #[must_use]
+    pub fn more_fields(&self) -> usize {
+        self.inner.more_fields
     }
 
     /// Returns the parameters added with [`with`](Self::with).

@@ -11,6 +11,7 @@ use std::io;
 
 pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
+pub(crate) use self::field::{MAX_FIELDS, cut};
 pub use self::handler::HandlerError;
 pub(crate) use self::handler::code;
 pub use self::request::RequestError;

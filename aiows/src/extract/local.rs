@@ -44,8 +44,9 @@ impl<T: Default + Send + Sync + 'static> From<T> for Local<T> {
 impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         let socket = call.websocket().clone();
-        let slot = socket.locals().remove::<Slot<T>>().unwrap_or_default();
-        let Slot::Free(value) = slot else {
+        let slot = socket.locals().remove::<Slot<T>>();
+        // Made outside of the lock.
+        let Slot::Free(value) = slot.unwrap_or_default() else {
             socket.locals().insert(Slot::<T>::Taken);
             let name = type_name::<T>();
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
@@ -73,7 +74,8 @@ impl<T: Default> Default for Slot<T> {
 impl<T: Send + Sync + 'static> Drop for Local<T> {
     fn drop(&mut self) {
         if let (Some(value), Some(socket)) = (self.value.take(), &self.socket) {
-            socket.locals().insert(Slot::Free(value));
+            // Dropped outside of the lock.
+            let _before = socket.locals().insert(Slot::Free(value));
         }
     }
 }

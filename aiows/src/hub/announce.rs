@@ -57,9 +57,13 @@ impl Announcers {
 
     /// Ends what is running, and lets nothing begin.
     pub(super) fn end(&self) {
-        let mut tasks = self.lock();
-        tasks.is_over = true;
-        tasks.running = JoinSet::new();
+        let running = {
+            let mut tasks = self.lock();
+            tasks.is_over = true;
+            std::mem::take(&mut tasks.running)
+        };
+        // Outside of the lock: a task may hold the last handle on a connection.
+        drop(running);
     }
 }
 

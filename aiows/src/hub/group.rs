@@ -35,13 +35,15 @@ struct State {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// A group that has a new member.
-#[derive(Debug)]
-pub(super) struct Added {
-    /// The group's own copy of its name.
-    pub(super) name: Arc<str>,
+/// What a change of a group leaves to its caller.
+#[derive(Debug, Default)]
+#[must_use = "it is dropped where no lock is held"]
+pub(super) struct Changed {
     /// Somebody has to tell the group after a while.
     pub(super) gathering: Option<Gathering>,
+    /// What the group no longer keeps. It may hold the last handle on a connection and with it values
+    /// of the application, whose destructors may use this group, or the connection that was changed.
+    _released: (Option<WebSocket>, Option<Members>),
 }
 
 /// Says that the changes of a group will be taken; when it is dropped early, others may.
@@ -73,7 +75,8 @@ impl Groups {
         group
     }
 
-    /// Adds a member, and lists it if there is something to say about it.
+    /// Adds a member, and lists it if there is something to say about it. Returns the group's own
+    /// copy of its name.
     ///
     /// # Errors
     ///
@@ -84,7 +87,7 @@ impl Groups {
         socket: &WebSocket,
         info: Option<Info>,
         max: usize,
-    ) -> Result<Added, Full> {
+    ) -> Result<(Arc<str>, Changed), Full> {
         loop {
             let group = self.find_or_make(name);
             let mut state = group.lock();
@@ -99,29 +102,26 @@ impl Groups {
             let gathers = info
                 .is_some_and(|info| state.presence.get_or_insert_default().join(socket.id(), info));
             drop(state);
-            // Outside of the lock: it may hold the last handle on a connection, and values of the
-            // application with it.
-            drop(listed);
             let gathering = gathers.then(|| Gathering::of(&group));
-            return Ok(Added { name: Arc::clone(&group.name), gathering });
+            return Ok((Arc::clone(&group.name), Changed { gathering, _released: (None, listed) }));
         }
     }
 
-    /// Removes a member, and the group with the last one. What is returned has to tell the group
-    /// after a while.
-    pub(super) fn remove(&self, name: &str, id: ConnectionId) -> Option<Gathering> {
-        let group = self.find(name)?;
+    /// Removes a member, and the group with the last one.
+    pub(super) fn remove(&self, name: &str, id: ConnectionId) -> Changed {
+        let Some(group) = self.find(name) else {
+            return Changed::default();
+        };
         let mut state = group.lock();
         let gathers = state.presence.as_mut().is_some_and(|presence| presence.leave(id));
-        let removed = (state.members.remove(&id), state.listed.take());
+        let released = (state.members.remove(&id), state.listed.take());
         let is_empty = state.members.is_empty();
         drop(state);
-        drop(removed);
-        let gathering = gathers.then(|| Gathering::of(&group));
+        let mut gathering = gathers.then(|| Gathering::of(&group));
         if is_empty && self.remove_empty(&group) {
-            return None;
+            gathering = None;
         }
-        gathering
+        Changed { gathering, _released: released }
     }
 
     fn remove_empty(&self, group: &Arc<Group>) -> bool {

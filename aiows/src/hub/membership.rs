@@ -6,48 +6,61 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::group::Gathering;
+use super::group::Changed;
 use super::presence::describe;
 use super::{Shared, Target, errand};
 use crate::error::{HandlerError, Result, SendError, code};
-use crate::websocket::{Aim, Info, Joining, Members, Registry, WebSocket};
+use crate::websocket::{Aim, Info, Joining, Members, Membership, Registry, WebSocket};
 
 impl Registry for Shared {
     fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
         Box::pin(async move {
-            self.rules().allow(room, socket).await?;
+            self.rules()?.allow(room, socket).await?;
             self.add(socket, room, info)
         })
     }
 
     fn leave(&self, socket: &WebSocket, room: &str) -> bool {
-        let mut membership = socket.membership();
-        let Some(at) = membership.rooms.iter().position(|joined| **joined == *room) else {
-            return false;
+        let changed = {
+            let mut membership = socket.membership();
+            let Some(at) = membership.rooms.iter().position(|joined| **joined == *room) else {
+                return false;
+            };
+            // What has ended is kept for the disconnect handlers, and nowhere else.
+            if membership.is_over {
+                return false;
+            }
+            membership.rooms.remove(at);
+            self.rooms.remove(room, socket.id())
         };
-        // What has ended is kept for the disconnect handlers, and nowhere else.
-        if membership.is_over {
-            return false;
-        }
-        membership.rooms.remove(at);
-        self.tell_later(self.rooms.remove(room, socket.id()));
+        self.tell_later(changed);
         true
     }
 
-    fn set_user(&self, socket: &WebSocket, user: Option<&str>) {
+    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result {
+        if let Some(user) = user {
+            self.check_name(user, "this is no name for a user")?;
+        }
+        // Dropped after the lock.
+        let (_left, _added);
         let mut membership = socket.membership();
-        if membership.user.as_deref() == user || membership.is_over {
-            return;
+        if membership.is_over {
+            return Err(SendError::Closed.into());
         }
-        if let Some(before) = membership.user.take() {
-            self.users.remove(&before, socket.id());
+        if membership.user.as_deref() == user {
+            return Ok(());
         }
+        _left = membership.user.take().map(|before| self.users.remove(&before, socket.id()));
         // A user has any number of connections.
         let added = user.and_then(|user| self.users.add(user, socket, None, usize::MAX).ok());
-        membership.user = added.map(|added| added.name);
+        (membership.user, _added) = added.unzip();
+        Ok(())
     }
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result {
+        self.check_name(name, "this is no name for a connection")?;
+        // Dropped after the lock.
+        let (_left, _added);
         let mut membership = socket.membership();
         if membership.is_over {
             return Err(SendError::Closed.into());
@@ -56,16 +69,19 @@ impl Registry for Shared {
             return Ok(());
         }
         let taken = |_| HandlerError::new(code::NAME_TAKEN, "another connection has this name");
-        let added = self.names.add(name, socket, None, 1).map_err(taken)?;
-        if let Some(before) = membership.name.replace(added.name) {
-            self.names.remove(&before, socket.id());
-        }
+        let (name, added) = self.names.add(name, socket, None, 1).map_err(taken)?;
+        _added = added;
+        let before = membership.name.replace(name);
+        _left = before.map(|before| self.names.remove(&before, socket.id()));
         Ok(())
     }
 
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
+        // Before the build nobody is connected. Looking anyway would race with the build, whose rules
+        // may forbid it.
+        let Ok(rules) = self.rules() else { return Ok(Members::default()) };
         Ok(match aim {
-            Aim::All if self.rules().needs_room => return Err(SendError::NoRoom),
+            Aim::All if rules.needs_room => return Err(SendError::NoRoom),
             Aim::All => self.live.all(),
             Aim::Rooms(names) => union(names, |name| self.rooms.members(name)),
             Aim::Users(names) => union(names, |name| self.users.members(name)),
@@ -74,7 +90,7 @@ impl Registry for Shared {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        errand::start(self.runtime.get(), members, range);
+        errand::start(self.runtime().as_ref(), members, range);
     }
 }
 
@@ -93,7 +109,7 @@ impl Shared {
     /// Adds a connection to a room that it may join, and lists it there if there is something to
     /// say about it.
     pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result {
-        let limits = &self.rules().limits;
+        let limits = &self.rules()?.limits;
         if info.as_ref().is_some_and(|info| info.get().len() > limits.member_info_size) {
             return Err(HandlerError::new(
                 code::MEMBER_TOO_LARGE,
@@ -113,20 +129,33 @@ impl Shared {
             return Err(HandlerError::new(code::TOO_MANY_ROOMS, "leave a room first")
                 .with("max", limits.rooms));
         }
-        let Ok(added) = self.rooms.add(room, socket, info, limits.room_members) else {
+        let Ok((name, changed)) = self.rooms.add(room, socket, info, limits.room_members) else {
             return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
                 .with("max", limits.room_members));
         };
         if !is_in {
-            membership.rooms.push(added.name);
+            membership.rooms.push(name);
         }
-        self.tell_later(added.gathering);
+        drop(membership);
+        self.tell_later(changed);
         Ok(())
     }
 
-    fn tell_later(&self, gathering: Option<Gathering>) {
-        if let Some(gathering) = gathering {
-            self.announcers.start(self.runtime.get(), gathering);
+    /// # Errors
+    ///
+    /// `invalid_name` for a name that is empty or too long.
+    fn check_name(&self, name: &str, text: &'static str) -> Result {
+        let max = self.rules()?.limits.name_size;
+        if name.is_empty() || name.len() > max {
+            return Err(HandlerError::new(code::INVALID_NAME, text).with("max_bytes", max));
+        }
+        Ok(())
+    }
+
+    /// Schedules the announcement of a change; to be called where no lock is held.
+    fn tell_later(&self, changed: Changed) {
+        if let Some(gathering) = changed.gathering {
+            self.announcers.start(self.runtime().as_ref(), gathering);
         }
     }
 
@@ -134,15 +163,13 @@ impl Shared {
     pub(super) fn end_membership(&self, socket: &WebSocket) {
         let mut membership = socket.membership();
         membership.is_over = true;
-        for room in &membership.rooms {
-            self.tell_later(self.rooms.remove(room, socket.id()));
-        }
-        if let Some(user) = &membership.user {
-            self.users.remove(user, socket.id());
-        }
-        if let Some(name) = &membership.name {
-            self.names.remove(name, socket.id());
-        }
+        let Membership { rooms, user, name, .. } = &*membership;
+        let id = socket.id();
+        let rooms: Vec<_> = rooms.iter().map(|room| self.rooms.remove(room, id)).collect();
+        let user = user.as_ref().map(|user| self.users.remove(user, id));
+        let name = name.as_ref().map(|name| self.names.remove(name, id));
+        drop(membership);
+        rooms.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
     }
 }
 
@@ -168,8 +195,8 @@ impl WebSocket {
     /// connection's id before the fields:
     ///
     /// ```json
-    /// {"type":"room.joined","room":"lobby","members":[{"id":"5f0c2a91d3b84e67","name":"ann"}]}
-    /// {"type":"room.left","room":"lobby","members":[{"id":"5f0c2a91d3b84e67","name":"ann"}]}
+    /// {"type":"room.joined","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
+    /// {"type":"room.left","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
     /// ```
     ///
     /// Who joins gets the list of all of them instead, itself included, as `room.members`. What
@@ -177,8 +204,9 @@ impl WebSocket {
     /// before `room.joined`; who came and left in that time was never there. A connection that ends
     /// has left. A server that stops tells nothing.
     ///
-    /// Members that joined with [`join`](Self::join) are told, and not listed. Joining again with
-    /// something else in `about` announces that in place of what was said before.
+    /// Members that joined with [`join`](Self::join) are told, and not listed. If you join again with
+    /// something else in `about`, every member gets that as `room.joined`, this connection included:
+    /// an `id` that a client knows already replaces what it knows. The whole list is not sent again.
     ///
     /// ```
     /// use aiows::{Message, Result, WebSocket, message};
@@ -235,13 +263,19 @@ impl WebSocket {
     /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
     ///
     /// A connection has one user at a time; the latest call counts.
-    pub fn set_user(&self, user: impl AsRef<str>) {
-        self.registry().set_user(self, Some(user.as_ref()));
+    ///
+    /// # Errors
+    ///
+    /// `invalid_name`, visible to the client, if the name is empty or longer than
+    /// [`Limits::name_size`](crate::Limits::name_size): the connection keeps the user it has. A
+    /// connection that has ended gets no user.
+    pub fn set_user(&self, user: impl AsRef<str>) -> Result {
+        self.registry().set_user(self, Some(user.as_ref()))
     }
 
-    /// Forgets who is at the other end.
+    /// Forgets who is at the other end. After the end of the connection it does nothing.
     pub fn clear_user(&self) {
-        self.registry().set_user(self, None);
+        let _ = self.registry().set_user(self, None);
     }
 
     /// Returns who is at the other end, once [`set_user`](Self::set_user) has said it.
@@ -256,7 +290,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// `name_taken`, visible to the peer.
+    /// Visible ones: `name_taken`, and `invalid_name` if the name is empty or longer than
+    /// [`Limits::name_size`](crate::Limits::name_size).
     ///
     /// [`Hub::named`]: crate::Hub::named
     pub fn set_name(&self, name: impl AsRef<str>) -> Result {

@@ -12,7 +12,7 @@ mod rules;
 mod target;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -24,7 +24,7 @@ use self::live::Live;
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 pub use self::target::{Delivery, Target};
 use crate::close::CloseCode;
-use crate::error::Result;
+use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
 use crate::outbox::Totals;
 use crate::websocket::{Aim, Registry, WebSocket};
@@ -32,7 +32,8 @@ use crate::websocket::{Aim, Registry, WebSocket};
 /// All connections of a server: sends to rooms, users and everybody. Cheap to clone, usable from any
 /// task.
 ///
-/// Handlers take it as an argument; elsewhere [`ServerHandle::hub`](crate::ServerHandle::hub) has it.
+/// Handlers take it as an argument; elsewhere [`ServerHandle::hub`](crate::ServerHandle::hub) has it. You
+/// may use it before the server is built: nobody is connected then, so what you send reaches nobody.
 ///
 /// ```
 /// use aiows::{Hub, Message, Result, WebSocket, message};
@@ -73,12 +74,17 @@ struct Shared {
     names: Groups,
     /// What was sent to all of them.
     totals: Arc<Totals>,
-    /// That of the sessions: who publishes or leaves may be on a thread that has none, or one that
-    /// stands still.
-    runtime: OnceLock<Handle>,
-    /// Set when the server is built.
+    /// The runtime of the session that began last. A publisher or a leaving connection may be on a
+    /// thread without a runtime, or in one that is not driven.
+    runtime: Mutex<Option<Handle>>,
+    /// Set by the build of the server and by nothing else. Until then nobody can be connected, so
+    /// nothing is sent or joined.
     rules: OnceLock<Rules>,
 }
+
+/// The rules of this hub were set before, so others cannot take effect.
+#[derive(Debug)]
+pub(crate) struct AlreadyBuilt;
 
 impl Hub {
     /// Aims at every connection.
@@ -206,7 +212,7 @@ impl Hub {
     ///
     /// As [`WebSocket::join`].
     pub(crate) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
-        self.shared.rules().allow(room, socket).await
+        self.shared.rules()?.allow(room, socket).await
     }
 
     /// Adds a connection to a room that it was allowed to join.
@@ -222,24 +228,45 @@ impl Hub {
         Arc::clone(&self.shared.totals)
     }
 
-    /// Sets what holds for rooms; the first call counts.
-    pub(crate) fn set_rules(&self, rules: Rules) {
-        let _ = self.shared.rules.set(rules);
+    /// Sets the rules of the server that this hub belongs to.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyBuilt` if the hub has rules.
+    pub(crate) fn set_rules(&self, rules: Rules) -> std::result::Result<(), AlreadyBuilt> {
+        self.shared.rules.set(rules).map_err(|_| AlreadyBuilt)
+    }
+
+    /// Makes the hub of a server with default limits and no other rules.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn with_default_rules() -> Self {
+        let hub = Self::default();
+        hub.shared.rules.get_or_init(Rules::default);
+        hub
     }
 }
 
 impl Shared {
-    /// Notes the runtime of the caller, a session's, if it is the first.
+    /// Notes the runtime of the caller, a session. The latest counts: an earlier one may have ended
+    /// since, and what is spawned there never runs.
     fn note_runtime(&self) {
-        if self.runtime.get().is_none()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let _ = self.runtime.set(runtime);
-        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let _before = self.lock_runtime().replace(runtime);
     }
 
-    fn rules(&self) -> &Rules {
-        self.rules.get_or_init(Rules::default)
+    fn runtime(&self) -> Option<Handle> {
+        self.lock_runtime().clone()
+    }
+
+    fn lock_runtime(&self) -> MutexGuard<'_, Option<Handle>> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// # Errors
+    ///
+    /// `Closed` before the build: a connection of a server that does not exist yet joins nothing.
+    fn rules(&self) -> std::result::Result<&Rules, SendError> {
+        self.rules.get().ok_or(SendError::Closed)
     }
 }
 

@@ -32,10 +32,13 @@ struct Listed {
 /// What a room is told at once.
 #[derive(Debug)]
 pub(super) struct Changes {
+    /// Members that are listed for the first time. They get the whole list, all others the
+    /// differences.
     pub(super) newcomers: HashSet<ConnectionId>,
+    /// The newcomers, and members that joined again with another description.
     pub(super) joined: Vec<Info>,
     pub(super) left: Vec<Info>,
-    /// Everybody who is listed; only newcomers are told, without them it is empty.
+    /// Every listed member; empty if there are no newcomers.
     pub(super) listed: Vec<Info>,
 }
 
@@ -75,14 +78,14 @@ impl Presence {
             self.is_gathering = false;
             return None;
         }
-        let newcomers = take(&mut self.joined);
-        for id in &newcomers {
-            if let Some(listed) = self.listed.get_mut(id) {
-                listed.is_announced = true;
+        let (mut newcomers, mut joined) = (HashSet::new(), Vec::new());
+        for id in take(&mut self.joined) {
+            let Some(listed) = self.listed.get_mut(&id) else { continue };
+            joined.push(Info::clone(&listed.info));
+            if !std::mem::replace(&mut listed.is_announced, true) {
+                newcomers.insert(id);
             }
         }
-        let joined = newcomers.iter().filter_map(|id| self.listed.get(id));
-        let joined = joined.map(|listed| Info::clone(&listed.info)).collect();
         let listed = if newcomers.is_empty() { Vec::new() } else { self.infos() };
         let left = take(&mut self.left).into_values().collect();
         Some(Changes { newcomers, joined, left, listed })
@@ -179,7 +182,24 @@ mod tests {
         presence.take().unwrap();
         assert!(!presence.join(ann, info(ann, "ann")) && presence.take().is_none());
         assert!(presence.join(ann, info(ann, "anna")));
-        assert_eq!(texts(&presence.take().unwrap().joined), [info(ann, "anna").get()]);
+        let changes = presence.take().unwrap();
+        assert_eq!(texts(&changes.joined), [info(ann, "anna").get()]);
+        assert!(changes.newcomers.is_empty() && changes.listed.is_empty());
         assert!(presence.take().is_none() && presence.leave(ann));
+    }
+
+    #[test]
+    fn a_member_that_left_and_joined_again_is_a_newcomer() {
+        let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
+        let mut presence = Presence::default();
+        presence.join(ann, info(ann, "ann"));
+        presence.join(bob, info(bob, "bob"));
+        presence.take().unwrap();
+        presence.leave(ann);
+        presence.join(ann, info(ann, "ann"));
+        presence.join(bob, info(bob, "bobby"));
+        let changes = presence.take().unwrap();
+        assert_eq!(changes.newcomers, HashSet::from([ann]));
+        assert_eq!((changes.joined.len(), changes.left.len(), changes.listed.len()), (2, 1, 2));
     }
 }

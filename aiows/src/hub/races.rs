@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::json;
@@ -27,6 +28,9 @@ const ROUNDS: usize = 2_000;
 const STEPS: usize = 50;
 /// Of each thread, when it alone uses its connection.
 const VISITS: usize = 50_000;
+/// Members that end one after the other, and how often.
+const GUESTS: usize = 200;
+const MEETINGS: usize = 200;
 
 struct Random(u64);
 
@@ -52,7 +56,7 @@ struct Crowd {
 
 impl Crowd {
     fn new() -> Self {
-        let hub = Hub::default();
+        let hub = Hub::with_default_rules();
         let places = (0..SOCKETS).map(|_| Mutex::new(connect(&hub))).collect();
         Self { hub, places }
     }
@@ -68,7 +72,7 @@ impl Crowd {
                 drop(socket.join_as(room, &about).now_or_never().expect("it waits for nobody"));
             }
             6..11 => drop(socket.leave(room)),
-            11 => socket.set_user(random.of(&USERS)),
+            11 => drop(socket.set_user(random.of(&USERS))),
             12 => socket.clear_user(),
             13 => {
                 let sent = socket.to(room).send_text("x").now_or_never().unwrap().unwrap();
@@ -137,8 +141,12 @@ impl Crowd {
 }
 
 fn connect(hub: &Hub) -> (WebSocket, Registration) {
+    connect_as(hub, Peer::default())
+}
+
+fn connect_as(hub: &Hub, peer: Peer) -> (WebSocket, Registration) {
     let outbox = Outbox::new(&Limits::default(), Arc::default());
-    let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), hub.registry());
+    let socket = WebSocket::new(outbox, peer, Tag::default(), hub.registry());
     let registration = hub.register(&socket);
     (socket, registration)
 }
@@ -203,4 +211,54 @@ fn racing_joins_leaves_and_ends_lose_nobody_and_leave_nothing() {
     assert_eq!((hub.room_size("a"), hub.room_size("b")), (0, 0));
     assert!(hub.named("a").is_none() && hub.named("b").is_none());
     assert_eq!(hub.all().send_text("x").now_or_never().unwrap().unwrap().accepted, 0);
+}
+
+/// A value of a connection that, when it is dropped, uses another connection and so takes its lock.
+struct Visitor(WebSocket);
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        drop(self.0.rooms());
+    }
+}
+
+/// Joins and leaves a room while its members end; whoever takes the list of the members out of the
+/// room may drop the last handle on some of them.
+fn meet_ending_members(hub: &Hub) {
+    let (host, _registration) = connect(hub);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(hub.members("a"));
+                host.join("a").now_or_never().unwrap().unwrap();
+                drop(hub.members("a"));
+                assert!(host.leave("a"));
+            }
+        });
+        for _ in 0..MEETINGS {
+            let guests: Vec<_> = (0..GUESTS)
+                .map(|_| {
+                    let peer = Peer::default();
+                    peer.context.insert(Visitor(host.clone()));
+                    let (guest, registration) = connect_as(hub, peer);
+                    guest.join("a").now_or_never().unwrap().unwrap();
+                    (guest, registration)
+                })
+                .collect();
+            drop(guests);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn the_values_of_a_connection_are_dropped_outside_of_the_locks_of_others() {
+    let (done, is_done) = mpsc::channel();
+    // A thread that waits for its own lock never ends, so nobody joins it.
+    thread::spawn(move || {
+        meet_ending_members(&Hub::with_default_rules());
+        done.send(())
+    });
+    is_done.recv_timeout(Duration::from_secs(30)).expect("a thread waits for itself");
 }

@@ -1,26 +1,32 @@
 //! Identifiers: of connections, of requests, and of failures.
 
 mod message;
+mod permutation;
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Serialize, Serializer};
 
 pub use self::message::MessageId;
+use self::permutation::Permutation;
+
+/// Bits of a connection's id that the process counts in; the upper 20 are left for the process itself.
+const ID_BITS: u32 = 44;
 
 /// Identifies one connection of this process.
 ///
-/// It prints as 16 hexadecimal digits, is never reused while the process runs, and does not tell
-/// how many connections came before it.
+/// It prints as 16 hexadecimal digits, of which the first five are zero. No two of the first 2^44
+/// connections of a process have the same id. From the ids of some connections nobody can compute those
+/// of others, or how many there are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(u64);
 
 impl ConnectionId {
     pub(crate) fn next() -> Self {
-        Self(unique())
+        static IDS: LazyLock<Ids> = LazyLock::new(|| Ids::of_bits(ID_BITS));
+        Self(IDS.next())
     }
 }
 
@@ -44,20 +50,26 @@ impl Serialize for ConnectionId {
 
 /// Makes the `error_id` that a peer sees and the log explains.
 pub(crate) fn error_id() -> String {
-    format!("{:016x}", unique())
+    static IDS: LazyLock<Ids> = LazyLock::new(|| Ids::of_bits(64));
+    format!("{:016x}", IDS.next())
 }
 
-/// A number no other call in this process returns: a counter under a bijection with random keys.
-fn unique() -> u64 {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
-        let random = RandomState::new();
-        (random.hash_one(0_u8) | 1, random.hash_one(1_u8))
-    });
-    let (odd, mask) = *KEYS;
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let mixed = (count ^ mask).wrapping_mul(odd);
-    (mixed ^ (mixed >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// Numbers that do not repeat, and from which the next one cannot be told: a counter under a keyed
+/// permutation.
+#[derive(Debug)]
+struct Ids {
+    counter: AtomicU64,
+    permutation: Permutation,
+}
+
+impl Ids {
+    fn of_bits(bits: u32) -> Self {
+        Self { counter: AtomicU64::new(0), permutation: Permutation::new(bits / 2) }
+    }
+
+    fn next(&self) -> u64 {
+        self.permutation.apply(self.counter.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +82,33 @@ mod tests {
     fn ids_do_not_repeat() {
         let ids: HashSet<_> = (0..100_000).map(|_| ConnectionId::next()).collect();
         assert_eq!(ids.len(), 100_000);
+    }
+
+    #[test]
+    fn a_connection_id_has_44_bits() {
+        let ids = (0..1_000).map(|_| ConnectionId::next().0).collect::<Vec<_>>();
+        assert!(ids.iter().all(|id| id >> ID_BITS == 0));
+        let bits = ids.iter().fold(0, |bits, id| bits | id);
+        assert_eq!(bits, (1 << ID_BITS) - 1, "every bit of it is used");
+    }
+
+    /// What an observer could do with the ids of the affine map that made them once.
+    #[test]
+    fn the_next_id_is_not_told_by_the_ids_before() {
+        let errors = || u64::from_str_radix(&error_id(), 16).unwrap();
+        let unmixed = |id: u64| {
+            const INVERSE: u64 = 0xf1de_83e1_9937_733d;
+            let mixed = id.wrapping_mul(INVERSE);
+            mixed ^ (mixed >> 32)
+        };
+        for mut next in
+            [Box::new(errors) as Box<dyn FnMut() -> u64>, Box::new(|| ConnectionId::next().0)]
+        {
+            let lines: Vec<_> = (0..1_000).map(|_| unmixed(next())).collect();
+            let steps = lines.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
+            let steps: HashSet<_> = steps.collect();
+            assert!(steps.len() > 950, "only {} different steps", steps.len());
+        }
     }
 
     #[test]

@@ -1,11 +1,28 @@
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::error::{FieldError, HandlerError};
+use crate::error::{FieldError, HandlerError, cut};
 
-/// The fields of an error on the wire, without the head.
+/// The most an error has on the wire, in bytes.
+const MAX_FRAME: usize = 4 * 1024;
+/// What of it is left to the head: a `correlation_id` of 64 bytes, six for each if it is escaped.
+const HEAD: usize = 512;
+
+/// An error without fields and parameters is no larger than it may be with a code and a message of so
+/// many bytes, whatever is escaped.
+const SHORT: usize = 384;
+
+/// What remains of the code and the message of an error that is too large, in bytes.
+const MAX_CODE: usize = 64;
+const MAX_MESSAGE: usize = SHORT - MAX_CODE;
+
+/// The largest integer that every reader of JSON reads exactly (RFC 7493 section 2.2).
+const MAX_EXACT: u64 = (1 << 53) - 1;
+
+/// The fields of an error on the wire, without the head: small enough for 4 KiB together with it.
 #[derive(Serialize)]
 pub(crate) struct ErrorFrame<'a> {
     code: &'a str,
@@ -14,8 +31,10 @@ pub(crate) struct ErrorFrame<'a> {
     message_type: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     fields: &'a [FieldError],
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    params: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "is_zero")]
+    more_fields: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<&'a Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,19 +46,92 @@ impl<'a> ErrorFrame<'a> {
     pub(crate) const TYPE: &'static str = "error";
 
     pub(crate) fn new(error: &'a HandlerError, message_type: Option<&'a str>) -> Self {
-        Self {
+        let frame = Self {
             code: error.code(),
             message: error.message(),
             message_type,
             fields: error.fields(),
-            params: error.params(),
+            more_fields: error.more_fields(),
+            params: Some(error.params()).filter(|params| !params.is_empty()),
             retry_after_ms: error.retry_delay().map(whole_millis),
             error_id: error.error_id(),
+        };
+        match frame.is_small() {
+            true => frame,
+            false => frame.shrunk(),
         }
+    }
+
+    fn is_small(&self) -> bool {
+        let is_plain = self.fields.is_empty() && self.params.is_none();
+        let is_short = self.code.len() + self.message.len() <= SHORT;
+        (is_plain && is_short) || size_within(self, MAX_FRAME - HEAD).is_some()
+    }
+
+    /// The same without parameters and, where that is not enough, with less of the texts and the fields.
+    fn shrunk(self) -> Self {
+        let Self { code, message, fields, more_fields, .. } = self;
+        let without_fields = Self { fields: &[], more_fields: usize::MAX, params: None, ..self };
+        let mut shrunk = match size_within(&without_fields, MAX_FRAME - HEAD) {
+            Some(_) => without_fields,
+            None => Self {
+                code: cut(code, MAX_CODE),
+                message: cut(message, MAX_MESSAGE),
+                ..without_fields
+            },
+        };
+        if self.params.is_some() || shrunk.message.len() < message.len() {
+            tracing::warn!(code = shrunk.code, "an error was too large to be sent as it is");
+        }
+        let fitting = shrunk.fitting(fields);
+        shrunk.fields = &fields[..fitting];
+        shrunk.more_fields = more_fields + fields.len() - fitting;
+        shrunk
+    }
+
+    /// How many of these fields there is room for besides the rest.
+    fn fitting(&self, fields: &[FieldError]) -> usize {
+        let around = r#","fields":[]"#.len();
+        let rest = size_within(self, MAX_FRAME).unwrap_or(MAX_FRAME);
+        let mut room = (MAX_FRAME - HEAD).saturating_sub(rest + around);
+        let fits = |field: &&FieldError| {
+            let size = size_within(field, room).and_then(|size| room.checked_sub(size + 1));
+            room = size.unwrap_or(0);
+            size.is_some()
+        };
+        fields.iter().take_while(fits).count()
     }
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 fn whole_millis(delay: Duration) -> u64 {
-    // A peer that waits a little too long is right, one that comes too early is refused again.
-    u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    // Rounded up: a client that comes too early is refused again.
+    let millis = u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    millis.min(MAX_EXACT)
+}
+
+/// The size of a value as JSON, if it is within this; a larger one is not looked at any further.
+fn size_within(value: &impl Serialize, max: usize) -> Option<usize> {
+    let mut size = Size { left: max };
+    serde_json::to_writer(&mut size, value).ok().map(|()| max - size.left)
+}
+
+/// Takes a number of bytes, and keeps none.
+struct Size {
+    left: usize,
+}
+
+impl Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len());
+        self.left = left.ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

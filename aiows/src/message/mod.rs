@@ -1,5 +1,6 @@
 //! Messages: the typed ones, the raw one, and the frames the framework itself writes.
 
+mod bounded;
 mod error_frame;
 mod raw;
 #[cfg(feature = "validator")]
@@ -8,10 +9,14 @@ mod validation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::bounded::BoundedVec;
 pub(crate) use self::error_frame::ErrorFrame;
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
-pub use self::validation::{Names, Probe, Validated, ViaNames, ViaNothing, WireNames, validated};
+pub use self::validation::{
+    Names, Probe, Validated, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated,
+    ViaWalk, Walk, WireNames, validated, validated_in_parts,
+};
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;
 use crate::id::MessageId;

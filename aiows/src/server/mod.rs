@@ -225,11 +225,15 @@ impl Server {
         let handle = self.owner.handle().clone();
         state.insert(handle.for_handlers());
         state.insert(handle.hub());
-        handle.hub().set_rules(Rules {
+        let rules = Rules {
             limits: Arc::new(self.limits.clone()),
             check: self.room_check,
             needs_room: self.needs_room,
-        });
+        };
+        if handle.hub().set_rules(rules).is_err() {
+            mistakes
+                .push("the connections of this server belong to another one already".to_owned());
+        }
         let layers = self.layers;
         let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));
         let paths = self

@@ -37,7 +37,8 @@ use crate::websocket::{Peer, WebSocket};
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
     let outbox = Outbox::new(&Limits::default(), Arc::default());
-    let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), Hub::default().registry());
+    let registry = Hub::with_default_rules().registry();
+    let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), registry);
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };
     (socket, sent)

@@ -36,7 +36,7 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 
     fn leave(&self, socket: &WebSocket, room: &str) -> bool;
 
-    fn set_user(&self, socket: &WebSocket, user: Option<&str>);
+    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result;
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use aiows::testing::TestClient;
 use aiows::{
-    HandlerError, Limits, Message, Result, Router, Server, WireNames, fallback, message, routes,
+    HandlerError, Handshake, Limits, Message, Middleware, Result, Router, Server, WebSocket,
+    WireNames, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -246,6 +247,49 @@ async fn a_visible_error_says_everything_it_was_given() {
         "params": { "capacity": 50 }, "retry_after_ms": 1500,
     });
     assert_eq!(ask(&mut client, r#"{"type":"refuse","id":1}"#).await, expected);
+}
+
+#[tokio::test]
+async fn the_longest_delay_is_told_as_a_number_that_every_client_can_read() {
+    #[message("wait")]
+    async fn wait() -> Result {
+        Err(HandlerError::new("busy", "never").retry_after(Duration::MAX))
+    }
+    let server = TestServer::new(Router::new().routes(routes![wait]));
+    let mut client = server.connect().await;
+    let answer = ask(&mut client, r#"{"type":"wait","id":1}"#).await;
+    // RFC 7493 section 2.2: larger integers are not read exactly everywhere.
+    assert_eq!(answer["retry_after_ms"], json!((1_u64 << 53) - 1));
+}
+
+#[tokio::test]
+async fn the_longest_delay_is_told_in_a_refusal() {
+    struct Busy;
+    impl Middleware for Busy {
+        async fn on_handshake(&self, _handshake: &Handshake) -> Result {
+            Err(HandlerError::new("busy", "never").status(503).retry_after(Duration::MAX))
+        }
+    }
+    let server = TestServer::new(Server::from(Router::new()).middleware(Busy));
+    let refused = server.try_connect("/", &[]).await.unwrap_err();
+    assert_eq!(refused.status, 503, "{}", refused.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_may_wait_for_ever() {
+    #[derive(Message, Deserialize, Serialize)]
+    struct Echo {}
+    #[message("go")]
+    async fn go(ws: WebSocket) -> Result<Value> {
+        ws.request::<Echo>(&Echo {}, Duration::MAX).await?;
+        Ok(json!({ "answered": true }))
+    }
+    let server = TestServer::new(Router::new().routes(routes![go]));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"go"}"#).await;
+    let (_, id) = client.recv_question::<Echo>().await;
+    client.answer(id, &Echo {}).await;
+    assert_eq!(client.recv_json().await, json!({ "answered": true }));
 }
 
 #[tokio::test]

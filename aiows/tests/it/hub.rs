@@ -49,9 +49,9 @@ async fn say(ws: WebSocket, say: Say) -> Result<Value> {
 }
 
 #[message("user")]
-async fn user(ws: WebSocket, join: Join) -> Value {
-    ws.set_user(&join.room);
-    json!({ "user": ws.user().as_deref() })
+async fn user(ws: WebSocket, join: Join) -> Result<Value> {
+    ws.set_user(&join.room)?;
+    Ok(json!({ "user": ws.user().as_deref() }))
 }
 
 fn router() -> Router {
@@ -289,6 +289,30 @@ async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
 }
 
 #[tokio::test]
+async fn names_of_users_and_connections_have_a_length_that_is_told() {
+    let server = || {
+        Server::from(router().routes(routes![name])).limits(limits(|limits| limits.name_size = 8))
+    };
+    over_both(server, async |server| {
+        let mut ann = enter(&server).await;
+        let hub = server.handle().hub();
+        for kind in ["user", "name"] {
+            let mut ask = async |name: &str| ann.ask(json!({ "type": kind, "room": name })).await;
+            assert_eq!(ask("8 bytes.").await[kind], "8 bytes.");
+            for name in ["9 bytes..", "", &"x".repeat(100_000)] {
+                let refused = ask(name).await;
+                assert_eq!(refused["code"], "invalid_name", "{kind} {name:.20}");
+                assert_eq!(refused["params"], json!({ "max_bytes": 8 }));
+            }
+        }
+        // What was refused has changed nothing.
+        assert_eq!(hub.user_names(), ["8 bytes."]);
+        assert!(hub.named("8 bytes.").is_some());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_connection_is_closed_by_its_id() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
@@ -395,6 +419,49 @@ async fn where_a_room_is_required_nobody_speaks_to_all() {
     assert_eq!(ann.client.recv_text().await, "hello");
 }
 
+/// A server whose hub was used before the build, as by a ticker that starts before the server.
+async fn built_after_use(server: Server) -> TestServer {
+    let hub = server.handle().hub();
+    let early = hub.all().send_text("nobody is connected yet").await.unwrap();
+    assert_eq!((early.accepted, early.refused), (0, 0));
+    assert_eq!(hub.room("lobby").send_text("nor here").await.unwrap().accepted, 0);
+    assert!(hub.members("lobby").is_empty() && hub.named("door").is_none());
+    TestServer::new(server)
+}
+
+#[tokio::test]
+async fn a_hub_used_before_the_build_still_requires_a_room() {
+    let server = built_after_use(server().require_room()).await;
+    let mut ann = enter(&server).await;
+    ann.join("lobby").await;
+    let error = server.handle().hub().all().send_text("hello").await.unwrap_err();
+    assert!(matches!(error, SendError::NoRoom), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_hub_used_before_the_build_still_checks_rooms() {
+    let refuse = async |_: String, _: WebSocket| -> Result {
+        Err(HandlerError::new("forbidden", "this is not your room"))
+    };
+    let server = built_after_use(server().check_rooms(refuse)).await;
+    let mut ann = enter(&server).await;
+    let answer = ann.ask(json!({ "type": "join", "room": "vault" })).await;
+    assert_eq!(answer["code"], "forbidden");
+    assert_eq!(server.handle().hub().room_size("vault"), 0);
+}
+
+#[tokio::test]
+async fn a_hub_used_before_the_build_still_has_the_limits_of_rooms() {
+    let limits = limits(|limits| (limits.rooms, limits.room_name_size) = (1, 8));
+    let server = built_after_use(server().limits(limits)).await;
+    let mut ann = enter(&server).await;
+    ann.join("one").await;
+    for (room, code) in [("two", "too_many_rooms"), ("ninechars", "invalid_room")] {
+        let answer = ann.ask(json!({ "type": "join", "room": room })).await;
+        assert_eq!(answer["code"], code);
+    }
+}
+
 mod from_path {
     use super::*;
     use crate::raw::{REQUEST, Raw};
@@ -460,7 +527,7 @@ mod from_path {
     async fn nothing_stays_of_who_was_refused() {
         let server = || {
             rooms().check_rooms(async |_: String, ws: WebSocket| {
-                ws.set_user("ann");
+                ws.set_user("ann")?;
                 ws.set_name("door")?;
                 Err::<(), _>(HandlerError::new("forbidden", "not for you"))
             })

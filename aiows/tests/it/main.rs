@@ -4,6 +4,7 @@
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
 mod admission;
+mod bounded;
 mod close;
 mod crowd;
 mod door;

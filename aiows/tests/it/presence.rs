@@ -7,6 +7,7 @@ use aiows::testing::TestClient;
 use aiows::{Message, Result, Router, Server, WebSocket, connect, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::runtime::Builder;
 
 use super::kit::{TestServer, over_both};
 use crate::raw::limits;
@@ -94,6 +95,12 @@ impl Guest {
         self.told("room.members").await
     }
 
+    /// Enters once more with another name, and takes the difference.
+    async fn rename(&mut self, name: &str) {
+        assert_eq!(self.ask("enter", Some(name)).await["entered"], json!(["lobby"]));
+        assert_eq!(self.told("room.joined").await, [self.named(name)]);
+    }
+
     async fn told(&mut self, kind: &str) -> Vec<Value> {
         let told = self.client.recv_json().await;
         assert_eq!((&told[self.tag], &told["room"]), (&json!(kind), &json!("lobby")), "{told}");
@@ -127,7 +134,7 @@ async fn who_joins_gets_the_list_and_the_others_are_told() {
         assert_eq!(ids(&hub.member_infos("lobby")), ids(&listed));
         // The same once more is nothing new, something else is.
         assert_eq!(bob.ask("enter", Some("bob")).await["entered"], json!(["lobby"]));
-        bob.enter("bobby").await;
+        bob.rename("bobby").await;
         assert_eq!(ann.told("room.joined").await, [bob.named("bobby")]);
         assert_eq!(bob.ask("leave", None).await["left"], true);
         assert_eq!(ann.told("room.left").await, [bob.named("bobby")]);
@@ -141,6 +148,42 @@ async fn who_joins_gets_the_list_and_the_others_are_told() {
         assert_eq!(ann.ask("leave", None).await["left"], true);
         assert!(hub.member_infos("lobby").is_empty() && hub.room_names().is_empty());
         assert_eq!(ann.enter("ann").await, [ann.named("ann")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rename_is_told_as_a_difference_and_only_a_newcomer_gets_the_list() {
+    over_both(server, async |server| {
+        let (mut ann, mut plain) = (Guest::come(&server).await, Guest::come(&server).await);
+        let mut bob = Guest::come(&server).await;
+        ann.enter("ann").await;
+        assert_eq!(plain.ask("enter", None).await["entered"], json!(["lobby"]));
+        bob.enter("bob").await;
+        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
+        assert_eq!(plain.told("room.joined").await, [bob.named("bob")]);
+        ann.rename("anna").await;
+        assert_eq!(bob.told("room.joined").await, [ann.named("anna")]);
+        assert_eq!(plain.told("room.joined").await, [ann.named("anna")]);
+        // A plain member that gives a name is listed for the first time.
+        assert_eq!(plain.enter("eve").await.len(), 3);
+        assert_eq!(ann.told("room.joined").await, [plain.named("eve")]);
+        assert_eq!(bob.told("room.joined").await, [plain.named("eve")]);
+        // A rename and a newcomer within one gathering.
+        let mut dan = Guest::come(&server).await;
+        bob.client.send_json(&json!({ "type": "enter", "name": "bobby" })).await;
+        dan.client.send_json(&json!({ "type": "enter", "name": "dan" })).await;
+        bob.client.recv_json().await;
+        dan.client.recv_json().await;
+        let changed = [bob.named("bobby"), dan.named("dan")];
+        for guest in [&mut ann, &mut bob, &mut plain] {
+            let mut told = guest.told("room.joined").await;
+            if told.len() == 1 {
+                told.extend(guest.told("room.joined").await);
+            }
+            assert_eq!(ids(&told), ids(&changed));
+        }
+        assert_eq!(dan.told("room.members").await.len(), 4);
     })
     .await;
 }
@@ -308,4 +351,22 @@ async fn a_server_that_stops_waits_for_no_announcement() {
     stopped.await.unwrap().unwrap();
     assert!(started.elapsed() < Duration::from_millis(50), "{:?}", started.elapsed());
     assert!(hub.room_names().is_empty());
+}
+
+#[test]
+fn a_room_is_told_also_when_the_runtime_of_an_earlier_session_has_ended() {
+    let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (earlier, later) = (runtime(), runtime());
+    let server = later.block_on(async { TestServer::new(server()) });
+    earlier.block_on(async {
+        let mut guest = Guest::come(&server).await;
+        assert_eq!(guest.ask("enter", None).await["entered"], json!(["lobby"]));
+    });
+    drop(earlier);
+    later.block_on(async {
+        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        assert_eq!(ann.enter("ann").await, [ann.named("ann")]);
+        assert_eq!(bob.enter("bob").await.len(), 2);
+        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
+    });
 }

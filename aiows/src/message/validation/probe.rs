@@ -1,0 +1,158 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::marker::PhantomData;
+
+use validator::{Validate, ValidationErrors};
+
+use super::{Names, Validated, Walk, WireNames};
+use crate::message::BoundedVec;
+
+/// Finds out whether the type of a field has wire names, without naming the type.
+pub struct Probe<T: ?Sized>(PhantomData<fn() -> Box<T>>);
+
+impl<T: ?Sized> Probe<T> {
+    /// Takes the type from the access to a field.
+    #[must_use]
+    pub fn of<S>(_: fn(&S) -> &T) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Probe<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+/// Found first, for types with wire names.
+pub trait ViaNames {
+    /// Returns the names.
+    fn names(&self) -> Option<Names>;
+}
+
+impl<T: WireNames + ?Sized> ViaNames for Probe<T> {
+    fn names(&self) -> Option<Names> {
+        Some(T::names())
+    }
+}
+
+/// Found one reference further, for all other types.
+pub trait ViaNothing {
+    /// Returns that there are none.
+    fn names(&self) -> Option<Names>;
+}
+
+impl<T: ?Sized> ViaNothing for &Probe<T> {
+    fn names(&self) -> Option<Names> {
+        None
+    }
+}
+
+/// Found first, for types with rules.
+pub trait ViaValidated<T: ?Sized> {
+    /// Checks the rules.
+    fn check(&self, value: &T) -> Result<(), ValidationErrors>;
+}
+
+impl<T: Validated + ?Sized> ViaValidated<T> for Probe<T> {
+    fn check(&self, value: &T) -> Result<(), ValidationErrors> {
+        value.check()
+    }
+}
+
+/// Found one reference further, for all other types.
+pub trait ViaNoCheck<T: ?Sized> {
+    /// Finds nothing wrong.
+    fn check(&self, value: &T) -> Result<(), ValidationErrors>;
+}
+
+impl<T: ?Sized> ViaNoCheck<T> for &Probe<T> {
+    fn check(&self, _: &T) -> Result<(), ValidationErrors> {
+        Ok(())
+    }
+}
+
+// A method that is called on a `&&Probe` is looked for on `&Probe`, then on `&&Probe`, then on `Probe`.
+
+/// Found first, for fields whose types have wire names.
+pub trait ViaWalk<T: ?Sized> {
+    /// Shows the field to a walk.
+    fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk);
+}
+
+impl<T: WireNames + ?Sized> ViaWalk<T> for &Probe<T> {
+    fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk) {
+        walk.field(wire, |walk| value.walk(walk));
+    }
+}
+
+/// Found next, for lists of types whose wire names are not known.
+pub trait ViaItems<T: ?Sized> {
+    /// Shows the items to a walk.
+    fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk);
+}
+
+impl<T: Items + ?Sized> ViaItems<T> for &&Probe<T> {
+    fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk) {
+        walk.field(wire, |walk| value.walk_items(walk));
+    }
+}
+
+/// Found last, for all other types.
+pub trait ViaNoWalk<T: ?Sized> {
+    /// Shows nothing.
+    fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk);
+}
+
+impl<T: ?Sized> ViaNoWalk<T> for Probe<T> {
+    fn walk(&self, _: &'static str, _: &T, _: &mut Walk) {}
+}
+
+/// A container of values that have rules, and no names.
+trait Items {
+    fn walk_items(&self, walk: &mut Walk);
+}
+
+macro_rules! items {
+    ($([$($generics:tt)*] $container:ty,)*) => {
+        $(impl<$($generics)*> Items for $container {
+            fn walk_items(&self, walk: &mut Walk) {
+                walk.items(self, |item, walk| walk.unnamed(item));
+            }
+        })*
+    };
+}
+
+items! {
+    [T: Validate] Vec<T>,
+    [T: Validate] [T],
+    [T: Validate, const N: usize] [T; N],
+    [T: Validate, const N: usize] BoundedVec<T, N>,
+    [T: Validate] VecDeque<T>,
+    [T: Validate, S] HashSet<T, S>,
+    [T: Validate] BTreeSet<T>,
+}
+
+impl<T: Items> Items for Option<T> {
+    fn walk_items(&self, walk: &mut Walk) {
+        self.iter().for_each(|items| items.walk_items(walk));
+    }
+}
+
+impl<T: Items + ?Sized> Items for Box<T> {
+    fn walk_items(&self, walk: &mut Walk) {
+        T::walk_items(self, walk);
+    }
+}
+
+impl<K, T: Validate, S> Items for HashMap<K, T, S> {
+    fn walk_items(&self, walk: &mut Walk) {
+        walk.items(self.values(), |item, walk| walk.unnamed(item));
+    }
+}
+
+impl<K, T: Validate> Items for BTreeMap<K, T> {
+    fn walk_items(&self, walk: &mut Walk) {
+        walk.items(self.values(), |item, walk| walk.unnamed(item));
+    }
+}
