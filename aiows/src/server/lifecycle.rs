@@ -125,6 +125,16 @@ impl Lifecycle {
         });
     }
 
+    /// Notes that the runtime of the drain task is gone. Its connections are too; a later connection, on
+    /// another runtime, starts the server again.
+    pub(super) fn abandon(&self) {
+        self.change(|phase| match phase {
+            Phase::Running => Some(Phase::Built),
+            Phase::Built | Phase::Stopped(_) => None,
+            _ => Some(Phase::Stopped(Ending::Forced)),
+        });
+    }
+
     fn change(&self, next: impl FnOnce(Phase) -> Option<Phase>) -> bool {
         self.state.send_if_modified(|state| match next(state.phase) {
             Some(phase) => {
@@ -220,6 +230,17 @@ mod tests {
         lifecycle.stop(now + Duration::from_secs(1));
         lifecycle.deadline_passed().await;
         assert_eq!(now.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_runtime_is_gone_can_start_again_unless_it_was_stopping() {
+        let lifecycle = Lifecycle::default();
+        assert!(lifecycle.start());
+        lifecycle.abandon();
+        assert!(lifecycle.start());
+        lifecycle.stop(Instant::now());
+        lifecycle.abandon();
+        assert_eq!(lifecycle.ended().await, Ending::Forced);
     }
 
     #[tokio::test]

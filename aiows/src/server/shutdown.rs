@@ -81,8 +81,8 @@ impl Drain {
 
 impl Drop for Drain {
     fn drop(&mut self) {
-        // Without effect after `run`; otherwise the runtime is gone, and the connections with it.
-        self.handle.lifecycle().end(Ending::Forced);
+        // Without effect after `run`.
+        self.handle.lifecycle().abandon();
     }
 }
 
