@@ -61,9 +61,7 @@ impl<'a> Field<'a> {
 fn validates(attrs: &[Attribute], word: &str) -> bool {
     let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
     validates.any(|attr| match &attr.meta {
-        Meta::List(list) => {
-            list.tokens.clone().into_iter().any(|token| token.to_string() == word)
-        }
+        Meta::List(list) => list.tokens.clone().into_iter().any(|token| token.to_string() == word),
         Meta::NameValue(_) | Meta::Path(_) => false,
     })
 }

@@ -59,7 +59,8 @@ fn derive(derive: Derive, input: TokenStream) -> TokenStream {
     let attr = Attr::parse(derive.options(), &input.attrs, &mut errors);
     let fields = struct_fields(derive, &input, &mut errors);
     let container = serde::Container::of(&input.attrs);
-    let fields = fields.map(|fields| Field::all(fields, &input.attrs, &container)).unwrap_or_default();
+    let fields =
+        fields.map(|fields| Field::all(fields, &input.attrs, &container)).unwrap_or_default();
     valid::check(derive, &input, &attr, &container, &fields, &mut errors);
     let implementation = if errors.is_empty() {
         expand::implementation(derive, &input, &attr, &fields)

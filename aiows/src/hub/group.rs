@@ -103,10 +103,7 @@ impl Groups {
                 .is_some_and(|info| state.presence.get_or_insert_default().join(socket.id(), info));
             drop(state);
             let gathering = gathers.then(|| Gathering::of(&group));
-            return Ok((
-                Arc::clone(&group.name),
-                Changed { gathering, _released: (None, listed) },
-            ));
+            return Ok((Arc::clone(&group.name), Changed { gathering, _released: (None, listed) }));
         }
     }
 

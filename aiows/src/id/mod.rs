@@ -101,7 +101,8 @@ mod tests {
             let mixed = id.wrapping_mul(INVERSE);
             mixed ^ (mixed >> 32)
         };
-        for mut next in [Box::new(errors) as Box<dyn FnMut() -> u64>, Box::new(|| ConnectionId::next().0)]
+        for mut next in
+            [Box::new(errors) as Box<dyn FnMut() -> u64>, Box::new(|| ConnectionId::next().0)]
         {
             let lines: Vec<_> = (0..1_000).map(|_| unmixed(next())).collect();
             let steps = lines.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));

@@ -57,14 +57,13 @@ mod tests {
     fn the_images_of_neighbours_differ_at_random() {
         let permutation = Permutation::new(22);
         let images: Vec<_> = (0..10_000).map(|n| permutation.apply(n)).collect();
-        let differences: HashSet<_> = images
-            .windows(2)
-            .map(|pair| pair[1].wrapping_sub(pair[0]) & ((1 << 44) - 1))
-            .collect();
+        let differences: HashSet<_> =
+            images.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) & ((1 << 44) - 1)).collect();
         assert!(differences.len() > 9_990, "{}", differences.len());
         // Each of the 44 bits changes about every second time.
         for bit in 0..44 {
-            let flips = images.windows(2).filter(|pair| (pair[0] ^ pair[1]) >> bit & 1 == 1).count();
+            let flips =
+                images.windows(2).filter(|pair| (pair[0] ^ pair[1]) >> bit & 1 == 1).count();
             assert!((4_500..5_500).contains(&flips), "bit {bit} flips {flips} times");
         }
         // The second differences of an affine map are zero.

@@ -71,12 +71,7 @@ impl<'a> ErrorFrame<'a> {
     /// The same without parameters and, where that is not enough, with less of the texts and the fields.
     fn shrunk(self) -> Self {
         let Self { code, message, fields, more_fields, .. } = self;
-        let without_fields = Self {
-            fields: &[],
-            more_fields: usize::MAX,
-            params: None,
-            ..self
-        };
+        let without_fields = Self { fields: &[], more_fields: usize::MAX, params: None, ..self };
         let mut shrunk = match size_within(&without_fields, MAX_FRAME - HEAD) {
             Some(_) => without_fields,
             None => Self {

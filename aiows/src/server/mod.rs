@@ -224,7 +224,8 @@ impl Server {
             needs_room: self.needs_room,
         };
         if self.handle.hub().set_rules(rules).is_err() {
-            mistakes.push("the connections of this server belong to another one already".to_owned());
+            mistakes
+                .push("the connections of this server belong to another one already".to_owned());
         }
         let layers = self.layers;
         let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));

@@ -101,7 +101,8 @@ mod tests {
             let result = catch_unwind(AssertUnwindSafe(|| context.update(change)));
             done.send((result.is_err(), context.get::<&str>(), context.get::<String>()))
         });
-        let seen = is_done.recv_timeout(Duration::from_secs(10)).expect("a thread waits for itself");
+        let seen =
+            is_done.recv_timeout(Duration::from_secs(10)).expect("a thread waits for itself");
         assert_eq!(seen, (true, Some("gone"), None));
     }
 }

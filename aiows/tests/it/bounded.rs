@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use aiows::testing::TestClient;
 use aiows::{
-    BoundedVec, FieldError, HandlerError, Handshake, Message, Middleware, Result, Router, Server, WireNames,
-    message, routes,
+    BoundedVec, FieldError, HandlerError, Handshake, Message, Middleware, Result, Router, Server,
+    WireNames, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -230,7 +230,9 @@ async fn one_broken_item_among_many_is_told() {
     let answer = shop.refused(&text).await;
     let expected = ["items[5000].parts[1].name", "items[5001].itemName", "name"];
     assert_eq!((paths(&answer), &answer["more_fields"]), (expected.to_vec(), &Value::Null));
-    shop.client.send_text(&format!(r#"{{"type":"order","id":1,"name":"x","items":[{good}]}}"#)).await;
+    shop.client
+        .send_text(&format!(r#"{{"type":"order","id":1,"name":"x","items":[{good}]}}"#))
+        .await;
     assert_eq!(shop.client.recv_json().await["type"], "ack");
 }
 
@@ -269,9 +271,8 @@ async fn an_error_of_the_application_that_is_too_large_goes_without_its_params()
     }
     let mut shop = Shop::of(Router::new().routes(routes![large, long, fields, field])).await;
     let id = "i".repeat(64);
-    let mut ask = async |kind: &str| {
-        shop.refused(&json!({ "type": kind, "id": &id }).to_string()).await
-    };
+    let mut ask =
+        async |kind: &str| shop.refused(&json!({ "type": kind, "id": &id }).to_string()).await;
     let answer = ask("large").await;
     let expected = json!({
         "type": "error", "code": "full", "message": "the room is full",
@@ -301,6 +302,18 @@ async fn an_error_of_control_characters_is_as_small() {
     let mut shop = Shop::of(Router::new().routes(routes![noise])).await;
     let answer = shop.refused(r#"{"type":"noise","id":"\u0001\u0001"}"#).await;
     assert_eq!((&answer["code"], count(&answer)), (&json!("validation_failed"), 40));
+}
+
+#[tokio::test]
+async fn a_close_reason_made_of_an_error_is_cut() {
+    #[message("close")]
+    async fn close() -> Result {
+        Err(HandlerError::new("bye", "é".repeat(5_000)).close(4001))
+    }
+    let mut shop = Shop::of(Router::new().routes(routes![close])).await;
+    let answer = shop.refused(r#"{"type":"close"}"#).await;
+    assert!(answer["message"].as_str().unwrap().starts_with("éé"));
+    assert_eq!(shop.client.expect_closed(4001).await, "é".repeat(61));
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aiows::testing::TestClient;
 use aiows::{
-    HandlerError, Handshake, Limits, Message, Middleware, Result, Router, Server, WebSocket, WireNames,
-    fallback, message, routes,
+    HandlerError, Handshake, Limits, Message, Middleware, Result, Router, Server, WebSocket,
+    WireNames, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

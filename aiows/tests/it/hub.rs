@@ -291,8 +291,7 @@ async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
 #[tokio::test]
 async fn names_of_users_and_connections_have_a_length_that_is_told() {
     let server = || {
-        Server::from(router().routes(routes![name]))
-            .limits(limits(|limits| limits.name_size = 8))
+        Server::from(router().routes(routes![name])).limits(limits(|limits| limits.name_size = 8))
     };
     over_both(server, async |server| {
         let mut ann = enter(&server).await;

@@ -43,7 +43,9 @@ impl Faults {
         let mut entries: Vec<_> = errors
             .errors()
             .iter()
-            .map(|(name, kind)| (names.and_then(|names| (names.wire)(name)).unwrap_or(name), name, kind))
+            .map(|(name, kind)| {
+                (names.and_then(|names| (names.wire)(name)).unwrap_or(name), name, kind)
+            })
             .collect();
         entries.sort_by_key(|(wire, name, _)| (*wire, *name));
         for (wire, name, kind) in entries {

@@ -10,7 +10,9 @@ use validator::{Validate, ValidateLength, ValidationErrors};
 
 use self::faults::Faults;
 pub use self::names::{Names, WireNames};
-pub use self::probe::{Probe, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated, ViaWalk};
+pub use self::probe::{
+    Probe, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated, ViaWalk,
+};
 pub use self::walk::Walk;
 use super::BoundedVec;
 use crate::error::HandlerError;
