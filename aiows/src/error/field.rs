@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::cut;
+
 /// Fields that one error lists; the others are counted.
 pub(crate) const MAX_FIELDS: usize = 32;
 
@@ -47,14 +49,4 @@ impl FieldError {
         self.path.truncate(cut(&self.path, MAX_PATH).len());
         self
     }
-}
-
-/// Returns the first `max` bytes of a text, or a little less to end with a whole character.
-pub(crate) fn cut(text: &str, max: usize) -> &str {
-    // `str::floor_char_boundary` is newer than the oldest supported compiler.
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }

@@ -1,11 +1,12 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::text::print_cut;
 use super::{Error, FieldError, MAX_FIELDS, RequestError, SendError};
 use crate::close::CloseCode;
 use crate::id;
@@ -263,20 +264,22 @@ impl<E: Into<Source>> From<E> for HandlerError {
     }
 }
 
+/// Prints the causes of an internal error, and the message and the code of a visible one. What is longer
+/// than 4 KiB is cut: it may repeat what a client sent.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.inner.source {
-            None => write!(f, "{} ({})", self.inner.message, self.inner.code),
+        print_cut(f, |text| match &self.inner.source {
+            None => write!(text, "{} ({})", self.inner.message, self.inner.code),
             Some(source) => {
-                write!(f, "{source}")?;
+                write!(text, "{source}")?;
                 let mut next = source.source();
                 while let Some(cause) = next {
-                    write!(f, ": {cause}")?;
+                    write!(text, ": {cause}")?;
                     next = cause.source();
                 }
                 Ok(())
             }
-        }
+        })
     }
 }
 

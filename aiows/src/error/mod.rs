@@ -5,17 +5,19 @@ mod field;
 mod handler;
 mod request;
 mod send;
+mod text;
 
 use std::fmt;
 use std::io;
 
 pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
-pub(crate) use self::field::{MAX_FIELDS, cut};
+pub(crate) use self::field::MAX_FIELDS;
 pub use self::handler::HandlerError;
 pub(crate) use self::handler::code;
 pub use self::request::RequestError;
 pub use self::send::SendError;
+pub(crate) use self::text::cut;
 
 /// The result of handlers, of entry points and of an application's `main`.
 pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;

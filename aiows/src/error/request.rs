@@ -20,9 +20,9 @@ pub enum RequestError {
     Invalid(HandlerError),
     /// The client has answered with a message of type `error`.
     Refused {
-        /// Its `code`, or nothing.
+        /// Its `code`, or nothing; cut at 64 bytes.
         code: String,
-        /// Its `message`, or nothing.
+        /// Its `message`, or nothing; cut at 4 KiB.
         message: String,
     },
     /// The question was not queued.

@@ -55,3 +55,24 @@ impl fmt::Debug for Rules {
         f.debug_struct("Rules").field("needs_room", &self.needs_room).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::error::SendError;
+    use crate::hub::Hub;
+
+    #[test]
+    fn rules_are_set_once_and_never_by_reading() {
+        let hub = Hub::default();
+        let send = || hub.all().send_text("x").now_or_never().unwrap();
+        assert_eq!(send().unwrap().accepted, 0);
+        let rules = || Rules { needs_room: true, ..Rules::default() };
+        assert!(hub.set_rules(rules()).is_ok());
+        assert!(matches!(send(), Err(SendError::NoRoom)));
+        // A second server cannot have rules of its own here: its build tells that.
+        assert!(hub.set_rules(rules()).is_err());
+    }
+}

@@ -12,13 +12,17 @@ use tokio::time::timeout;
 
 use super::WebSocket;
 use crate::codec::{Tag, answered, check_nesting, decode, read_head};
-use crate::error::{HandlerError, RequestError, SendError, code};
+use crate::error::{HandlerError, RequestError, SendError, code, cut};
 use crate::limits::Limits;
 use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
 use crate::transport::{Inbound, Opcode};
 
 /// Questions of one connection that wait for their answers at most.
 const MAX_WAITING: usize = 64;
+
+/// What is taken of a client's error, in bytes: an application may log it.
+const MAX_CODE: usize = 64;
+const MAX_MESSAGE: usize = 4 * 1024;
 
 /// What became of a question: the answer, or none because too many messages wait before it.
 type Fate = Option<Inbound>;
@@ -221,7 +225,10 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
     let head = read_head(tag, text).map_err(RequestError::Invalid)?;
     if head.message_type == ErrorFrame::TYPE {
         let (refusal, _) = decode::<Refusal>(tag, text).map_err(RequestError::Invalid)?;
-        return Err(RequestError::Refused { code: refusal.code, message: refusal.message });
+        return Err(RequestError::Refused {
+            code: cut(&refusal.code, MAX_CODE).to_owned(),
+            message: cut(&refusal.message, MAX_MESSAGE).to_owned(),
+        });
     }
     if head.message_type != R::TYPE {
         let text = format!("the answer is not of type `{}`", R::TYPE);

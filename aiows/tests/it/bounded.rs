@@ -305,6 +305,18 @@ async fn an_error_of_control_characters_is_as_small() {
 }
 
 #[tokio::test]
+async fn a_close_reason_made_of_an_error_is_cut() {
+    #[message("close")]
+    async fn close() -> Result {
+        Err(HandlerError::new("bye", "é".repeat(5_000)).close(4001))
+    }
+    let mut shop = Shop::of(Router::new().routes(routes![close])).await;
+    let answer = shop.refused(r#"{"type":"close"}"#).await;
+    assert!(answer["message"].as_str().unwrap().starts_with("éé"));
+    assert_eq!(shop.client.expect_closed(4001).await, "é".repeat(61));
+}
+
+#[tokio::test]
 async fn a_refused_request_has_a_small_body() {
     struct Large;
     impl Middleware for Large {

@@ -4,7 +4,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aiows::{HandlerError, Result, Router, connect, disconnect, message, routes};
+use aiows::{HandlerError, Message, Result, Router, connect, disconnect, message, routes};
+use serde::Deserialize;
+use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, set_default};
@@ -68,6 +70,35 @@ async fn fail() -> Result {
 #[message("refuse")]
 async fn refuse() -> Result {
     Err(HandlerError::new("full", "the room is full"))
+}
+
+#[tokio::test]
+async fn a_client_does_not_decide_how_long_a_line_is() {
+    #[derive(Message, Deserialize)]
+    struct Wrapped {
+        json: String,
+    }
+    #[message("wrapped")]
+    async fn wrapped(wrapped: Wrapped) -> Result {
+        // serde's error repeats the text that is no number.
+        serde_json::from_str::<u8>(&wrapped.json)?;
+        Ok(())
+    }
+    #[message("visible")]
+    async fn visible(wrapped: Wrapped) -> Result {
+        Err(HandlerError::new("unknown", wrapped.json))
+    }
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![wrapped, visible]));
+    let mut client = server.connect().await;
+    let text = serde_json::to_string(&"ä".repeat(100_000)).unwrap();
+    for kind in ["wrapped", "visible"] {
+        client.send_json(&json!({ "type": kind, "json": text })).await;
+        assert_eq!(client.recv_json().await["type"], "error");
+    }
+    assert_eq!(levels(&lines, "ää"), [Level::ERROR, Level::DEBUG]);
+    let lines = lines.lock().unwrap();
+    assert!(lines.iter().all(|(_, line)| line.len() < 5_000), "{:.500}", format!("{lines:?}"));
 }
 
 #[tokio::test]

@@ -269,6 +269,10 @@ async fn what_the_client_answers_is_checked() {
             ),
             (json!({ "type": "error" }), json!({ "refused": ["", ""] })),
             (
+                json!({ "type": "error", "code": "c".repeat(65), "message": "m".repeat(100_000) }),
+                json!({ "refused": ["c".repeat(64), "m".repeat(4096)] }),
+            ),
+            (
                 json!({ "type": "error", "code": 7 }),
                 json!({ "invalid": "invalid_payload", "fields": ["code"] }),
             ),

@@ -1,0 +1,46 @@
+//! Texts that a client or an application may make long.
+
+use std::fmt::{self, Write};
+
+/// Bytes of an error that are printed: it may repeat what a client sent, and stands in the log.
+const MAX_PRINTED: usize = 4 * 1024;
+
+/// Returns the first `max` bytes of a text, or a little less to end with a whole character.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    // `str::floor_char_boundary` is newer than the oldest supported compiler.
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Prints what `print` writes, up to a length.
+pub(super) fn print_cut(
+    f: &mut fmt::Formatter<'_>,
+    print: impl FnOnce(&mut Cut<'_, '_>) -> fmt::Result,
+) -> fmt::Result {
+    let mut text = Cut { f, left: MAX_PRINTED, is_over: false };
+    let printed = print(&mut text);
+    match text.is_over {
+        true => f.write_str("…"),
+        false => printed,
+    }
+}
+
+/// Takes a text, and fails when it becomes too long, which ends the printing.
+pub(super) struct Cut<'f, 'b> {
+    f: &'f mut fmt::Formatter<'b>,
+    left: usize,
+    is_over: bool,
+}
+
+impl Write for Cut<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let taken = cut(text, self.left);
+        self.left -= taken.len();
+        self.f.write_str(taken)?;
+        self.is_over |= taken.len() < text.len();
+        if self.is_over { Err(fmt::Error) } else { Ok(()) }
+    }
+}
