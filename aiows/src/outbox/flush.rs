@@ -4,9 +4,11 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
+use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{Outbox, State};
+use super::push::{Aftermath, Attempts};
+use super::{Outbox, SessionTurn, State};
 
 /// Who has something appended written.
 pub(super) enum Flush {
@@ -30,6 +32,25 @@ impl State {
             Some(sleeper) => Flush::Session(sleeper),
             None => Flush::Promised,
         }
+    }
+
+    /// Writes what plain TCP takes, for a sender that finds no room; `false` when that is nothing.
+    ///
+    /// The kernel is asked, whatever the runtime believes: its news of a socket come only when its
+    /// thread has time for them.
+    pub(super) fn try_tcp(&mut self, aftermath: &mut Aftermath) -> bool {
+        if self.writer.is_none() {
+            return false;
+        }
+        let (result, freed) = self.write(write_at_once);
+        let was_blocked = mem::replace(&mut self.blocked, result.is_pending());
+        let has_failed = matches!(result, Poll::Ready(Err(_)));
+        // The session waits for the socket, notes progress, and finds the failure.
+        if has_failed || (self.blocked && !was_blocked) || (was_blocked && freed) {
+            aftermath.session = self.sleeper.take();
+        }
+        aftermath.made_room |= freed;
+        freed
     }
 
     /// Writes through `write`; tells as well whether that made room.
@@ -69,14 +90,18 @@ impl Outbox {
         write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        let (result, freed) = state.write(write);
-        let was_blocked = mem::replace(&mut state.blocked, result.is_pending());
+        let (result, _) = state.write(write);
+        state.blocked = result.is_pending();
+        let Attempts(attempts) = state.attempts;
+        state.attempts = Attempts(attempts.wrapping_add(1));
+        state.turn = SessionTurn::Expected;
         state.account(&self.totals);
-        // Who waits for a socket that may still take bytes wants to know that it does not.
-        let stopped = state.blocked && !was_blocked;
+        let line = if result.is_ready() { state.end_spell() } else { None };
         drop(state);
-        if freed || stopped {
-            self.room.notify_waiters();
+        // Senders try again, also where the socket has refused every byte: their policies may act.
+        self.room.notify_waiters();
+        if let Some(line) = line {
+            line.write(self.id);
         }
         result
     }
@@ -91,12 +116,16 @@ impl Outbox {
         let (result, freed) = state.write(write_tcp);
         let done = matches!(result, Poll::Ready(Ok(())));
         let sleeper = if done { None } else { state.sleeper.take() };
+        let line = if done { state.end_spell() } else { None };
         drop(state);
         if freed {
             self.room.notify_waiters();
         }
         if let Some(sleeper) = sleeper {
             sleeper.wake();
+        }
+        if let Some(line) = line {
+            line.write(self.id);
         }
     }
 
@@ -121,6 +150,11 @@ impl Outbox {
         }
         state.blocked = blocked;
         state.account(&self.totals);
+        if state.await_choice(cx.waker()) {
+            drop(state);
+            self.close_chosen();
+            return false;
+        }
         match &mut state.sleeper {
             Some(sleeper) => sleeper.clone_from(cx.waker()),
             None => state.sleeper = Some(cx.waker().clone()),
@@ -136,6 +170,8 @@ impl Outbox {
             slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
+        // No session follows, for which a publisher could wait.
+        self.lock().turn = SessionTurn::Missing;
         bytes
     }
 }
@@ -147,4 +183,13 @@ fn write_tcp(writer: &Option<OwnedWriteHalf>, slices: &[IoSlice<'_>]) -> io::Res
         (Some(writer), [slice]) => writer.try_write(slice),
         (Some(writer), slices) => writer.try_write_vectored(slices),
     }
+}
+
+/// Writes without regard to what the runtime knows of the socket.
+fn write_at_once(
+    writer: &Option<OwnedWriteHalf>,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    let writer = writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+    SockRef::from(writer.as_ref()).send_vectored(slices)
 }

@@ -2,10 +2,13 @@
 
 mod closed;
 mod control;
+mod drops;
 mod flush;
 mod push;
 mod queue;
+mod room;
 mod shared;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -21,9 +24,12 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 pub(crate) use self::control::Control;
-pub(crate) use self::push::Refused;
+use self::drops::Spell;
+pub(crate) use self::push::{Attempts, Refused};
 use self::queue::Queue;
+use self::room::Room;
 pub(crate) use self::shared::{Published, SharedFrame};
+use self::stuck::Stuck;
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 pub(crate) use self::wish::{CloseWish, Manner};
@@ -46,7 +52,7 @@ pub(crate) struct Outbox {
     /// No message is accepted any more; changed under the lock, read without it.
     closing: AtomicBool,
     /// Wakes senders that wait for room.
-    room: Notify,
+    room: Room,
     max_messages: usize,
     max_size: usize,
     max_total: usize,
@@ -65,8 +71,14 @@ struct State {
     sleeper: Option<Waker>,
     /// The socket refuses bytes: appending is no reason to wake the session.
     blocked: bool,
-    /// What the totals have of the bytes that wait: nothing while the socket takes them.
-    accounted: usize,
+    /// What the totals have of the bytes that wait; made when the socket first refuses bytes.
+    stuck: Option<Arc<Stuck>>,
+    /// How often the session has tried to write to a stream.
+    attempts: Attempts,
+    /// Whether publishers wait for the session to try its stream.
+    turn: SessionTurn,
+    /// Messages that were dropped, until the log has their number.
+    spell: Option<Box<Spell>>,
     /// A publisher is about to write what is queued.
     promised: bool,
     /// The application's wish to close, until the session acts on it.
@@ -81,6 +93,15 @@ struct State {
     watched: Option<Arc<Notify>>,
 }
 
+/// What publishers may expect of the session of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SessionTurn {
+    /// It writes soon.
+    Expected,
+    /// There is none yet, or it was waited for in vain. Nobody waits until it has written.
+    Missing,
+}
+
 impl Outbox {
     pub(crate) fn new(limits: &Limits, totals: Arc<Totals>) -> Self {
         Self {
@@ -90,7 +111,10 @@ impl Outbox {
                 writer: None,
                 sleeper: None,
                 blocked: false,
-                accounted: 0,
+                stuck: None,
+                attempts: Attempts(0),
+                turn: SessionTurn::Missing,
+                spell: None,
                 promised: false,
                 wish: None,
                 sealed: false,
@@ -99,7 +123,7 @@ impl Outbox {
                 watched: None,
             }),
             closing: AtomicBool::new(false),
-            room: Notify::new(),
+            room: Room::default(),
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,
             max_total: limits.outbound_total,
@@ -113,6 +137,7 @@ impl Outbox {
     pub(crate) fn open(&self, greeting: Vec<u8>, writer: Option<OwnedWriteHalf>) {
         let mut state = self.lock();
         state.writer = writer;
+        state.turn = SessionTurn::Expected;
         if !greeting.is_empty() {
             state.queue.push_control(greeting.into());
         }
@@ -132,8 +157,11 @@ impl Outbox {
         state.queue.has_room(size, self.max_messages, self.max_size)
             && (!state.blocked
                 || state.queue.messages() == 0
-                || self.totals.without(state.accounted) + state.queue.size() + size
-                    <= self.max_total)
+                || self.totals.may_hold(
+                    state.queue.size() + size,
+                    state.accounted(),
+                    self.max_total,
+                ))
     }
 
     /// Whether answers to the peer have to wait until it has read more.
@@ -159,9 +187,17 @@ impl Outbox {
     }
 
     /// Forgets every message that was not begun to be written; tells how many.
+    ///
+    /// Of a message in fragments the one is kept that is partly written; the close frame of the
+    /// caller follows it.
     pub(crate) fn discard_unsent(&self) -> usize {
         let mut state = self.lock();
-        let dropped = state.queue.discard_unsent();
+        let is_cut = state.queue.cut_begun();
+        if is_cut {
+            // No message may follow one that is cut.
+            self.set_closing();
+        }
+        let dropped = state.queue.discard_unsent() + usize::from(is_cut);
         state.account(&self.totals);
         dropped
     }

@@ -24,7 +24,9 @@ pub(crate) mod client;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-pub(crate) use self::frame::{Opcode, write_header};
+pub(crate) use self::frame::{
+    FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, Opcode, first_fragment, write_header,
+};
 #[cfg(feature = "axum")]
 pub(crate) use self::handshake::asks_for_websocket;
 pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
+mod burst;
 mod close;
 mod crowd;
 mod door;
 mod errors;
 mod extract;
 mod flush;
+mod fragments;
 mod handlers;
 mod handshake;
 mod hostile;
