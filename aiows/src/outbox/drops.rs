@@ -71,9 +71,8 @@ impl State {
         if count == 0 {
             return None;
         }
-        let spell = self
-            .spell
-            .get_or_insert_with(|| Box::new(Spell { policy, count: 0, logged_at: None }));
+        let spell =
+            self.spell.get_or_insert_with(|| Box::new(Spell { policy, count: 0, logged_at: None }));
         let begins = spell.count == 0 && !spell.is_quiet();
         if spell.count == 0 {
             spell.policy = policy;

@@ -90,16 +90,19 @@ impl Outbox {
         write: impl FnMut(&Option<OwnedWriteHalf>, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        let (result, _) = state.write(write);
+        let (result, freed) = state.write(write);
         state.blocked = result.is_pending();
         let Attempts(attempts) = state.attempts;
         state.attempts = Attempts(attempts.wrapping_add(1));
-        state.turn = SessionTurn::Expected;
+        // A sender that has waited for this may act on a socket that refuses every byte.
+        let is_awaited =
+            mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
         state.account(&self.totals);
         let line = if result.is_ready() { state.end_spell() } else { None };
         drop(state);
-        // Senders try again, also where the socket has refused every byte: their policies may act.
-        self.room.notify_waiters();
+        if freed || is_awaited {
+            self.room.notify_waiters();
+        }
         if let Some(line) = line {
             line.write(self.id);
         }
@@ -186,10 +189,7 @@ fn write_tcp(writer: &Option<OwnedWriteHalf>, slices: &[IoSlice<'_>]) -> io::Res
 }
 
 /// Writes without regard to what the runtime knows of the socket.
-fn write_at_once(
-    writer: &Option<OwnedWriteHalf>,
-    slices: &[IoSlice<'_>],
-) -> io::Result<usize> {
+fn write_at_once(writer: &Option<OwnedWriteHalf>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let writer = writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
     SockRef::from(writer.as_ref()).send_vectored(slices)
 }

@@ -75,7 +75,6 @@ struct State {
     stuck: Option<Arc<Stuck>>,
     /// How often the session has tried to write to a stream.
     attempts: Attempts,
-    /// Whether publishers wait for the session to try its stream.
     turn: SessionTurn,
     /// Messages that were dropped, until the log has their number.
     spell: Option<Box<Spell>>,
@@ -93,12 +92,14 @@ struct State {
     watched: Option<Arc<Notify>>,
 }
 
-/// What publishers may expect of the session of a stream.
+/// What senders may expect of the session of a stream, when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SessionTurn {
-    /// It writes soon.
+    /// It writes when it is woken.
     Expected,
-    /// There is none yet, or it was waited for in vain. Nobody waits until it has written.
+    /// A sender waits until it has tried its stream.
+    Awaited,
+    /// There is none yet, or it was waited for in vain. No publisher waits until it has written.
     Missing,
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::drops::Dropped;
-use super::{CloseWish, MAX_INLINE, Outbox, State};
+use super::{CloseWish, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule, Slot};
@@ -125,12 +125,7 @@ impl Outbox {
     }
 
     /// Does what the policy says about a message that has waited long enough.
-    fn give_up(
-        &self,
-        opcode: Opcode,
-        message: Encoded,
-        began: Progress,
-    ) -> Result<(), SendError> {
+    fn give_up(&self, opcode: Opcode, message: Encoded, began: Progress) -> Result<(), SendError> {
         let policy = self.policy(message.rule());
         if policy.drops() {
             return self.try_push(opcode, message).map_err(|refused| match refused {
@@ -148,8 +143,7 @@ impl Outbox {
     /// nothing about its client.
     fn is_stuck_since(&self, began: Progress) -> bool {
         let state = self.lock();
-        state.queue.written() == began.written
-            && state.may_act(When::TriedAgain(began.attempts))
+        state.queue.written() == began.written && state.may_act(When::TriedAgain(began.attempts))
     }
 
     fn progress(&self) -> Progress {
@@ -209,6 +203,9 @@ impl Outbox {
         }
         if !state.may_act(when) {
             aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
+            if state.turn == SessionTurn::Expected {
+                state.turn = SessionTurn::Awaited;
+            }
             return Verdict::Wait;
         }
         match self.policy(rule) {

@@ -82,7 +82,7 @@ impl Outbox {
         self.write_timeout
     }
 
-    fn publish_when(&self, frame: &SharedFrame, when: When) -> Published {
+    pub(super) fn publish_when(&self, frame: &SharedFrame, when: When) -> Published {
         let mut state = self.lock();
         if self.is_closed() {
             return Published::Refused;

@@ -17,6 +17,7 @@ mod refusal;
 mod request;
 mod socket;
 mod subprotocol;
+mod tcp;
 
 #[cfg(feature = "test-util")]
 pub(crate) mod client;
@@ -45,6 +46,7 @@ pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::socket::{Socket, Stream};
 pub(crate) use self::subprotocol::Subprotocols;
+pub(crate) use self::tcp::tune;
 
 /// What was needed for a larger message is not kept for the next one, in bytes.
 const LARGE_MESSAGE: usize = 64 * 1024;

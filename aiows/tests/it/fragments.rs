@@ -123,6 +123,7 @@ async fn a_client_that_stops_within_a_large_message_is_told_behind_the_fragment(
     };
     assert!(fragments < 10, "{fragments} of 16 fragments");
     assert_eq!(close.payload[..2], 1008_u16.to_be_bytes());
+    raw.send_close(1008, "").await;
     raw.expect_end().await;
 }
 

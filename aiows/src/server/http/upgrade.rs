@@ -14,7 +14,7 @@ use crate::server::door::Checked;
 use crate::server::handle::Place;
 use crate::server::{App, door};
 use crate::session::{Accepted, Newcomer, Session, Setting};
-use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, view};
+use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, tune, view};
 
 /// Decides about a request, and runs its session once the returned answer is written.
 ///
@@ -82,7 +82,7 @@ fn session(upgraded: Upgraded, mut newcomer: Newcomer, setting: Setting) -> Sess
     let greeting = Vec::new();
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
-            let _ = stream.set_nodelay(true);
+            tune(&stream);
             if let Newcomer::Peer(peer) = &mut newcomer {
                 peer.addr = peer.addr.or_else(|| stream.peer_addr().ok());
             }
