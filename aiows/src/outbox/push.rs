@@ -163,6 +163,32 @@ impl Outbox {
         if self.is_closed() {
             return Err(Refused::Closed);
         }
+        if !self.has_plain_room(&state, message.payload().len(), message.rule()) {
+            return self.offer_with_policy(state, opcode, message, when);
+        }
+        append(&mut state, opcode, None, message);
+        let session = state.sleeper.take();
+        drop(state);
+        if let Some(session) = session {
+            session.wake();
+        }
+        Ok(())
+    }
+
+    /// Whether a message is just to be appended: the common case, in few instructions.
+    pub(super) fn has_plain_room(&self, state: &State, size: usize, rule: Rule) -> bool {
+        !state.blocked
+            && !matches!(rule, Rule::Latest(_))
+            && state.queue.has_room(size, self.max_messages, self.max_size)
+    }
+
+    fn offer_with_policy(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        opcode: Opcode,
+        message: Encoded,
+        when: When,
+    ) -> Result<(), Refused> {
         let size = message.payload().len();
         let mut aftermath = Aftermath::default();
         let verdict = self.judge(&mut state, size, message.rule(), when, &mut aftermath);

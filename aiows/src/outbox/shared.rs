@@ -1,13 +1,14 @@
 //! One message for many peers: encoded once, appended to each of their outboxes.
 
 use std::pin::pin;
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::flush::Flush;
 use super::push::{Aftermath, Attempts, Verdict, When};
-use super::{CloseWish, MAX_INLINE, Outbox, SessionTurn};
+use super::{CloseWish, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::{Encoded, HEADROOM};
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
@@ -87,26 +88,38 @@ impl Outbox {
         if self.is_closed() {
             return Published::Refused;
         }
+        if !self.has_plain_room(&state, frame.size, frame.rule) {
+            return self.publish_with_policy(state, frame, when);
+        }
+        state.append_shared(frame);
+        let flush = state.published();
+        drop(state);
+        match flush {
+            Flush::Known => Published::Queued,
+            Flush::Promised => Published::Promised,
+            Flush::Session(sleeper) => {
+                sleeper.wake();
+                Published::Queued
+            }
+        }
+    }
+
+    fn publish_with_policy(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        frame: &SharedFrame,
+        when: When,
+    ) -> Published {
         let SharedFrame { bytes, size, rule } = frame;
         let mut aftermath = Aftermath::default();
+        let mut published = Published::Queued;
         match self.judge(&mut state, *size, *rule, when, &mut aftermath) {
             Verdict::Append(Some(slot)) => state.queue.push_latest(slot, bytes.clone(), *size),
-            // The first is handed over as it is: a peer that keeps up needs no buffer of its own.
-            Verdict::Append(None) if *size <= MAX_INLINE && !state.queue.is_empty() => {
-                state.queue.push_copy(bytes, *size);
-            }
-            Verdict::Append(None) => state.queue.push_shared(bytes.clone(), *size),
+            Verdict::Append(None) => state.append_shared(frame),
             Verdict::Replace(at) => state.queue.replace(at, bytes.clone(), *size),
             Verdict::Drop => {}
-            Verdict::Wait if state.turn == SessionTurn::Missing => {
-                self.finish(state, aftermath);
-                return Published::Refused;
-            }
-            Verdict::Wait => {
-                let attempts = state.attempts;
-                self.finish(state, aftermath);
-                return Published::Busy(attempts);
-            }
+            Verdict::Wait if state.turn == SessionTurn::Missing => published = Published::Refused,
+            Verdict::Wait => published = Published::Busy(state.attempts),
             Verdict::Refuse(policy) => {
                 self.finish(state, aftermath);
                 if policy == Overflow::Disconnect {
@@ -115,15 +128,26 @@ impl Outbox {
                 return Published::Refused;
             }
         }
-        let published = match state.published() {
-            Flush::Known => Published::Queued,
-            Flush::Promised => Published::Promised,
-            Flush::Session(sleeper) => {
-                aftermath.session = Some(sleeper);
-                Published::Queued
+        if published == Published::Queued {
+            match state.published() {
+                Flush::Known => {}
+                Flush::Promised => published = Published::Promised,
+                Flush::Session(sleeper) => aftermath.session = Some(sleeper),
             }
-        };
+        }
         self.finish(state, aftermath);
         published
+    }
+}
+
+impl State {
+    fn append_shared(&mut self, frame: &SharedFrame) {
+        let SharedFrame { bytes, size, .. } = frame;
+        // The first is handed over as it is: a client that keeps up needs no buffer of its own.
+        if *size <= MAX_INLINE && !self.queue.is_empty() {
+            self.queue.push_copy(bytes, *size);
+        } else {
+            self.queue.push_shared(bytes.clone(), *size);
+        }
     }
 }

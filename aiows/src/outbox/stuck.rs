@@ -148,7 +148,7 @@ impl State {
     }
 
     /// Notes who is to be woken when the queue is chosen to be closed; `true` when it is already.
-    pub(super) fn await_choice(&mut self, session: &Waker) -> bool {
+    pub(super) fn await_choice(&self, session: &Waker) -> bool {
         let Some(stuck) = self.stuck.as_ref().filter(|_| self.blocked) else {
             return false;
         };

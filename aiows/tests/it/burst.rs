@@ -357,3 +357,45 @@ async fn a_send_that_finds_no_room_does_not_close_a_client_that_reads() {
     ws.send_text("still here").await.unwrap();
     while raw.read_frame().await.unwrap().payload != b"still here" {}
 }
+
+/// The handler keeps its worker, and with it the session, from doing anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_client_whose_session_has_no_time_is_refused_and_stays() {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let ends = Arc::new(std::sync::Mutex::new(ends));
+    let hog = aiows::Route::message("hog", move |_: aiows::Call| {
+        let (begun, ends) = (begun.clone(), Arc::clone(&ends));
+        async move {
+            begun.send(()).unwrap();
+            let _ = ends.lock().unwrap().recv();
+        }
+    });
+    let router = Router::new().routes(routes![enter]).route(hog);
+    let hasty = limits(|limits| limits.write_timeout = std::time::Duration::from_millis(500));
+    let server = TestServer::new(Server::from(router).limits(hasty));
+    let mut hogged = Raw::join(&server).await;
+    let mut beside = Raw::join(&server).await;
+    let hub = server.handle().hub();
+    while hub.room_size(ROOM) < 2 {
+        yield_now().await;
+    }
+    hogged.send_text(r#"{"type":"hog"}"#).await;
+    tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+    let mut refused = 0;
+    for letter in letters() {
+        let delivery = hub.room(ROOM).send_text(&letter).await.unwrap();
+        refused += delivery.refused;
+        // It is waited for once: later messages are not delayed.
+        beside.expect_text(&letter).await;
+    }
+    assert_eq!(refused, MESSAGES - 1024);
+    end.send(()).unwrap();
+    for letter in letters().take(1024) {
+        hogged.expect_text(&letter).await;
+    }
+    while hub.room(ROOM).send_text("after").await.unwrap().refused > 0 {
+        beside.expect_text("after").await;
+    }
+    hogged.expect_text("after").await;
+}

@@ -406,7 +406,8 @@ async fn what_waits_for_all_clients_that_do_not_read_is_bounded() {
             }
             settle().await;
             let waiting = server.handle().stats().outbound.pending_bytes;
-            assert!(waiting <= 100_000 + 2 * 10_100, "{waiting}");
+            // Each empty queue takes one message.
+            assert!(waiting <= 100_000 + 10 * 10_100, "{waiting}");
         }
         joined.push(ws);
     }
@@ -452,31 +453,25 @@ async fn counts_are_written_as_json() {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_on_a_slow_link_that_reads_steadily_stays() {
-    use std::io::{Read, Write};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let router = Router::new().route(Route::message("large", async |call: aiows::Call| {
         call.websocket().send_text(&"x".repeat(8 << 20)).await
     }));
     let hasty = limits(|limits| limits.write_timeout = Duration::from_secs(3));
     let server = TestServer::bind(Server::from(router).limits(hasty)).await;
-    let address = server.address();
-    let reading = tokio::task::spawn_blocking(move || {
-        let tcp = socket2::Type::STREAM;
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, tcp, None).unwrap();
-        socket.set_recv_buffer_size(8192).unwrap();
-        socket.connect(&address.into()).unwrap();
-        let mut stream = std::net::TcpStream::from(socket);
-        stream.write_all(crate::raw::REQUEST.as_bytes()).unwrap();
-        let mut buffer = [0; 8192];
-        let read = stream.read(&mut buffer).unwrap();
-        assert!(buffer[..read].starts_with(b"HTTP/1.1 101"));
-        stream.write_all(&crate::raw::masked(0x81, br#"{"type":"large"}"#)).unwrap();
-        for _ in 0..120 {
-            std::thread::sleep(Duration::from_millis(50));
-            assert!(stream.read(&mut buffer).unwrap() > 0);
-        }
-        stream
-    });
-    let _stream = reading.await.unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8192).unwrap();
+    let mut stream = socket.connect(server.address()).await.unwrap();
+    stream.write_all(crate::raw::REQUEST.as_bytes()).await.unwrap();
+    let mut buffer = [0; 8192];
+    let read = stream.read(&mut buffer).await.unwrap();
+    assert!(buffer[..read].starts_with(b"HTTP/1.1 101"));
+    let request = crate::raw::masked(0x81, br#"{"type":"large"}"#);
+    stream.write_all(&request).await.unwrap();
+    for _ in 0..120 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
+    }
     let stats = server.handle().stats();
     assert_eq!(stats.active, 1, "{stats:?}");
     assert_eq!(stats.outbound.pending, 1, "it was written faster than read");

@@ -7,12 +7,14 @@ use crate::transport::{FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, first_fragment};
 
 impl Entry {
     /// How many frames the entry is on the wire.
-    pub(super) fn fragments(&self) -> usize {
-        self.size().map_or(1, |size| size.div_ceil(FRAGMENT).max(1))
+    pub(super) fn fragments(&self) -> u32 {
+        let count = self.size().map_or(1, |size| size.div_ceil(FRAGMENT).max(1));
+        // 2^32 fragments are 256 TiB, which no memory holds.
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Bytes of one of its frames, header included.
-    pub(super) fn fragment_len(&self, number: usize) -> usize {
+    pub(super) fn fragment_len(&self, number: u32) -> usize {
         match self.size() {
             Some(size) if size > FRAGMENT => {
                 let first = self.len() - size + first_fragment(size);
@@ -26,13 +28,13 @@ impl Entry {
 /// One fragment of a message whose first one stands at the start of `frame`: header and payload.
 ///
 /// Only the first has its header in front of its payload; the others share constant ones.
-pub(super) fn fragment(frame: &[u8], size: usize, number: usize) -> (&'static [u8], &[u8]) {
+pub(super) fn fragment(frame: &[u8], size: usize, number: u32) -> (&'static [u8], &[u8]) {
     let rest = size - first_fragment(size);
     let first = frame.len() - rest;
     if number == 0 {
         return (&[], &frame[..first]);
     }
-    let start = first + (number - 1) * FRAGMENT;
+    let start = first + (number as usize - 1) * FRAGMENT;
     let header = if start + FRAGMENT == frame.len() { LAST_FRAGMENT } else { NEXT_FRAGMENT };
     (header, &frame[start..start + FRAGMENT])
 }

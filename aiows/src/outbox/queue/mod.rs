@@ -24,10 +24,10 @@ pub(super) struct Queue {
     /// How much of the first entry is written, or of its fragment if it has several.
     front_written: usize,
     /// How many fragments of the first message are written. Control frames may stand before it.
-    fragment: usize,
+    fragment: u32,
     messages: usize,
     /// How many of the entries are `Latest`.
-    latest: usize,
+    latest: u32,
     size: usize,
     written: u64,
     counts: Counts,
@@ -171,7 +171,7 @@ impl Queue {
         let Some(size) = entry.size() else { return };
         self.messages -= 1;
         self.size -= size;
-        self.latest -= usize::from(matches!(entry, Entry::Latest(_)));
+        self.latest -= u32::from(matches!(entry, Entry::Latest(_)));
     }
 
     /// Queues a control frame ahead of every message that is not begun.

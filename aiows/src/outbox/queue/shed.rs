@@ -51,13 +51,10 @@ impl Queue {
     /// Drops the oldest message that is not begun; `false` when there is none.
     pub(in super::super) fn drop_oldest(&mut self) -> bool {
         let begun = self.first_whole();
-        let messages = self.entries.iter().enumerate().skip(begun);
-        let Some((at, entry)) = messages.skip_while(|(_, entry)| entry.is_control()).next() else {
+        let mut whole = self.entries.iter().enumerate().skip(begun);
+        let Some((at, _)) = whole.find(|(_, entry)| entry.size().is_some()) else {
             return false;
         };
-        if entry.size().is_none() {
-            return false;
-        }
         let Some(entry) = self.entries.remove(at) else { return false };
         if let Entry::Copied { length, .. } = entry {
             self.skip_copied(length);
@@ -85,14 +82,14 @@ impl Queue {
         let begun = self.first_whole();
         let mut index = 0;
         let mut keep_copied = 0;
-        let (mut messages, mut latest, mut size) = (0, 0, 0);
+        let (mut messages, mut latest, mut size) = (0, 0_u32, 0);
         self.entries.retain(|entry| {
             let keep = entry.size().is_none() || index < begun;
             index += 1;
             if keep && let Some(bytes) = entry.size() {
                 messages += 1;
                 size += bytes;
-                latest += usize::from(matches!(entry, Entry::Latest(_)));
+                latest += u32::from(matches!(entry, Entry::Latest(_)));
             }
             if keep && let Entry::Copied { length, .. } = entry {
                 keep_copied += length;

@@ -142,7 +142,7 @@ impl<'a> Parts<'_, 'a> {
         }
     }
 
-    fn push_fragment(&mut self, frame: &'a [u8], size: usize, number: usize) {
+    fn push_fragment(&mut self, frame: &'a [u8], size: usize, number: u32) {
         let (header, payload) = fragment(frame, size, number);
         self.push(header);
         self.push(payload);
