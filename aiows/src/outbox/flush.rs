@@ -146,7 +146,9 @@ impl Outbox {
     /// Lets the session sleep unless there is something to do: `false` means look again.
     pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, idle: bool) -> bool {
         let mut state = self.lock();
-        let work = !blocked && !state.queue.is_empty();
+        // A sender came between the last write and this moment, and waits for the next one.
+        let is_awaited = state.turn == SessionTurn::Awaited && state.writer.is_none();
+        let work = is_awaited || (!blocked && !state.queue.is_empty());
         let wish = state.wish.as_ref().is_some_and(|wish| wish.is_due(idle));
         if work || wish {
             return false;

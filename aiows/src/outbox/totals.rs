@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::stuck::StuckQueues;
-use super::{Outbox, State};
+use super::{Outbox, SessionTurn, State};
 
 /// Counts of the messages to one peer, or to all peers of a server.
 ///
@@ -125,6 +125,7 @@ impl Outbox {
         state.note_ending();
         state.queue.clear();
         state.blocked = false;
+        state.turn = SessionTurn::Missing;
         state.account(&self.totals);
         if !state.settled {
             state.settled = true;

@@ -282,3 +282,20 @@ fn a_cut_message_is_the_last_one() {
         }
     }
 }
+
+#[test]
+fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
+    let outbox =
+        outbox(Overflow::DropNewest, |limits| limits.outbound_messages = 1, &Arc::default());
+    let session = Context::from_waker(Waker::noop());
+    outbox.open(Vec::new(), None);
+    assert!(push(&outbox, b"one", None, true));
+    block(&outbox);
+    let frame = SharedFrame::new(Opcode::Text, Encoded::raw(b"two"));
+    let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
+    assert!(!outbox.sleep(&session, true, false));
+    block(&outbox);
+    assert!(outbox.sleep(&session, true, false));
+    let published = outbox.publish_when(&frame, When::TriedAgain(since));
+    assert_eq!((published, outbox.outbound().dropped), (Published::Queued, 1));
+}
