@@ -76,8 +76,9 @@ pub struct Limits {
     /// Bytes that wait to be written to one peer: 1 MiB. An empty queue takes one message of any
     /// size.
     pub outbound_size: usize,
-    /// Bytes that wait to be written to all peers together that refuse to read: 256 MiB. Beyond it the
-    /// queue of such a peer counts as full, unless it is empty.
+    /// Bytes that wait to be written to all clients together that refuse to read: 256 MiB. Beyond it
+    /// the client with the largest queue is closed as a slow client; if that is the recipient of the
+    /// next message, its queue counts as full. An empty queue takes one message in any case.
     pub outbound_total: usize,
     /// What happens to a message that finds no room in the queue of its peer:
     /// [`Overflow::Disconnect`]. A message type may say otherwise, see

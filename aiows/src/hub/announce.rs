@@ -11,10 +11,10 @@ use tokio::time::sleep;
 
 use super::group::Gathering;
 use super::presence::Changes;
-use super::target::{CHUNK, Forms};
+use super::target::{CHUNK, Forms, Late};
 use crate::codec::{self, Tag};
 use crate::error::SendError;
-use crate::outbox::{Published, SharedFrame};
+use crate::outbox::{Attempts, Published, SharedFrame};
 use crate::transport::Opcode;
 use crate::websocket::{Info, Members, WebSocket};
 
@@ -86,31 +86,47 @@ async fn tell(room: &str, members: &Members, changes: &Changes) -> Result<(), Se
     let mut listed = Forms::new(|tag: &Tag| frame(tag, MEMBERS, room, &changes.listed));
     let mut left = Forms::new(|tag: &Tag| frame(tag, LEFT, room, &changes.left));
     let mut joined = Forms::new(|tag: &Tag| frame(tag, JOINED, room, &changes.joined));
+    let mut late = Late::default();
     for (number, chunk) in members.chunks(CHUNK).enumerate() {
         if number > 0 {
             yield_now().await;
         }
         for socket in chunk {
-            // A peer whose queue is full is as late with this as with everything else.
             if changes.newcomers.contains(&socket.id()) {
-                say(socket, listed.of(socket.tag())?);
+                say(socket, listed.of(socket.tag())?, None, &mut late);
                 continue;
             }
+            let mut busy = None;
             if !changes.left.is_empty() {
-                say(socket, left.of(socket.tag())?);
+                busy = say(socket, left.of(socket.tag())?, None, &mut late);
             }
             if !changes.joined.is_empty() {
-                say(socket, joined.of(socket.tag())?);
+                say(socket, joined.of(socket.tag())?, busy, &mut late);
             }
         }
     }
+    late.publish().await;
     Ok(())
 }
 
-fn say(socket: &WebSocket, frame: &SharedFrame) {
-    if socket.outbox().publish(frame, false) == Published::Promised {
-        socket.outbox().keep_promise();
+/// Publishes a frame, or adds it to the late ones: always if the one before it is `busy`, which it
+/// must not overtake.
+fn say<'a>(
+    socket: &'a WebSocket,
+    frame: &SharedFrame,
+    busy: Option<Attempts>,
+    late: &mut Late<'a>,
+) -> Option<Attempts> {
+    let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
+    match published {
+        Published::Promised => socket.outbox().keep_promise(),
+        Published::Busy(since) => {
+            late.add(socket, frame, since);
+            return Some(since);
+        }
+        Published::Queued | Published::Refused => {}
     }
+    None
 }
 
 fn frame(tag: &Tag, kind: &str, room: &str, infos: &[Info]) -> Result<SharedFrame, SendError> {

@@ -1,17 +1,19 @@
 //! Whom something is sent to, and how it gets there.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::codec::{Encoded, Tag};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
-use crate::outbox::{Published, SharedFrame};
+use crate::outbox::{Attempts, Published, SharedFrame};
 use crate::transport::Opcode;
 use crate::websocket::{Aim, Members, Registry, WebSocket};
 
@@ -25,9 +27,14 @@ type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 
 /// Some connections of a server, to send to; made by [`Hub`](crate::Hub) and [`WebSocket::to`].
 ///
-/// Who that is, is found out when something is sent. A message is encoded once, however many get it,
-/// and nobody is waited for: what happens to a peer whose queue has no room is said by
-/// [`Limits::overflow`](crate::Limits::overflow), or by the message's own `delivery`.
+/// Recipients are resolved when the message is sent. A message is encoded once for all of them, and
+/// slow clients do not delay the others: if a client's queue is full and its socket refuses bytes,
+/// [`Limits::overflow`](crate::Limits::overflow) or the message's own `delivery` decides.
+///
+/// A queue may also be full because the connection's session had no time to write it. Over plain TCP
+/// `send` writes it then. Over other streams it serves everybody else first, and then waits for that
+/// session, at most [`Limits::write_timeout`](crate::Limits::write_timeout) in all. If the session
+/// has no time for so long, the client is counted as refused and stays connected.
 ///
 /// ```
 /// use aiows::{Hub, Message, Result, WebSocket, message};
@@ -62,7 +69,7 @@ pub struct Target {
 pub struct Delivery {
     /// Connections in whose queue it is.
     pub accepted: usize,
-    /// Connections that were closed, or had no room.
+    /// Connections that were closed, or whose queues were full.
     pub refused: usize,
 }
 
@@ -149,6 +156,7 @@ impl Target {
         let members = self.registry.find(&self.aim)?;
         let mut forms = Forms::new(encode);
         let mut delivery = Delivery::default();
+        let mut late = Late::default();
         let at_once = if members.len() > AT_ONCE { CHUNK } else { AT_ONCE };
         for (number, chunk) in members.chunks(at_once).enumerate() {
             if number > 0 {
@@ -158,24 +166,66 @@ impl Target {
             let mut promises = Promises::new(&*self.registry, &members, range);
             for socket in chunk.iter().filter(|socket| self.includes(socket)) {
                 let frame = forms.of(socket.tag())?;
-                let mut published = socket.outbox().publish(frame, true);
-                if published == Published::Busy {
-                    // Everybody who writes to that socket gets a turn first.
-                    yield_now().await;
-                    published = socket.outbox().publish(frame, false);
-                }
-                promises.any |= published == Published::Promised;
-                match published {
-                    Published::Queued | Published::Promised => delivery.accepted += 1,
-                    Published::Busy | Published::Refused => delivery.refused += 1,
+                match socket.outbox().publish(frame) {
+                    Published::Queued => delivery.accepted += 1,
+                    Published::Promised => {
+                        promises.any = true;
+                        delivery.accepted += 1;
+                    }
+                    Published::Busy(since) => late.add(socket, frame, since),
+                    Published::Refused => delivery.refused += 1,
                 }
             }
         }
+        let Delivery { accepted, refused } = late.publish().await;
+        delivery.accepted += accepted;
+        delivery.refused += refused;
         Ok(delivery)
     }
 
     fn includes(&self, socket: &WebSocket) -> bool {
         !self.except.contains(&socket.id()) && self.filter.as_ref().is_none_or(|keep| keep(socket))
+    }
+}
+
+/// Frames for clients whose queues are full although their sockets are not known to refuse bytes.
+///
+/// They are published after everybody else was served, when the sessions have tried their streams.
+#[derive(Default)]
+pub(super) struct Late<'a> {
+    frames: VecDeque<(&'a WebSocket, SharedFrame, Attempts)>,
+}
+
+impl<'a> Late<'a> {
+    pub(super) fn add(&mut self, socket: &'a WebSocket, frame: &SharedFrame, since: Attempts) {
+        self.frames.push_back((socket, frame.clone(), since));
+    }
+
+    /// Publishes in order, waiting for the sessions at most as long as a client may refuse to read.
+    pub(super) async fn publish(mut self) -> Delivery {
+        let mut delivery = Delivery::default();
+        let Some((first, ..)) = self.frames.front() else { return delivery };
+        let limit = first.outbox().write_timeout();
+        let in_time = timeout(limit, async {
+            while let Some((socket, frame, since)) = self.frames.front() {
+                match socket.outbox().publish_later(frame, *since).await {
+                    Published::Refused => delivery.refused += 1,
+                    Published::Promised => {
+                        socket.outbox().keep_promise();
+                        delivery.accepted += 1;
+                    }
+                    Published::Queued | Published::Busy(_) => delivery.accepted += 1,
+                }
+                self.frames.pop_front();
+            }
+        });
+        if in_time.await.is_err() {
+            delivery.refused += self.frames.len();
+            for (socket, _, since) in &self.frames {
+                socket.outbox().give_up_publish(*since);
+            }
+        }
+        delivery
     }
 }
 

@@ -4,7 +4,8 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use super::{Accepted, Outbox, State};
+use super::push::{Aftermath, Attempts};
+use super::{Accepted, Outbox, SessionTurn, State};
 use crate::transport::TcpWriter;
 
 /// Who has something appended written.
@@ -29,6 +30,25 @@ impl State {
             Some(sleeper) => Flush::Session(sleeper),
             None => Flush::Promised,
         }
+    }
+
+    /// Writes what plain TCP takes, for a sender that finds no room; `false` when that is nothing.
+    ///
+    /// The kernel is asked, whatever the runtime believes: its news of a socket come only when its
+    /// thread has time for them.
+    pub(super) fn try_tcp(&mut self, aftermath: &mut Aftermath) -> bool {
+        if self.writer.is_none() {
+            return false;
+        }
+        let (result, freed) = self.write(write_at_once);
+        let was_blocked = mem::replace(&mut self.blocked, result.is_pending());
+        let has_failed = matches!(result, Poll::Ready(Err(_)));
+        // The session waits for the socket, notes progress, and finds the failure.
+        if has_failed || (self.blocked && !was_blocked) || (was_blocked && freed) {
+            aftermath.session = self.sleeper.take();
+        }
+        aftermath.made_room |= freed;
+        freed
     }
 
     /// Writes through `write`; tells as well whether that made room.
@@ -69,13 +89,20 @@ impl Outbox {
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let (result, freed) = state.write(write);
-        let was_blocked = mem::replace(&mut state.blocked, result.is_pending());
+        state.blocked = result.is_pending();
+        let Attempts(attempts) = state.attempts;
+        state.attempts = Attempts(attempts.wrapping_add(1));
+        // A sender that has waited for this may act on a socket that refuses every byte.
+        let is_awaited =
+            mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
         state.account(&self.totals);
-        // Who waits for a socket that may still take bytes wants to know that it does not.
-        let stopped = state.blocked && !was_blocked;
+        let line = if result.is_ready() { state.end_spell() } else { None };
         drop(state);
-        if freed || stopped {
+        if freed || is_awaited {
             self.room.notify_waiters();
+        }
+        if let Some(line) = line {
+            line.write(self.id);
         }
         result
     }
@@ -90,12 +117,16 @@ impl Outbox {
         let (result, freed) = state.write(write_tcp);
         let done = matches!(result, Poll::Ready(Ok(())));
         let sleeper = if done { None } else { state.sleeper.take() };
+        let line = if done { state.end_spell() } else { None };
         drop(state);
         if freed {
             self.room.notify_waiters();
         }
         if let Some(sleeper) = sleeper {
             sleeper.wake();
+        }
+        if let Some(line) = line {
+            line.write(self.id);
         }
     }
 
@@ -113,12 +144,19 @@ impl Outbox {
     /// Lets the session sleep unless there is something to do: `false` means look again.
     pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, accepted: Accepted) -> bool {
         let mut state = self.lock();
-        let work = !blocked && !state.queue.is_empty();
+        // A sender came between the last write and this moment, and waits for the next one.
+        let is_awaited = state.turn == SessionTurn::Awaited && state.writer.is_none();
+        let work = is_awaited || (!blocked && !state.queue.is_empty());
         if work || state.has_close_order(accepted) {
             return false;
         }
         state.blocked = blocked;
         state.account(&self.totals);
+        if state.await_choice(cx.waker()) {
+            drop(state);
+            self.close_chosen();
+            return false;
+        }
         match &mut state.sleeper {
             Some(sleeper) => sleeper.clone_from(cx.waker()),
             None => state.sleeper = Some(cx.waker().clone()),
@@ -134,6 +172,8 @@ impl Outbox {
             slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
+        // No session follows, for which a publisher could wait.
+        self.lock().turn = SessionTurn::Missing;
         bytes
     }
 }
@@ -145,4 +185,10 @@ fn write_tcp(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<u
         (Some(writer), [slice]) => writer.try_write(slice),
         (Some(writer), slices) => writer.try_write_vectored(slices),
     }
+}
+
+/// Writes without regard to what the runtime knows of the socket.
+fn write_at_once(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let writer = writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+    writer.write_at_once(slices)
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{CloseMode, CloseRequest, Outbox, State};
+use super::{CloseMode, CloseRequest, Outbox, SessionTurn, State};
 use crate::transport::TcpWriter;
 
 /// The state of a connection that everybody who holds a handle on it shares.
@@ -214,9 +214,17 @@ impl Outbox {
         self.transition(&mut state, Lifecycle::Ended);
         state.queue.clear();
         state.blocked = false;
+        state.turn = SessionTurn::Missing;
         state.account(&self.totals);
         *ended += state.outbound();
-        state.writer.take()
+        let line = state.last_spell();
+        let writer = state.writer.take();
+        drop(state);
+        drop(ended);
+        if let Some(line) = line {
+            line.write(self.id);
+        }
+        writer
     }
 
     /// Waits until the connection ends or is about to.

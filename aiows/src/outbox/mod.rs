@@ -1,11 +1,14 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
 mod close_request;
+mod drops;
 mod flush;
 mod lifecycle;
 mod push;
 mod queue;
+mod room;
 mod shared;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -17,11 +20,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 pub(crate) use self::close_request::{CloseMode, CloseRequest};
+use self::drops::Spell;
 pub(crate) use self::lifecycle::{Accepted, CloseOrder};
 use self::lifecycle::{Lifecycle, Mirror};
-pub(crate) use self::push::Refused;
+pub(crate) use self::push::{Attempts, Refused};
 use self::queue::Queue;
+use self::room::Room;
 pub(crate) use self::shared::{Published, SharedFrame};
+use self::stuck::Stuck;
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 use crate::id::ConnectionId;
@@ -43,7 +49,7 @@ pub(crate) struct Outbox {
     /// What may be read of the lifecycle without the lock; changed under it.
     mirror: Mirror,
     /// Wakes senders that wait for room.
-    room: Notify,
+    room: Room,
     max_messages: usize,
     max_size: usize,
     max_total: usize,
@@ -62,13 +68,29 @@ struct State {
     sleeper: Option<Waker>,
     /// The socket refuses bytes: appending is no reason to wake the session.
     blocked: bool,
-    /// What the totals have of the bytes that wait: nothing while the socket takes them.
-    accounted: usize,
+    /// What the totals have of the bytes that wait; made when the socket first refuses bytes.
+    stuck: Option<Arc<Stuck>>,
+    /// How often the session has tried to write to a stream.
+    attempts: Attempts,
+    turn: SessionTurn,
+    /// Messages that were dropped, until the log has their number.
+    spell: Option<Box<Spell>>,
     /// A publisher is about to write what is queued.
     promised: bool,
     lifecycle: Lifecycle,
     /// Wakes tasks that wait for the end; made for the first of them.
     watched: Option<Arc<Notify>>,
+}
+
+/// What senders may expect of the session of a stream, when the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SessionTurn {
+    /// It writes when it is woken.
+    Expected,
+    /// A sender waits until it has tried its stream.
+    Awaited,
+    /// There is none yet, or it was waited for in vain. No publisher waits until it has written.
+    Missing,
 }
 
 impl Outbox {
@@ -80,13 +102,16 @@ impl Outbox {
                 writer: None,
                 sleeper: None,
                 blocked: false,
-                accounted: 0,
+                stuck: None,
+                attempts: Attempts(0),
+                turn: SessionTurn::Missing,
+                spell: None,
                 promised: false,
                 lifecycle: Lifecycle::default(),
                 watched: None,
             }),
             mirror: Mirror::default(),
-            room: Notify::new(),
+            room: Room::default(),
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,
             max_total: limits.outbound_total,
@@ -100,6 +125,7 @@ impl Outbox {
     pub(crate) fn open(&self, greeting: Vec<u8>, writer: Option<TcpWriter>) {
         let mut state = self.lock();
         state.writer = writer;
+        state.turn = SessionTurn::Expected;
         if !greeting.is_empty() {
             state.queue.push_control(greeting.into());
         }
@@ -119,8 +145,11 @@ impl Outbox {
         state.queue.has_room(size, self.max_messages, self.max_size)
             && (!state.blocked
                 || state.queue.messages() == 0
-                || self.totals.without(state.accounted) + state.queue.size() + size
-                    <= self.max_total)
+                || self.totals.may_hold(
+                    state.queue.size() + size,
+                    state.accounted(),
+                    self.max_total,
+                ))
     }
 
     /// Whether answers to the peer have to wait until it has read more.
@@ -145,9 +174,13 @@ impl Outbox {
     }
 
     /// Forgets every message that was not begun to be written; tells how many.
+    ///
+    /// Of a message in fragments the one is kept that is partly written; no message may follow it, so
+    /// the caller has sealed the outbox.
     pub(crate) fn discard_unsent(&self) -> usize {
         let mut state = self.lock();
-        let dropped = state.queue.discard_unsent();
+        let is_cut = state.queue.cut_begun();
+        let dropped = state.queue.discard_unsent() + usize::from(is_cut);
         state.account(&self.totals);
         dropped
     }

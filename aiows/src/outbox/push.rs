@@ -1,11 +1,13 @@
 //! Into the queue, or not: what happens where there is no room.
 
-use std::pin::pin;
+use std::sync::MutexGuard;
+use std::task::Waker;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{CloseRequest, MAX_INLINE, Outbox, State};
+use super::drops::Dropped;
+use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule, Slot};
@@ -15,8 +17,24 @@ use crate::transport::{Opcode, write_header};
 #[derive(Debug)]
 pub(crate) enum Refused {
     Closed,
-    /// There is no room, and this is what is to be done about it.
-    Full(Encoded, Overflow),
+    /// There is no room; this is the message.
+    Full(Encoded),
+}
+
+/// How often a session has tried to write to its stream, wrapping around; see [`When`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempts(pub(super) u32);
+
+/// When a policy may act on a message that finds no room and whose socket refuses bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    /// At once, since the sender cannot wait.
+    Now,
+    /// Over plain TCP, where the sender tries the socket, at once. Not on a stream: its session has
+    /// not tried it since the message was offered.
+    Offered,
+    /// On a stream as soon as the session has tried it again.
+    TriedAgain(Attempts),
 }
 
 /// What is done with a message.
@@ -24,16 +42,31 @@ pub(super) enum Verdict {
     Append(Option<Slot>),
     /// It was counted, and that is all.
     Drop,
+    /// There is no room. The policy does not drop messages.
     Refuse(Overflow),
     /// It takes the place of the message that stands there.
     Replace(usize),
+    /// There is no room, and the socket is not known to refuse bytes.
+    Wait,
 }
 
-/// Messages that were dropped to make room, or for want of it.
+/// What has to be done about a change once the lock is released.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    /// The session, if it must try its socket again.
+    pub(super) session: Option<Waker>,
+    /// Whether bytes were written, so that senders may find room.
+    pub(super) made_room: bool,
+    pub(super) dropped: Option<Dropped>,
+    /// Sessions of other connections that were closed to make room.
+    pub(super) closed: Vec<Waker>,
+}
+
+/// How far an outbox was when a sender began to wait.
 #[derive(Clone, Copy)]
-pub(super) struct Shed {
-    policy: Overflow,
-    dropped: u64,
+struct Progress {
+    attempts: Attempts,
+    written: u64,
 }
 
 impl Outbox {
@@ -43,111 +76,193 @@ impl Outbox {
     ///
     /// `Full` gives the message back, `Closed` drops it.
     pub(crate) fn try_push(&self, opcode: Opcode, message: Encoded) -> Result<(), Refused> {
-        self.offer(opcode, message, false)
+        self.offer(opcode, message, When::Now)
     }
 
-    /// Appends a message, waiting for room at most as long as a peer may refuse to read.
+    /// Appends a message, waiting for room at most as long as a client may refuse to read.
     ///
-    /// Under a policy that drops it waits only while the socket takes bytes.
+    /// Under a policy that drops it waits only while the socket takes bytes. Senders that wait are
+    /// served in the order in which they came.
     ///
     /// Cancel safe: a dropped future has queued nothing.
     pub(crate) async fn push(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
-        let mut refused = match self.offer(opcode, message, true) {
-            Ok(()) => return Ok(()),
-            Err(Refused::Closed) => return Err(SendError::Closed),
-            Err(Refused::Full(message, policy)) => Some((message, policy)),
+        let message = if self.room.has_line() {
+            message
+        } else {
+            match self.offer(opcode, message, When::Offered) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Closed) => return Err(SendError::Closed),
+                Err(Refused::Full(message)) => message,
+            }
         };
+        // Boxed because it is rare: handlers keep this future in theirs.
+        Box::pin(self.push_in_line(opcode, message)).await
+    }
+
+    async fn push_in_line(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
+        let began = self.progress();
+        let mut refused = Some(message);
         let wait = async {
+            let line = self.room.stand_in_line();
+            let _turn = line.turn().await;
             loop {
-                let mut room = pin!(self.room.notified());
+                let mut changed = std::pin::pin!(self.room.changed());
                 // Registered before the attempt: room made in between is not missed.
-                room.as_mut().enable();
-                let Some((message, _)) = refused.take() else { return Ok(()) };
-                match self.offer(opcode, message, true) {
+                changed.as_mut().enable();
+                let Some(message) = refused.take() else { return Ok(()) };
+                match self.offer(opcode, message, When::TriedAgain(began.attempts)) {
                     Ok(()) => return Ok(()),
                     Err(Refused::Closed) => return Err(SendError::Closed),
-                    Err(Refused::Full(message, policy)) => refused = Some((message, policy)),
+                    Err(Refused::Full(message)) => refused = Some(message),
                 }
-                room.await;
+                changed.await;
             }
         };
         match timeout(self.write_timeout, wait).await {
             Ok(result) => result,
-            Err(_) => {
-                refused.map_or(Ok(()), |(message, policy)| self.give_up(opcode, message, policy))
-            }
+            Err(_) => refused.map_or(Ok(()), |message| self.give_up(opcode, message, began)),
         }
     }
 
     /// Does what the policy says about a message that has waited long enough.
-    fn give_up(&self, opcode: Opcode, message: Encoded, policy: Overflow) -> Result<(), SendError> {
+    fn give_up(&self, opcode: Opcode, message: Encoded, began: Progress) -> Result<(), SendError> {
+        let policy = self.policy(message.rule());
         if policy.drops() {
             return self.try_push(opcode, message).map_err(|refused| match refused {
                 Refused::Closed => SendError::Closed,
-                Refused::Full(..) => SendError::Full,
+                Refused::Full(_) => SendError::Full,
             });
         }
-        if policy == Overflow::Disconnect {
+        if policy == Overflow::Disconnect && self.is_stuck_since(began) {
             self.request_close(CloseRequest::slow_consumer());
         }
         Err(SendError::Full)
     }
 
-    /// `patient` leaves a full queue alone while its socket takes bytes.
-    fn offer(&self, opcode: Opcode, message: Encoded, patient: bool) -> Result<(), Refused> {
+    /// Whether the socket has refused every byte meanwhile. A session that was not scheduled says
+    /// nothing about its client.
+    fn is_stuck_since(&self, began: Progress) -> bool {
+        let state = self.lock();
+        state.queue.written() == began.written && state.may_act(When::TriedAgain(began.attempts))
+    }
+
+    fn progress(&self) -> Progress {
+        let state = self.lock();
+        Progress { attempts: state.attempts, written: state.queue.written() }
+    }
+
+    fn policy(&self, rule: Rule) -> Overflow {
+        match rule {
+            Rule::Policy(policy) => policy,
+            Rule::Server | Rule::Latest(_) => self.overflow,
+        }
+    }
+
+    fn offer(&self, opcode: Opcode, message: Encoded, when: When) -> Result<(), Refused> {
         let mut state = self.lock();
         if self.is_closed() {
             return Err(Refused::Closed);
         }
-        let size = message.payload().len();
-        let (verdict, shed) = self.judge(&mut state, size, message.rule(), patient);
-        match verdict {
-            Verdict::Append(slot) => append(&mut state, opcode, slot, message),
-            Verdict::Replace(at) => {
-                state.queue.replace(at, compact(opcode, message), size);
-            }
-            Verdict::Drop => {}
-            Verdict::Refuse(policy) => return Err(Refused::Full(message, policy)),
+        if !self.has_plain_room(&state, message.payload().len(), message.rule()) {
+            return self.offer_with_policy(state, opcode, message, when);
         }
-        self.release(state, shed);
+        append(&mut state, opcode, None, message);
+        let session = state.sleeper.take();
+        drop(state);
+        if let Some(session) = session {
+            session.wake();
+        }
         Ok(())
     }
 
-    /// Decides on a message, and makes room for it where its policy says so.
+    /// Whether a message is just to be appended: the common case, in few instructions.
+    pub(super) fn has_plain_room(&self, state: &State, size: usize, rule: Rule) -> bool {
+        !state.blocked
+            && !matches!(rule, Rule::Latest(_))
+            && state.queue.has_room(size, self.max_messages, self.max_size)
+    }
+
+    fn offer_with_policy(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        opcode: Opcode,
+        message: Encoded,
+        when: When,
+    ) -> Result<(), Refused> {
+        let size = message.payload().len();
+        let mut aftermath = Aftermath::default();
+        let verdict = self.judge(&mut state, size, message.rule(), when, &mut aftermath);
+        let mut refused = None;
+        match verdict {
+            Verdict::Append(slot) => append(&mut state, opcode, slot, message),
+            Verdict::Replace(at) => state.queue.replace(at, compact(opcode, message), size),
+            Verdict::Drop => {}
+            Verdict::Refuse(_) | Verdict::Wait => refused = Some(message),
+        }
+        self.release(state, aftermath);
+        refused.map_or(Ok(()), |message| Err(Refused::Full(message)))
+    }
+
+    /// Decides on a message, and makes room for it: over plain TCP by writing, then as its policy
+    /// says.
     pub(super) fn judge(
         &self,
         state: &mut State,
         size: usize,
         rule: Rule,
-        patient: bool,
-    ) -> (Verdict, Option<Shed>) {
-        let (policy, slot) = match rule {
-            Rule::Server => (self.overflow, None),
-            Rule::Policy(policy) => (policy, None),
-            Rule::Latest(slot) => (self.overflow, Some(slot)),
+        when: When,
+        aftermath: &mut Aftermath,
+    ) -> Verdict {
+        let slot = match rule {
+            Rule::Latest(slot) => Some(slot),
+            Rule::Server | Rule::Policy(_) => None,
         };
-        let earlier = slot.and_then(|slot| state.queue.find(slot));
-        let has_room = self.has_room(state, size);
-        match earlier {
-            Some((at, before)) if size <= before || self.has_room_instead(state, size, before) => {
-                return (Verdict::Replace(at), None);
+        if let Some((at, before)) = slot.and_then(|slot| state.queue.find(slot))
+            && (size <= before || self.has_room_instead(state, size, before))
+        {
+            return Verdict::Replace(at);
+        }
+        if self.admits(state, size, aftermath)
+            || (state.try_tcp(aftermath) && self.admits(state, size, aftermath))
+        {
+            return Verdict::Append(slot);
+        }
+        if !state.may_act(when) {
+            aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
+            if state.turn == SessionTurn::Expected {
+                state.turn = SessionTurn::Awaited;
             }
-            _ if has_room => return (Verdict::Append(slot), None),
-            _ if patient && policy.drops() && !state.blocked => {}
-            _ if policy == Overflow::DropOldest => {
-                if let Some((at, _)) = earlier {
+            return Verdict::Wait;
+        }
+        match self.policy(rule) {
+            policy @ Overflow::DropOldest => {
+                if let Some((at, _)) = slot.and_then(|slot| state.queue.find(slot)) {
                     state.queue.remove_replaced(at);
                 }
-                let dropped = self.make_room(state, size);
-                return (Verdict::Append(slot), Some(Shed { policy, dropped }));
+                let count = self.drop_oldest(state, size, aftermath);
+                aftermath.dropped = Some(Dropped { policy, count });
+                Verdict::Append(slot)
             }
-            _ if policy == Overflow::DropNewest => {
+            policy @ Overflow::DropNewest => {
                 state.queue.note_newest_dropped();
-                return (Verdict::Drop, Some(Shed { policy, dropped: 1 }));
+                aftermath.dropped = Some(Dropped { policy, count: 1 });
+                Verdict::Drop
             }
-            _ => {}
+            policy @ (Overflow::Disconnect | Overflow::Reject) => Verdict::Refuse(policy),
         }
-        (Verdict::Refuse(policy), None)
+    }
+
+    /// Whether a message is to be queued; closes those who hold more of what all may hold together.
+    fn admits(&self, state: &State, size: usize, aftermath: &mut Aftermath) -> bool {
+        self.has_room(state, size)
+            && (!state.blocked
+                || state.queue.messages() == 0
+                || self.totals.relieve(
+                    state.queue.size() + size,
+                    state.accounted(),
+                    self.max_total,
+                    &mut aftermath.closed,
+                ))
     }
 
     /// Whether there is room for a message in place of one with `before` bytes of payload.
@@ -159,32 +274,38 @@ impl Outbox {
     }
 
     /// Drops the oldest until there is room, or nothing left that is not begun.
-    fn make_room(&self, state: &mut State, size: usize) -> u64 {
+    fn drop_oldest(&self, state: &mut State, size: usize, aftermath: &mut Aftermath) -> u64 {
         let mut dropped = 0;
-        while !self.has_room(state, size) && state.queue.drop_oldest() {
+        while !self.admits(state, size, aftermath) && state.queue.drop_oldest() {
             dropped += 1;
         }
         dropped
     }
 
-    /// Wakes the session for what was queued, and tells the log what was dropped.
-    pub(super) fn release(&self, mut state: std::sync::MutexGuard<'_, State>, shed: Option<Shed>) {
-        state.account(&self.totals);
-        let sleeper = if state.blocked { None } else { state.sleeper.take() };
-        drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
+    /// Ends a change of the queue by a sender: wakes the session for what was queued, and whoever
+    /// else the change concerns.
+    pub(super) fn release(&self, mut state: MutexGuard<'_, State>, mut aftermath: Aftermath) {
+        if !state.blocked && aftermath.session.is_none() {
+            aftermath.session = state.sleeper.take();
         }
-        self.tell(shed);
+        self.finish(state, aftermath);
     }
 
-    /// Tells the log what was dropped.
-    pub(super) fn tell(&self, shed: Option<Shed>) {
-        if let Some(Shed { policy, dropped }) = shed
-            && dropped > 0
-        {
-            let policy = policy.name();
-            tracing::warn!(connection = %self.id(), policy, dropped, "messages dropped");
+    /// As [`release`](Self::release), for a sender that has the frame written itself.
+    pub(super) fn finish(&self, mut state: MutexGuard<'_, State>, aftermath: Aftermath) {
+        state.account(&self.totals);
+        let Aftermath { session, made_room, dropped, closed } = aftermath;
+        let line = dropped.and_then(|dropped| state.note_dropped(dropped));
+        drop(state);
+        if let Some(session) = session {
+            session.wake();
+        }
+        closed.into_iter().for_each(Waker::wake);
+        if made_room {
+            self.room.notify_waiters();
+        }
+        if let Some(line) = line {
+            line.write(self.id);
         }
     }
 
@@ -197,6 +318,18 @@ impl Outbox {
             state.account(&self.totals);
         }
         !self.has_room(&state, 0)
+    }
+}
+
+impl State {
+    /// Whether the socket refuses bytes, as far as a policy has to know it.
+    fn may_act(&self, when: When) -> bool {
+        let tried = match when {
+            When::Now => true,
+            When::Offered => self.writer.is_some(),
+            When::TriedAgain(since) => self.writer.is_some() || self.attempts != since,
+        };
+        self.blocked && tried
     }
 }
 

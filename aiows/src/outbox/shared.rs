@@ -1,10 +1,14 @@
 //! One message for many peers: encoded once, appended to each of their outboxes.
 
+use std::pin::pin;
+use std::sync::MutexGuard;
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::flush::Flush;
-use super::push::Verdict;
-use super::{CloseRequest, MAX_INLINE, Outbox};
+use super::push::{Aftermath, Attempts, Verdict, When};
+use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::{Encoded, HEADROOM};
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
@@ -35,8 +39,8 @@ pub(crate) enum Published {
     Queued,
     /// It was queued, and whoever published it sees to it that `keep_promise` is called.
     Promised,
-    /// There is no room, but there may be some in a moment.
-    Busy,
+    /// There is no room, and the session has not tried its stream since this many attempts.
+    Busy(Attempts),
     /// The connection is closed, or there is no room.
     Refused,
 }
@@ -44,37 +48,52 @@ pub(crate) enum Published {
 impl Outbox {
     /// Appends a frame, or does at once what its policy says.
     ///
-    /// `patient` leaves a queue alone that is full although its socket takes bytes: its session has
-    /// not had its turn.
-    pub(crate) fn publish(&self, frame: &SharedFrame, patient: bool) -> Published {
+    /// A client is slow only if its socket refuses bytes. Over plain TCP the socket is tried here,
+    /// when there is no room; elsewhere the result is `Busy` until the session has tried its stream.
+    pub(crate) fn publish(&self, frame: &SharedFrame) -> Published {
+        self.publish_when(frame, When::Offered)
+    }
+
+    /// Publishes a frame that was `Busy`, after the session has tried its stream.
+    ///
+    /// Cancel safe: a dropped future has queued nothing.
+    pub(crate) async fn publish_later(&self, frame: &SharedFrame, since: Attempts) -> Published {
+        loop {
+            let mut changed = pin!(self.room.changed());
+            // Registered before the attempt: a try of the session in between is not missed.
+            changed.as_mut().enable();
+            match self.publish_when(frame, When::TriedAgain(since)) {
+                Published::Busy(_) => changed.await,
+                published => return published,
+            }
+        }
+    }
+
+    /// Gives up a frame whose session was waited for long enough. Its client is not closed; until
+    /// the session runs again, publishers do not wait for it.
+    pub(crate) fn give_up_publish(&self, since: Attempts) {
+        let mut state = self.lock();
+        if state.attempts == since {
+            state.turn = SessionTurn::Missing;
+        }
+    }
+
+    /// How long a publisher waits for the session.
+    pub(crate) fn write_timeout(&self) -> Duration {
+        self.write_timeout
+    }
+
+    pub(super) fn publish_when(&self, frame: &SharedFrame, when: When) -> Published {
         let mut state = self.lock();
         if self.is_closed() {
             return Published::Refused;
         }
-        let SharedFrame { bytes, size, rule } = frame;
-        let (verdict, shed) = self.judge(&mut state, *size, *rule, patient);
-        match verdict {
-            Verdict::Append(Some(slot)) => state.queue.push_latest(slot, bytes.clone(), *size),
-            // The first is handed over as it is: a peer that keeps up needs no buffer of its own.
-            Verdict::Append(None) if *size <= MAX_INLINE && !state.queue.is_empty() => {
-                state.queue.push_copy(bytes, *size);
-            }
-            Verdict::Append(None) => state.queue.push_shared(bytes.clone(), *size),
-            Verdict::Replace(at) => state.queue.replace(at, bytes.clone(), *size),
-            Verdict::Drop => {}
-            Verdict::Refuse(_) if patient && !state.blocked => return Published::Busy,
-            Verdict::Refuse(policy) => {
-                drop(state);
-                if policy == Overflow::Disconnect {
-                    self.request_close(CloseRequest::slow_consumer());
-                }
-                return Published::Refused;
-            }
+        if !self.has_plain_room(&state, frame.size, frame.rule) {
+            return self.publish_with_policy(state, frame, when);
         }
-        state.account(&self.totals);
+        state.append_shared(frame);
         let flush = state.published();
         drop(state);
-        self.tell(shed);
         match flush {
             Flush::Known => Published::Queued,
             Flush::Promised => Published::Promised,
@@ -82,6 +101,53 @@ impl Outbox {
                 sleeper.wake();
                 Published::Queued
             }
+        }
+    }
+
+    fn publish_with_policy(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        frame: &SharedFrame,
+        when: When,
+    ) -> Published {
+        let SharedFrame { bytes, size, rule } = frame;
+        let mut aftermath = Aftermath::default();
+        let mut published = Published::Queued;
+        match self.judge(&mut state, *size, *rule, when, &mut aftermath) {
+            Verdict::Append(Some(slot)) => state.queue.push_latest(slot, bytes.clone(), *size),
+            Verdict::Append(None) => state.append_shared(frame),
+            Verdict::Replace(at) => state.queue.replace(at, bytes.clone(), *size),
+            Verdict::Drop => {}
+            Verdict::Wait if state.turn == SessionTurn::Missing => published = Published::Refused,
+            Verdict::Wait => published = Published::Busy(state.attempts),
+            Verdict::Refuse(policy) => {
+                self.finish(state, aftermath);
+                if policy == Overflow::Disconnect {
+                    self.request_close(CloseRequest::slow_consumer());
+                }
+                return Published::Refused;
+            }
+        }
+        if published == Published::Queued {
+            match state.published() {
+                Flush::Known => {}
+                Flush::Promised => published = Published::Promised,
+                Flush::Session(sleeper) => aftermath.session = Some(sleeper),
+            }
+        }
+        self.finish(state, aftermath);
+        published
+    }
+}
+
+impl State {
+    fn append_shared(&mut self, frame: &SharedFrame) {
+        let SharedFrame { bytes, size, .. } = frame;
+        // The first is handed over as it is: a client that keeps up needs no buffer of its own.
+        if *size <= MAX_INLINE && !self.queue.is_empty() {
+            self.queue.push_copy(bytes, *size);
+        } else {
+            self.queue.push_shared(bytes.clone(), *size);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What was sent to one peer, and to all of them.
 
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use super::stuck::StuckQueues;
 use super::{Lifecycle, Outbox, State};
 
 /// Counts of the messages to one peer, or to all peers of a server.
@@ -68,7 +68,7 @@ impl AddAssign for Outbound {
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     /// Bytes that wait for sockets that refuse them.
-    stuck: AtomicUsize,
+    pub(super) stuck: StuckQueues,
     /// The counts of the connections that have ended. Locked before any outbox.
     ended: Mutex<Outbound>,
 }
@@ -76,11 +76,6 @@ pub(crate) struct Totals {
 impl Totals {
     pub(super) fn lock(&self) -> MutexGuard<'_, Outbound> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The bytes that wait in all queues whose sockets refuse them, without `own` of them.
-    pub(super) fn without(&self, own: usize) -> usize {
-        self.stuck.load(Ordering::Relaxed).saturating_sub(own)
     }
 
     /// Adds up the connections that have ended and those in `live`, each of them once.
@@ -110,16 +105,6 @@ impl State {
             pending_bytes: self.queue.size() as u64,
             peak: counts.peak as u64,
             written: self.queue.written(),
-        }
-    }
-
-    /// Tells the totals what waits here; nothing to do while the socket takes everything.
-    pub(super) fn account(&mut self, totals: &Totals) {
-        let stuck = if self.blocked { self.queue.size() } else { 0 };
-        if stuck != self.accounted {
-            // Wraps around where it has become less.
-            totals.stuck.fetch_add(stuck.wrapping_sub(self.accounted), Ordering::Relaxed);
-            self.accounted = stuck;
         }
     }
 }

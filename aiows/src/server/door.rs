@@ -22,6 +22,7 @@ use crate::router::Frozen;
 use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{
     Refusal, Request, RequestHead, Stream, Upgrade, accepted, check_upgrade, read_request_head,
+    tune,
 };
 use crate::websocket::{ContextMap, Peer};
 
@@ -85,8 +86,7 @@ pub(super) async fn admit_tcp(
     half_open: HalfOpen,
     app: App,
 ) {
-    // Small messages are to leave at once; a socket without the option still works.
-    let _ = stream.set_nodelay(true);
+    tune(&stream);
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
     let admitted = match admit(&mut stream, Some(peer_addr), half_open, &app).await {
         #[cfg(feature = "axum")]

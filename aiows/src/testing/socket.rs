@@ -107,21 +107,31 @@ impl Sent {
     }
 
     fn collect(&mut self) {
-        const TEXT: u8 = 0x81;
+        const FIN: u8 = 0x80;
+        const TEXT: u8 = 0x1;
         let bytes = self.socket.outbox().drain();
         let mut rest = &bytes[..];
+        let (mut is_text, mut message) = (false, Vec::new());
         while let [first, length, ..] = *rest {
             let (start, length) = match length {
                 126 => (4, number(&rest[2..4])),
                 127 => (10, number(&rest[2..10])),
                 short => (2, usize::from(short)),
             };
-            let payload = &rest[start..start + length];
-            match first {
-                TEXT => self.texts.push(String::from_utf8_lossy(payload).into_owned()),
-                _ => self.binaries.push(payload.to_vec()),
+            if message.is_empty() {
+                is_text = first & !FIN == TEXT;
             }
+            message.extend_from_slice(&rest[start..start + length]);
             rest = &rest[start + length..];
+            if first & FIN == 0 {
+                continue;
+            }
+            let message = std::mem::take(&mut message);
+            if is_text {
+                self.texts.push(String::from_utf8_lossy(&message).into_owned());
+            } else {
+                self.binaries.push(message);
+            }
         }
     }
 }

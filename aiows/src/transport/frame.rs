@@ -49,12 +49,29 @@ fn control_frame(first: u8, payload: &[u8]) -> Bytes {
     [&[first, payload.len() as u8], payload].concat().into()
 }
 
-/// Writes the header of a whole, unmasked frame right before a payload that begins at `HEADROOM`.
+/// Bytes of payload in a fragment. Longer messages are sent in several, so that control frames can
+/// pass between them.
+pub(crate) const FRAGMENT: usize = 64 * 1024;
+
+/// The header of every fragment between the first and the last.
+pub(crate) const NEXT_FRAGMENT: &[u8; 10] = &[0, 127, 0, 0, 0, 0, 0, 1, 0, 0];
+/// The header of the last of several fragments.
+pub(crate) const LAST_FRAGMENT: &[u8; 10] = &[FIN, 127, 0, 0, 0, 0, 0, 1, 0, 0];
+
+/// Bytes of payload in the first fragment of a message: all others are of full length, so that their
+/// headers are constant.
+pub(crate) fn first_fragment(size: usize) -> usize {
+    size.saturating_sub(1) % FRAGMENT + size.min(1)
+}
+
+/// Writes the header of the first fragment of a message, unmasked, right before the payload that
+/// begins at `HEADROOM`.
 ///
-/// Returns where the frame begins in `buffer`.
+/// Returns where the fragment begins in `buffer`.
 pub(crate) fn write_header(opcode: Opcode, buffer: &mut [u8]) -> usize {
-    let length = buffer.len() - HEADROOM;
-    let first = FIN | opcode as u8;
+    let size = buffer.len() - HEADROOM;
+    let length = first_fragment(size);
+    let first = if length < size { opcode as u8 } else { FIN | opcode as u8 };
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ 0..126), _) => {
             buffer[HEADROOM - 2..HEADROOM].copy_from_slice(&[first, short]);
@@ -216,6 +233,18 @@ mod tests {
             let start = write_header(Opcode::Text, &mut buffer);
             assert_eq!(buffer[start..HEADROOM], header);
         }
+    }
+
+    #[test]
+    fn the_first_fragment_has_what_full_ones_leave() {
+        for (size, first) in
+            [(0, 0), (1, 1), (FRAGMENT, FRAGMENT), (FRAGMENT + 1, 1), (3 * FRAGMENT, FRAGMENT)]
+        {
+            assert_eq!(first_fragment(size), first, "{size}");
+        }
+        let mut buffer = vec![0; HEADROOM + FRAGMENT + 5];
+        let start = write_header(Opcode::Binary, &mut buffer);
+        assert_eq!(buffer[start..HEADROOM], [0x02, 5]);
     }
 
     #[test]

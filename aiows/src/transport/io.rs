@@ -179,6 +179,11 @@ impl TcpWriter {
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream.try_write_vectored(slices)
     }
+
+    /// Writes without regard to what the runtime knows of the socket.
+    pub(crate) fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        SockRef::from(&*self.stream).send_vectored(slices)
+    }
 }
 
 impl Drop for TcpWriter {

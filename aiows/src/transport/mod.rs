@@ -18,6 +18,7 @@ mod refusal;
 mod request;
 mod subprotocol;
 mod target;
+mod tcp;
 
 #[cfg(feature = "test-util")]
 pub(crate) mod client;
@@ -25,7 +26,10 @@ pub(crate) mod client;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-pub(crate) use self::frame::{Opcode, close_frame, ping_frame, pong_frame, write_header};
+pub(crate) use self::frame::{
+    FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, Opcode, close_frame, first_fragment, ping_frame,
+    pong_frame, write_header,
+};
 #[cfg(feature = "axum")]
 pub(crate) use self::handshake::asks_for_websocket;
 pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};
@@ -44,6 +48,7 @@ pub(crate) use self::refusal::Refusal;
 pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::subprotocol::Subprotocols;
+pub(crate) use self::tcp::tune;
 
 /// What was needed for a larger message is not kept for the next one, in bytes.
 const LARGE_MESSAGE: usize = 64 * 1024;

@@ -124,9 +124,12 @@ impl WebSocket {
 
     /// Sends a message, waiting for room in the queue at most `Limits::write_timeout`, 10 s.
     ///
-    /// Then [`Limits::overflow`](crate::Limits::overflow) decides, or what the message type says: a peer
-    /// that has made no room is closed as a slow consumer (1008) by default. Under a policy that drops
+    /// Then [`Limits::overflow`](crate::Limits::overflow) decides, or what the message type says: by
+    /// default a client whose socket has taken no byte meanwhile is closed as a slow consumer (1008). If
+    /// it has taken some, the client stays and you get [`SendError::Full`]. Under a policy that drops
     /// messages it waits only while the socket takes bytes, and returns `Ok` for what is dropped.
+    ///
+    /// If several senders wait, they are served in the order in which they came.
     ///
     /// # Errors
     ///
@@ -142,12 +145,17 @@ impl WebSocket {
 
     /// Sends a message without waiting for room.
     ///
-    /// Where there is none, [`Limits::overflow`](crate::Limits::overflow) or the message type decides at
-    /// once, except that closing the connection is left to the caller.
+    /// If the queue is full and the client's socket refuses bytes,
+    /// [`Limits::overflow`](crate::Limits::overflow) or the message type decides at once, except that
+    /// closing the connection is left to you.
+    ///
+    /// Over plain TCP a full queue is written to the socket first. Over other streams, such as Unix
+    /// sockets and TLS, only the connection's session writes. If it has not tried since the queue became
+    /// full, you get [`SendError::Full`] under every policy: let other tasks run, and try again.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] when there is no room and no policy that drops messages.
+    /// [`SendError::Full`] if there is no room and no message is dropped for it.
     pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
         self.record.outbox.try_push(Opcode::Text, encoded).map_err(|refused| match refused {

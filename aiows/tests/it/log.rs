@@ -178,30 +178,58 @@ async fn a_slow_consumer_is_a_warning_and_a_peer_that_has_left_is_none() {
     assert_eq!(levels(&lines, "slow consumer"), [Level::WARN, Level::DEBUG]);
 }
 
-#[tokio::test]
-async fn dropped_messages_are_a_warning_that_counts_them() {
+/// Sends a hundred messages to a client that does not read, then reads what is left of them.
+async fn stall(client: &mut aiows::testing::TestClient) -> usize {
+    client.send_text(r#"{"type":"lines"}"#).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for received in 1.. {
+        if client.recv_json().await["n"] == 99 {
+            return 100 - received;
+        }
+    }
+    unreachable!()
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_messages_are_warned_of_when_it_begins_and_counted_when_it_is_over() {
     #[message("lines")]
     async fn lines(ws: aiows::WebSocket) -> Result {
-        for text in ["one", "two", "three", "the fourth line, which takes all the room"] {
-            ws.try_send(&Line { text })?;
+        for n in 0..100 {
+            ws.send(&Line { n, text: "x".repeat(10_000) }).await?;
         }
         Ok(())
     }
     #[derive(aiows::Message, serde::Serialize)]
     struct Line {
-        text: &'static str,
+        n: u32,
+        text: String,
     }
     let (lines_logged, _guard) = log();
     let mut limits = aiows::Limits::default();
     limits.overflow = aiows::Overflow::DropOldest;
-    limits.outbound_size = 90;
+    limits.outbound_messages = 10;
     let router = Router::new().routes(routes![lines]);
     let server = TestServer::new(aiows::Server::from(router).limits(limits));
     let mut client = server.connect().await;
-    client.send_text(r#"{"type":"lines"}"#).await;
-    assert_eq!(client.recv_json().await["text"], "the fourth line, which takes all the room");
+    let dropped = stall(&mut client).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(dropped > 10, "{dropped}");
+    let counted = format!("policy=\"drop_oldest\" dropped={dropped} ");
+    assert_eq!(levels(&lines_logged, "dropping messages"), [Level::WARN]);
     assert_eq!(levels(&lines_logged, "messages dropped"), [Level::WARN]);
-    assert_eq!(levels(&lines_logged, "policy=\"drop_oldest\" dropped=3"), [Level::WARN]);
+    assert_eq!(levels(&lines_logged, &counted), [Level::WARN]);
+    // A client that stalls again and again does not fill the log.
+    let mut again = 0;
+    for _ in 0..20 {
+        again += stall(&mut client).await;
+    }
+    assert_eq!(levels(&lines_logged, "messages").len(), 2);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    again += stall(&mut client).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let counted = format!("policy=\"drop_oldest\" dropped={again} ");
+    assert_eq!(levels(&lines_logged, &counted), [Level::WARN]);
+    assert_eq!(levels(&lines_logged, "messages dropped").len(), 2);
 }
 
 #[cfg(feature = "axum")]

@@ -5,12 +5,14 @@
 
 mod admission;
 mod bounded;
+mod burst;
 mod close;
 mod crowd;
 mod door;
 mod errors;
 mod extract;
 mod flush;
+mod fragments;
 mod handlers;
 mod handshake;
 mod hostile;

@@ -43,12 +43,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for S {}
 pub struct Raw<S = Box<dyn Wire>> {
     stream: S,
     buffer: Vec<u8>,
+    /// The fragments of a message that came before its last one.
+    begun: Option<Frame>,
 }
 
 impl Raw {
     /// Connects over TCP or in memory, as the server is made, without saying anything.
     pub async fn reach(server: &TestServer) -> Self {
-        Self { stream: Box::new(server.stream().await), buffer: Vec::new() }
+        Self { stream: Box::new(server.stream().await), buffer: Vec::new(), begun: None }
     }
 
     /// Connects over TCP or in memory and completes the handshake.
@@ -68,7 +70,7 @@ impl Raw<TcpStream> {
     pub async fn dial_at(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), begun: None }
     }
 
     /// Connects with little room for what the server says, so that the kernel keeps less of it.
@@ -76,7 +78,7 @@ impl Raw<TcpStream> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(256 * 1024).unwrap();
         let stream = socket.connect(server.address()).await.unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), begun: None }
     }
 
     /// Connects and completes the handshake.
@@ -86,21 +88,23 @@ impl Raw<TcpStream> {
         raw
     }
 
-    /// Forgets what kind of stream it is.
-    pub fn boxed(self) -> Raw {
-        Raw { stream: Box::new(self.stream), buffer: self.buffer }
-    }
-
     /// Ends the connection as a crashed host does: with a reset in place of an orderly end.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
 }
 
+impl<S: Wire + 'static> Raw<S> {
+    /// Forgets what kind of stream it is.
+    pub fn boxed(self) -> Raw {
+        Raw { stream: Box::new(self.stream), buffer: self.buffer, begun: self.begun }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Speaks over a stream that is connected.
     pub fn over(stream: S) -> Self {
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), begun: None }
     }
 
     pub async fn handshake(&mut self) {
@@ -120,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Sends more than may fit into the stream, and takes what the server says meanwhile.
     pub async fn write_while_reading(&mut self, bytes: &[u8]) {
-        let Self { stream, buffer } = self;
+        let Self { stream, buffer, .. } = self;
         buffer.reserve(READ);
         let (mut reader, mut writer) = tokio::io::split(stream);
         let read = async {
@@ -206,8 +210,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         (status, head, String::from_utf8(body).unwrap())
     }
 
-    /// Reads one frame; `None` when the stream ends before it.
+    /// Reads one frame, or one message if it comes in fragments; `None` when the stream ends before.
     pub async fn read_frame(&mut self) -> Option<Frame> {
+        loop {
+            let frame = self.read_fragment().await?;
+            match (frame.first & 0x8f, self.begun.take()) {
+                (0x01 | 0x02, None) => self.begun = Some(frame),
+                (0x00 | 0x80, Some(mut message)) => {
+                    message.payload.extend(frame.payload);
+                    message.first |= frame.first;
+                    if frame.first == 0x80 {
+                        return Some(message);
+                    }
+                    self.begun = Some(message);
+                }
+                (0x88.., begun) => {
+                    self.begun = begun;
+                    return Some(frame);
+                }
+                (_, None) => return Some(frame),
+                (_, Some(_)) => panic!("a message within another: {:#x}", frame.first),
+            }
+        }
+    }
+
+    /// Reads one frame as it stands on the wire; `None` when the stream ends before it.
+    pub async fn read_fragment(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, length)) = parse(&self.buffer) {
                 self.buffer.drain(..length);

@@ -1,5 +1,6 @@
 //! Frames in the order they are written, and how many there were.
 
+mod fragments;
 mod shed;
 mod write;
 
@@ -20,11 +21,13 @@ pub(super) struct Queue {
     /// The bytes of all `Copied` entries, in order, behind `copied_start` used up ones.
     copied: Vec<u8>,
     copied_start: usize,
-    /// How much of the first entry is written.
+    /// How much of the first entry is written, or of its fragment if it has several.
     front_written: usize,
+    /// How many fragments of the first message are written. Control frames may stand before it.
+    fragment: u32,
     messages: usize,
     /// How many of the entries are `Latest`.
-    latest: usize,
+    latest: u32,
     size: usize,
     written: u64,
     counts: Counts,
@@ -43,13 +46,16 @@ pub(super) struct Counts {
 enum Entry {
     /// The next `length` bytes of `copied`: a message with `size` bytes of payload.
     Copied { length: usize, size: usize },
+    /// The close frame: it follows whole messages only.
+    Close(Bytes),
     /// A frame that stands outside of the bounds.
     Control(Bytes),
     /// A message that a newer one of its slot replaces; apart, so that entries stay small.
     Latest(Box<Latest>),
     /// A pong; at most `MAX_PONGS` are not begun.
     Pong(Bytes),
-    /// A message that may be shared with other queues.
+    /// A message that may be shared with other queues: the first fragment and the payload of the
+    /// others.
     Shared { frame: Bytes, size: usize },
 }
 
@@ -64,8 +70,20 @@ impl Entry {
     fn len(&self) -> usize {
         match self {
             Self::Copied { length, .. } => *length,
-            Self::Control(frame) | Self::Pong(frame) | Self::Shared { frame, .. } => frame.len(),
+            Self::Close(frame)
+            | Self::Control(frame)
+            | Self::Pong(frame)
+            | Self::Shared { frame, .. } => frame.len(),
             Self::Latest(latest) => latest.frame.len(),
+        }
+    }
+
+    /// The frame of a message that lies for itself, and its bytes of payload.
+    fn frame(&self) -> Option<(&Bytes, usize)> {
+        match self {
+            Self::Shared { frame, size } => Some((frame, *size)),
+            Self::Latest(latest) => Some((&latest.frame, latest.size)),
+            Self::Close(_) | Self::Control(_) | Self::Copied { .. } | Self::Pong(_) => None,
         }
     }
 
@@ -74,10 +92,19 @@ impl Entry {
         match self {
             Self::Copied { size, .. } | Self::Shared { size, .. } => Some(*size),
             Self::Latest(latest) => Some(latest.size),
-            Self::Control(_) | Self::Pong(_) => None,
+            Self::Close(_) | Self::Control(_) | Self::Pong(_) => None,
         }
     }
 
+    /// The whole frame of what is no message.
+    fn control_frame(&self) -> &[u8] {
+        match self {
+            Self::Close(frame) | Self::Control(frame) | Self::Pong(frame) => frame,
+            Self::Copied { .. } | Self::Latest(_) | Self::Shared { .. } => &[],
+        }
+    }
+
+    /// Whether it may pass between the fragments of a message.
     fn is_control(&self) -> bool {
         matches!(self, Self::Control(_) | Self::Pong(_))
     }
@@ -144,7 +171,7 @@ impl Queue {
         let Some(size) = entry.size() else { return };
         self.messages -= 1;
         self.size -= size;
-        self.latest -= usize::from(matches!(entry, Entry::Latest(_)));
+        self.latest -= u32::from(matches!(entry, Entry::Latest(_)));
     }
 
     /// Queues a control frame ahead of every message that is not begun.
@@ -157,9 +184,9 @@ impl Queue {
         self.entries.insert(first, entry);
     }
 
-    /// Queues a control frame behind everything.
+    /// Queues the close frame, behind everything.
     pub(super) fn push_last(&mut self, frame: Bytes) {
-        self.entries.push_back(Entry::Control(frame));
+        self.entries.push_back(Entry::Close(frame));
     }
 
     /// Queues a pong, in place of the oldest when many are not begun. Source: RFC 6455 section 5.5.3,
@@ -184,7 +211,7 @@ impl Queue {
         usize::from(self.front_written > 0)
     }
 
-    /// Where the first message stands that is not begun, or would stand.
+    /// Where the first message stands of which no further frame is begun, or would stand.
     fn first_unsent(&self) -> usize {
         let begun = self.begun();
         begun + self.entries.iter().skip(begun).take_while(|entry| entry.is_control()).count()

@@ -12,7 +12,7 @@ impl Queue {
         if self.latest == 0 {
             return None;
         }
-        let begun = self.begun();
+        let begun = self.first_whole();
         self.entries.iter().enumerate().skip(begun).find_map(|(at, entry)| match entry {
             Entry::Latest(latest) if latest.slot == slot => Some((at, latest.size)),
             _ => None,
@@ -50,7 +50,11 @@ impl Queue {
 
     /// Drops the oldest message that is not begun; `false` when there is none.
     pub(in super::super) fn drop_oldest(&mut self) -> bool {
-        let at = self.first_unsent();
+        let begun = self.first_whole();
+        let mut whole = self.entries.iter().enumerate().skip(begun);
+        let Some((at, _)) = whole.find(|(_, entry)| entry.size().is_some()) else {
+            return false;
+        };
         let Some(entry) = self.entries.remove(at) else { return false };
         if let Entry::Copied { length, .. } = entry {
             self.skip_copied(length);
@@ -72,20 +76,20 @@ impl Queue {
         self.release();
     }
 
-    /// Keeps control frames and the message that is partly written: a frame is never cut. Tells how
-    /// many messages were dropped.
+    /// Keeps control frames and the message that is begun: a frame is never cut. Tells how many
+    /// messages were dropped.
     pub(in super::super) fn discard_unsent(&mut self) -> usize {
-        let begun = self.begun();
+        let begun = self.first_whole();
         let mut index = 0;
         let mut keep_copied = 0;
-        let (mut messages, mut latest, mut size) = (0, 0, 0);
+        let (mut messages, mut latest, mut size) = (0, 0_u32, 0);
         self.entries.retain(|entry| {
-            let keep = entry.is_control() || index < begun;
+            let keep = entry.size().is_none() || index < begun;
             index += 1;
             if keep && let Some(bytes) = entry.size() {
                 messages += 1;
                 size += bytes;
-                latest += usize::from(matches!(entry, Entry::Latest(_)));
+                latest += u32::from(matches!(entry, Entry::Latest(_)));
             }
             if keep && let Entry::Copied { length, .. } = entry {
                 keep_copied += length;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
 
+use super::fragments::fragment;
 use super::{Entry, Queue};
 use crate::codec::buffer;
 
@@ -36,55 +37,68 @@ impl Queue {
 
     /// Consecutive copied entries become one slice.
     fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
-        let mut skip = self.front_written;
-        let (mut count, mut run_start, mut run_end) = (0, self.copied_start, self.copied_start);
-        for entry in &self.entries {
-            let shared = match entry {
-                Entry::Copied { length, .. } => {
-                    run_start += skip;
-                    run_end += length;
-                    skip = 0;
-                    continue;
-                }
-                Entry::Control(frame) | Entry::Pong(frame) | Entry::Shared { frame, .. } => {
-                    &frame[skip..]
-                }
-                Entry::Latest(latest) => &latest.frame[skip..],
-            };
-            skip = 0;
-            if count + 2 > MAX_SLICES {
-                break;
+        let mut parts = Parts { slices, count: 0, skip: self.front_written };
+        let mut run = self.copied_start..self.copied_start;
+        let mut fragment = self.fragment;
+        for (at, entry) in self.entries.iter().enumerate() {
+            if let Entry::Copied { length, .. } = entry {
+                run.end += length;
+                continue;
             }
-            if run_start < run_end {
-                slices[count] = IoSlice::new(&self.copied[run_start..run_end]);
-                run_start = run_end;
-                count += 1;
+            parts.push(&self.copied[run.clone()]);
+            run.start = run.end;
+            match entry.frame() {
+                None => parts.push(entry.control_frame()),
+                // Control frames wait behind the fragment that is begun: the rest comes after them.
+                Some((frame, size)) if at == 0 && self.has_waiting_control() => {
+                    parts.push_fragment(frame, size, fragment);
+                    let controls = self.entries.iter().skip(1).take_while(|one| one.is_control());
+                    controls.for_each(|control| parts.push(control.control_frame()));
+                    return parts.count;
+                }
+                Some((frame, size)) => {
+                    let all = entry.fragments();
+                    (fragment..all).for_each(|number| parts.push_fragment(frame, size, number));
+                    fragment = 0;
+                }
             }
-            slices[count] = IoSlice::new(shared);
-            count += 1;
+            if parts.is_full() {
+                return parts.count;
+            }
         }
-        if run_start < run_end && count < MAX_SLICES {
-            slices[count] = IoSlice::new(&self.copied[run_start..run_end]);
-            count += 1;
-        }
-        count
+        parts.push(&self.copied[run]);
+        parts.count
+    }
+
+    /// Whether a control frame is to pass between the fragments of the first entry, which is begun.
+    fn has_waiting_control(&self) -> bool {
+        self.entries.front().is_some_and(|front| self.fragment + 1 < front.fragments())
+            && self.entries.get(1).is_some_and(Entry::is_control)
     }
 
     fn remove(&mut self, mut taken: usize) {
         taken += self.front_written;
         self.front_written = 0;
         while let Some(front) = self.entries.front() {
-            let length = front.len();
+            let is_message = front.size().is_some();
+            let length = front.fragment_len(if is_message { self.fragment } else { 0 });
             if taken < length {
                 self.front_written = taken;
                 break;
             }
             taken -= length;
+            if is_message && self.fragment + 1 < front.fragments() {
+                self.next_fragment();
+                continue;
+            }
             if let Entry::Copied { .. } = front {
                 self.copied_start += length;
             }
             if let Some(entry) = self.entries.pop_front() {
                 self.uncount(&entry);
+            }
+            if is_message {
+                self.fragment = 0;
             }
         }
         self.release();
@@ -102,5 +116,35 @@ impl Queue {
         if self.entries.is_empty() && self.entries.capacity() > MAX_IDLE_ENTRIES {
             self.entries = VecDeque::new();
         }
+    }
+}
+
+/// The parts of one write.
+struct Parts<'s, 'a> {
+    slices: &'s mut [IoSlice<'a>; MAX_SLICES],
+    count: usize,
+    /// Bytes at the front that are written.
+    skip: usize,
+}
+
+impl<'a> Parts<'_, 'a> {
+    fn is_full(&self) -> bool {
+        self.count == MAX_SLICES
+    }
+
+    /// Adds a part; when there are too many it is left out, with everything behind it.
+    fn push(&mut self, part: &'a [u8]) {
+        let skipped = self.skip.min(part.len());
+        self.skip -= skipped;
+        if skipped < part.len() && !self.is_full() {
+            self.slices[self.count] = IoSlice::new(&part[skipped..]);
+            self.count += 1;
+        }
+    }
+
+    fn push_fragment(&mut self, frame: &'a [u8], size: usize, number: u32) {
+        let (header, payload) = fragment(frame, size, number);
+        self.push(header);
+        self.push(payload);
     }
 }

@@ -4,11 +4,13 @@ mod model;
 
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
 use self::model::Model;
-use super::{Outbound, Outbox, Published, Refused, SharedFrame, Totals};
+use super::push::When;
+use super::{Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::overflow::{Overflow, Rule};
@@ -17,7 +19,7 @@ use crate::transport::Opcode;
 const STEPS: usize = 20_000;
 
 const MAX_MESSAGES: usize = 12;
-const MAX_SIZE: usize = 30_000;
+const MAX_SIZE: usize = 300_000;
 
 /// Numbers that are the same in every run.
 struct Random(u64);
@@ -62,9 +64,10 @@ fn outbox(overflow: Overflow, change: impl FnOnce(&mut Limits), totals: &Arc<Tot
 
 /// A payload of its own, of one of the sizes that are kept in different ways.
 fn payload(random: &mut Random, step: usize) -> Vec<u8> {
-    let size = match random.below(10) {
-        0 => 4090 + random.below(20_000),
-        1 => 100 + random.below(4000),
+    let size = match random.below(20) {
+        0 => 65_000 + random.below(150_000),
+        1 => 4090 + random.below(20_000),
+        2..4 => 100 + random.below(4000),
         _ => random.below(100),
     };
     let mut payload = format!("{step}:").into_bytes();
@@ -78,11 +81,11 @@ fn push(outbox: &Outbox, payload: &[u8], key: Option<usize>, shared: bool) -> bo
     match shared {
         true => {
             let frame = SharedFrame::new(Opcode::Text, message);
-            outbox.publish(&frame, false) != Published::Refused
+            outbox.publish_when(&frame, When::Now) != Published::Refused
         }
         false => match outbox.try_push(Opcode::Text, message) {
             Ok(()) => true,
-            Err(Refused::Full(message, _)) => {
+            Err(Refused::Full(message)) => {
                 assert_eq!(message.payload(), payload);
                 false
             }
@@ -103,6 +106,8 @@ fn compare(policy: Overflow, seed: u64) {
                 let key = (random.below(3) == 0).then(|| random.below(5));
                 // A publish that is refused closes the connection.
                 let shared = policy != Overflow::Disconnect && random.below(2) == 0;
+                // The socket refuses bytes, so that policies act.
+                block(&outbox);
                 let expected = model.push(&payload, key);
                 assert_eq!(push(&outbox, &payload, key, shared), expected, "{policy:?} {step}");
             }
@@ -110,6 +115,8 @@ fn compare(policy: Overflow, seed: u64) {
                 outbox.ping();
                 model.ping();
             }
+            // A message that is cut is the last one: see `a_cut_message_is_the_last_one`.
+            75 if model.is_within_message() => {}
             75 => {
                 outbox.discard_unsent();
                 model.discard_unsent();
@@ -117,7 +124,7 @@ fn compare(policy: Overflow, seed: u64) {
             _ => {
                 let room = match random.below(4) {
                     0 => random.below(20),
-                    1 => random.below(40_000),
+                    1 => random.below(200_000),
                     _ => random.below(800),
                 };
                 assert!(write(&outbox, room) == model.write(room), "{policy:?} {step}");
@@ -154,7 +161,7 @@ fn block(outbox: &Outbox) {
 }
 
 #[test]
-fn queues_that_are_stuck_share_their_room() {
+fn the_largest_queue_gives_way_when_all_hold_too_much() {
     let totals = Arc::default();
     let (one, other) = (
         outbox(Overflow::Reject, |limits| limits.outbound_total = 3500, &totals),
@@ -167,23 +174,44 @@ fn queues_that_are_stuck_share_their_room() {
     // While sockets take bytes nothing is shared.
     assert!(push(&one, &small(3), None, false));
     block(&one);
-    assert!(!push(&one, &small(4), None, false), "4000 of 3500 bytes are stuck");
+    assert!(!push(&one, &small(4), None, false), "it holds most of all itself");
     assert!(one.is_full());
-    assert!(push(&other, &small(1), None, false), "its socket is not known to be stuck");
     block(&other);
-    // What is dropped makes room for no more than one.
+    assert!(!other.is_full());
+    assert!(push(&other, &small(1), None, false));
+    assert_eq!(totals.without(0), 2000, "the other queue is given up");
+    assert!(!one.is_closed(), "its session does that, when it sleeps");
+    assert!(!one.sleep(&Context::from_waker(Waker::noop()), true, super::Accepted::Pending));
+    let slow = Box::new(super::CloseRequest::slow_consumer());
+    let order = one.take_close_order(super::Accepted::Pending);
+    assert_eq!(order, super::CloseOrder::Close(slow));
     assert!(push(&other, &small(2), None, false));
-    assert_eq!(other.outbound(), Outbound { pending: 1, ..other.outbound() });
-    assert_eq!(write(&one, 2100).len(), 2100);
-    assert!(!one.is_full(), "two of one and one of the other");
-    assert!(!push(&one, &small(4), None, false));
-    other.end();
-    assert!(push(&one, &small(4), None, false));
+    // Alone it drops its own, for no more than one.
+    assert!(push(&other, &small(3), None, false));
+    assert_eq!((other.outbound().pending, other.outbound().dropped), (3, 1));
     drop(other);
     drop(one);
     assert_eq!(totals.without(0), 0);
     let all = totals.with([]);
-    assert_eq!((all.queued, all.sent, all.dropped, all.pending), (8, 2, 6, 0));
+    assert_eq!((all.queued, all.sent, all.dropped, all.pending), (8, 0, 8, 0));
+}
+
+#[test]
+fn a_queue_that_was_given_up_and_moves_again_is_kept() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 2500;
+    let (one, other) =
+        (outbox(Overflow::Reject, narrow, &totals), outbox(Overflow::Reject, narrow, &totals));
+    for outbox in [&one, &one, &other] {
+        assert!(push(outbox, &small(0), None, false));
+    }
+    block(&one);
+    block(&other);
+    assert!(!push(&other, &small(1), None, false), "both would hold as much");
+    assert!(push(&other, &small(1)[..600], None, false));
+    assert_eq!(write(&one, 3000).len(), 2008);
+    assert!(one.sleep(&Context::from_waker(Waker::noop()), false, super::Accepted::Pending));
+    assert_eq!(one.take_close_order(super::Accepted::Pending), super::CloseOrder::None);
 }
 
 #[test]
@@ -205,6 +233,7 @@ fn a_publish_that_finds_no_room_closes_by_default() {
     let outbox =
         outbox(Overflow::Disconnect, |limits| limits.outbound_messages = 1, &Arc::default());
     assert!(push(&outbox, b"one", None, true));
+    block(&outbox);
     assert!(!push(&outbox, b"two", None, false), "that is for the caller to decide");
     assert!(!outbox.is_closed());
     assert!(!push(&outbox, b"two", None, true));
@@ -212,4 +241,65 @@ fn a_publish_that_finds_no_room_closes_by_default() {
     let slow = Box::new(super::CloseRequest::slow_consumer());
     let order = outbox.take_close_order(super::Accepted::Pending);
     assert_eq!(order, super::CloseOrder::Close(slow));
+}
+
+/// The lengths and first bytes of frames that are written whole.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, usize)> {
+    let mut frames = Vec::new();
+    while let [first, length, ..] = *bytes {
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));
+        let (header, length) = match length {
+            126 => (4, number(&bytes[2..4])),
+            127 => (10, number(&bytes[2..10])),
+            short => (2, usize::from(short)),
+        };
+        frames.push((first, length));
+        bytes = &bytes[header + length..];
+    }
+    frames
+}
+
+#[test]
+fn a_cut_message_is_the_last_one() {
+    const FRAGMENT: usize = 65_536;
+    let size = 3 * FRAGMENT - 5;
+    // Before it, within each part of a fragment, and between two of them.
+    for written in [1, 3, 10, FRAGMENT - 1, FRAGMENT + 4, FRAGMENT + 9, FRAGMENT + 50] {
+        for pings in 0..2 {
+            let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+            assert!(push(&outbox, &vec![b'x'; size], None, true));
+            assert!(push(&outbox, b"behind", None, false));
+            let mut bytes = write(&outbox, written);
+            (0..pings).for_each(|_| outbox.ping());
+            outbox.seal();
+            assert_eq!(outbox.discard_unsent(), 2);
+            outbox.ping();
+            bytes.extend(write(&outbox, usize::MAX));
+            let all = frames(&bytes);
+            let begun = all.iter().filter(|(first, _)| *first != 0x89).count();
+            let expected = 1 + usize::from(written > FRAGMENT - 5 + 4);
+            assert_eq!(begun, expected, "{written} {all:?}");
+            assert!(all.iter().all(|(first, _)| first & 0x80 == 0 || *first == 0x89), "{all:?}");
+            assert_eq!(all.len(), begun + pings);
+            let counts = outbox.outbound();
+            assert_eq!((counts.queued, counts.sent, counts.dropped, counts.pending), (2, 0, 2, 0));
+        }
+    }
+}
+
+#[test]
+fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
+    let outbox =
+        outbox(Overflow::DropNewest, |limits| limits.outbound_messages = 1, &Arc::default());
+    let session = Context::from_waker(Waker::noop());
+    outbox.open(Vec::new(), None);
+    assert!(push(&outbox, b"one", None, true));
+    block(&outbox);
+    let frame = SharedFrame::new(Opcode::Text, Encoded::raw(b"two"));
+    let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
+    assert!(!outbox.sleep(&session, true, super::Accepted::Pending));
+    block(&outbox);
+    assert!(outbox.sleep(&session, true, super::Accepted::Pending));
+    let published = outbox.publish_when(&frame, When::TriedAgain(since));
+    assert_eq!((published, outbox.outbound().dropped), (Published::Queued, 1));
 }

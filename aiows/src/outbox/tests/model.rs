@@ -6,11 +6,13 @@ use super::super::Outbound;
 use super::{MAX_MESSAGES, MAX_SIZE};
 use crate::overflow::Overflow;
 
-/// One frame as it will stand on the wire.
+/// One frame as it will stand on the wire: a control frame, or a fragment of a message.
 struct Frame {
     bytes: Vec<u8>,
-    /// Bytes of payload; `None` for a control frame.
+    /// Bytes of payload of the whole message; `None` for a control frame.
     size: Option<usize>,
+    is_first: bool,
+    is_last: bool,
     key: Option<usize>,
 }
 
@@ -33,13 +35,37 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
         short @ ..126 => bytes.push(short as u8),
-        long => {
+        medium @ ..65_536 => {
             bytes.push(126);
-            bytes.extend((long as u16).to_be_bytes());
+            bytes.extend((medium as u16).to_be_bytes());
+        }
+        long => {
+            bytes.push(127);
+            bytes.extend((long as u64).to_be_bytes());
         }
     }
     bytes.extend(payload);
     bytes
+}
+
+/// A message as frames of at most 64 KiB of payload, all of full length but the first.
+fn fragments(payload: &[u8], key: Option<usize>) -> Vec<Frame> {
+    let mut rest = payload;
+    let mut frames = Vec::new();
+    loop {
+        let length = match rest.len() % 65_536 {
+            0 => rest.len().min(65_536),
+            odd => odd,
+        };
+        let (is_first, is_last) = (frames.is_empty(), length == rest.len());
+        let opcode = if is_first { 0x01 } else { 0x00 } | if is_last { 0x80 } else { 0x00 };
+        let bytes = frame(opcode, &rest[..length]);
+        frames.push(Frame { bytes, size: Some(payload.len()), is_first, is_last, key });
+        rest = &rest[length..];
+        if is_last {
+            return frames;
+        }
+    }
 }
 
 impl Model {
@@ -48,7 +74,7 @@ impl Model {
     }
 
     fn sizes(&self) -> impl Iterator<Item = usize> {
-        self.frames.iter().filter_map(|frame| frame.size)
+        self.frames.iter().filter(|frame| frame.is_last).filter_map(|frame| frame.size)
     }
 
     pub(super) fn has_room(&self, size: usize) -> bool {
@@ -56,28 +82,41 @@ impl Model {
         messages == 0 || (messages < MAX_MESSAGES && sum + size <= MAX_SIZE)
     }
 
-    /// The messages that are not begun.
+    /// Where the messages stand that are not begun.
     fn unsent(&self) -> Vec<usize> {
         let begun = usize::from(self.begun > 0);
-        (begun..self.frames.len()).filter(|at| self.frames[*at].size.is_some()).collect()
+        (begun..self.frames.len())
+            .filter(|at| self.frames[*at].size.is_some() && self.frames[*at].is_first)
+            .collect()
+    }
+
+    /// Takes a message out, which has no control frames within as long as it is not begun.
+    fn remove(&mut self, at: usize) {
+        while !self.frames[at].is_last {
+            self.frames.remove(at);
+        }
+        self.frames.remove(at);
     }
 
     fn lose(&mut self, at: usize) {
-        self.frames.remove(at);
+        self.remove(at);
         self.dropped += 1;
     }
 
     /// Whether the sender is told `Ok`.
     pub(super) fn push(&mut self, payload: &[u8], key: Option<usize>) -> bool {
         let size = payload.len();
-        let new = Frame { bytes: frame(0x81, payload), size: Some(size), key };
+        let new = fragments(payload, key);
         let earlier =
             self.unsent().into_iter().find(|at| key.is_some() && self.frames[*at].key == key);
         if let Some(at) = earlier {
             let before = self.frames[at].size.unwrap();
             let sum = self.sizes().sum::<usize>() - before + size;
             if size <= before || sum <= MAX_SIZE || self.sizes().count() == 1 {
-                self.frames[at] = new;
+                self.remove(at);
+                for (offset, frame) in new.into_iter().enumerate() {
+                    self.frames.insert(at + offset, frame);
+                }
                 self.queued += 1;
                 self.dropped += 1;
                 self.replaced += 1;
@@ -105,7 +144,7 @@ impl Model {
                 }
             }
         }
-        self.frames.push_back(new);
+        self.frames.extend(new);
         self.queued += 1;
         self.peak = self.peak.max(self.sizes().count() as u64);
         true
@@ -115,7 +154,9 @@ impl Model {
         let begun = usize::from(self.begun > 0);
         let controls = self.frames.iter().skip(begun).take_while(|frame| frame.size.is_none());
         let at = begun + controls.count();
-        self.frames.insert(at, Frame { bytes: frame(0x89, b""), size: None, key: None });
+        let bytes = frame(0x89, b"");
+        let ping = Frame { bytes, size: None, is_first: true, is_last: true, key: None };
+        self.frames.insert(at, ping);
     }
 
     /// The bytes a socket takes that has room for this many.
@@ -130,12 +171,21 @@ impl Model {
             (room, self.begun) = (room - taken, self.begun + taken);
             if self.begun == front.bytes.len() {
                 self.begun = 0;
-                self.sent += u64::from(front.size.is_some());
+                self.sent += u64::from(front.size.is_some() && front.is_last);
                 self.frames.pop_front();
             }
         }
         self.written += bytes.len() as u64;
         bytes
+    }
+
+    /// Whether the begun message has further fragments: it would be cut.
+    pub(super) fn is_within_message(&self) -> bool {
+        let mut messages = self.frames.iter().filter(|frame| frame.size.is_some());
+        messages.next().is_some_and(|first| {
+            let is_front = self.frames[0].size.is_some() && self.begun > 0;
+            (is_front || !first.is_first) && !first.is_last
+        })
     }
 
     pub(super) fn discard_unsent(&mut self) {

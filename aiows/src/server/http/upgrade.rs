@@ -17,7 +17,7 @@ use crate::server::door::Checked;
 use crate::server::places::Place;
 use crate::server::{App, ServerHandle, door};
 use crate::session::{Accepted, Newcomer, Session, Setting};
-use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, view};
+use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, tune, view};
 
 /// How long a stop waits for a connection to be handed over; without it nobody could close it.
 const UPGRADE_GRACE: Duration = Duration::from_secs(1);
@@ -100,7 +100,7 @@ fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session 
     let greeting = Vec::new();
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
-            let _ = stream.set_nodelay(true);
+            tune(&stream);
             if let Ok(addr) = stream.peer_addr() {
                 newcomer.note_peer_addr(addr);
             }

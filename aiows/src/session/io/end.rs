@@ -27,6 +27,8 @@ impl ConnectionIo {
     pub(in crate::session) fn close(&mut self, request: CloseRequest) {
         let CloseRequest { code, reason, because, mode } = request;
         if because == DisconnectReason::SlowConsumer {
+            // Nothing may follow a message that is cut between two fragments.
+            self.outbox().seal();
             let dropped = self.outbox().discard_unsent();
             tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
         }

@@ -1,0 +1,98 @@
+//! Messages that are longer than one fragment, and what may pass between their fragments.
+
+use bytes::Bytes;
+
+use super::{Entry, Queue};
+use crate::transport::{FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, first_fragment};
+
+impl Entry {
+    /// How many frames the entry is on the wire.
+    pub(super) fn fragments(&self) -> u32 {
+        let count = self.size().map_or(1, |size| size.div_ceil(FRAGMENT).max(1));
+        // 2^32 fragments are 256 TiB, which no memory holds.
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of one of its frames, header included.
+    pub(super) fn fragment_len(&self, number: u32) -> usize {
+        match self.size() {
+            Some(size) if size > FRAGMENT => {
+                let first = self.len() - size + first_fragment(size);
+                if number == 0 { first } else { NEXT_FRAGMENT.len() + FRAGMENT }
+            }
+            _ => self.len(),
+        }
+    }
+}
+
+/// One fragment of a message whose first one stands at the start of `frame`: header and payload.
+///
+/// Only the first has its header in front of its payload; the others share constant ones.
+pub(super) fn fragment(frame: &[u8], size: usize, number: u32) -> (&'static [u8], &[u8]) {
+    let rest = size - first_fragment(size);
+    let first = frame.len() - rest;
+    if number == 0 {
+        return (&[], &frame[..first]);
+    }
+    let start = first + (number as usize - 1) * FRAGMENT;
+    let header = if start + FRAGMENT == frame.len() { LAST_FRAGMENT } else { NEXT_FRAGMENT };
+    (header, &frame[start..start + FRAGMENT])
+}
+
+impl Queue {
+    /// Where the message stands that is begun, behind control frames that pass between its
+    /// fragments.
+    fn begun_message(&self) -> Option<usize> {
+        let at = self.entries.iter().position(|entry| !entry.is_control())?;
+        let is_begun = self.fragment > 0 || (at == 0 && self.front_written > 0);
+        is_begun.then_some(at)
+    }
+
+    /// Where the entries begin that are not begun, control frames or messages.
+    pub(super) fn first_whole(&self) -> usize {
+        if self.fragment == 0 {
+            return self.begun();
+        }
+        self.begun_message().map_or(0, |at| at + 1)
+    }
+
+    /// Begins the next fragment of the first entry, after the control frames that wait for that.
+    pub(super) fn next_fragment(&mut self) {
+        self.fragment += 1;
+        let mut at = 0;
+        while self.entries.get(at + 1).is_some_and(Entry::is_control) {
+            self.entries.swap(at, at + 1);
+            at += 1;
+        }
+    }
+
+    /// Drops the fragments of a begun message that are not begun themselves; `false` when there are
+    /// none. Nothing but control frames may follow then.
+    pub(in super::super) fn cut_begun(&mut self) -> bool {
+        let Some(at) = self.begun_message() else { return false };
+        let Some(entry) = self.entries.get(at) else { return false };
+        if self.fragment + 1 >= entry.fragments() {
+            return false;
+        }
+        let Some(entry) = self.entries.remove(at) else { return false };
+        self.uncount(&entry);
+        self.counts.dropped += 1;
+        if at == 0 && self.front_written > 0 {
+            self.keep_fragment(&entry);
+        }
+        self.fragment = 0;
+        true
+    }
+
+    /// Keeps the fragment that is partly written, as a frame that nothing drops.
+    fn keep_fragment(&mut self, entry: &Entry) {
+        let Some((frame, size)) = entry.frame() else { return };
+        let (header, payload) = fragment(frame, size, self.fragment);
+        self.entries.push_front(Entry::Control(frame.slice_ref(payload)));
+        if self.front_written < header.len() {
+            self.entries.push_front(Entry::Control(Bytes::from_static(header)));
+        } else {
+            self.front_written -= header.len();
+        }
+    }
+}

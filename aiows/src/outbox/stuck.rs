@@ -1,0 +1,170 @@
+//! The bound on what waits for all sockets that refuse bytes: it acts on the largest queues.
+
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+
+use super::{CloseRequest, Outbox, State, Totals};
+
+/// What one queue holds of the bytes that wait for sockets that refuse them.
+#[derive(Debug, Default)]
+pub(super) struct Stuck {
+    bytes: AtomicUsize,
+    fate: AtomicU8,
+    /// The session, while it sleeps and its socket refuses bytes.
+    session: Mutex<Option<Waker>>,
+}
+
+const COUNTED: u8 = 0;
+/// Another queue needs the bytes: the session must close its connection.
+const CHOSEN: u8 = 1;
+/// The session was told.
+const CLOSED: u8 = 2;
+
+/// The queues of all sockets that refuse bytes.
+#[derive(Debug, Default)]
+pub(super) struct StuckQueues {
+    /// The bytes of all of them.
+    bytes: AtomicUsize,
+    /// No queue holds more bytes than this; lowered when the bound is reached.
+    largest: AtomicUsize,
+    queues: Mutex<Vec<Weak<Stuck>>>,
+}
+
+impl Stuck {
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_counted(&self) -> bool {
+        self.fate.load(Ordering::Acquire) == COUNTED
+    }
+
+    fn change_fate(&self, from: u8, to: u8) -> bool {
+        self.fate.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+impl StuckQueues {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Stuck>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self) -> Arc<Stuck> {
+        let stuck = Arc::<Stuck>::default();
+        let mut queues = self.lock();
+        if queues.len() == queues.capacity() {
+            queues.retain(|queue| queue.strong_count() > 0);
+        }
+        queues.push(Arc::downgrade(&stuck));
+        stuck
+    }
+
+    fn set(&self, stuck: &Stuck, bytes: usize) {
+        let before = stuck.bytes.swap(bytes, Ordering::AcqRel);
+        // Wraps around where it has become less.
+        self.bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+        if bytes > self.largest.load(Ordering::Relaxed) {
+            self.largest.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Chooses the largest queue of more than `own` bytes; `None` when there is none.
+    fn choose(&self, own: usize) -> Option<Arc<Stuck>> {
+        let queues: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        let (mut chosen, mut most, mut second) = (None, own, own);
+        for stuck in queues.iter().filter(|stuck| stuck.is_counted()) {
+            let bytes = stuck.bytes.load(Ordering::Acquire);
+            if bytes > most {
+                second = most;
+                (chosen, most) = (Some(stuck), bytes);
+            } else {
+                second = second.max(bytes);
+            }
+        }
+        self.largest.store(second, Ordering::Relaxed);
+        let stuck = chosen.filter(|stuck| stuck.change_fate(COUNTED, CHOSEN))?;
+        self.set(stuck, 0);
+        Some(Arc::clone(stuck))
+    }
+}
+
+impl Totals {
+    /// The bytes that wait in all queues whose sockets refuse them, without `own` of them.
+    pub(super) fn without(&self, own: usize) -> usize {
+        self.stuck.bytes.load(Ordering::Relaxed).saturating_sub(own)
+    }
+
+    /// Whether a queue that has `counted` bytes by now may hold `own`: within the bound any, beyond
+    /// it those that hold less than others.
+    pub(super) fn may_hold(&self, own: usize, counted: usize, bound: usize) -> bool {
+        self.without(counted).saturating_add(own) <= bound
+            || own < self.stuck.largest.load(Ordering::Relaxed)
+    }
+
+    /// Makes `own` bytes fit into the bound, and chooses larger queues to be closed for it; `false`
+    /// when there are none.
+    pub(super) fn relieve(
+        &self,
+        own: usize,
+        counted: usize,
+        bound: usize,
+        closed: &mut Vec<Waker>,
+    ) -> bool {
+        while self.without(counted).saturating_add(own) > bound {
+            let Some(stuck) = self.stuck.choose(own) else { return false };
+            closed.extend(stuck.lock().take());
+        }
+        true
+    }
+}
+
+impl State {
+    /// What the totals have of the bytes that wait here.
+    pub(super) fn accounted(&self) -> usize {
+        self.stuck.as_ref().map_or(0, |stuck| stuck.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Tells the totals what waits here; nothing to do while the socket takes everything.
+    pub(super) fn account(&mut self, totals: &Totals) {
+        let bytes = if self.blocked { self.queue.size() } else { 0 };
+        match &self.stuck {
+            None if bytes == 0 => {}
+            None => {
+                let stuck = self.stuck.insert(totals.stuck.add());
+                totals.stuck.set(stuck, bytes);
+            }
+            Some(stuck) => {
+                if !self.blocked && !stuck.is_counted() {
+                    // It was chosen, but reads again before its session has seen that.
+                    stuck.change_fate(CHOSEN, COUNTED);
+                }
+                let bytes = if stuck.is_counted() { bytes } else { 0 };
+                if stuck.bytes.load(Ordering::Relaxed) != bytes {
+                    totals.stuck.set(stuck, bytes);
+                }
+            }
+        }
+    }
+
+    /// Notes who is to be woken when the queue is chosen to be closed; `true` when it is already.
+    pub(super) fn await_choice(&self, session: &Waker) -> bool {
+        let Some(stuck) = self.stuck.as_ref().filter(|_| self.blocked) else {
+            return false;
+        };
+        *stuck.lock() = Some(session.clone());
+        stuck.change_fate(CHOSEN, CLOSED)
+    }
+}
+
+impl Outbox {
+    /// Closes a connection whose queue is the largest when all of them hold too much.
+    pub(super) fn close_chosen(&self) {
+        if self.is_closed() {
+            // It closes for another reason, and does not read what comes before the close frame.
+            self.discard_unsent();
+        } else {
+            self.request_close(CloseRequest::slow_consumer());
+        }
+    }
+}
