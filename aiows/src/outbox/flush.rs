@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::push::{Aftermath, Attempts};
+use super::policy::{Aftermath, Attempts};
 use super::{Outbox, SessionTurn, State};
 
 /// Who has something appended written.

@@ -4,6 +4,7 @@ mod closed;
 mod control;
 mod drops;
 mod flush;
+mod policy;
 mod push;
 mod queue;
 mod room;
@@ -25,7 +26,8 @@ use tokio::sync::Notify;
 
 pub(crate) use self::control::Control;
 use self::drops::Spell;
-pub(crate) use self::push::{Attempts, Refused};
+pub(crate) use self::policy::Attempts;
+pub(crate) use self::push::Refused;
 use self::queue::Queue;
 use self::room::Room;
 pub(crate) use self::shared::{Published, SharedFrame};
