@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::task::{Context, Poll, Waker};
 
-use super::push::{Aftermath, Attempts};
+use super::policy::{Aftermath, Attempts};
 use super::{Accepted, Outbox, SessionTurn, State};
 use crate::transport::TcpWriter;
 

@@ -6,8 +6,8 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::drops::Dropped;
-use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
+use super::policy::{Aftermath, Attempts, Verdict, When};
+use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule, Slot};
@@ -19,47 +19,6 @@ pub(crate) enum Refused {
     Closed,
     /// There is no room; this is the message.
     Full(Encoded),
-}
-
-/// How often a session has tried to write to its stream, wrapping around; see [`When`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attempts(pub(super) u32);
-
-/// When a policy may act on a message that finds no room and whose socket refuses bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum When {
-    /// At once, since the sender cannot wait.
-    Now,
-    /// Over plain TCP, where the sender tries the socket, at once. Not on a stream: its session has
-    /// not tried it since the message was offered.
-    Offered,
-    /// On a stream as soon as the session has tried it again.
-    TriedAgain(Attempts),
-}
-
-/// What is done with a message.
-pub(super) enum Verdict {
-    Append(Option<Slot>),
-    /// It was counted, and that is all.
-    Drop,
-    /// There is no room. The policy does not drop messages.
-    Refuse(Overflow),
-    /// It takes the place of the message that stands there.
-    Replace(usize),
-    /// There is no room, and the socket is not known to refuse bytes.
-    Wait,
-}
-
-/// What has to be done about a change once the lock is released.
-#[derive(Default)]
-pub(super) struct Aftermath {
-    /// The session, if it must try its socket again.
-    pub(super) session: Option<Waker>,
-    /// Whether bytes were written, so that senders may find room.
-    pub(super) made_room: bool,
-    pub(super) dropped: Option<Dropped>,
-    /// Sessions of other connections that were closed to make room.
-    pub(super) closed: Vec<Waker>,
 }
 
 /// How far an outbox was when a sender began to wait.
@@ -151,13 +110,6 @@ impl Outbox {
         Progress { attempts: state.attempts, written: state.queue.written() }
     }
 
-    fn policy(&self, rule: Rule) -> Overflow {
-        match rule {
-            Rule::Policy(policy) => policy,
-            Rule::Server | Rule::Latest(_) => self.overflow,
-        }
-    }
-
     fn offer(&self, opcode: Opcode, message: Encoded, when: When) -> Result<(), Refused> {
         let mut state = self.lock();
         if self.is_closed() {
@@ -203,85 +155,6 @@ impl Outbox {
         refused.map_or(Ok(()), |message| Err(Refused::Full(message)))
     }
 
-    /// Decides on a message, and makes room for it: over plain TCP by writing, then as its policy
-    /// says.
-    pub(super) fn judge(
-        &self,
-        state: &mut State,
-        size: usize,
-        rule: Rule,
-        when: When,
-        aftermath: &mut Aftermath,
-    ) -> Verdict {
-        let slot = match rule {
-            Rule::Latest(slot) => Some(slot),
-            Rule::Server | Rule::Policy(_) => None,
-        };
-        if let Some((at, before)) = slot.and_then(|slot| state.queue.find(slot))
-            && (size <= before || self.has_room_instead(state, size, before))
-        {
-            return Verdict::Replace(at);
-        }
-        if self.admits(state, size, aftermath)
-            || (state.try_tcp(aftermath) && self.admits(state, size, aftermath))
-        {
-            return Verdict::Append(slot);
-        }
-        if !state.may_act(when) {
-            aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
-            if state.turn == SessionTurn::Expected {
-                state.turn = SessionTurn::Awaited;
-            }
-            return Verdict::Wait;
-        }
-        match self.policy(rule) {
-            policy @ Overflow::DropOldest => {
-                if let Some((at, _)) = slot.and_then(|slot| state.queue.find(slot)) {
-                    state.queue.remove_replaced(at);
-                }
-                let count = self.drop_oldest(state, size, aftermath);
-                aftermath.dropped = Some(Dropped { policy, count });
-                Verdict::Append(slot)
-            }
-            policy @ Overflow::DropNewest => {
-                state.queue.note_newest_dropped();
-                aftermath.dropped = Some(Dropped { policy, count: 1 });
-                Verdict::Drop
-            }
-            policy @ (Overflow::Disconnect | Overflow::Reject) => Verdict::Refuse(policy),
-        }
-    }
-
-    /// Whether a message is to be queued; closes those who hold more of what all may hold together.
-    fn admits(&self, state: &State, size: usize, aftermath: &mut Aftermath) -> bool {
-        self.has_room(state, size)
-            && (!state.blocked
-                || state.queue.messages() == 0
-                || self.totals.relieve(
-                    state.queue.size() + size,
-                    state.accounted(),
-                    self.max_total,
-                    &mut aftermath.closed,
-                ))
-    }
-
-    /// Whether there is room for a message in place of one with `before` bytes of payload.
-    fn has_room_instead(&self, state: &State, size: usize, before: usize) -> bool {
-        let more = size.saturating_sub(before);
-        state.queue.messages() == 1
-            || (state.queue.size() + more <= self.max_size
-                && (!state.blocked || self.totals.without(0) + more <= self.max_total))
-    }
-
-    /// Drops the oldest until there is room, or nothing left that is not begun.
-    fn drop_oldest(&self, state: &mut State, size: usize, aftermath: &mut Aftermath) -> u64 {
-        let mut dropped = 0;
-        while !self.admits(state, size, aftermath) && state.queue.drop_oldest() {
-            dropped += 1;
-        }
-        dropped
-    }
-
     /// Ends a change of the queue by a sender: wakes the session for what was queued, and whoever
     /// else the change concerns.
     pub(super) fn release(&self, mut state: MutexGuard<'_, State>, mut aftermath: Aftermath) {
@@ -318,18 +191,6 @@ impl Outbox {
             state.account(&self.totals);
         }
         !self.has_room(&state, 0)
-    }
-}
-
-impl State {
-    /// Whether the socket refuses bytes, as far as a policy has to know it.
-    fn may_act(&self, when: When) -> bool {
-        let tried = match when {
-            When::Now => true,
-            When::Offered => self.writer.is_some(),
-            When::TriedAgain(since) => self.writer.is_some() || self.attempts != since,
-        };
-        self.blocked && tried
     }
 }
 

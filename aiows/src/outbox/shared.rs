@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::flush::Flush;
-use super::push::{Aftermath, Attempts, Verdict, When};
+use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::{Encoded, HEADROOM};
 use crate::overflow::{Overflow, Rule};

@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 
 use self::model::Model;
-use super::push::When;
+use super::policy::When;
 use super::{Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;

@@ -1,0 +1,164 @@
+//! What happens to a message that finds no room: written, waited for, or as its policy says.
+
+use std::task::Waker;
+
+use super::drops::Dropped;
+use super::{Outbox, SessionTurn, State};
+use crate::overflow::{Overflow, Rule, Slot};
+
+/// How often a session has tried to write to its stream, wrapping around; see [`When`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempts(pub(super) u32);
+
+/// When a policy may act on a message that finds no room and whose socket refuses bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    /// At once, since the sender cannot wait.
+    Now,
+    /// Over plain TCP, where the sender tries the socket, at once. Not on a stream: its session has
+    /// not tried it since the message was offered.
+    Offered,
+    /// On a stream as soon as the session has tried it again.
+    TriedAgain(Attempts),
+}
+
+/// What is done with a message.
+pub(super) enum Verdict {
+    Append(Option<Slot>),
+    /// It was counted, and that is all.
+    Drop,
+    /// There is no room. The policy does not drop messages.
+    Refuse(Overflow),
+    /// It takes the place of the message that stands there.
+    Replace(usize),
+    /// There is no room, and the socket is not known to refuse bytes.
+    Wait,
+}
+
+/// What has to be done about a change once the lock is released.
+#[derive(Default)]
+pub(super) struct Aftermath {
+    /// The session, if it must try its socket again.
+    pub(super) session: Option<Waker>,
+    /// Whether bytes were written, so that senders may find room.
+    pub(super) made_room: bool,
+    pub(super) dropped: Option<Dropped>,
+    /// Sessions of other connections that were closed to make room.
+    pub(super) closed: Vec<Waker>,
+}
+
+impl Outbox {
+    /// Decides on a message, and makes room for it: over plain TCP by writing, then as its policy
+    /// says.
+    pub(super) fn judge(
+        &self,
+        state: &mut State,
+        size: usize,
+        rule: Rule,
+        when: When,
+        aftermath: &mut Aftermath,
+    ) -> Verdict {
+        let slot = slot_of(rule);
+        if let Some((at, before)) = slot.and_then(|slot| state.queue.find(slot))
+            && (size <= before || self.has_room_instead(state, size, before))
+        {
+            return Verdict::Replace(at);
+        }
+        if self.admits(state, size, aftermath)
+            || (state.try_tcp(aftermath) && self.admits(state, size, aftermath))
+        {
+            return Verdict::Append(slot);
+        }
+        if !state.may_act(when) {
+            aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
+            if state.turn == SessionTurn::Expected {
+                state.turn = SessionTurn::Awaited;
+            }
+            return Verdict::Wait;
+        }
+        self.act(state, size, rule, aftermath)
+    }
+
+    /// Does what the policy says about a message for a socket that refuses bytes.
+    fn act(
+        &self,
+        state: &mut State,
+        size: usize,
+        rule: Rule,
+        aftermath: &mut Aftermath,
+    ) -> Verdict {
+        let slot = slot_of(rule);
+        match self.policy(rule) {
+            policy @ Overflow::DropOldest => {
+                if let Some((at, _)) = slot.and_then(|slot| state.queue.find(slot)) {
+                    state.queue.remove_replaced(at);
+                }
+                let count = self.drop_oldest(state, size, aftermath);
+                aftermath.dropped = Some(Dropped { policy, count });
+                Verdict::Append(slot)
+            }
+            policy @ Overflow::DropNewest => {
+                state.queue.note_newest_dropped();
+                aftermath.dropped = Some(Dropped { policy, count: 1 });
+                Verdict::Drop
+            }
+            policy @ (Overflow::Disconnect | Overflow::Reject) => Verdict::Refuse(policy),
+        }
+    }
+
+    /// Whether a message is to be queued; closes those who hold more of what all may hold together.
+    fn admits(&self, state: &State, size: usize, aftermath: &mut Aftermath) -> bool {
+        self.has_room(state, size)
+            && (!state.blocked
+                || state.queue.messages() == 0
+                || self.totals.relieve(
+                    state.queue.size() + size,
+                    state.accounted(),
+                    self.max_total,
+                    &mut aftermath.closed,
+                ))
+    }
+
+    /// Whether there is room for a message in place of one with `before` bytes of payload.
+    fn has_room_instead(&self, state: &State, size: usize, before: usize) -> bool {
+        let more = size.saturating_sub(before);
+        state.queue.messages() == 1
+            || (state.queue.size() + more <= self.max_size
+                && (!state.blocked || self.totals.without(0) + more <= self.max_total))
+    }
+
+    /// Drops the oldest until there is room, or nothing left that is not begun.
+    fn drop_oldest(&self, state: &mut State, size: usize, aftermath: &mut Aftermath) -> u64 {
+        let mut dropped = 0;
+        while !self.admits(state, size, aftermath) && state.queue.drop_oldest() {
+            dropped += 1;
+        }
+        dropped
+    }
+
+    pub(super) fn policy(&self, rule: Rule) -> Overflow {
+        match rule {
+            Rule::Policy(policy) => policy,
+            Rule::Server | Rule::Latest(_) => self.overflow,
+        }
+    }
+}
+
+fn slot_of(rule: Rule) -> Option<Slot> {
+    match rule {
+        Rule::Latest(slot) => Some(slot),
+        Rule::Server | Rule::Policy(_) => None,
+    }
+}
+
+impl State {
+    /// Whether the socket refuses bytes, as far as a policy has to know it.
+    pub(super) fn may_act(&self, when: When) -> bool {
+        let tried = match when {
+            When::Now => true,
+            When::Offered => self.writer.is_some(),
+            When::TriedAgain(since) => self.writer.is_some() || self.attempts != since,
+        };
+        self.blocked && tried
+    }
+}
