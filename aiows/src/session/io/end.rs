@@ -52,7 +52,7 @@ impl ConnectionIo {
     /// How long a slow client may take to read the rest of a message and its close frame: long enough
     /// for one that has just resumed.
     fn slow_timeout(&self) -> Duration {
-        self.limits.write_timeout.max(SLOW_TIMEOUT).min(self.limits.close_timeout)
+        self.limits.write_timeout.max(SLOW_TIMEOUT)
     }
 
     /// Stops waiting for the client, whose close frame is queued already.
