@@ -16,6 +16,9 @@ const FIN: u8 = 0x80;
 pub(super) const MASK: u8 = 0x80;
 /// Set in the opcode of every control frame.
 const CONTROL: u8 = 0x08;
+const OPCODE: u8 = 0x0f;
+/// Bits that only an extension may set, and none is ever agreed on.
+const RESERVED: u8 = 0x70;
 
 /// The first bytes of control frames, which are always whole. Source: RFC 6455 section 5.5.
 pub(super) const CLOSE: u8 = FIN | 0x8;
@@ -101,6 +104,7 @@ pub(super) struct Scanner {
     announced: u64,
     fragments: usize,
     max_fragments: usize,
+    message_size: usize,
     /// Counts messages as they begin.
     message: u32,
 }
@@ -112,10 +116,14 @@ pub(super) enum Stop {
     Control,
     /// Before the last header byte of one fragment too many: without it the frame is never decoded.
     Fragments,
+    /// Within the header of a data frame that is not allowed here.
+    Invalid,
+    /// Before the last header byte of a frame that makes its message too large.
+    TooLarge,
 }
 
 impl Scanner {
-    pub(super) fn new(max_fragments: usize) -> Self {
+    pub(super) fn new(max_fragments: usize, message_size: usize) -> Self {
         Self {
             header: [0; 14],
             header_length: 0,
@@ -123,6 +131,7 @@ impl Scanner {
             announced: 0,
             fragments: 0,
             max_fragments,
+            message_size,
             message: 0,
         }
     }
@@ -157,10 +166,16 @@ impl Scanner {
                 if next & CONTROL != 0 {
                     return (at, Some(Stop::Control));
                 }
+                if !self.may_begin_with(next) {
+                    return (at, Some(Stop::Invalid));
+                }
                 if self.fragments == 0 {
                     self.announced = 0;
                     self.message = self.message.wrapping_add(1);
                 }
+            }
+            if self.header_length == 1 && next & MASK == 0 {
+                return (at, Some(Stop::Invalid));
             }
             self.header[self.header_length] = next;
             self.header_length += 1;
@@ -172,8 +187,20 @@ impl Scanner {
                 if self.count_fragment() > self.max_fragments {
                     return (at - 1, Some(Stop::Fragments));
                 }
+                if self.announced > self.message_size as u64 {
+                    return (at - 1, Some(Stop::TooLarge));
+                }
             }
         }
+    }
+
+    /// Whether a data frame may begin with this byte. Source: RFC 6455 sections 5.2 and 5.4.
+    fn may_begin_with(&self, first: u8) -> bool {
+        let is_in_order = match first & OPCODE {
+            0 => self.fragments > 0,
+            opcode => opcode <= 2 && self.fragments == 0,
+        };
+        is_in_order && first & RESERVED == 0
     }
 
     /// The announced length, once the header is whole.
@@ -254,7 +281,7 @@ mod tests {
                 .concat();
         let close = bytes.len() - 8;
         for size in [1, 2, 3, 7, 100, bytes.len()] {
-            let mut scanner = Scanner::new(10);
+            let mut scanner = Scanner::new(10, 1 << 20);
             let mut at = 0;
             for chunk in bytes.chunks(size) {
                 let (clean, stop) = scanner.scan(chunk);
@@ -271,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_unfinished_message_are_counted_over_its_fragments() {
-        let mut scanner = Scanner::new(10);
+        let mut scanner = Scanner::new(10, 1 << 20);
         scanner.scan(&frame(0x81, 7));
         scanner.scan(&frame(0x01, 200));
         assert_eq!(scanner.under_way(), Some((2, 200)));
@@ -285,11 +312,31 @@ mod tests {
     #[test]
     fn fragments_count_per_message_and_empty_ones_too() {
         let whole = [frame(0x01, 0), frame(0x00, 0), frame(0x80, 0)].concat();
-        let mut scanner = Scanner::new(3);
+        let mut scanner = Scanner::new(3, 1 << 20);
         assert_eq!(scanner.scan(&whole), (whole.len(), None));
         assert_eq!(scanner.scan(&whole), (whole.len(), None));
-        let mut scanner = Scanner::new(2);
+        let mut scanner = Scanner::new(2, 1 << 20);
         assert_eq!(scanner.scan(&whole), (whole.len() - 1, Some(Stop::Fragments)));
+    }
+
+    #[test]
+    fn a_scan_ends_at_the_first_frame_that_is_not_allowed() {
+        let (first, mut unmasked) = (frame(0x01, 1), frame(0x81, 1));
+        unmasked[1] &= !MASK;
+        for (before, invalid, at) in [
+            (vec![], frame(0xc1, 1), 0),
+            (vec![], frame(0x83, 1), 0),
+            (vec![], frame(0x80, 1), 0),
+            (first.clone(), frame(0x81, 1), 0),
+            (vec![], unmasked, 1),
+        ] {
+            let bytes = [&before[..], &invalid, &frame(0x89, 0)].concat();
+            let found = Scanner::new(10, 1 << 20).scan(&bytes);
+            assert_eq!(found, (before.len() + at, Some(Stop::Invalid)), "{invalid:?}");
+        }
+        let too_large = [first, frame(0x80, 9)].concat();
+        let found = Scanner::new(10, 9).scan(&too_large);
+        assert_eq!(found, (too_large.len() - 10, Some(Stop::TooLarge)));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Protocol {
         Self {
             context: None,
             message_size: limits.message_size,
-            scanner: Scanner::new(limits.fragments),
+            scanner: Scanner::new(limits.fragments, limits.message_size),
             backlog: leftover.to_vec(),
             scanned: 0,
             input: if leftover.is_empty() { Input::Scanned } else { Input::Paused },
@@ -285,6 +285,8 @@ impl Protocol {
         match stop {
             Stop::Control => control::parse(&self.backlog[at..]),
             Stop::Fragments => Parsed::Invalid(Failure::FRAGMENTS),
+            Stop::Invalid => Parsed::Invalid(Failure::PROTOCOL),
+            Stop::TooLarge => Parsed::Invalid(Failure::SIZE),
         }
     }
 

@@ -218,3 +218,21 @@ fn the_rest_of_a_message_with_too_many_fragments_reaches_no_other_connection() {
     assert!(receive(&mut strict, &secret, 9).2.is_some());
     assert_eq!(texts(&mut protocol(), &text("another"), 9), ["another"]);
 }
+
+#[test]
+fn nothing_behind_a_frame_that_is_not_allowed_is_looked_at() {
+    for invalid in [frame(0xa1, b"x"), frame(0x83, b"x"), frame(0x80, b"x")] {
+        let bytes = [text("before"), invalid, frame(0x89, b"after")].concat();
+        for size in [1, bytes.len()] {
+            let (mut protocol, mut found, mut ends) = (protocol(), Vec::new(), Vec::new());
+            for chunk in bytes.chunks(size) {
+                let (texts, pings, end) = receive(&mut protocol, chunk, 9);
+                assert_eq!(pings, [b""; 0]);
+                found.extend(texts);
+                ends.extend(end);
+            }
+            assert_eq!(found, ["before"]);
+            assert_eq!(ends, [ProtocolEnd::Failure(Failure::PROTOCOL)]);
+        }
+    }
+}
