@@ -20,6 +20,7 @@ mod life;
 mod limits;
 mod log;
 mod middleware;
+mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
@@ -36,6 +37,7 @@ mod restart;
 #[cfg(target_os = "linux")]
 mod room;
 mod router;
+mod script;
 #[cfg(target_os = "linux")]
 mod served;
 mod serving;
@@ -43,6 +45,9 @@ mod serving;
 mod slow_http;
 mod socket;
 mod stop;
+mod streams;
+mod transitions;
+mod unfinished;
 
 /// What `layered` has another one of.
 mod kit {

@@ -25,6 +25,10 @@ impl ConnectionIo {
 
     /// Sends a close frame and gives up what was not handled.
     pub(in crate::session) fn close(&mut self, request: CloseRequest) {
+        if !self.phase.handles_messages() {
+            // A connect handler that fails after the connection was closed changes nothing.
+            return;
+        }
         let CloseRequest { code, reason, because, mode } = request;
         if because == DisconnectReason::SlowConsumer {
             let dropped = self.outbox().discard_unsent();
@@ -111,7 +115,8 @@ impl ConnectionIo {
                 self.phase = Phase::Leaving { end: Some(Box::new(end)), handler_by: *handler_by };
             }
             (Phase::Leaving { .. }, _) => {}
-            (Phase::Closing { by }, ClientEnd::Close(_) | ClientEnd::Finished) => {
+            (Phase::Closing { by }, ClientEnd::Close(_) | ClientEnd::Finished)
+            | (Phase::Failing { by }, ClientEnd::Finished) => {
                 self.phase = Phase::Flushing { by: *by };
             }
             (Phase::Closing { by }, ClientEnd::Failure(_)) => {
@@ -167,6 +172,9 @@ impl ConnectionIo {
         self.phase = phase;
         self.reason.get_or_insert(because);
         self.inbox.clear();
+        self.protocol.drop_messages();
+        // Less is never too much.
+        let _ = self.unfinished.set(0, usize::MAX);
     }
 
     /// Nothing can be read or written any more.
