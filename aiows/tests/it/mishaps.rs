@@ -11,12 +11,12 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{sleep, timeout};
 
 use aiows::{
-    App, Call, DisconnectReason, HandlerError, Limits, Listener, Message, Middleware, Next,
-    Outcome, Route, Router, Server,
+    Call, DisconnectReason, HandlerError, Limits, Message, Middleware, Next, Outcome, Route,
+    Router, Server,
 };
 
-use super::kit::{TestServer, over_both, wrapped};
-use crate::raw::{REQUEST, Raw, echo_server, ends, limits};
+use super::kit::{TestServer, over_both};
+use crate::raw::{REQUEST, Raw, ends, limits};
 
 const SOON: Duration = Duration::from_secs(5);
 

@@ -179,6 +179,8 @@ pub struct Seen {
     /// The client has left without being told.
     pub gave_up: bool,
     pub reset: bool,
+    /// What the connection was first closed with from outside of its handlers, if that was the first.
+    pub first_close: Option<u16>,
     /// It has sent a close frame.
     closed: bool,
 }
@@ -281,8 +283,20 @@ impl Client {
                 self.seen.lock().await.closed = true;
             }
             Step::Reset => self.reset().await,
-            Step::HubDisconnects => drop(hub.disconnect(self.ws.id(), 4200, "hub")),
-            Step::TaskCloses => self.ws.close(4300, "task"),
+            Step::HubDisconnects => {
+                self.note_close(4200).await;
+                hub.disconnect(self.ws.id(), 4200, "hub");
+            }
+            Step::TaskCloses => {
+                self.note_close(4300).await;
+                self.ws.close(4300, "task");
+            }
+        }
+    }
+
+    async fn note_close(&self, code: u16) {
+        if !self.ws.is_closed() {
+            self.seen.lock().await.first_close.get_or_insert(code);
         }
     }
 

@@ -329,6 +329,9 @@ fn check(script: &Script, seen: &Seen, log: &Log, stopped: bool) {
     let why = format!("{script:?}\n{seen:?}\n{log:?}");
     let [reason] = &log.reasons[..] else { panic!("not one disconnect: {why}") };
     assert!(script.allows(reason, seen, stopped), "nothing ends it like this: {why}");
+    if let (DisconnectReason::Closed { code, .. }, Some(first)) = (reason, seen.first_close) {
+        assert_eq!(u16::from(*code), first, "the first close counts: {why}");
+    }
     let closes = seen.closes();
     assert!(closes.len() <= 1, "{why}");
     if let [(at, code)] = closes[..] {

@@ -60,7 +60,7 @@ async fn unfinished_messages_beyond_the_total_close_those_with_more_than_their_s
             let large = masked(TEXT, "y".repeat(1000 * KIB).as_bytes());
             greedy.write(&large[..400 * KIB]).await;
             modest.write(&frame[..frame.len() - 1]).await;
-            greedy.write_while_reading(&large[400 * KIB..500 * KIB]).await;
+            // It is closed although it sends nothing more.
             assert_eq!(greedy.read_close(1013).await, "Too much unfinished data");
             modest.write(&frame[frame.len() - 1..]).await;
             modest.expect_text(&text).await;
@@ -70,8 +70,10 @@ async fn unfinished_messages_beyond_the_total_close_those_with_more_than_their_s
             let text = "z".repeat(500 * KIB);
             next.write_while_reading(&masked(TEXT, text.as_bytes())).await;
             next.expect_text(&text).await;
+            next.write_while_reading(&large[..600 * KIB]).await;
+            assert_eq!(next.read_close(1013).await, "Too much unfinished data");
+            assert_eq!(ended.next().await, DisconnectReason::Protocol { code: 1013.into() });
             drop((greedy, modest, next));
-            ended.next().await;
             ended.next().await;
         },
     )

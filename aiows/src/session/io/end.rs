@@ -203,6 +203,10 @@ impl ConnectionIo {
             // The deadline of the phase bounds it.
             TimerEvent::Stuck => {}
             TimerEvent::Unread => self.close_unread(),
+            TimerEvent::Share if self.unfinished.has_too_much(self.limits.inbound_total) => {
+                self.close_for_unfinished();
+            }
+            TimerEvent::Share => {}
             TimerEvent::Unfinished => {
                 self.close_for_limit(CloseCode::POLICY, "Message not finished in time");
             }
