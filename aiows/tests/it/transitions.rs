@@ -50,6 +50,8 @@ struct Log {
     /// The messages whose handlers have returned before the connection was closed.
     returned: Vec<u64>,
     reasons: Vec<DisconnectReason>,
+    /// The messages whose handlers began after the connection was closed.
+    late: Vec<u64>,
 }
 
 impl Watch {
@@ -133,6 +135,9 @@ fn handler(act: Act, watch: &Watch) -> Route {
             let ws = call.websocket().clone();
             let message: Value = serde_json::from_str(call.text().unwrap()).unwrap();
             let n = message["n"].as_u64().unwrap();
+            if ws.is_closed() {
+                watch.note(&ws, |log| log.late.push(n));
+            }
             let result = run(act, &ws).await;
             if !ws.is_closed() {
                 // What it answers is queued before anybody else has a turn.
@@ -338,6 +343,8 @@ fn check(script: &Script, seen: &Seen, log: &Log, stopped: bool) {
         assert_eq!((at + 1, seen.rest), (seen.frames.len(), 0), "not the last: {why}");
         assert_eq!(code, code_on_the_wire(reason), "{why}");
     }
+    // What was accepted before a reset is still handled.
+    assert!(log.late.is_empty() || seen.reset || seen.gave_up, "handled too late: {why}");
     let mut answered = seen.answered();
     // No handler has seen these.
     answered.retain(|n| script.steps[*n as usize] != Step::Message(Act::Unknown));
