@@ -67,7 +67,7 @@ pub struct Limits {
     /// which the server does not read, because a handler is pending, does not count.
     pub message_timeout: Duration,
     /// Bytes of unfinished messages of all clients together: 128 MiB. Beyond it, clients whose
-    /// unfinished message is larger than their share are closed with 1013.
+    /// unfinished message is larger than their share are closed with 1013 within a second.
     pub inbound_total: usize,
     /// Messages handled in one turn before other connections get theirs: 64.
     pub messages_per_turn: usize,

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::{Future, ready};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,40 +19,55 @@ type Running = dyn Future<Output = Returned> + Send;
 pub(crate) fn start(make: impl FnOnce() -> BoxFuture) -> BoxFuture {
     // A closure of the application's may panic before it returns a future.
     let started = catch_unwind(AssertUnwindSafe(make));
-    started.unwrap_or_else(|panic| Box::pin(ready(Err(panicked(panic.as_ref())))))
+    started.unwrap_or_else(|panic| Box::pin(ready(Err(panicked(panic)))))
 }
 
 /// Polls a call; a panic becomes its error.
 pub(crate) fn poll_caught(running: Pin<&mut Running>, cx: &mut Context<'_>) -> Poll<Returned> {
     let polled = catch_unwind(AssertUnwindSafe(|| running.poll(cx)));
-    polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic.as_ref()))))
+    polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
 }
 
 /// Drops a call that may not have returned; a panic of a value it held is logged and stays here.
 pub(crate) fn drop_caught(running: BoxFuture) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
-        let error = panicked(panic.as_ref());
+        let error = panicked(panic);
         tracing::error!(%error, "a cancelled handler panicked while it was dropped");
     }
 }
 
 /// A call inside of another one, which sees the panic as an error.
-pub(crate) struct Isolated(BoxFuture);
+pub(crate) struct Isolated(Option<BoxFuture>);
 
 pub(crate) fn isolated(make: impl FnOnce() -> BoxFuture) -> Isolated {
-    Isolated(start(make))
+    Isolated(Some(start(make)))
 }
 
 impl Future for Isolated {
     type Output = Returned;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Returned> {
-        poll_caught(self.0.as_mut(), cx)
+        match &mut self.0 {
+            Some(running) => poll_caught(running.as_mut(), cx),
+            None => Poll::Pending,
+        }
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> HandlerError {
-    format!("handler panicked: {}", panic_text(panic)).into()
+impl Drop for Isolated {
+    fn drop(&mut self) {
+        // What drops it may be panicking itself, and a second panic would abort the process.
+        self.0.take().into_iter().for_each(drop_caught);
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> HandlerError {
+    let error = format!("handler panicked: {}", panic_text(&*panic)).into();
+    // What the panic carried may panic as well.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        let _leaked = ManuallyDrop::new(panic);
+    }
+    error
 }
 
 /// The message of a panic.

@@ -13,6 +13,9 @@ use crate::limits::{Limits, deadline_after};
 /// How long a buffer for large messages is kept, and how close two of them make a stream.
 const KEEP_LARGE: Duration = Duration::from_secs(1);
 
+/// How often a large unfinished message is compared with its share of the memory for all of them.
+const SHARE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A client is pinged at every interval, busy or not: that way nothing reads the time per message,
 /// and a client is gone at most an interval and a timeout after its last sign of life.
 pub(super) struct Clock {
@@ -30,6 +33,8 @@ pub(super) struct Clock {
     unread: Option<Instant>,
     /// The number of the message under way, and since when the rest of it is waited for.
     message_begun: Option<(u32, Instant)>,
+    /// When a large unfinished message is compared with its share next.
+    share_at: Option<Instant>,
     /// When the last large message came.
     large_at: Option<Instant>,
     shrink_at: Option<Instant>,
@@ -55,6 +60,8 @@ pub(super) enum TimerEvent {
     Stuck,
     /// A message is not finished.
     Unfinished,
+    /// A large unfinished message may have more than its share, although no more of it has come.
+    Share,
     /// The inbound queue has been full for so long that a client which left would not be noticed.
     Unread,
     /// A large buffer was kept long enough.
@@ -91,6 +98,7 @@ impl Clock {
             stuck: None,
             unread: None,
             message_begun: None,
+            share_at: None,
             large_at: None,
             shrink_at: None,
         }
@@ -110,6 +118,14 @@ impl Clock {
     pub(super) fn set_message_under_way(&mut self, number: Option<u32>) {
         if self.message_begun.map(|(number, _)| number) != number {
             self.message_begun = number.map(|number| (number, Instant::now()));
+        }
+    }
+
+    /// Compares a large unfinished message with its share from time to time.
+    pub(super) fn watch_share(&mut self, is_counted: bool) {
+        match is_counted {
+            true => drop(self.share_at.get_or_insert_with(|| Instant::now() + SHARE_INTERVAL)),
+            false => self.share_at = None,
         }
     }
 
@@ -189,6 +205,7 @@ impl Clock {
             Reading::Over => {
                 self.unread = None;
                 self.message_begun = None;
+                self.share_at = None;
             }
             Reading::Watched => self.message_begun = None,
             Reading::Blind => {
@@ -215,6 +232,7 @@ impl Clock {
             stuck,
             unread.map(|at| (at, TimerEvent::Unread)),
             begun,
+            self.share_at.map(|at| (at, TimerEvent::Share)),
             self.shrink_at.map(|at| (at, TimerEvent::Shrink)),
             liveness,
         ];
@@ -231,6 +249,7 @@ impl Clock {
             TimerEvent::Stuck => self.stuck = None,
             TimerEvent::Unread => self.unread = None,
             TimerEvent::Unfinished => self.message_begun = None,
+            TimerEvent::Share => self.share_at = Some(now + SHARE_INTERVAL),
             TimerEvent::Silent => self.pinged = None,
             TimerEvent::Deadline => {}
         }

@@ -36,18 +36,28 @@ impl Unfinished {
         let UnfinishedTotal { bytes, messages } = &*self.total;
         let before = std::mem::replace(&mut self.counted, size);
         // Wraps around where it has become less.
-        let others = bytes.fetch_add(size.wrapping_sub(before), Ordering::Relaxed);
-        let all = others.wrapping_add(size).wrapping_sub(before);
+        bytes.fetch_add(size.wrapping_sub(before), Ordering::Relaxed);
         match (before, size) {
             (0, _) => drop(messages.fetch_add(1, Ordering::Relaxed)),
             (_, 0) => drop(messages.fetch_sub(1, Ordering::Relaxed)),
             _ => {}
         }
-        let share = limit / messages.load(Ordering::Relaxed).max(1);
-        if size > before && all > limit && size > share {
+        if size > before && self.has_too_much(limit) {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether it is large enough to be counted.
+    pub(super) fn is_counted(&self) -> bool {
+        self.counted > 0
+    }
+
+    /// Whether all together exceed `limit` and this one has more than an equal share of it.
+    pub(super) fn has_too_much(&self, limit: usize) -> bool {
+        let UnfinishedTotal { bytes, messages } = &*self.total;
+        let share = limit / messages.load(Ordering::Relaxed).max(1);
+        bytes.load(Ordering::Relaxed) > limit && self.counted > share
     }
 }
 

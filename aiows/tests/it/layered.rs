@@ -1,7 +1,8 @@
 //! The behaviour of a server does not change when all of it runs inside of middleware that passes
 //! everything on: the same tests, once more.
 
-// Not here: `middleware` adds its own; `resources` and `restart` run a server in another process.
+// Not here: `middleware` adds its own; `resources` and `restart` run a server in another process;
+// `transitions` needs no second round.
 #[path = "close.rs"]
 mod close;
 #[path = "crowd.rs"]
@@ -31,6 +32,8 @@ mod life;
 mod limits;
 #[path = "log.rs"]
 mod log;
+#[path = "mishaps.rs"]
+mod mishaps;
 #[cfg(feature = "axum")]
 #[path = "mounted.rs"]
 mod mounted;
@@ -55,6 +58,10 @@ mod slow_http;
 mod socket;
 #[path = "stop.rs"]
 mod stop;
+#[path = "streams.rs"]
+mod streams;
+#[path = "unfinished.rs"]
+mod unfinished;
 
 pub(crate) mod kit {
     use std::ops::Deref;

@@ -25,6 +25,7 @@ mod lifecycle;
 mod limits;
 mod log;
 mod middleware;
+mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
@@ -41,6 +42,7 @@ mod restart;
 #[cfg(target_os = "linux")]
 mod room;
 mod router;
+mod script;
 #[cfg(target_os = "linux")]
 mod served;
 mod serving;
@@ -48,6 +50,9 @@ mod serving;
 mod slow_http;
 mod socket;
 mod stop;
+mod streams;
+mod transitions;
+mod unfinished;
 
 /// What `layered` has another one of.
 mod kit {

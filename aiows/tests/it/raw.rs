@@ -362,7 +362,12 @@ impl Ends {
     }
 
     pub fn watch(&self, router: Router) -> Server {
-        Server::from(router.routes(routes![note_end]).state(self.clone()))
+        Server::from(router.include(self.router()))
+    }
+
+    /// Only what notes the ends.
+    pub fn router(&self) -> Router {
+        Router::new().routes(routes![note_end]).state(self.clone())
     }
 }
 
@@ -373,7 +378,12 @@ async fn note_end(State(ends): State<Ends>, reason: DisconnectReason) {
 
 impl Ended {
     pub async fn next(&self) -> DisconnectReason {
-        let next = timeout(PATIENCE, self.0.lock().await.recv()).await;
+        self.next_within(PATIENCE).await
+    }
+
+    /// As [`next`](Self::next), where time is paused and limits are long.
+    pub async fn next_within(&self, patience: Duration) -> DisconnectReason {
+        let next = timeout(patience, self.0.lock().await.recv()).await;
         next.expect("a disconnect").expect("a server")
     }
 
@@ -407,7 +417,8 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
+/// Splits the first frame off, if all of it is there.
+pub fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (first, length) = (*bytes.first()?, *bytes.get(1)?);
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));
     let (start, length) = match length {

@@ -1,5 +1,6 @@
 //! The queue against a model of it that only knows whole frames, over many random steps.
 
+mod lifecycle;
 mod model;
 
 use std::io;

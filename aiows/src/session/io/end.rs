@@ -25,6 +25,10 @@ impl ConnectionIo {
 
     /// Sends a close frame and gives up what was not handled.
     pub(in crate::session) fn close(&mut self, request: CloseRequest) {
+        if !self.phase.handles_messages() {
+            // A connect handler that fails after the connection was closed changes nothing.
+            return;
+        }
         let CloseRequest { code, reason, because, mode } = request;
         if because == DisconnectReason::SlowConsumer {
             // Nothing may follow a message that is cut between two fragments.
@@ -113,7 +117,8 @@ impl ConnectionIo {
                 self.phase = Phase::Leaving { end: Some(Box::new(end)), handler_by: *handler_by };
             }
             (Phase::Leaving { .. }, _) => {}
-            (Phase::Closing { by }, ClientEnd::Close(_) | ClientEnd::Finished) => {
+            (Phase::Closing { by }, ClientEnd::Close(_) | ClientEnd::Finished)
+            | (Phase::Failing { by }, ClientEnd::Finished) => {
                 self.phase = Phase::Flushing { by: *by };
             }
             (Phase::Closing { by }, ClientEnd::Failure(_)) => {
@@ -169,6 +174,9 @@ impl ConnectionIo {
         self.phase = phase;
         self.reason.get_or_insert(because);
         self.inbox.clear();
+        self.protocol.drop_messages();
+        // Less is never too much.
+        let _ = self.unfinished.set(0, usize::MAX);
     }
 
     /// Nothing can be read or written any more.
@@ -197,6 +205,10 @@ impl ConnectionIo {
             // The deadline of the phase bounds it.
             TimerEvent::Stuck => {}
             TimerEvent::Unread => self.close_unread(),
+            TimerEvent::Share if self.unfinished.has_too_much(self.limits.inbound_total) => {
+                self.close_for_unfinished();
+            }
+            TimerEvent::Share => {}
             TimerEvent::Unfinished => {
                 self.close_for_limit(CloseCode::POLICY, "Message not finished in time");
             }

@@ -156,8 +156,8 @@ impl ConnectionIo {
     }
 
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A deadline ends the phase, which is what is waited for.
-        let _ = self.poll_turn(cx, Handler::None);
+        // Without a handler a `Break` has only moved the connection on: nothing would wake this task.
+        while self.poll_turn(cx, Handler::None).is_break() && !self.phase.has_ended() {}
         if self.phase.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 

@@ -191,6 +191,7 @@ impl ConnectionIo {
         if self.unfinished.set(size, self.limits.inbound_total).is_break() {
             self.close_for_unfinished();
         }
+        self.clock.watch_share(self.unfinished.is_counted());
     }
 }
 

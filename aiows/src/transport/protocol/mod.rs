@@ -139,10 +139,15 @@ impl Protocol {
         self.input == Input::Scanned && self.backlog.get(self.scanned) == Some(&frame::CLOSE)
     }
 
-    /// Drops everything that is not decoded.
-    pub(crate) fn discard(&mut self) {
+    /// Drops the beginning of a message, because no more messages are handled.
+    pub(crate) fn drop_messages(&mut self) {
         self.context = None;
         self.unfinished = false;
+    }
+
+    /// Drops everything that is not decoded.
+    pub(crate) fn discard(&mut self) {
+        self.drop_messages();
         self.end_input(0);
     }
 
@@ -182,8 +187,7 @@ impl Protocol {
 
     /// Takes what was read after our close frame: only how the peer's frames end matters.
     pub(crate) fn skip(&mut self, bytes: &[u8]) -> Option<ProtocolEnd> {
-        self.context = None;
-        self.unfinished = false;
+        self.drop_messages();
         let mut end = None;
         if self.input != Input::Over {
             self.backlog.extend_from_slice(bytes);

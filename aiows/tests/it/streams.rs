@@ -1,0 +1,211 @@
+//! Streams of the application that panic or never come to an end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::time::{sleep, timeout};
+
+use aiows::{App, DisconnectReason, Listener};
+
+use super::kit::wrapped;
+use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// Where a stream panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Read,
+    Write,
+    Flush,
+    Shutdown,
+    Drop,
+}
+
+struct Faulty {
+    inner: DuplexStream,
+    fault: Fault,
+    armed: Arc<AtomicBool>,
+}
+
+impl Faulty {
+    fn may_panic(&self, fault: Fault) {
+        if self.fault == fault && self.armed.load(Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("a stream"));
+        }
+    }
+}
+
+impl AsyncRead for Faulty {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        self.may_panic(Fault::Read);
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Faulty {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.may_panic(Fault::Write);
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.may_panic(Fault::Flush);
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        self.may_panic(Fault::Shutdown);
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        if self.fault == Fault::Drop {
+            std::panic::resume_unwind(Box::new("a stream"));
+        }
+    }
+}
+
+fn serve(app: &App, fault: Fault, armed: &Arc<AtomicBool>) -> Raw<DuplexStream> {
+    let (client, inner) = tokio::io::duplex(64 * 1024);
+    app.serve_stream(Faulty { inner, fault, armed: Arc::clone(armed) }, None);
+    Raw::over(client)
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_ends_its_connection_in_order_and_frees_its_place() {
+    for fault in [Fault::Read, Fault::Write, Fault::Flush, Fault::Shutdown, Fault::Drop] {
+        let (ends, ended) = ends();
+        let app =
+            wrapped(ends.server().limits(limits(|limits| limits.connections = 1))).build().unwrap();
+        let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+        // One panics within its handshake.
+        let mut early = serve(&app, fault, &Arc::new(AtomicBool::new(true)));
+        early.write_quietly(b"no request at all\r\n\r\n").await;
+        early.read_to_end().await;
+        let armed = Arc::default();
+        let mut raw = serve(&app, fault, &armed);
+        raw.handshake().await;
+        armed.store(true, Ordering::Relaxed);
+        raw.send_text("hello").await;
+        if matches!(fault, Fault::Shutdown | Fault::Drop) {
+            raw.expect_text("hello").await;
+            raw.send_close(1000, "").await;
+        }
+        let reason = ended.next().await;
+        assert!(matches!(reason, DisconnectReason::Peer { .. }), "{fault:?}: {reason}");
+        raw.read_to_end().await;
+        let again = async {
+            loop {
+                let mut raw = serve(&app, Fault::Read, &Arc::default());
+                raw.write(REQUEST.as_bytes()).await;
+                if raw.read_head().await.starts_with("HTTP/1.1 101 ") {
+                    return raw;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let raw = timeout(SOON, again).await.unwrap_or_else(|_| panic!("no place, {fault:?}"));
+        assert_eq!(app.handle().hub().size(), 1, "{fault:?}");
+        drop(raw);
+        ended.next().await;
+        drop(app.handle().shutdown(SOON));
+        serving.await.unwrap().unwrap();
+        drop((app, ends));
+        ended.expect_no_more().await;
+    }
+}
+
+/// Sends pings for ever once it is told to.
+struct Endless {
+    inner: DuplexStream,
+    pings: Vec<u8>,
+    armed: Arc<AtomicBool>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if !self.armed.load(Ordering::Relaxed) {
+            return Pin::new(&mut self.inner).poll_read(cx, buffer);
+        }
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let whole = buffer.remaining() / 6 * 6;
+        let pings = self.pings.get(..whole).unwrap_or(&self.pings);
+        buffer.put_slice(pings);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        match self.armed.load(Ordering::Relaxed) {
+            true => Poll::Ready(Ok(bytes.len())),
+            false => Pin::new(&mut self.inner).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn clients_that_send_control_frames_without_end_leave_others_their_turns() {
+    for first in [0x89, 0x8a] {
+        let app = wrapped(echo_server()).build().unwrap();
+        let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+        let (reads, mut kept) = (Arc::new(AtomicUsize::new(0)), Vec::new());
+        for _ in 0..8 {
+            let (client, inner) = tokio::io::duplex(1024);
+            let (armed, reads) = (Arc::<AtomicBool>::default(), Arc::clone(&reads));
+            let pings = masked(first, b"").repeat(20_000);
+            app.serve_stream(Endless { inner, pings, armed: Arc::clone(&armed), reads }, None);
+            let mut raw = Raw::over(client);
+            raw.handshake().await;
+            armed.store(true, Ordering::Relaxed);
+            raw.send(0x89, b"").await;
+            kept.push(raw);
+        }
+        let (client, server) = tokio::io::duplex(1024);
+        app.serve_stream(server, None);
+        let mut bystander = Raw::over(client);
+        bystander.handshake().await;
+        for _ in 0..10 {
+            let before = reads.load(Ordering::Relaxed);
+            bystander.send_text("still there?").await;
+            bystander.expect_text("still there?").await;
+            // Of each of eight clients, each read worth 10,000 frames.
+            let meanwhile = reads.load(Ordering::Relaxed) - before;
+            assert!(meanwhile <= 8, "{meanwhile} reads");
+        }
+        drop(app.handle().shutdown(Duration::ZERO));
+        let _ = serving.await.unwrap();
+    }
+}

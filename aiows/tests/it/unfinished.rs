@@ -1,0 +1,168 @@
+//! Messages whose end does not come, and limits without a limit.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use aiows::{DisconnectReason, Limits, Overflow};
+
+use super::kit::{TestServer, over_both};
+use crate::raw::{Raw, ends, limits, masked};
+
+const TEXT: u8 = 0x81;
+const KIB: usize = 1024;
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_not_finished_in_time_is_closed_with_1008() {
+    let (ends, ended) = ends();
+    let server = TestServer::new(ends.server());
+    let mut raw = Raw::join(&server).await;
+    // A whole message, and a pause between two: neither begins a deadline.
+    raw.send_text("whole").await;
+    raw.expect_text("whole").await;
+    sleep(Duration::from_secs(15)).await;
+    let begun = Instant::now();
+    let frame = masked(TEXT, &[b'x'; 1000]);
+    let mut sent = 0;
+    // It dribbles, with signs of life.
+    while begun.elapsed() < Duration::from_secs(59) {
+        raw.write(&frame[sent..=sent]).await;
+        sent += 1;
+        sleep(Duration::from_secs(3)).await;
+    }
+    assert_eq!(ended_reason(&ended).await, DisconnectReason::Protocol { code: 1008.into() });
+    let elapsed = begun.elapsed();
+    assert!((59..=61).contains(&elapsed.as_secs()), "{elapsed:?}");
+    let close = loop {
+        let frame = raw.read_frame().await.expect("a close frame");
+        if frame.first == 0x88 {
+            break frame;
+        }
+    };
+    assert_eq!(close.payload, b"\x03\xf0Message not finished in time");
+}
+
+async fn ended_reason(ended: &crate::raw::Ended) -> DisconnectReason {
+    ended.next_within(Duration::from_secs(10)).await
+}
+
+#[tokio::test]
+async fn unfinished_messages_beyond_the_total_close_those_with_more_than_their_share() {
+    let (ends, ended) = ends();
+    let narrow = limits(|limits| limits.inbound_total = 512 * KIB);
+    over_both(
+        || ends.server().limits(narrow.clone()),
+        async |server| {
+            let mut greedy = Raw::join(&server).await;
+            let mut modest = Raw::join(&server).await;
+            let text = "x".repeat(200 * KIB);
+            let frame = masked(TEXT, text.as_bytes());
+            let large = masked(TEXT, "y".repeat(1000 * KIB).as_bytes());
+            greedy.write(&large[..400 * KIB]).await;
+            modest.write(&frame[..frame.len() - 1]).await;
+            // It is closed although it sends nothing more.
+            assert_eq!(greedy.read_close(1013).await, "Too much unfinished data");
+            modest.write(&frame[frame.len() - 1..]).await;
+            modest.expect_text(&text).await;
+            assert_eq!(ended.next().await, DisconnectReason::Protocol { code: 1013.into() });
+            // What the others had is given back.
+            let mut next = Raw::join(&server).await;
+            let text = "z".repeat(500 * KIB);
+            next.write_while_reading(&masked(TEXT, text.as_bytes())).await;
+            next.expect_text(&text).await;
+            next.write_while_reading(&large[..600 * KIB]).await;
+            assert_eq!(next.read_close(1013).await, "Too much unfinished data");
+            assert_eq!(ended.next().await, DisconnectReason::Protocol { code: 1013.into() });
+            drop((greedy, modest, next));
+            ended.next().await;
+        },
+    )
+    .await;
+}
+
+/// Every limit as large as its type allows.
+fn boundless() -> Limits {
+    limits(|limits| {
+        for limit in [
+            &mut limits.message_size,
+            &mut limits.fragments,
+            &mut limits.request_head_size,
+            &mut limits.request_headers,
+            &mut limits.handshakes,
+            &mut limits.inbound_messages,
+            &mut limits.inbound_size,
+            &mut limits.inbound_total,
+            &mut limits.messages_per_turn,
+            &mut limits.outbound_messages,
+            &mut limits.outbound_size,
+            &mut limits.outbound_total,
+            &mut limits.rooms,
+            &mut limits.room_members,
+            &mut limits.room_name_size,
+            &mut limits.member_info_size,
+            &mut limits.connections,
+        ] {
+            *limit = usize::MAX;
+        }
+        for limit in [
+            &mut limits.handshake_timeout,
+            &mut limits.message_timeout,
+            &mut limits.write_timeout,
+            &mut limits.ping_interval,
+            &mut limits.ping_timeout,
+            &mut limits.close_timeout,
+            &mut limits.disconnect_timeout,
+        ] {
+            *limit = Duration::MAX;
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_server_without_any_bound_works_and_stops_in_order() {
+    for overflow in [Overflow::Disconnect, Overflow::DropOldest, Overflow::DropNewest] {
+        let (ends, ended) = ends();
+        let mut boundless = boundless();
+        boundless.overflow = overflow;
+        over_both(
+            || ends.server().limits(boundless.clone()),
+            async |server| {
+                let mut raw = Raw::join(&server).await;
+                for _ in 0..3 {
+                    let text = "x".repeat(100 * KIB);
+                    raw.write_while_reading(&masked(TEXT, text.as_bytes())).await;
+                    raw.expect_text(&text).await;
+                }
+                // The first part of a message, and of a close frame.
+                let mut half = Raw::join(&server).await;
+                half.write(&masked(TEXT, b"half")[..7]).await;
+                let mut leaving = Raw::join(&server).await;
+                leaving.write(&[0x88]).await;
+                let mut gone = Raw::join(&server).await;
+                gone.send_close(1000, "").await;
+                gone.read_close(1000).await;
+                gone.expect_end().await;
+                let left =
+                    DisconnectReason::Peer { code: Some(1000.into()), reason: String::new() };
+                assert_eq!(ended.next().await, left);
+                drop(leaving);
+                let lost = DisconnectReason::Peer { code: None, reason: String::new() };
+                assert_eq!(ended.next().await, lost);
+                let stopped = tokio::spawn(server.shutdown(Duration::MAX));
+                raw.read_close(1001).await;
+                raw.send_close(1001, "").await;
+                raw.expect_end().await;
+                half.read_close(1001).await;
+                half.finish().await;
+                half.expect_end().await;
+                for _ in 0..2 {
+                    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+                }
+                stopped.await.unwrap().unwrap();
+            },
+        )
+        .await;
+        drop(ends);
+        ended.expect_no_more().await;
+    }
+}
