@@ -6,6 +6,8 @@
 mod close;
 #[path = "crowd.rs"]
 mod crowd;
+#[path = "deadlines.rs"]
+mod deadlines;
 #[path = "door.rs"]
 mod door;
 #[path = "errors.rs"]
@@ -25,6 +27,8 @@ mod hostile;
 mod http;
 #[path = "hub.rs"]
 mod hub;
+#[path = "leaving.rs"]
+mod leaving;
 #[path = "life.rs"]
 mod life;
 #[path = "limits.rs"]
@@ -55,6 +59,8 @@ mod slow_http;
 mod socket;
 #[path = "stop.rs"]
 mod stop;
+#[path = "stopping.rs"]
+mod stopping;
 
 pub(crate) mod kit {
     use std::ops::Deref;

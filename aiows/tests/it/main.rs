@@ -5,6 +5,7 @@
 
 mod close;
 mod crowd;
+mod deadlines;
 mod door;
 mod errors;
 mod extract;
@@ -15,7 +16,9 @@ mod hostile;
 #[cfg(feature = "axum")]
 mod http;
 mod hub;
+mod intake;
 mod layered;
+mod leaving;
 mod life;
 mod limits;
 mod log;
@@ -43,6 +46,7 @@ mod serving;
 mod slow_http;
 mod socket;
 mod stop;
+mod stopping;
 
 /// What `layered` has another one of.
 mod kit {
