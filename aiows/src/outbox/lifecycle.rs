@@ -96,6 +96,12 @@ impl Outbox {
         self.mirror.awaits_close()
     }
 
+    /// Whether the server stops and the session still answers what it has accepted.
+    pub(crate) fn is_draining(&self) -> bool {
+        let state = self.lock();
+        matches!(&state.lifecycle, Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain)
+    }
+
     fn transition(&self, state: &mut State, to: Lifecycle) {
         state.lifecycle = to;
         self.mirror.0.store(state.lifecycle.mirrored(), Ordering::Release);

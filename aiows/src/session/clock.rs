@@ -221,8 +221,11 @@ impl Clock {
             (Reading::Over, _) => None,
             (_, None) => Some((self.next_ping, TimerEvent::Ping)),
             (Reading::On, Some(at)) => Some((after(at, *ping), TimerEvent::Silent)),
-            // The answer may wait in the socket; one ping is enough.
-            (Reading::Watched | Reading::Blind, Some(_)) => None,
+            // The answer may wait in the socket. Further pings find out whether the client's host still
+            // takes them: if not, the socket fails.
+            (Reading::Watched, Some(_)) => Some((self.next_ping, TimerEvent::Ping)),
+            // The deadline below bounds it.
+            (Reading::Blind, Some(_)) => None,
         };
         let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping));
         let stuck = self.stuck.map(|(since, _)| (after(since, *write), TimerEvent::Stuck));

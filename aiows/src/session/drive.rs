@@ -1,6 +1,8 @@
-use std::future::poll_fn;
-use std::task::Poll;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
 use super::io::ConnectionIo;
@@ -21,7 +23,7 @@ pub(super) async fn drive(io: &mut ConnectionIo, mut handler: BoxFuture) -> Opti
         if let Poll::Ready(returned) = poll_caught(handler.as_mut(), cx) {
             return Poll::Ready(Some(returned));
         }
-        io.poll_beside_handler(cx).map(|()| None)
+        poll_unconstrained(cx, |cx| io.poll_beside_handler(cx)).map(|()| None)
     })
     .await;
     drop_caught(handler);
@@ -39,11 +41,20 @@ pub(super) async fn beside(
         let returned = poll_caught(handler.as_mut(), cx);
         if returned.is_pending() {
             // Whether the closing is finished does not matter here: the handler is waited for.
-            let _ = io.poll_finish(cx);
+            let _ = poll_unconstrained(cx, |cx| io.poll_finish(cx));
         }
         returned
     });
     let returned = timeout_at(deadline, run).await.ok();
     drop_caught(handler);
     returned
+}
+
+/// Polls the connection although a handler may have used up the budget of this turn: without one
+/// sockets read and write nothing, and a client that reads and answers pings would count as gone.
+fn poll_unconstrained(
+    cx: &mut Context<'_>,
+    poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
+) -> Poll<()> {
+    pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

@@ -1,6 +1,5 @@
 //! What the client is asked, and who waits for its answers.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde::Deserialize;
 use tokio::sync::oneshot::{self, Receiver, Sender};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::WebSocket;
 use crate::codec::{Tag, answered, check_nesting, decode, read_head};
@@ -23,6 +22,8 @@ const MAX_WAITING: usize = 64;
 /// What is taken of a client's error, in bytes: an application may log it.
 const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = 4 * 1024;
+/// How long a client may still answer when the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// What became of a question: the answer, or none because too many messages wait before it.
 type Fate = Option<Inbound>;
@@ -115,7 +116,8 @@ impl WebSocket {
     ///
     /// [`RequestError`] tells why there is no answer. A connection that ends or is about to, for which
     /// [`closed`](Self::closed) is ready, is not asked; at its end everybody who waits gets
-    /// [`Closed`](RequestError::Closed) at once. A message of type `error` is a
+    /// [`Closed`](RequestError::Closed) at once. Only a server that stops leaves the client 2 s to answer
+    /// what a handler is waiting for. A message of type `error` is a
     /// [refusal](RequestError::Refused), one of another type than that of `R` is
     /// [invalid](RequestError::Invalid).
     ///
@@ -128,8 +130,7 @@ impl WebSocket {
         message: &(impl Outgoing + ?Sized),
         patience: Duration,
     ) -> Result<R, RequestError> {
-        let mut closed = pin!(self.closed());
-        if closed.as_mut().now_or_never().is_some() {
+        if self.closed().now_or_never().is_some() {
             return Err(RequestError::Closed);
         }
         let mut question = self.record.questions.ask().ok_or(RequestError::TooMany)?;
@@ -144,10 +145,18 @@ impl WebSocket {
             biased;
             fate = timeout(patience, answered) => fate.map_err(|_| RequestError::Timeout)??,
             // What came before the end counts, also when both are noticed together.
-            () = closed => question.fate.try_recv().map_err(|_| RequestError::Closed)?,
+            () = self.answers_are_over() => question.fate.try_recv().map_err(|_| RequestError::Closed)?,
         };
         let answer = fate.ok_or(RequestError::Congested)?.into_text_if_utf8();
         read_answer(self.tag(), answer.as_text().unwrap_or_default())
+    }
+
+    /// Waits until the client is not expected to answer any more.
+    async fn answers_are_over(&self) {
+        self.closed().await;
+        if self.outbox().is_draining() {
+            sleep(STOP_GRACE).await;
+        }
     }
 
     /// Whether the client owes an answer.
@@ -166,6 +175,14 @@ impl WebSocket {
             return Some(message);
         };
         self.record.questions.answer(number, message)
+    }
+
+    /// Ends all questions: the client cannot answer any more.
+    pub(crate) fn end_questions(&self) {
+        if self.is_asking() {
+            let waiting = self.record.questions.with(|asked| std::mem::take(&mut asked.waiting));
+            drop(waiting);
+        }
     }
 
     /// Tells everybody who waits that the answer is not read.

@@ -7,6 +7,8 @@
 mod close;
 #[path = "crowd.rs"]
 mod crowd;
+#[path = "deadlines.rs"]
+mod deadlines;
 #[path = "door.rs"]
 mod door;
 #[path = "errors.rs"]
@@ -26,6 +28,8 @@ mod hostile;
 mod http;
 #[path = "hub.rs"]
 mod hub;
+#[path = "leaving.rs"]
+mod leaving;
 #[path = "life.rs"]
 mod life;
 #[path = "limits.rs"]
@@ -58,6 +62,8 @@ mod slow_http;
 mod socket;
 #[path = "stop.rs"]
 mod stop;
+#[path = "stopping.rs"]
+mod stopping;
 #[path = "streams.rs"]
 mod streams;
 #[path = "unfinished.rs"]

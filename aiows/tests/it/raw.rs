@@ -256,6 +256,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// Drops at most this many bytes of what the server says; `None` at the end of the stream.
+    pub async fn read_some(&mut self, most: usize) -> Option<usize> {
+        if self.buffer.is_empty() {
+            let mut bytes = vec![0; most];
+            let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await;
+            let read = read.expect("bytes, or the end of the stream").unwrap_or(0);
+            return (read > 0).then_some(read);
+        }
+        let read = self.buffer.len().min(most);
+        self.buffer.drain(..read);
+        Some(read)
+    }
+
     /// Waits until a frame has begun to come, and leaves it.
     pub async fn await_frame(&mut self) {
         while self.buffer.is_empty() {

@@ -95,8 +95,16 @@ impl ConnectionIo {
         }
     }
 
+    /// Gives the next handler of a client that is leaving the whole time.
+    pub(super) fn renew_handler_deadline(&mut self) {
+        if let Phase::Leaving { handler_by, .. } = &mut self.phase {
+            *handler_by = deadline_after(self.limits.close_timeout);
+        }
+    }
+
     /// The client has closed, or its side of the stream has ended.
     pub(super) fn client_ended(&mut self, end: ClientEnd) {
+        self.socket.end_questions();
         let is_reset = matches!(end, ClientEnd::Reset);
         if is_reset {
             // Nothing that waits can be delivered.
@@ -177,6 +185,7 @@ impl ConnectionIo {
         self.protocol.drop_messages();
         // Less is never too much.
         let _ = self.unfinished.set(0, usize::MAX);
+        self.socket.end_questions();
     }
 
     /// Nothing can be read or written any more.

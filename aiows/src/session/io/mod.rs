@@ -17,11 +17,11 @@ use std::task::{Context, Poll};
 use self::inbox::Inbox;
 use self::phase::Phase;
 use self::read::Intake;
-use super::clock::Clock;
+use super::clock::{Clock, TimerEvent};
 use super::unfinished::Unfinished;
 use crate::close::DisconnectReason;
 use crate::codec::Encoded;
-use crate::limits::{Limits, deadline_after};
+use crate::limits::Limits;
 use crate::outbox::{Accepted, CloseMode, CloseOrder, Outbox};
 use crate::transport::{Inbound, Io, Opcode, Protocol};
 use crate::websocket::WebSocket;
@@ -112,9 +112,7 @@ impl ConnectionIo {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let is_paused = self.protocol.is_paused() && self.handled > 0 && !self.has_message();
         if self.handled >= self.limits.messages_per_turn || is_paused {
-            self.handled = 0;
-            self.poll_flush(cx);
-            cx.waker().wake_by_ref();
+            self.poll_pause(cx);
             return Poll::Pending;
         }
         if !self.has_message() {
@@ -130,10 +128,20 @@ impl ConnectionIo {
             return Poll::Pending;
         };
         self.handled += 1;
-        if let Phase::Leaving { handler_by, .. } = &mut self.phase {
-            *handler_by = deadline_after(self.limits.close_timeout);
-        }
+        self.renew_handler_deadline();
         Poll::Ready(Step::Message(message))
+    }
+
+    /// Gives other connections their turn. A client that never stops sending must not keep the session
+    /// from what is due.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) {
+        self.handled = 0;
+        self.poll_flush(cx);
+        if let Some(event) = self.poll_clock(cx, Handler::None) {
+            // Without a handler there is none to drop.
+            let _ = self.act_on(event);
+        }
+        cx.waker().wake_by_ref();
     }
 
     /// Keeps the connection alive while a handler is pending; `Ready` if it has to be dropped.
@@ -195,7 +203,7 @@ impl ConnectionIo {
             if handler == Handler::None && self.conclude_if_handled() {
                 continue;
             }
-            if let Some(event) = self.clock.poll(cx, self.reading(), self.phase.deadline()) {
+            if let Some(event) = self.poll_clock(cx, handler) {
                 self.act_on(event)?;
                 continue;
             }
@@ -208,6 +216,17 @@ impl ConnectionIo {
                 return ControlFlow::Continue(());
             }
         }
+    }
+
+    fn poll_clock(&mut self, cx: &mut Context<'_>, handler: Handler) -> Option<TimerEvent> {
+        let deadline = match self.phase {
+            // Here the client has to read, for which it has the write timeout.
+            Phase::Leaving { .. } if handler == Handler::None && self.answers == Answers::Wait => {
+                None
+            }
+            _ => self.phase.deadline(),
+        };
+        self.clock.poll(cx, self.reading(), deadline)
     }
 
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {

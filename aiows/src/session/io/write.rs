@@ -24,6 +24,7 @@ impl ConnectionIo {
         }
         if self.answers == Answers::Wait && !self.outbox().is_full() {
             self.answers = Answers::Fit;
+            self.renew_handler_deadline();
         }
     }
 

@@ -1,0 +1,115 @@
+//! What a server takes in of one client while a handler is pending, as `Limits` documents it.
+
+use std::time::Duration;
+
+use aiows::{Limits, Message, Router, Server, WebSocket, message, routes};
+use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+
+use aiows::testing::TestServer;
+
+use crate::raw::{Raw, limits, masked};
+
+const TEXT: u8 = 0x81;
+
+const KIB: usize = 1024;
+
+/// What is read and not decoded.
+const READ_AHEAD: usize = 64 * KIB;
+
+/// What the stream of the test kit holds.
+const STREAM: usize = 64 * KIB;
+
+/// What is passed to the decoder at once.
+const DECODER: usize = KIB;
+
+#[message("hold")]
+async fn hold() {
+    std::future::pending::<()>().await;
+}
+
+#[derive(Message, Deserialize, Serialize)]
+struct Ask {}
+
+#[derive(Message, Deserialize, Serialize)]
+struct Told {}
+
+#[message("ask")]
+async fn ask(ws: WebSocket) {
+    let _ = ws.request::<Told>(&Ask {}, Duration::from_secs(3600)).await;
+    std::future::pending::<()>().await;
+}
+
+fn server(change: impl FnOnce(&mut Limits)) -> Server {
+    Server::from(Router::new().routes(routes![hold, ask])).limits(limits(change))
+}
+
+/// A masked text of exactly this many bytes on the wire.
+fn frame(size: usize) -> Vec<u8> {
+    let header = match size {
+        ..132 => 6,
+        132..65_544 => 8,
+        _ => 14,
+    };
+    let text = format!(r#"{{"type":"hold","x":"{}"}}"#, "x".repeat(size - header - 22));
+    let frame = masked(TEXT, text.as_bytes());
+    assert_eq!(frame.len(), size);
+    frame
+}
+
+/// Sends frames of one size until nothing more is taken, and returns how many bytes were.
+async fn taken_in(server: Server, first: &str, size: usize) -> usize {
+    let server = TestServer::new(server);
+    let mut raw = Raw::join(&server).await;
+    raw.send_text(first).await;
+    // The handler is pending before more is sent.
+    sleep(Duration::from_millis(1)).await;
+    let bytes = frame(size).repeat(4 * KIB * KIB / size);
+    let mut taken = 0;
+    while let Ok(more) = timeout(Duration::from_millis(10), raw.write_some(&bytes[taken..])).await {
+        taken += more;
+    }
+    taken
+}
+
+const HOLD: &str = r#"{"type":"hold"}"#;
+
+#[tokio::test(start_paused = true)]
+async fn as_many_messages_wait_as_documented_and_64_kib_behind_them() {
+    for size in [40, 131, 140, 1000, 5000] {
+        let taken = taken_in(server(|_| {}), HOLD, size).await;
+        let most = 32 * size + READ_AHEAD + STREAM;
+        // The decoder may hold a part of the next message.
+        assert!((most..=most + DECODER + size).contains(&taken), "{size}: {taken} and not {most}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_on_messages_is_the_one_that_is_set() {
+    for messages in [1, 2, 100] {
+        let limited = server(|limits| limits.inbound_messages = messages);
+        let taken = taken_in(limited, HOLD, 1000).await;
+        let most = messages * 1000 + READ_AHEAD + STREAM;
+        assert!((most..=most + DECODER + 1000).contains(&taken), "{messages}: {taken}, not {most}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_bytes_wait_as_documented_and_the_last_message_may_exceed_them() {
+    for size in [20_000, 50_000, 200_000, 1_000_000] {
+        let taken = taken_in(server(|_| {}), HOLD, size).await;
+        let most = 256 * KIB + READ_AHEAD + STREAM;
+        assert!((most..=most + DECODER + size).contains(&taken), "{size}: {taken} and not {most}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn twice_as_much_waits_before_an_answer() {
+    let ask = r#"{"type":"ask"}"#;
+    // More fail the question, which then leaves the bounds as they were.
+    for (size, waiting) in [(1000, 64 * 1000), (20_000, 512 * KIB)] {
+        let taken = taken_in(server(|_| {}), ask, size).await;
+        let most = waiting + READ_AHEAD + STREAM;
+        assert!((most..=most + DECODER + size).contains(&taken), "{size}: {taken} and not {most}");
+    }
+}

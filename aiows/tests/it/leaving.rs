@@ -1,0 +1,381 @@
+//! A client that leaves is noticed, whatever its connection is doing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aiows::{
+    DisconnectReason, Limits, Message, MessageId, Router, Server, State, WebSocket, message, routes,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::kit::{TestServer, over_both};
+use crate::raw::{Ended, REQUEST, Raw, close_payload, ends, limits, masked};
+
+const TEXT: u8 = 0x81;
+const PING: u8 = 0x89;
+const CLOSE: u8 = 0x88;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Says when a handler starts and when its connection is about to end.
+type Events = mpsc::Sender<&'static str>;
+
+#[message("stay")]
+async fn stay(ws: WebSocket, State(events): State<Events>) {
+    events.send("pending").await.unwrap();
+    ws.closed().await;
+    events.send("closed").await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+struct Watched {
+    server: Server,
+    events: Received,
+    ended: Ended,
+}
+
+struct Received(mpsc::Receiver<&'static str>);
+
+impl Received {
+    async fn expect(&mut self, event: &str) {
+        let next = timeout(Duration::from_secs(5), self.0.recv()).await;
+        assert_eq!(next.unwrap_or_else(|_| panic!("no event, {event} expected")), Some(event));
+    }
+}
+
+/// A server with one place, whose handler outlives its client.
+fn watched(change: impl FnOnce(&mut Limits)) -> Watched {
+    let (sender, events) = mpsc::channel(64);
+    let (ends, ended) = ends();
+    let router = Router::new().routes(routes![stay]).state::<Events>(sender);
+    let server = ends.watch(router).limits(limits(|limits| {
+        limits.connections = 1;
+        limits.close_timeout = SHORT;
+        change(limits);
+    }));
+    Watched { server, events: Received(events), ended }
+}
+
+fn stays(bytes: usize) -> Vec<u8> {
+    let message = masked(TEXT, br#"{"type":"stay"}"#);
+    message.repeat(bytes / message.len())
+}
+
+/// The place of a connection that has ended is free a moment later.
+async fn expect_a_free_place(server: &TestServer) {
+    for _ in 0..1000 {
+        let mut raw = Raw::reach(server).await;
+        raw.write(REQUEST.as_bytes()).await;
+        if raw.read_head().await.starts_with("HTTP/1.1 101") {
+            return;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no place is free");
+}
+
+/// More than the server reads while a handler is pending, and less than the kernel takes.
+const SOME: usize = 100_000;
+
+/// So much that the end of the client's stream waits in the client's kernel.
+const MUCH: usize = 1_000_000;
+
+/// Fills the server's queue over TCP with a handler pending, and expects that it notices the end.
+async fn expect_noticed(
+    bytes: usize,
+    change: impl FnOnce(&mut Limits),
+    end: impl AsyncFnOnce(Raw<tokio::net::TcpStream>) -> Option<Raw>,
+) {
+    let Watched { server, mut events, ended } = watched(change);
+    let server = TestServer::bind(server).await;
+    let mut raw = Raw::open(&server).await;
+    raw.write(&stays(bytes)).await;
+    events.expect("pending").await;
+    let _kept = end(raw).await;
+    events.expect("closed").await;
+    assert_eq!(ended.next().await, DisconnectReason::Peer { code: None, reason: String::new() });
+    expect_a_free_place(&server).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_end_of_a_stream_is_noticed_while_a_handler_is_pending_and_nothing_more_is_read() {
+    expect_noticed(
+        SOME,
+        |_| {},
+        async |mut raw| {
+            raw.finish().await;
+            Some(raw.boxed())
+        },
+    )
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_reset_is_noticed_while_a_handler_is_pending_and_nothing_more_is_read() {
+    expect_noticed(
+        MUCH,
+        |_| {},
+        async |raw| {
+            raw.reset();
+            None
+        },
+    )
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_reset_behind_the_end_of_a_stream_is_noticed_too() {
+    expect_noticed(
+        SOME,
+        |_| {},
+        async |mut raw| {
+            raw.finish().await;
+            raw.reset();
+            None
+        },
+    )
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_leaves_while_its_kernel_still_has_much_to_send_is_noticed_by_a_later_ping() {
+    let ping_often = |limits: &mut Limits| limits.ping_interval = Duration::from_millis(200);
+    expect_noticed(MUCH, ping_often, async |mut raw| {
+        assert_eq!(raw.read_frame().await.unwrap().first, PING);
+        drop(raw);
+        None
+    })
+    .await;
+}
+
+/// Starts in order, each until it gets a permit.
+#[message("wait")]
+async fn wait(id: MessageId, State(permits): State<Arc<Semaphore>>) -> aiows::Result<Value> {
+    permits.acquire().await?.forget();
+    Ok(json!({ "done": id }))
+}
+
+fn waits(count: usize) -> Vec<u8> {
+    let message = |id| json!({ "type": "wait", "id": id }).to_string();
+    (0..count).flat_map(|id| masked(TEXT, message(id).as_bytes())).collect()
+}
+
+async fn expect_done(raw: &mut Raw, id: usize) {
+    raw.expect_text(&format!(r#"{{"done":{id},"correlation_id":{id}}}"#)).await;
+}
+
+#[tokio::test]
+async fn pings_are_answered_and_a_close_frame_is_seen_behind_a_full_queue() {
+    let permits = Arc::new(Semaphore::new(0));
+    let (sender, events) = mpsc::channel(64);
+    let events = Mutex::new(Received(events));
+    #[aiows::connect]
+    async fn watch(ws: WebSocket, State(events): State<Events>) {
+        let peer = ws.clone();
+        ws.spawn(async move {
+            peer.closed().await;
+            events.send("closed").await.unwrap();
+        });
+    }
+    let server = || {
+        let router = Router::new().routes(routes![wait, watch]);
+        Server::from(router.state(Arc::clone(&permits)).state::<Events>(sender.clone()))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.write(&waits(100)).await;
+        raw.send(PING, b"first").await;
+        let pong = raw.read_frame().await.unwrap();
+        assert_eq!((pong.first, pong.payload.as_slice()), (0x8a, b"first".as_slice()));
+        raw.write(&waits(1)).await;
+        raw.write(&masked(CLOSE, &close_payload(1000, "bye"))).await;
+        events.lock().await.expect("closed").await;
+        permits.add_permits(101);
+        for id in (0..100).chain([0]) {
+            expect_done(&mut raw, id).await;
+        }
+        assert_eq!(raw.read_close(1000).await, "bye");
+        raw.expect_end().await;
+    })
+    .await;
+}
+
+/// Sends until the stream takes nothing more.
+async fn fill(raw: &mut Raw, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while let Ok(more) = timeout(Duration::from_millis(1), raw.write_some(&bytes[written..])).await
+    {
+        written += more;
+    }
+    written
+}
+
+fn ping_often(limits: &mut Limits) {
+    limits.ping_interval = Duration::from_secs(1);
+    limits.ping_timeout = Duration::from_secs(2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_cannot_be_watched_is_closed_with_1008_when_nothing_was_read_for_long() {
+    let Watched { server, mut events, ended } = watched(ping_often);
+    let server = TestServer::new(server);
+    let mut raw = Raw::join(&server).await;
+    let started = Instant::now();
+    assert!(fill(&mut raw, &stays(1_000_000)).await < 400_000);
+    events.expect("pending").await;
+    // One ping is enough: its answer could not be read.
+    assert_eq!(raw.read_frame().await.unwrap().first, PING);
+    assert_eq!(raw.read_close(1008).await, "Too many messages wait");
+    let elapsed = started.elapsed();
+    assert!((Duration::from_secs(3)..Duration::from_secs(4)).contains(&elapsed), "{elapsed:?}");
+    events.expect("closed").await;
+    let code = aiows::CloseCode::POLICY;
+    assert_eq!(ended.next().await, DisconnectReason::Protocol { code });
+    drop(raw);
+    expect_a_free_place(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanishes_from_a_full_stream_frees_its_place() {
+    let Watched { server, mut events, ended } = watched(ping_often);
+    let server = TestServer::new(server);
+    let mut raw = Raw::join(&server).await;
+    fill(&mut raw, &stays(1_000_000)).await;
+    events.expect("pending").await;
+    drop(raw);
+    events.expect("closed").await;
+    assert_eq!(ended.next().await, DisconnectReason::Peer { code: None, reason: String::new() });
+    expect_a_free_place(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_stream_stays_as_long_as_its_handlers_return() {
+    #[message("stay")]
+    async fn doze() -> Value {
+        sleep(Duration::from_millis(2500)).await;
+        json!({ "done": true })
+    }
+    let server = Server::from(Router::new().routes(routes![doze])).limits(limits(ping_often));
+    let server = TestServer::new(server);
+    let mut raw = Raw::join(&server).await;
+    let bytes = stays(2_000_000);
+    let mut sent = fill(&mut raw, &bytes).await;
+    let mut answers = 0;
+    while answers < 20 {
+        let frame = raw.read_frame().await.expect("an answer or a ping");
+        if frame.first != PING {
+            assert_eq!(frame.text(), r#"{"done":true}"#);
+            answers += 1;
+        }
+        sent += fill(&mut raw, &bytes[sent..]).await;
+    }
+}
+
+#[message("doze")]
+async fn doze(id: MessageId) -> Value {
+    sleep(Duration::from_millis(50)).await;
+    json!({ "done": id })
+}
+
+fn dozing() -> Server {
+    let router = Router::new().routes(routes![doze]);
+    Server::from(router).limits(limits(|limits| limits.close_timeout = Duration::from_millis(500)))
+}
+
+fn dozes(count: usize) -> Vec<u8> {
+    let message = |id| json!({ "type": "doze", "id": id }).to_string();
+    (0..count).flat_map(|id| masked(TEXT, message(id).as_bytes())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_handler_has_the_close_timeout_after_a_close_frame() {
+    let server = TestServer::new(dozing());
+    let mut raw = Raw::join(&server).await;
+    raw.write(&[dozes(20), masked(CLOSE, &close_payload(1000, "bye"))].concat()).await;
+    for id in 0..20 {
+        expect_done(&mut raw, id).await;
+    }
+    assert_eq!(raw.read_close(1000).await, "bye");
+    raw.expect_end().await;
+}
+
+#[tokio::test]
+async fn every_handler_has_the_close_timeout_after_the_end_of_the_stream() {
+    over_both(dozing, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.write(&dozes(20)).await;
+        raw.finish().await;
+        for id in 0..20 {
+            expect_done(&mut raw, id).await;
+        }
+        raw.expect_end().await;
+    })
+    .await;
+}
+
+#[derive(Message, Deserialize)]
+struct Size {
+    size: usize,
+}
+
+#[message("size")]
+async fn size(Size { size }: Size) -> Value {
+    json!({ "x": "x".repeat(size) })
+}
+
+/// Reads slowly, but steadily.
+async fn read_slowly(mut raw: Raw) -> usize {
+    let mut total = 0;
+    loop {
+        sleep(Duration::from_millis(100)).await;
+        let Some(read) = raw.read_some(16 * 1024).await else { return total };
+        total += read;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_after_its_close_frame_gets_every_answer() {
+    let router = Router::new().routes(routes![size]);
+    let server = Server::from(router).limits(limits(|limits| {
+        limits.close_timeout = Duration::from_secs(1);
+        limits.outbound_size = 1000;
+    }));
+    let server = TestServer::new(server);
+    let message =
+        |size: usize| masked(TEXT, format!(r#"{{"type":"size","size":{size}}}"#).as_bytes());
+    let mut raw = Raw::join(&server).await;
+    let close = masked(CLOSE, &close_payload(1000, "bye"));
+    raw.write(&[message(800_000), message(10), close].concat()).await;
+    let answers = (10 + 800_008) + (2 + 18) + (2 + 5);
+    assert_eq!(read_slowly(raw).await, answers);
+}
+
+#[tokio::test]
+async fn a_reset_behind_a_close_frame_with_answers_waiting_ends_the_connection_at_once() {
+    let (ends, ended) = ends();
+    let server = ends.watch(Router::new().routes(routes![size]));
+    // Far longer than this test may take.
+    let hour = Duration::from_secs(3600);
+    let server = server.limits(limits(|limits| {
+        limits.close_timeout = hour;
+        limits.write_timeout = hour;
+        limits.connections = 1;
+    }));
+    let server = TestServer::bind(server).await;
+    let mut raw = Raw::dial_narrow(&server).await;
+    raw.handshake().await;
+    let message = masked(TEXT, br#"{"type":"size","size":1000000}"#);
+    let close = masked(CLOSE, &close_payload(1000, "bye"));
+    raw.write(&[message.repeat(20), close].concat()).await;
+    raw.await_frame().await;
+    raw.reset();
+    ended.next().await;
+    expect_a_free_place(&server).await;
+}
