@@ -325,7 +325,8 @@ fn frames(mut bytes: &[u8]) -> Vec<u8> {
 /// A session closes once; everybody else does what they like, whenever they like.
 async fn walk(seed: u64) {
     let totals = Arc::default();
-    let outbox = outbox(Overflow::DropOldest, |_| {}, &totals);
+    // There is always room: a refused message was refused because of the state.
+    let outbox = outbox(Overflow::Reject, |limits| limits.outbound_messages = 100, &totals);
     let (mut state, mut closed, mut accepted) = (Open, false, 0);
     let mut random = Random(seed);
     let mut sent = Vec::new();
