@@ -171,8 +171,13 @@ impl Outbox {
     }
 
     fn refuse_more(&self, mut state: std::sync::MutexGuard<'_, State>) {
-        if !matches!(state.lifecycle, Lifecycle::CutRequested | Lifecycle::Ended) {
-            self.transition(&mut state, Lifecycle::CloseSent);
+        match &state.lifecycle {
+            Lifecycle::CutRequested | Lifecycle::Ended => {}
+            // It came while the session closed for another reason.
+            Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
+                self.transition(&mut state, Lifecycle::CutRequested);
+            }
+            _ => self.transition(&mut state, Lifecycle::CloseSent),
         }
         drop(state);
         self.room.notify_waiters();
