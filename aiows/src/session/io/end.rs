@@ -25,6 +25,10 @@ impl ConnectionIo {
 
     /// Sends a close frame and gives up what was not handled.
     pub(in crate::session) fn close(&mut self, request: CloseRequest) {
+        if !self.phase.handles_messages() {
+            // A connect handler failed after the connection was closed.
+            return;
+        }
         let CloseRequest { code, reason, because, mode } = request;
         if because == DisconnectReason::SlowConsumer {
             // Nothing may follow a message that is cut between two fragments.
