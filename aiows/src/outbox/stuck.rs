@@ -69,9 +69,8 @@ impl StuckQueues {
         }
     }
 
-    /// Chooses the largest queue of more than `own` bytes; `None` when there is none.
-    fn choose(&self, own: usize) -> Option<Arc<Stuck>> {
-        let queues: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+    /// Chooses the largest of `queues` if it has more than `own` bytes; `None` when there is none.
+    fn choose<'a>(&self, queues: &'a [Arc<Stuck>], own: usize) -> Option<&'a Stuck> {
         let (mut chosen, mut most, mut second) = (None, own, own);
         for stuck in queues.iter().filter(|stuck| stuck.is_counted()) {
             let bytes = stuck.bytes.load(Ordering::Acquire);
@@ -82,10 +81,13 @@ impl StuckQueues {
                 second = second.max(bytes);
             }
         }
-        self.largest.store(second, Ordering::Relaxed);
-        let stuck = chosen.filter(|stuck| stuck.change_fate(COUNTED, CHOSEN))?;
-        self.set(stuck, 0);
-        Some(Arc::clone(stuck))
+        let stuck = chosen.filter(|stuck| stuck.change_fate(COUNTED, CHOSEN));
+        if let Some(stuck) = stuck {
+            self.set(stuck, 0);
+        }
+        // Last, for those who look at it without the lock: it is lower because there is room.
+        self.largest.store(second, Ordering::Release);
+        stuck.map(|stuck| &**stuck)
     }
 }
 
@@ -98,8 +100,9 @@ impl Totals {
     /// Whether a queue that has `counted` bytes by now may hold `own`: within the bound any, beyond
     /// it those that hold less than others.
     pub(super) fn may_hold(&self, own: usize, counted: usize, bound: usize) -> bool {
-        self.without(counted).saturating_add(own) <= bound
-            || own < self.stuck.largest.load(Ordering::Relaxed)
+        let fits = || self.without(counted).saturating_add(own) <= bound;
+        // Once more, since another sender may have made room between the two looks.
+        fits() || own < self.stuck.largest.load(Ordering::Acquire) || fits()
     }
 
     /// Makes `own` bytes fit into the bound, and chooses larger queues to be closed for it; `false`
@@ -111,8 +114,18 @@ impl Totals {
         bound: usize,
         closed: &mut Vec<Waker>,
     ) -> bool {
-        while self.without(counted).saturating_add(own) > bound {
-            let Some(stuck) = self.stuck.choose(own) else { return false };
+        let fits = || self.without(counted).saturating_add(own) <= bound;
+        if fits() {
+            return true;
+        }
+        // Declared first: what is dropped last is dropped without the lock.
+        let mut queues = Vec::new();
+        // Senders choose one after another. Two that chose the same queue would leave one of them
+        // without, and two that chose different ones might close a connection in vain.
+        let all = self.stuck.lock();
+        queues.extend(all.iter().filter_map(Weak::upgrade));
+        while !fits() {
+            let Some(stuck) = self.stuck.choose(&queues, own) else { return false };
             closed.extend(stuck.lock().take());
         }
         true

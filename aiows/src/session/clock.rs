@@ -1,11 +1,10 @@
 //! The deadlines of one connection, kept with a single timer.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::{Limits, deadline_after};
@@ -177,9 +176,9 @@ impl Clock {
         }
         while !self.is_armed || self.timer.is_elapsed() {
             self.is_armed = true;
-            // Without a budget a timer returns pending and registers nothing, so it must not be
-            // polled within the one that the handlers of this turn may have used up.
-            if pin!(unconstrained(self.timer.as_mut())).poll(cx).is_pending() {
+            // With its budget used up a timer would return pending and register nothing; the turn of
+            // the session runs without one.
+            if self.timer.as_mut().poll(cx).is_pending() {
                 return None;
             }
             let now = Instant::now();

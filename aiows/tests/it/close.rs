@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use aiows::{
@@ -14,7 +14,7 @@ use aiows::{
 };
 
 use super::kit::{TestServer, over_both};
-use crate::raw::{Raw, close_payload, echo_server, ends, limits, masked};
+use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};
 
 const TEXT: u8 = 0x81;
 
@@ -279,7 +279,7 @@ async fn a_failed_connect_handler_closes_with_an_error_id_and_no_message_is_hand
     over_both(server, async |server| {
         let mut raw = Raw::reach(&server).await;
         let more = masked(TEXT, br#"{"type":"more"}"#);
-        raw.write(&[crate::raw::REQUEST.as_bytes(), &more].concat()).await;
+        raw.write(&[REQUEST.as_bytes(), &more].concat()).await;
         assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
         let reason = raw.read_close(1011).await;
         let id = reason.strip_prefix("Internal error ").expect("an error id");
@@ -475,4 +475,118 @@ async fn a_thousand_resets_leave_nothing_behind() {
     freed.await.unwrap_or_else(|_| panic!("{} of {before} files", open_files()));
     server.shutdown(Duration::from_secs(1)).await.unwrap();
     ended.expect_no_more().await;
+}
+
+/// A close frame behind more control frames than are handled in one turn.
+fn late_close(code: u16) -> Vec<u8> {
+    [masked(0x89, b"ping").repeat(70), masked(0x88, &close_payload(code, ""))].concat()
+}
+
+#[tokio::test]
+async fn a_close_of_the_peer_behind_many_pings_answers_one_of_the_server() {
+    let patient = || closing_patiently(closing(4000, ""));
+    over_both(patient, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.send_text(r#"{"type":"leave"}"#).await;
+        raw.read_close(4000).await;
+        raw.write(&late_close(4000)).await;
+        raw.expect_end().await;
+        // The pings are read before the close of the server.
+        let mut raw = Raw::join(&server).await;
+        raw.write(&[masked(TEXT, br#"{"type":"leave"}"#), late_close(4000)].concat()).await;
+        raw.expect_frames_to_end().await;
+    })
+    .await;
+}
+
+/// A server that would wait for a minute for the peer's close frame.
+fn closing_patiently(router: Router) -> Server {
+    let minute = limits(|limits| limits.close_timeout = Duration::from_secs(60));
+    Server::from(router).limits(minute)
+}
+
+#[tokio::test]
+async fn a_close_of_the_peer_right_behind_its_request_answers_a_refusal_of_connect() {
+    let refusing = || {
+        closing_patiently(Router::new().route(Route::connect(|_| async {
+            Err::<(), _>(HandlerError::new("full", "come back later"))
+        })))
+    };
+    over_both(refusing, async |server| {
+        let mut raw = Raw::reach(&server).await;
+        let close = masked(0x88, &close_payload(1000, ""));
+        raw.write(&[REQUEST.as_bytes(), &close].concat()).await;
+        raw.read_head().await;
+        raw.expect_frames_to_end().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connect_handler_that_fails_after_the_end_of_the_connection_does_not_prolong_it() {
+    let (tell, told) = mpsc::channel(4);
+    let told = Mutex::new(told);
+    let router = || {
+        let tell = tell.clone();
+        Router::new().route(Route::connect(move |call: Call| {
+            let tell = tell.clone();
+            async move {
+                call.websocket().close(4000, "");
+                let (release, released) = oneshot::channel::<()>();
+                tell.send(release).await?;
+                released.await?;
+                Err::<(), _>(HandlerError::new("late", "too late"))
+            }
+        }))
+    };
+    over_both(
+        || closing_patiently(router()),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            let release = told.lock().await.recv().await.unwrap();
+            raw.read_close(4000).await;
+            raw.send_close(4000, "").await;
+            raw.expect_end().await;
+            release.send(()).unwrap();
+            // The client keeps its side of the stream open.
+            let stopped = server.shutdown(Duration::from_secs(5)).await;
+            assert!(stopped.is_ok(), "{stopped:?}");
+            drop(raw);
+        },
+    )
+    .await;
+}
+
+/// A request to close is not missed between two looks of the session, which sleeps right after them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_from_another_thread_amid_messages_is_never_missed() {
+    let (tell, mut told) = mpsc::channel(1);
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&handled);
+    let router = Router::new()
+        .route(Route::connect(move |call: Call| {
+            let tell = tell.clone();
+            async move { Ok::<_, HandlerError>(tell.send(call.websocket().clone()).await?) }
+        }))
+        .route(Route::message("count", move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async {}
+        }));
+    let server = TestServer::new(Server::from(router));
+    let messages = masked(TEXT, br#"{"type":"count"}"#).repeat(32);
+    for round in 0..2000 {
+        let mut raw = Raw::join(&server).await;
+        let ws: WebSocket = told.recv().await.unwrap();
+        let (handled, before) = (Arc::clone(&handled), handled.load(Ordering::SeqCst));
+        let closer = std::thread::spawn(move || {
+            while handled.load(Ordering::SeqCst) == before {
+                std::hint::spin_loop();
+            }
+            (0..round * 37 % 500).for_each(|_| std::hint::spin_loop());
+            ws.close(4000, "");
+        });
+        raw.write(&messages).await;
+        raw.read_close(4000).await;
+        closer.join().unwrap();
+    }
 }

@@ -562,3 +562,71 @@ async fn a_message_that_is_cut_by_the_end_of_the_stream_is_not_handled() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_client_is_served_after_as_many_pings_as_one_turn_handles() {
+    over_both(echo_server, async |server| {
+        for pings in [63, 64, 65, 128] {
+            let mut raw = Raw::join(&server).await;
+            raw.write(&masked(PING, b"ping").repeat(pings)).await;
+            // Of the pongs the newest 16 are kept until they are written.
+            while raw.read_frame().await != Some(frame(PONG, b"ping")) {}
+            raw.send_text("served").await;
+            while raw.read_frame().await.expect("an answer").first != TEXT {}
+        }
+    })
+    .await;
+}
+
+/// Handles `{"type":"work"}` for ever with operations that never wait, but give others their turn.
+fn busy() -> Router {
+    Router::new().route(Route::message("work", |_| async {
+        let lock = Mutex::new(());
+        loop {
+            drop(lock.lock().await);
+        }
+        #[expect(unreachable_code, reason = "the type of the handler's answer")]
+        ()
+    }))
+}
+
+#[tokio::test]
+async fn a_client_is_answered_beside_a_handler_that_never_waits() {
+    over_both(
+        || Server::from(busy()),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            raw.send_text(r#"{"type":"work"}"#).await;
+            for payload in [b"1", b"2"] {
+                raw.send(PING, payload).await;
+                assert_eq!(raw.read_frame().await, Some(frame(PONG, payload)));
+            }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_burst_does_not_close_a_client_whose_handler_never_waits() {
+    over_both(
+        || Server::from(busy()),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            raw.send_text(r#"{"type":"work"}"#).await;
+            raw.send(PING, b"").await;
+            raw.read_frame().await.expect("a pong");
+            let hub = server.handle().hub();
+            let publisher = tokio::spawn(async move {
+                for _ in 0..3000 {
+                    let delivery = hub.all().send_text("x").await.unwrap();
+                    assert_eq!(delivery.accepted, 1);
+                }
+            });
+            for _ in 0..3000 {
+                raw.expect_text("x").await;
+            }
+            publisher.await.unwrap();
+        },
+    )
+    .await;
+}

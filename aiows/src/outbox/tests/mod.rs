@@ -4,7 +4,7 @@ mod lifecycle;
 mod model;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -303,4 +303,37 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
     assert!(outbox.sleep(&session, true, super::Accepted::Pending));
     let published = outbox.publish_when(&frame, When::TriedAgain(since));
     assert_eq!((published, outbox.outbound().dropped), (Published::Queued, 1));
+}
+
+#[test]
+fn a_cut_that_comes_while_the_session_closes_is_not_lost() {
+    let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+    outbox.request_close(super::CloseRequest::shutdown(super::CloseMode::Cut));
+    outbox.send_close(Bytes::from_static(&[0x88, 0]));
+    assert_eq!(outbox.take_close_order(super::Accepted::Pending), super::CloseOrder::Cut);
+}
+
+#[test]
+fn two_senders_at_once_make_room_with_one_queue() {
+    for _ in 0..3000 {
+        let totals = Arc::default();
+        let [large, one, other] = [3, 1, 1].map(|messages| {
+            let outbox = outbox(Overflow::Reject, |limits| limits.outbound_total = 5000, &totals);
+            (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+            block(&outbox);
+            outbox
+        });
+        let start = Barrier::new(2);
+        let offer = |outbox: &Outbox| {
+            start.wait();
+            push(outbox, &small(1), None, false)
+        };
+        let offered = std::thread::scope(|scope| {
+            let first = scope.spawn(|| offer(&one));
+            (offer(&other), first.join().unwrap())
+        });
+        assert_eq!(offered, (true, true));
+        assert_eq!(totals.without(0), 4000);
+        drop(large);
+    }
 }

@@ -9,10 +9,13 @@ mod phase;
 mod read;
 mod write;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+
+use tokio::task::coop::unconstrained;
 
 use self::inbox::Inbox;
 use self::phase::Phase;
@@ -125,6 +128,10 @@ impl ConnectionIo {
         let message = if self.has_message() { self.inbox.pop() } else { None };
         let Some(message) = message else {
             self.handled = 0;
+            if self.outbox().awaits_close() {
+                // The request may have come after the turn, when nothing was registered to be woken.
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         };
         self.handled += 1;
@@ -136,7 +143,7 @@ impl ConnectionIo {
     /// from what is due.
     fn poll_pause(&mut self, cx: &mut Context<'_>) {
         self.handled = 0;
-        self.poll_flush(cx);
+        let _ = unbudgeted(cx, |cx| self.poll_flush(cx));
         if let Some(event) = self.poll_clock(cx, Handler::None) {
             // Without a handler there is none to drop.
             let _ = self.act_on(event);
@@ -191,6 +198,13 @@ impl ConnectionIo {
     ///
     /// `Break` means that a pending handler has to be dropped.
     fn poll_turn(&mut self, cx: &mut Context<'_>, handler: Handler) -> ControlFlow<()> {
+        match unbudgeted(cx, |cx| self.take_turn(cx, handler)) {
+            Poll::Ready(flow) => flow,
+            Poll::Pending => ControlFlow::Continue(()),
+        }
+    }
+
+    fn take_turn(&mut self, cx: &mut Context<'_>, handler: Handler) -> ControlFlow<()> {
         let mut turn = Turn { reads: READS_PER_TURN };
         loop {
             let intake = self.follow_close_order(handler)?;
@@ -264,4 +278,12 @@ impl ConnectionIo {
         }
         ControlFlow::Continue(Intake::Messages)
     }
+}
+
+/// Does a bounded amount of work outside of tokio's cooperative budget; always `Ready`.
+///
+/// The handlers of the same task may have used the budget up. Streams and timers return pending
+/// then, which would make the client look slow or silent.
+fn unbudgeted<T>(cx: &mut Context<'_>, mut work: impl FnMut(&mut Context<'_>) -> T) -> Poll<T> {
+    pin!(unconstrained(poll_fn(|cx| Poll::Ready(work(cx))))).poll(cx)
 }

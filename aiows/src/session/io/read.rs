@@ -66,6 +66,11 @@ impl ConnectionIo {
                 }
                 more
             }
+            // Control frames that were read before may have a close frame behind them.
+            Phase::Closing { .. } if self.protocol.is_paused() => {
+                self.take(&[], intake);
+                true
+            }
             Phase::Closing { .. } | Phase::Failing { .. } => self.poll_read(cx, intake, turn),
             Phase::Flushing { .. } | Phase::Ended { .. } => false,
         }

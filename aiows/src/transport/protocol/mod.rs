@@ -277,6 +277,9 @@ impl Protocol {
                 break;
             }
         }
+        if end.is_none() && at == self.backlog.len() {
+            self.input = Input::Scanned;
+        }
         match end {
             Some(_) => self.end_input(kept),
             None => drop(self.backlog.drain(kept..at)),
