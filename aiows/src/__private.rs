@@ -8,8 +8,8 @@ pub use crate::extract::{
 };
 #[cfg(feature = "validator")]
 pub use crate::message::{
-    Names, Probe, Validated, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated,
-    ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    ListSize, Names, Probe, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList,
+    ViaNoWalk, ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
 };
 pub use crate::message::{Visitor, visit};
 pub use crate::overflow::{Overflow, Rule, Slot};

@@ -153,6 +153,26 @@ struct Order {
     #[serde(default)]
     #[validate(length(max = 1_000), nested)]
     few: Vec<Item>,
+    #[serde(default)]
+    #[validate(length(max = 1_000))]
+    tags: Vec<Tag>,
+    #[validate(nested)]
+    #[serde(default)]
+    gift: Gift,
+}
+
+#[derive(Default, WireNames, Deserialize, Validate)]
+struct Gift {
+    #[validate(length(max = 1_000))]
+    tags: Option<Vec<Tag>>,
+}
+
+/// A value without rules that is small until it is written as JSON.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Tag {
+    hue: u8,
+    size: u8,
 }
 
 #[derive(WireNames, Deserialize, Serialize, Validate)]
@@ -185,8 +205,13 @@ struct Answered {
 
 /// Sends a message of 1 MiB, full of the same item.
 fn answered(field: &str, item: &str) -> Answered {
+    answered_within(&format!(r#""{field}":["#), item, "]")
+}
+
+/// Sends the same with something around the items.
+fn answered_within(start: &str, item: &str, end: &str) -> Answered {
     let items = vec![item; (1024 * 1024 - 64) / (item.len() + 1)].join(",");
-    let frame = masked(&format!(r#"{{"type":"order","{field}":[{items}]}}"#));
+    let frame = masked(&format!(r#"{{"type":"order",{start}{items}{end}}}"#));
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let (_server, mut client) = runtime.block_on(async {
         let server = TestServer::new(Router::new().routes(routes![order]));
@@ -230,4 +255,12 @@ fn a_message_full_of_faults_costs_no_more_than_one_without() {
     // As much memory as the 350,000 items themselves take.
     let refused = answered("items", "{}");
     assert!(refused.bytes <= 4096 && refused.peak <= 32 * 1024 * 1024, "{refused:?}");
+}
+
+#[test]
+fn a_list_that_is_too_long_is_not_copied() {
+    for (start, end) in [(r#""tags":["#, "]"), (r#""gift":{"tags":["#, "]}")] {
+        let refused = answered_within(start, "{}", end);
+        assert!(refused.bytes <= 512 && refused.peak <= 8 * 1024 * 1024, "{refused:?}");
+    }
 }

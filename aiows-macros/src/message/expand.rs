@@ -57,7 +57,7 @@ pub(super) fn message(input: &DeriveInput, attr: &Attr, methods: &TokenStream) -
 }
 
 fn validate(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
-    let function = match fields.iter().any(|field| field.nested) {
+    let function = match fields.iter().any(Field::is_walked) {
         true => quote!(validated_in_parts),
         false => quote!(validated),
     };
@@ -100,13 +100,13 @@ fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStrea
     }
 }
 
-/// Shows the value itself, and the fields in which rules are nested.
+/// Shows the value itself, the lists whose lengths have rules, and the fields in which rules are
+/// nested.
 fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
-    let nested = fields.iter().filter(|field| field.nested);
-    let nested = nested.map(|Field { ident, wire, length, .. }| {
-        let length = length.as_ref().map(|length| self::length(ident, wire, length));
+    let lengths =
+        fields.iter().filter_map(|field| Some(length(name, field, field.length.as_ref()?)));
+    let nested = fields.iter().filter(|field| field.nested).map(|Field { ident, wire, .. }| {
         quote_spanned! {Span::mixed_site()=>
-            #length
             (&&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).walk(
                 #wire,
                 &value.#ident,
@@ -114,10 +114,13 @@ fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
             );
         }
     });
-    let nested = match fields.iter().any(|field| field.nested) {
+    let nested = match fields.iter().any(Field::is_walked) {
         true => quote_spanned! {Span::mixed_site()=>
             |value, walk| {
-                use __runtime::__private::{ViaItems as _, ViaNoWalk as _, ViaWalk as _};
+                use __runtime::__private::{
+                    ViaItems as _, ViaList as _, ViaNoList as _, ViaNoWalk as _, ViaWalk as _,
+                };
+                #(#lengths)*
                 #(#nested)*
             }
         },
@@ -136,10 +139,21 @@ fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
 }
 
 /// Looks at the length of a list, as validator's derive does.
-fn length(ident: &Ident, wire: &str, length: &Length) -> TokenStream {
+fn length(
+    name: &Ident,
+    Field { ident, wire, nested, .. }: &Field<'_>,
+    length: &Length,
+) -> TokenStream {
     let ([code, message], [min, max, equal]) = (length.texts(), length.bounds());
+    let items = match nested {
+        // The items of a nested list are counted when they are walked.
+        true => quote!(__runtime::__private::ListSize::Walked),
+        false => quote_spanned! {Span::mixed_site()=>
+            (&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).size(&value.#ident)
+        },
+    };
     quote_spanned! {Span::mixed_site()=>
-        walk.length(#wire, #code, #message, [#min, #max, #equal], |[min, max, equal]| {
+        walk.length(#wire, #items, #code, #message, [#min, #max, #equal], |[min, max, equal]| {
             use __runtime::validator::ValidateLength as _;
             value.#ident.validate_length(min, max, equal)
         });

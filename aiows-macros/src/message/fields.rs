@@ -1,7 +1,8 @@
 //! The named fields of a struct, as Rust and the wire call them.
 
 use proc_macro2::Ident;
-use syn::{Attribute, Fields, Meta, ext::IdentExt};
+use quote::ToTokens;
+use syn::{Attribute, Fields, Meta, Type, ext::IdentExt};
 
 use super::length::Length;
 use super::serde::{Container, FieldAttr};
@@ -15,25 +16,31 @@ pub(super) struct Field<'a> {
     pub(super) keys: Vec<String>,
     /// Whether `#[validate(nested)]` looks into the field.
     pub(super) nested: bool,
-    /// The rule for how many items a nested list has.
+    /// The rule for how many items a list has; a text, which is cheap to copy, has none here.
     pub(super) length: Option<Length>,
 }
 
 impl<'a> Field<'a> {
+    /// Whether a large message is looked at field by field because of this one.
+    pub(super) fn is_walked(&self) -> bool {
+        self.nested || self.length.is_some()
+    }
+
     /// The fields of a struct with these attributes.
     pub(super) fn all(fields: &'a Fields, attrs: &[Attribute], container: &Container) -> Vec<Self> {
         let nests_all = validates(attrs, "nest_all_fields");
         let named = fields.iter().filter_map(|field| Some((field.ident.as_ref()?, field)));
         let fields = named.map(|(ident, field)| {
             let nests = nests_all && !validates(&field.attrs, "skip");
-            Self::of(ident, &field.attrs, nests, container)
+            Self::of(ident, field, nests, container)
         });
         fields.collect()
     }
 
-    fn of(ident: &'a Ident, attrs: &[Attribute], nests: bool, container: &Container) -> Self {
+    fn of(ident: &'a Ident, field: &syn::Field, nests: bool, container: &Container) -> Self {
+        let attrs = &field.attrs;
         let nested = nests || validates(attrs, "nested");
-        let length = Length::of(attrs).filter(|_| nested);
+        let length = Length::of(attrs).filter(|_| !is_text(&field.ty));
         let FieldAttr { rename, skip, aliases, flatten } = FieldAttr::of(attrs);
         if flatten || container.transparent {
             return Self { ident, wire: String::new(), keys: Vec::new(), nested, length };
@@ -55,6 +62,12 @@ impl<'a> Field<'a> {
         }
         Self { ident, wire: received, keys, nested, length }
     }
+}
+
+/// Whether a type is called `String` or `Option<String>`.
+fn is_text(ty: &Type) -> bool {
+    let name = ty.to_token_stream().to_string();
+    matches!(name.as_str(), "String" | "Option < String >")
 }
 
 /// Whether `#[validate(..)]` has this word.

@@ -14,8 +14,8 @@ pub(crate) use self::error_frame::ErrorFrame;
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
 pub use self::validation::{
-    Names, Probe, Validated, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated,
-    ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    ListSize, Names, Probe, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList,
+    ViaNoWalk, ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
 };
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;

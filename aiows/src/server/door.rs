@@ -98,7 +98,7 @@ pub(super) async fn admit_tcp(
         None => return,
     };
     let (mut place, mut session) = admitted.over_tcp(stream);
-    place.enter();
+    place.enter(Some(session.id()));
     session.run().await;
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn admit_stream(
         None => return,
     };
     let (mut place, mut session) = admitted.over_stream(stream);
-    place.enter();
+    place.enter(Some(session.id()));
     session.run().await;
 }
 

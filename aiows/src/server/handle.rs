@@ -14,6 +14,7 @@ use super::places::{Asking, Place, Places};
 use crate::call::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
+use crate::id::ConnectionId;
 use crate::limits::deadline_after;
 use crate::outbox::Outbound;
 
@@ -30,8 +31,9 @@ use crate::outbox::Outbound;
 #[derive(Clone)]
 pub struct ServerHandle {
     inner: Arc<Inner>,
-    /// Set for the handle that handlers get: it may be awaited in tasks of theirs.
-    in_handler: bool,
+    /// The connection of the handler that took this as its argument: tasks of the handler may await
+    /// the stop with it.
+    taken_by: Option<ConnectionId>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Owner {
 
 impl Default for Owner {
     fn default() -> Self {
-        Self { handle: ServerHandle { inner: Arc::default(), in_handler: false } }
+        Self { handle: ServerHandle { inner: Arc::default(), taken_by: None } }
     }
 }
 
@@ -78,9 +80,8 @@ pub struct Shutdown {
 
 impl Shutdown {
     fn wait(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let places = &self.handle.inner.places;
-        if self.asking.is_none() && places.is_current_task_counted() {
-            self.asking = Some(places.ask());
+        if self.asking.is_none() {
+            self.asking = self.handle.inner.places.ask_for_current_task();
         }
         let (handle, is_asking) = (self.handle.clone(), self.asking.is_some());
         Box::pin(async move {
@@ -148,8 +149,8 @@ impl ServerHandle {
     /// A handler, or a page of `Server::http`, may await it too: the server
     /// then waits for the other connections only, and closes that of the handler last, so what it
     /// sends and answers still arrives. The server recognizes this by the task that awaits, and by
-    /// the handle a handler took as its argument. If a handler waits for another task that awaits the
-    /// stop through a handle from elsewhere, both wait until `timeout` is over.
+    /// the handle a handler took as an argument of type `ServerHandle`. If a handler waits for another
+    /// task that awaits the stop through a handle from elsewhere, both wait until `timeout` is over.
     ///
     /// ```
     /// use aiows::{ServerHandle, message};
@@ -161,7 +162,7 @@ impl ServerHandle {
     /// }
     /// ```
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
-        let asking = self.in_handler.then(|| self.inner.places.ask());
+        let asking = self.taken_by.and_then(|connection| self.inner.places.ask_for(connection));
         self.lifecycle().stop(deadline_after(timeout));
         Shutdown { handle: self.clone(), asking, over: None }
     }
@@ -212,11 +213,6 @@ impl ServerHandle {
         &self.inner.places
     }
 
-    /// The handle that handlers get, as their argument or as a state.
-    pub(super) fn for_handlers(&self) -> Self {
-        Self { in_handler: true, ..self.clone() }
-    }
-
     pub(super) fn count_rejected(&self) {
         self.inner.rejected.fetch_add(1, Ordering::Relaxed);
     }
@@ -230,7 +226,9 @@ impl ServerHandle {
 #[diagnostic::do_not_recommend]
 impl FromCall for ServerHandle {
     fn from_call(call: &Call) -> Extraction<Self> {
-        call.state::<Self>().ok_or("the handler is not called by a server").into()
+        let handle = call.state::<Self>().ok_or("the handler is not called by a server");
+        let taken_by = Some(call.websocket().id());
+        handle.map(|handle| Self { taken_by, ..handle }).into()
     }
 }
 

@@ -223,7 +223,7 @@ impl Server {
         }
         let mut state = self.state;
         let handle = self.owner.handle().clone();
-        state.insert(handle.for_handlers());
+        state.insert(handle.clone());
         state.insert(handle.hub());
         let rules = Rules {
             limits: Arc::new(self.limits.clone()),

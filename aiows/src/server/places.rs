@@ -1,6 +1,6 @@
 //! The connections a server counts, and those among them that await its stop.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,15 +8,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::task::{self, Id};
 
+use crate::id::ConnectionId;
+
 #[derive(Debug, Default)]
 pub(super) struct Places {
     taken: AtomicUsize,
-    /// Handlers and pages that await the stop, each of which has a place.
-    asking: AtomicUsize,
-    /// The tasks that run a connection with a place.
-    tasks: Mutex<HashSet<Id>>,
-    /// Notified when a place is given back or one more handler awaits the stop.
+    holders: Mutex<Holders>,
+    /// Notified when a place is given back or one more connection awaits the stop.
     changed: Notify,
+}
+
+/// The connections with a place, by the tasks that run them.
+#[derive(Debug, Default)]
+struct Holders {
+    by_task: HashMap<Id, Holder>,
+    /// How many of them await the stop.
+    asking: usize,
+}
+
+#[derive(Debug)]
+struct Holder {
+    /// `None` for an HTTP connection.
+    connection: Option<ConnectionId>,
+    /// Stops that handlers or pages of this connection await.
+    stops: usize,
 }
 
 /// A connection's share of `Limits::connections`, from its handshake to its end.
@@ -26,10 +41,35 @@ pub(super) struct Place {
     task: Option<Id>,
 }
 
-/// Counts a handler or a page that awaits the stop, for which the stop must not wait.
+/// Notes that a handler or a page awaits the stop, which must not wait for its connection.
 #[derive(Debug)]
 pub(super) struct Asking {
     places: Arc<Places>,
+    /// The task that runs the connection.
+    task: Id,
+}
+
+impl Holders {
+    fn ask(&mut self, task: Id) {
+        if let Some(holder) = self.by_task.get_mut(&task) {
+            holder.stops += 1;
+            self.asking += usize::from(holder.stops == 1);
+        }
+    }
+
+    /// Ends one `ask`; the connection may have ended before.
+    fn end_ask(&mut self, task: Id) {
+        if let Some(holder) = self.by_task.get_mut(&task) {
+            holder.stops -= 1;
+            self.asking -= usize::from(holder.stops == 0);
+        }
+    }
+
+    fn remove(&mut self, task: Id) {
+        if let Some(holder) = self.by_task.remove(&task) {
+            self.asking -= usize::from(holder.stops > 0);
+        }
+    }
 }
 
 impl Places {
@@ -41,20 +81,32 @@ impl Places {
         taken.ok().map(|_| Place { places: Arc::clone(self), task: None })
     }
 
-    pub(super) fn ask(self: &Arc<Self>) -> Asking {
-        self.asking.fetch_add(1, Ordering::Relaxed);
-        self.changed.notify_waiters();
-        Asking { places: Arc::clone(self) }
+    /// Notes that the connection of a handler awaits the stop, unless it has ended.
+    pub(super) fn ask_for(self: &Arc<Self>, connection: ConnectionId) -> Option<Asking> {
+        let holders = self.holders();
+        let mut tasks = holders.by_task.iter();
+        let (task, _) = tasks.find(|(_, holder)| holder.connection == Some(connection))?;
+        let task = *task;
+        Some(self.ask(holders, task))
     }
 
-    /// Whether the calling task runs one of the connections.
-    pub(super) fn is_current_task_counted(&self) -> bool {
-        task::try_id().is_some_and(|id| self.tasks().contains(&id))
+    /// Notes the same of the connection that the calling task runs, if it runs one.
+    pub(super) fn ask_for_current_task(self: &Arc<Self>) -> Option<Asking> {
+        let task = task::try_id()?;
+        let holders = self.holders();
+        holders.by_task.contains_key(&task).then(|| self.ask(holders, task))
+    }
+
+    fn ask(self: &Arc<Self>, mut holders: MutexGuard<'_, Holders>, task: Id) -> Asking {
+        holders.ask(task);
+        drop(holders);
+        self.changed.notify_waiters();
+        Asking { places: Arc::clone(self), task }
     }
 
     /// Waits until every place that is left belongs to somebody who awaits the stop.
     pub(super) async fn drained(&self) {
-        self.wait_for(|taken| taken <= self.asking.load(Ordering::Relaxed)).await;
+        self.wait_for(|taken| taken <= self.holders().asking).await;
     }
 
     pub(super) async fn empty(&self) {
@@ -73,24 +125,24 @@ impl Places {
         }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashSet<Id>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn holders(&self) -> MutexGuard<'_, Holders> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Place {
     /// Notes that the calling task runs the connection.
-    pub(super) fn enter(&mut self) {
+    pub(super) fn enter(&mut self, connection: Option<ConnectionId>) {
         self.leave();
         self.task = task::try_id();
-        if let Some(id) = self.task {
-            self.places.tasks().insert(id);
+        if let Some(task) = self.task {
+            self.places.holders().by_task.insert(task, Holder { connection, stops: 0 });
         }
     }
 
     fn leave(&mut self) {
-        if let Some(id) = self.task.take() {
-            self.places.tasks().remove(&id);
+        if let Some(task) = self.task.take() {
+            self.places.holders().remove(task);
         }
     }
 }
@@ -105,6 +157,6 @@ impl Drop for Place {
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.places.asking.fetch_sub(1, Ordering::Relaxed);
+        self.places.holders().end_ask(self.task);
     }
 }

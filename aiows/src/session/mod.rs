@@ -20,7 +20,7 @@ use crate::call::{Call, Stage};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::error::HandlerError;
 use crate::hub::{Candidate, Hub};
-use crate::id::error_id;
+use crate::id::{ConnectionId, error_id};
 use crate::limits::{Limits, deadline_after};
 use crate::outbox::{CloseRequest, Outbox};
 use crate::router::{Endpoint, Frozen};
@@ -121,6 +121,11 @@ impl Session {
         let unfinished = Unfinished::new(unfinished);
         let io = ConnectionIo::new(io, protocol, socket.clone(), Arc::clone(&limits), unfinished);
         Self { io, socket, router, limits, hub, room, call: None }
+    }
+
+    /// The connection's id.
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.socket.id()
     }
 
     /// Runs the connection to its end; the disconnect handlers have run when it returns.

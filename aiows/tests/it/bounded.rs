@@ -202,6 +202,38 @@ async fn a_list_that_is_too_long_is_told_by_its_length() {
 }
 
 #[tokio::test]
+async fn only_a_long_list_without_rules_for_its_items_hides_other_faults() {
+    #[derive(Message, Deserialize, Validate)]
+    struct Picture {
+        #[validate(length(min = 1))]
+        title: String,
+        #[validate(length(max = 10))]
+        pixels: Vec<u8>,
+        #[validate(length(equal = 2, code = "pair"))]
+        size: Option<BTreeMap<String, u8>>,
+    }
+    #[message("picture")]
+    async fn picture(_picture: Picture) {}
+    let mut shop = Shop::of(Router::new().routes(routes![picture])).await;
+    for (pixels, told) in [
+        (10, &["size", "title"][..]),
+        (11, &["pixels", "size", "title"]),
+        (256, &["pixels", "size", "title"]),
+        (257, &["pixels"]),
+        (60_000, &["pixels"]),
+    ] {
+        let pixels = vec!["7"; pixels].join(",");
+        let head = r#"{"type":"picture","title":"","size":{"x":1},"#;
+        let answer = shop.refused(&format!(r#"{head}"pixels":[{pixels}]}}"#)).await;
+        assert_eq!(paths(&answer), told);
+    }
+    // A map is a list as well.
+    let sizes: BTreeMap<_, _> = (0..1_000).map(|n| (n.to_string(), 1)).collect();
+    let text = json!({ "type": "picture", "title": "", "pixels": [], "size": sizes }).to_string();
+    assert_eq!(paths(&shop.refused(&text).await), ["size"]);
+}
+
+#[tokio::test]
 async fn a_bounded_list_is_refused_while_it_is_read() {
     #[derive(Message, Deserialize, Validate)]
     struct Basket {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use aiows::{
     App, Call, DisconnectReason, HandlerError, Listener, Route, Router, Server, ServerHandle,
+    Shutdown, State, message, routes,
 };
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::kit::{TestServer, over_both};
@@ -291,11 +292,77 @@ async fn an_awaited_stop_is_over_when_the_disconnect_handlers_have_run() {
     assert!(done.load(Ordering::SeqCst));
 }
 
+/// A handler that reports its start, and returns when it is told to.
+fn slow(started: mpsc::Sender<()>, go: Arc<Notify>, done: Arc<AtomicBool>) -> Route {
+    Route::message("slow", move |_: Call| {
+        let (started, go, done) = (started.clone(), go.clone(), done.clone());
+        async move {
+            started.send(()).await.unwrap();
+            go.notified().await;
+            done.store(true, Ordering::SeqCst);
+        }
+    })
+}
+
+/// Tells whether the slow handler had returned when a stop was over.
+#[derive(Clone)]
+struct Over {
+    done: Arc<AtomicBool>,
+    told: mpsc::Sender<bool>,
+}
+
+impl Over {
+    async fn after(self, stop: Shutdown) {
+        stop.await;
+        self.told.send(self.done.load(Ordering::SeqCst)).await.unwrap();
+    }
+}
+
+/// Checks that a stop which the message `stop` begins waits for the handler of another connection.
+async fn expect_stop_waits_for_others(router: Router) {
+    let (started, mut starts) = mpsc::channel(1);
+    let (told, mut over) = mpsc::channel(1);
+    let (go, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let router = router.route(slow(started, go.clone(), done.clone()));
+    let server = TestServer::new(router.state(Over { done, told }));
+    let (mut other, mut raw) = (Raw::join(&server).await, Raw::join(&server).await);
+    other.send_text(r#"{"type":"slow","id":1}"#).await;
+    starts.recv().await.unwrap();
+    raw.send_text(r#"{"type":"stop"}"#).await;
+    settle().await;
+    drop(raw);
+    settle().await;
+    go.notify_one();
+    assert_eq!(other.read_json().await["type"], "ack");
+    other.read_close(1001).await;
+    drop(other);
+    assert_eq!(timeout(PATIENCE, over.recv()).await.unwrap(), Some(true));
+}
+
+#[tokio::test]
+async fn a_task_whose_connection_has_ended_awaits_the_stop_of_all_others() {
+    #[message("stop")]
+    async fn stop(server: ServerHandle, State(over): State<Over>) {
+        tokio::spawn(async move { over.after(server.shutdown(Duration::from_secs(60))).await });
+    }
+    expect_stop_waits_for_others(Router::new().routes(routes![stop])).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_stops_the_server_twice_waits_for_all_others() {
+    #[message("stop")]
+    async fn stop(server: ServerHandle, State(over): State<Over>) {
+        let _first = server.shutdown(Duration::from_secs(60));
+        over.after(server.shutdown(Duration::from_secs(60))).await;
+    }
+    expect_stop_waits_for_others(Router::new().routes(routes![stop])).await;
+}
+
 #[cfg(feature = "axum")]
 mod pages {
     use axum::extract::State;
     use axum::routing::get;
-    use tokio::sync::{Notify, Semaphore};
+    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -327,6 +394,37 @@ mod pages {
         settle().await;
         go.notify_one();
         assert_eq!(raw.read_answer().await.2, "late");
+        assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_serve_future_lets_a_socket_that_was_a_page_answer() {
+        let (started, mut starts) = mpsc::channel(1);
+        let (go, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let router = Router::new().route(slow(started, go.clone(), done.clone()));
+        let server = Server::from(router);
+        let handle = server.handle();
+        let app = server.http(axum::Router::new().route("/page", get(async || "a page")));
+        let serving = tokio::spawn(app.run("127.0.0.1:0"));
+        let mut raw = Raw::dial_at(handle.ready().await[0]).await;
+        raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        raw.read_head().await;
+        raw.read_exactly("a page".len()).await;
+        raw.handshake().await;
+        raw.send_text(r#"{"type":"slow","id":1}"#).await;
+        starts.recv().await.unwrap();
+        serving.abort();
+        assert!(serving.await.is_err());
+        let stop = handle.shutdown(Duration::from_secs(60));
+        let waiting = tokio::spawn(async move {
+            stop.await;
+            done.load(Ordering::SeqCst)
+        });
+        settle().await;
+        go.notify_one();
+        assert_eq!(raw.read_json().await["type"], "ack");
+        raw.read_close(1001).await;
+        drop(raw);
         assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap());
     }
 

@@ -8,7 +8,7 @@ use aiows::{DisconnectReason, Router, Server, WebSocket, WebSocketService, conne
 use axum::routing::get;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::kit::wrapped;
 use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};
@@ -168,4 +168,33 @@ async fn a_client_that_does_not_read_its_101_does_not_force_a_stop() {
     });
     let stopped = stopped.await.unwrap();
     assert!(stopped.is_ok(), "{stopped:?}");
+}
+
+#[tokio::test]
+async fn a_socket_outlives_the_application_of_its_host_and_is_closed_by_a_stop() {
+    let (ends, ended) = ends();
+    let sockets = service(ends.server());
+    let handle = sockets.handle().clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let host = axum::serve(listener, application(sockets));
+    let host = host.with_graceful_shutdown(async { drop(stopped.await) });
+    let host = tokio::spawn(host.into_future());
+    let mut raw = open(address).await;
+    stop.send(()).unwrap();
+    host.await.unwrap().unwrap();
+    // Nobody but the session has the service now.
+    raw.send_text("hi").await;
+    raw.expect_text("hi").await;
+    assert!(!handle.is_shutting_down());
+    let stopped = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.shutdown(Duration::from_secs(60)).await }
+    });
+    assert_eq!(raw.read_close(1001).await, "Server shutdown");
+    raw.send_close(1001, "").await;
+    stopped.await.unwrap();
+    assert_eq!(handle.stats().active, 0);
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
 }

@@ -11,9 +11,10 @@ use validator::{Validate, ValidateLength, ValidationErrors};
 use self::faults::Faults;
 pub use self::names::{Names, WireNames};
 pub use self::probe::{
-    Probe, ViaItems, ViaNames, ViaNoCheck, ViaNoWalk, ViaNothing, ViaValidated, ViaWalk,
+    Probe, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk, ViaNothing, ViaValidated,
+    ViaWalk,
 };
-pub use self::walk::Walk;
+pub use self::walk::{ListSize, Walk};
 use super::BoundedVec;
 use crate::error::HandlerError;
 

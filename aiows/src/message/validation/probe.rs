@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use validator::{Validate, ValidationErrors};
 
-use super::{Names, Validated, Walk, WireNames};
+use super::{ListSize, Names, Validated, Walk, WireNames};
 use crate::message::BoundedVec;
 
 /// Finds out whether the type of a field has wire names, without naming the type.
@@ -106,6 +107,75 @@ pub trait ViaNoWalk<T: ?Sized> {
 
 impl<T: ?Sized> ViaNoWalk<T> for Probe<T> {
     fn walk(&self, _: &'static str, _: &T, _: &mut Walk) {}
+}
+
+/// Found first, for lists.
+pub trait ViaList<T: ?Sized> {
+    /// Returns how many items the list has.
+    fn size(&self, value: &T) -> ListSize;
+}
+
+impl<T: List + ?Sized> ViaList<T> for Probe<T> {
+    fn size(&self, value: &T) -> ListSize {
+        ListSize::Items(value.count_items())
+    }
+}
+
+/// Found one reference further, for all other types.
+pub trait ViaNoList<T: ?Sized> {
+    /// Returns that it is no list.
+    fn size(&self, value: &T) -> ListSize;
+}
+
+impl<T: ?Sized> ViaNoList<T> for &Probe<T> {
+    fn size(&self, _: &T) -> ListSize {
+        ListSize::NoList
+    }
+}
+
+/// A container of any values.
+trait List {
+    fn count_items(&self) -> usize;
+}
+
+macro_rules! lists {
+    ($([$($generics:tt)*] $container:ty,)*) => {
+        $(impl<$($generics)*> List for $container {
+            fn count_items(&self) -> usize {
+                self.len()
+            }
+        })*
+    };
+}
+
+lists! {
+    [T] Vec<T>,
+    [T] [T],
+    [T, const N: usize] [T; N],
+    [T, const N: usize] BoundedVec<T, N>,
+    [T] VecDeque<T>,
+    [T, S] HashSet<T, S>,
+    [T] BTreeSet<T>,
+    [K, T, S] HashMap<K, T, S>,
+    [K, T] BTreeMap<K, T>,
+}
+
+impl<T: List> List for Option<T> {
+    fn count_items(&self) -> usize {
+        self.as_ref().map_or(0, T::count_items)
+    }
+}
+
+impl<T: List + ?Sized> List for Box<T> {
+    fn count_items(&self) -> usize {
+        T::count_items(self)
+    }
+}
+
+impl<T: List + ?Sized> List for Arc<T> {
+    fn count_items(&self) -> usize {
+        T::count_items(self)
+    }
 }
 
 /// A container of values that have rules, and no names.

@@ -21,6 +21,17 @@ enum Purpose {
     Search(Search),
 }
 
+/// What is known about the size of a field whose length has a rule.
+#[derive(Clone, Copy, Debug)]
+pub enum ListSize {
+    /// The walk counts the items, which have rules.
+    Walked,
+    /// The items are of no interest to the walk.
+    Items(usize),
+    /// It is a text, or of a type that is not known.
+    NoList,
+}
+
 #[derive(Default)]
 struct Search {
     faults: Faults,
@@ -73,23 +84,18 @@ impl Walk {
     pub fn length(
         &mut self,
         wire: &'static str,
+        size: ListSize,
         code: &'static str,
         message: Option<&'static str>,
         bounds: [Option<u64>; 3],
         holds: impl FnOnce([Option<u64>; 3]) -> bool,
     ) {
-        if let Purpose::Search(search) = &mut self.purpose
-            && !holds(bounds)
-        {
-            let path = join(&search.path(), wire);
-            let mut error = ValidationError::new(code);
-            error.message = message.map(Cow::Borrowed);
-            for (name, bound) in ["min", "max", "equal"].into_iter().zip(bounds) {
-                if let Some(bound) = bound {
-                    error.add_param(Cow::Borrowed(name), &bound);
-                }
+        match (&mut self.purpose, size) {
+            (Purpose::Count(left), ListSize::Items(items)) => *left = left.saturating_sub(items),
+            (Purpose::Search(search), size) if size.is_large() && !holds(bounds) => {
+                search.end_with(wire, &length_error(code, message, bounds));
             }
-            search.faults.end_with(&path, &error);
+            (Purpose::Count(_) | Purpose::Search(_), _) => {}
         }
     }
 
@@ -166,7 +172,38 @@ fn is_small(show: impl FnOnce(&mut Walk)) -> bool {
     !walk.is_over()
 }
 
+fn length_error(
+    code: &'static str,
+    message: Option<&'static str>,
+    bounds: [Option<u64>; 3],
+) -> ValidationError {
+    let mut error = ValidationError::new(code);
+    error.message = message.map(Cow::Borrowed);
+    for (name, bound) in ["min", "max", "equal"].into_iter().zip(bounds) {
+        if let Some(bound) = bound {
+            error.add_param(Cow::Borrowed(name), &bound);
+        }
+    }
+    error
+}
+
+impl ListSize {
+    /// Whether a copy of the list may cost much.
+    fn is_large(self) -> bool {
+        match self {
+            Self::Walked => true,
+            Self::Items(items) => items > CHUNK,
+            Self::NoList => false,
+        }
+    }
+}
+
 impl Search {
+    fn end_with(&mut self, wire: &str, error: &ValidationError) {
+        let path = join(&self.path(), wire);
+        self.faults.end_with(&path, error);
+    }
+
     fn note(&mut self, checked: Result<(), ValidationErrors>, names: Option<Names>) {
         if let Err(errors) = checked {
             let path = self.path();

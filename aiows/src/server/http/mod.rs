@@ -86,7 +86,7 @@ pub(super) async fn serve<S: Stream + 'static>(
     mut place: Place,
     app: App,
 ) {
-    place.enter();
+    place.enter(None);
     let stream = Prefixed::new(head.into_bytes(), stream);
     let stream = TokioIo::new(Patient::new(stream, app.limits().write_timeout));
     let connection = Connection { peer_addr, place: Arc::new(Mutex::new(Some(place))), app };

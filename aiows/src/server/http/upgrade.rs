@@ -35,7 +35,8 @@ pub(super) async fn upgrade(
 ) -> Result<Response, Refusal> {
     match decide(app, parts, peer_addr, place).await {
         Ok((answer, admitted)) => {
-            app.tasks().spawn(admitted.run(app.handle().clone()));
+            // The session owns the server, which ends when nobody does.
+            app.tasks().spawn(admitted.run(app.clone()));
             Ok(answer)
         }
         Err(refusal) => {
@@ -73,13 +74,13 @@ struct Admitted {
 }
 
 impl Admitted {
-    async fn run(self, server: ServerHandle) {
+    async fn run(self, app: App) {
         let Self { on_upgrade, newcomer, setting, mut place } = self;
-        place.enter();
         // The client may leave, or not read the answer.
         let upgraded = timeout(setting.limits.handshake_timeout, on_upgrade);
-        let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, &server).await else { return };
+        let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, app.handle()).await else { return };
         let mut session = session(upgraded, newcomer, setting);
+        place.enter(Some(session.id()));
         session.run().await;
     }
 }
