@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 
-/// Larger buffers go back to the allocator, in bytes.
+use super::pool;
+
+/// Larger buffers are not kept by a thread, in bytes.
 const MAX_CAPACITY: usize = 16 * 1024;
 /// The most a thread keeps.
 const MAX_BUFFERS: usize = 32;
@@ -16,9 +18,17 @@ pub(crate) fn take() -> Vec<u8> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
+/// An empty buffer for `capacity` bytes. A large one has room for them.
+pub(crate) fn with_capacity(capacity: usize) -> Vec<u8> {
+    if capacity > pool::LARGE { pool::take(capacity) } else { take() }
+}
+
 /// Keeps a buffer for the next [`take`].
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
-    if buffer.capacity() == 0 || buffer.capacity() > MAX_CAPACITY {
+    if buffer.capacity() > MAX_CAPACITY {
+        return pool::give_back(buffer);
+    }
+    if buffer.capacity() == 0 {
         return;
     }
     buffer.clear();

@@ -20,14 +20,17 @@ pub(crate) struct Encoded {
 
 impl Encoded {
     fn start() -> Self {
-        let mut buffer = buffer::take();
+        Self::start_in(buffer::take())
+    }
+
+    fn start_in(mut buffer: Vec<u8>) -> Self {
         buffer.extend_from_slice(&[0; HEADROOM]);
         Self { buffer, rule: Rule::Server }
     }
 
     /// Takes any payload as it is: a text that is no message, or bytes.
     pub(crate) fn raw(payload: &[u8]) -> Self {
-        let mut encoded = Self::start();
+        let mut encoded = Self::start_in(buffer::with_capacity(HEADROOM + payload.len()));
         encoded.buffer.extend_from_slice(payload);
         encoded
     }

@@ -24,6 +24,8 @@ pub(crate) mod client;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use crate::codec::pool::LARGE;
+
 pub(crate) use self::frame::{Opcode, close_frame, ping_frame, pong_frame, write_header};
 #[cfg(feature = "axum")]
 pub(crate) use self::handshake::asks_for_websocket;
@@ -43,9 +45,6 @@ pub(crate) use self::refusal::Refusal;
 pub(crate) use self::request::MAX_HEADERS;
 pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::subprotocol::Subprotocols;
-
-/// What was needed for a larger message is not kept for the next one, in bytes.
-const LARGE_MESSAGE: usize = 64 * 1024;
 
 /// One data message of a peer, whole and unmasked.
 #[derive(Clone, Debug)]
@@ -74,8 +73,9 @@ impl Inbound {
         }
     }
 
+    /// Whether what it was read into comes from the pool, and is not kept beside small ones.
     pub(crate) fn is_large(&self) -> bool {
-        self.bytes().len() > LARGE_MESSAGE
+        self.bytes().len() > LARGE
     }
 
     pub(crate) fn as_text(&self) -> Option<&str> {

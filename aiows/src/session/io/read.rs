@@ -147,8 +147,8 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         let mut on_ping = |payload: &[u8]| outbox.pong(payload);
         let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
-        if self.inbox.has_large(known) {
-            self.keep_large_buffer();
+        if self.protocol.keeps_large() {
+            self.clock.expect_large();
         }
         // Looked at after the bytes were read: a request that they answer was counted before.
         if self.socket.is_asking() || intake == Intake::AnswersOnly {
@@ -161,16 +161,6 @@ impl ConnectionIo {
             None => {}
         }
         self.note_unfinished();
-    }
-
-    /// One large message gives its buffer back at once, a stream of them when it is over.
-    fn keep_large_buffer(&mut self) {
-        if !self.clock.is_second_large() {
-            self.protocol.shrink();
-        }
-        if self.protocol.has_grown() {
-            self.clock.keep_large();
-        }
     }
 
     /// Takes the answers out of the messages that have come, past those that wait.
