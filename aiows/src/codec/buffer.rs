@@ -1,8 +1,13 @@
-//! Byte buffers that are used again on the thread that gave them back.
+//! Byte buffers that are used again: small ones on the thread that gave them back.
 
 use std::cell::RefCell;
+use std::io::{self, Write};
+use std::mem;
+use std::ops::{Deref, DerefMut};
 
-use super::pool;
+use bytes::Bytes;
+
+use super::pool::{LARGE, LargeBuffer};
 
 /// Larger buffers are not kept by a thread, in bytes.
 const MAX_CAPACITY: usize = 16 * 1024;
@@ -18,17 +23,9 @@ pub(crate) fn take() -> Vec<u8> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-/// An empty buffer for `capacity` bytes. A large one has room for them.
-pub(crate) fn with_capacity(capacity: usize) -> Vec<u8> {
-    if capacity > pool::LARGE { pool::take(capacity) } else { take() }
-}
-
 /// Keeps a buffer for the next [`take`].
 pub(crate) fn give_back(mut buffer: Vec<u8>) {
-    if buffer.capacity() > MAX_CAPACITY {
-        return pool::give_back(buffer);
-    }
-    if buffer.capacity() == 0 {
+    if buffer.capacity() == 0 || buffer.capacity() > MAX_CAPACITY {
         return;
     }
     buffer.clear();
@@ -37,4 +34,95 @@ pub(crate) fn give_back(mut buffer: Vec<u8>) {
             pool.push(buffer);
         }
     });
+}
+
+/// A buffer that bytes are appended to, however many.
+#[derive(Debug)]
+pub(crate) enum Buffer {
+    Small(Vec<u8>),
+    Large(LargeBuffer),
+}
+
+impl Buffer {
+    /// An empty buffer in which `capacity` bytes are expected.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        if capacity > LARGE {
+            Self::Large(LargeBuffer::with_capacity(capacity))
+        } else {
+            Self::Small(take())
+        }
+    }
+
+    pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Small(small) if bytes.len() <= LARGE.saturating_sub(small.len()) => {
+                small.extend_from_slice(bytes);
+            }
+            Self::Small(small) => {
+                let mut large = LargeBuffer::with_capacity(2 * LARGE.max(bytes.len()));
+                large.extend_from_slice(small);
+                large.extend_from_slice(bytes);
+                give_back(mem::take(small));
+                *self = Self::Large(large);
+            }
+            Self::Large(large) => large.extend_from_slice(bytes),
+        }
+    }
+
+    pub(crate) fn truncate(&mut self, length: usize) {
+        match self {
+            Self::Small(small) => small.truncate(length),
+            Self::Large(large) => large.truncate(length),
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Small(small) => Bytes::from(small),
+            Self::Large(large) => large.into_bytes(),
+        }
+    }
+
+    /// Keeps the buffer for another use.
+    pub(crate) fn give_back(self) {
+        if let Self::Small(small) = self {
+            give_back(small);
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Small(small) => small,
+            Self::Large(large) => large.as_slice(),
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Small(small) => small,
+            Self::Large(large) => large.as_mut_slice(),
+        }
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

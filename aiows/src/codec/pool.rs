@@ -1,35 +1,39 @@
 //! Large buffers, which are used again while connections exchange large messages.
 //!
-//! A large buffer that goes back to the allocator is often unmapped, and the next one then costs a
-//! page fault for every 4 KiB. The pool is shared by all threads, because a message may be dropped on
-//! another thread than the one that read it.
+//! The allocator may unmap a large buffer that is freed, and then the next one costs a page fault for
+//! every 4 KiB. All threads share the pool, because a message may be dropped on another thread than the
+//! one that read it.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Buffers of more bytes than this are large.
 pub(crate) const LARGE: usize = 64 * 1024;
 
-/// The most that is kept, in bytes. When there is more, the oldest buffers are freed.
-const MAX_KEPT: usize = 16 * 1024 * 1024;
+/// The capacity of each buffer in the pool: a message as large as the default limit, with its head.
+const CAPACITY: usize = 1024 * 1024 + LARGE;
+
+/// Buffers in the pool: just under 16 MiB together.
+const BUFFERS: usize = 15;
+
+/// What the pool allocates at once. All buffers are cut out of it, and the end is never touched.
+/// glibc always maps an allocation of this size by itself, so that freeing it returns every page,
+/// whatever was allocated meanwhile.
+const SLAB: usize = 33 * 1024 * 1024;
 
 static POOL: Mutex<Pool> = Mutex::new(Pool::new());
 
-/// The buffers nobody uses.
+#[derive(Debug)]
 struct Pool {
-    /// Oldest first.
-    buffers: VecDeque<Vec<u8>>,
-    /// The capacity of all buffers, in bytes.
-    size: usize,
-    /// Without a lease nothing is kept.
+    unused: Vec<BytesMut>,
+    used: usize,
     leases: usize,
 }
 
-/// While there is one, large buffers are kept for the next large message. With the last one all of
-/// them go back to the allocator.
+/// As long as there is a lease, the pool keeps its buffers. When the last lease has ended and every
+/// buffer is back, the pool frees them.
 #[derive(Debug)]
 pub(crate) struct Lease(());
 
@@ -42,45 +46,86 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let unused = lock().end_lease();
-        // Freed without the lock.
-        drop(unused);
+        let freed = lock().end_lease();
+        // Not under the lock.
+        drop(freed);
     }
 }
 
-/// An empty buffer with room for at least `capacity` bytes.
-pub(crate) fn take(capacity: usize) -> Vec<u8> {
-    let kept = lock().take(capacity);
-    // Rounded up: a buffer that has served one message also serves one that is slightly larger.
-    kept.unwrap_or_else(|| Vec::with_capacity(capacity.next_multiple_of(LARGE)))
+/// A buffer for more than [`LARGE`] bytes.
+#[derive(Debug)]
+pub(crate) struct LargeBuffer {
+    /// Never grows: a part of the slab would leave it for memory of its own.
+    bytes: BytesMut,
+    origin: Origin,
 }
 
-/// Keeps a large buffer for the next [`take`] if there is a lease; frees others.
-pub(crate) fn give_back(mut buffer: Vec<u8>) {
-    if buffer.capacity() <= LARGE {
-        return;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Allocator,
+    Pool,
+}
+
+impl LargeBuffer {
+    /// An empty buffer with room for at least `capacity` bytes.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        let pooled = if capacity <= CAPACITY { lock().take() } else { None };
+        match pooled {
+            Some(bytes) => Self { bytes, origin: Origin::Pool },
+            None => Self { bytes: BytesMut::with_capacity(capacity), origin: Origin::Allocator },
+        }
     }
-    buffer.clear();
-    let evicted = lock().give_back(buffer);
-    drop(evicted);
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+    }
+
+    /// Appends bytes, in a larger buffer if there is no room.
+    pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let length = self.bytes.len() + bytes.len();
+        if length > self.capacity() {
+            self.grow(length.max(self.capacity().saturating_mul(2)));
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Moves to a buffer with room for `capacity` bytes.
+    pub(crate) fn grow(&mut self, capacity: usize) {
+        let mut larger = Self::with_capacity(capacity);
+        larger.bytes.extend_from_slice(&self.bytes);
+        *self = larger;
+    }
+
+    /// Makes the buffer shareable; it goes back to the pool when the last share is dropped.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
 }
 
-/// Makes a buffer shareable; a large one is given back when the last share is dropped.
-pub(crate) fn share(buffer: Vec<u8>) -> Bytes {
-    if buffer.capacity() > LARGE { Bytes::from_owner(Pooled(buffer)) } else { Bytes::from(buffer) }
-}
-
-struct Pooled(Vec<u8>);
-
-impl AsRef<[u8]> for Pooled {
+impl AsRef<[u8]> for LargeBuffer {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
-impl Drop for Pooled {
+impl Drop for LargeBuffer {
     fn drop(&mut self) {
-        give_back(mem::take(&mut self.0));
+        if self.origin == Origin::Pool {
+            let freed = lock().give_back(mem::take(&mut self.bytes));
+            drop(freed);
+        }
     }
 }
 
@@ -90,86 +135,87 @@ fn lock() -> MutexGuard<'static, Pool> {
 
 impl Pool {
     const fn new() -> Self {
-        Self { buffers: VecDeque::new(), size: 0, leases: 0 }
+        Self { unused: Vec::new(), used: 0, leases: 0 }
     }
 
-    /// Returns what was kept if this was the last lease.
-    fn end_lease(&mut self) -> VecDeque<Vec<u8>> {
-        self.leases -= 1;
-        if self.leases > 0 {
-            return VecDeque::new();
+    fn take(&mut self) -> Option<BytesMut> {
+        if self.used == 0 && self.unused.is_empty() && self.leases > 0 {
+            self.unused = slab();
         }
-        self.size = 0;
-        mem::take(&mut self.buffers)
-    }
-
-    /// Takes the newest buffer that is large enough and not more than twice too large.
-    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
-        let fits = capacity..=capacity.max(LARGE).saturating_mul(2);
-        let at = self.buffers.iter().rposition(|kept| fits.contains(&kept.capacity()))?;
-        let buffer = self.buffers.remove(at)?;
-        self.size -= buffer.capacity();
+        let buffer = self.unused.pop()?;
+        self.used += 1;
         Some(buffer)
     }
 
-    /// Returns buffers that there is no room for.
-    fn give_back(&mut self, buffer: Vec<u8>) -> Vec<Vec<u8>> {
-        let capacity = buffer.capacity();
-        if self.leases == 0 || capacity > MAX_KEPT {
-            return vec![buffer];
-        }
-        let mut evicted = Vec::new();
-        while self.size + capacity > MAX_KEPT {
-            let Some(oldest) = self.buffers.pop_front() else { break };
-            self.size -= oldest.capacity();
-            evicted.push(oldest);
-        }
-        self.size += capacity;
-        self.buffers.push_back(buffer);
-        evicted
+    /// Returns what is to be freed.
+    fn give_back(&mut self, mut buffer: BytesMut) -> Vec<BytesMut> {
+        buffer.clear();
+        self.unused.push(buffer);
+        self.used -= 1;
+        self.release()
     }
+
+    /// Returns what is to be freed.
+    fn end_lease(&mut self) -> Vec<BytesMut> {
+        self.leases -= 1;
+        self.release()
+    }
+
+    fn release(&mut self) -> Vec<BytesMut> {
+        if self.leases == 0 && self.used == 0 {
+            return mem::take(&mut self.unused);
+        }
+        Vec::new()
+    }
+}
+
+fn slab() -> Vec<BytesMut> {
+    let mut rest = BytesMut::with_capacity(SLAB);
+    let cut = |_| {
+        let behind = rest.split_off(CAPACITY);
+        mem::replace(&mut rest, behind)
+    };
+    (0..BUFFERS).map(cut).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MIB: usize = 1024 * 1024;
-
-    fn leased() -> Pool {
-        Pool { leases: 1, ..Pool::new() }
-    }
-
     #[test]
-    fn a_buffer_is_used_again_while_there_is_a_lease() {
-        let mut pool = leased();
-        pool.give_back(Vec::with_capacity(MIB));
-        assert!(pool.take(MIB + 1).is_none());
-        assert!(pool.take(MIB / 2 - 1).is_none());
-        assert_eq!(pool.take(MIB - 10).map(|buffer| buffer.capacity()), Some(MIB));
-        assert_eq!((pool.size, pool.take(MIB)), (0, None));
-    }
-
-    #[test]
-    fn nothing_is_kept_without_a_lease() {
-        let mut pool = Pool::new();
-        assert_eq!(pool.give_back(Vec::with_capacity(MIB)).len(), 1);
-        pool.leases = 2;
-        assert_eq!(pool.give_back(Vec::with_capacity(MIB)).len(), 0);
+    fn buffers_are_used_again_while_there_is_a_lease() {
+        let mut pool = Pool { leases: 2, ..Pool::new() };
+        let mut first = pool.take().unwrap();
+        first.extend_from_slice(b"secret");
+        let at = first.as_ptr();
+        assert_eq!(pool.give_back(first).len(), 0);
+        let again = pool.take().unwrap();
+        assert_eq!((again.as_ptr(), again.len(), again.capacity()), (at, 0, CAPACITY));
         assert_eq!(pool.end_lease().len(), 0);
-        assert_eq!(pool.end_lease().len(), 1);
-        assert_eq!((pool.size, pool.buffers.len()), (0, 0));
+        assert_eq!(pool.give_back(again).len(), 0);
+        assert_eq!(pool.end_lease().len(), BUFFERS);
+        assert!(pool.take().is_none());
     }
 
     #[test]
-    fn the_oldest_buffers_make_room_for_new_ones() {
-        let mut pool = leased();
-        for _ in 0..16 {
-            assert_eq!(pool.give_back(Vec::with_capacity(MIB)).len(), 0);
-        }
-        assert_eq!(pool.give_back(Vec::with_capacity(2 * MIB)).len(), 2);
-        assert_eq!((pool.size, pool.buffers.len()), (MAX_KEPT, 15));
-        let too_large = pool.give_back(Vec::with_capacity(MAX_KEPT + 1));
-        assert_eq!((too_large.len(), pool.buffers.len()), (1, 15));
+    fn the_pool_lends_so_many_buffers_and_no_more() {
+        let mut pool = Pool { leases: 1, ..Pool::new() };
+        let lent: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
+        assert_eq!(lent.len(), BUFFERS);
+        // Without a lease they are freed when the last one is back.
+        assert_eq!(pool.end_lease().len(), 0);
+        let freed: usize = lent.into_iter().map(|buffer| pool.give_back(buffer).len()).sum();
+        assert_eq!(freed, BUFFERS);
+    }
+
+    #[test]
+    fn a_full_buffer_leaves_its_place_to_a_larger_one() {
+        let mut buffer = LargeBuffer::with_capacity(LARGE + 1);
+        let capacity = buffer.capacity();
+        buffer.extend_from_slice(&vec![1; capacity]);
+        buffer.extend_from_slice(&[2]);
+        assert!(buffer.capacity() > capacity);
+        assert_eq!(buffer.as_slice().len(), capacity + 1);
+        assert_eq!(buffer.into_bytes()[capacity - 1..], [1, 2]);
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::flush::Flush;
 use super::push::Verdict;
 use super::{CloseRequest, MAX_INLINE, Outbox};
-use crate::codec::{Encoded, HEADROOM, pool};
+use crate::codec::{Encoded, HEADROOM};
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
 
@@ -24,7 +24,7 @@ impl SharedFrame {
         let mut frame = message.into_buffer();
         let start = write_header(opcode, &mut frame);
         let size = frame.len() - HEADROOM;
-        Self { bytes: pool::share(frame).slice(start..), size, rule }
+        Self { bytes: frame.into_bytes().slice(start..), size, rule }
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Failure;
-use crate::codec::pool;
+use crate::codec::pool::{LARGE, LargeBuffer};
 use crate::transport::frame::{FIN, MASK};
 use crate::transport::{Inbound, Text};
 
@@ -63,7 +63,7 @@ struct Payload {
     /// Keeps its memory from message to message.
     small: BytesMut,
     /// Used instead, once the message is known to be large.
-    large: Option<Vec<u8>>,
+    large: Option<LargeBuffer>,
 }
 
 /// A whole header.
@@ -224,7 +224,7 @@ impl Header {
 impl Payload {
     fn bytes(&self) -> &[u8] {
         match &self.large {
-            Some(large) => large,
+            Some(large) => large.as_slice(),
             None => &self.small,
         }
     }
@@ -237,24 +237,17 @@ impl Payload {
     fn reserve(&mut self, more: usize, message_size: usize) {
         let length = self.len() + more;
         match &mut self.large {
-            None if length <= pool::LARGE => self.small.reserve(more),
+            None if length <= LARGE => self.small.reserve(more),
+            None => {
+                let mut large = LargeBuffer::with_capacity(length);
+                large.extend_from_slice(&self.small);
+                self.small.clear();
+                self.large = Some(large);
+            }
             Some(large) if length <= large.capacity() => {}
-            large => {
+            Some(large) => {
                 // Doubled, so that a message in many fragments is not copied for each.
-                let before = large.as_ref().map_or(0, Vec::capacity);
-                let capacity = before.saturating_mul(2).min(message_size).max(length);
-                let mut larger = pool::take(capacity);
-                match large.take() {
-                    Some(large) => {
-                        larger.extend_from_slice(&large);
-                        pool::give_back(large);
-                    }
-                    None => {
-                        larger.extend_from_slice(&self.small);
-                        self.small.clear();
-                    }
-                }
-                self.large = Some(larger);
+                large.grow(large.capacity().saturating_mul(2).min(message_size).max(length));
             }
         }
     }
@@ -264,7 +257,7 @@ impl Payload {
         let unmasked = match &mut self.large {
             Some(large) => {
                 large.extend_from_slice(masked);
-                &mut large[start..]
+                &mut large.as_mut_slice()[start..]
             }
             None => {
                 self.small.extend_from_slice(masked);
@@ -276,7 +269,7 @@ impl Payload {
 
     fn finish(&mut self) -> Bytes {
         match self.large.take() {
-            Some(large) => pool::share(large),
+            Some(large) => large.into_bytes(),
             None => self.small.split().freeze(),
         }
     }
