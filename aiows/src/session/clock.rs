@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::{Limits, deadline_after};
 
-/// How long large buffers are kept for more large messages.
+/// How long large buffers are kept, and how close two large messages make a stream.
 const KEEP_LARGE: Duration = Duration::from_secs(1);
 
 /// A client is pinged at every interval, busy or not: that way nothing reads the time per message,
@@ -30,7 +30,8 @@ pub(super) struct Clock {
     unread: Option<Instant>,
     /// The number of the message under way, and since when the rest of it is waited for.
     message_begun: Option<(u32, Instant)>,
-    /// When large buffers are given up that were kept for more messages.
+    /// When the last large message came.
+    large_at: Option<Instant>,
     shrink_at: Option<Instant>,
 }
 
@@ -90,6 +91,7 @@ impl Clock {
             stuck: None,
             unread: None,
             message_begun: None,
+            large_at: None,
             shrink_at: None,
         }
     }
@@ -111,11 +113,16 @@ impl Clock {
         }
     }
 
-    /// Keeps large buffers for the messages of the next second.
+    /// Whether a large message came a short time ago; notes that one has come now.
+    pub(super) fn is_second_large(&mut self) -> bool {
+        let now = Instant::now();
+        let last = self.large_at.replace(now);
+        last.is_some_and(|last| now - last < KEEP_LARGE)
+    }
+
+    /// Keeps large buffers for a while.
     pub(super) fn expect_large(&mut self) {
-        if self.shrink_at.is_none() {
-            self.shrink_at = Some(Instant::now() + KEEP_LARGE);
-        }
+        self.shrink_at.get_or_insert_with(|| Instant::now() + KEEP_LARGE);
     }
 
     /// The socket refuses bytes after it has taken `written` of them.

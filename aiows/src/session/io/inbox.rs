@@ -76,6 +76,11 @@ impl Inbox {
         &mut self.messages
     }
 
+    /// Whether there is a large message behind the first `known`.
+    pub(super) fn has_large(&self, known: usize) -> bool {
+        self.messages.range(known..).any(Inbound::is_large)
+    }
+
     /// Takes back the messages behind the first `known`.
     pub(super) fn split_off(&mut self, known: usize) -> VecDeque<Inbound> {
         self.messages.split_off(known)

@@ -147,8 +147,8 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         let mut on_ping = |payload: &[u8]| outbox.pong(payload);
         let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
-        if self.protocol.keeps_large() {
-            self.clock.expect_large();
+        if self.inbox.has_large(known) {
+            self.keep_large_buffers();
         }
         // Looked at after the bytes were read: a request that they answer was counted before.
         if self.socket.is_asking() || intake == Intake::AnswersOnly {
@@ -161,6 +161,16 @@ impl ConnectionIo {
             None => {}
         }
         self.note_unfinished();
+    }
+
+    /// Keeps large buffers while a stream of large messages lasts; one alone leaves nothing.
+    fn keep_large_buffers(&mut self) {
+        if self.clock.is_second_large() {
+            self.protocol.keep_large();
+        }
+        if self.protocol.keeps_large() {
+            self.clock.expect_large();
+        }
     }
 
     /// Takes the answers out of the messages that have come, past those that wait.

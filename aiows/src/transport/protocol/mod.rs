@@ -35,7 +35,7 @@ pub(crate) struct Protocol {
     /// How many bytes of the backlog are scanned.
     scanned: usize,
     input: Input,
-    /// Large messages have come, and more are expected.
+    /// Set while more large messages are expected.
     lease: Option<Lease>,
 }
 
@@ -289,20 +289,21 @@ impl Protocol {
             let Some(message) = decoder.decode(bytes, self.message_size)? else { break };
             messages += 1;
             size += message.bytes().len();
-            if message.is_large() && self.lease.is_none() {
-                self.lease = Some(Lease::new());
-            }
             inbound.push_back(message);
         }
         Ok(())
     }
 
-    /// Whether large buffers are kept for further messages.
+    /// Keeps large buffers for further messages.
+    pub(crate) fn keep_large(&mut self) {
+        self.lease.get_or_insert_with(Lease::new);
+    }
+
     pub(crate) fn keeps_large(&self) -> bool {
         self.lease.is_some()
     }
 
-    /// No large message has come for a while: keeps no large buffers for more.
+    /// Keeps no large buffers any more, because no large message has come for a while.
     pub(crate) fn release_large(&mut self) {
         self.lease = None;
     }

@@ -176,14 +176,18 @@ fn a_decoder_follows_the_limits_of_the_connection_it_serves() {
 }
 
 #[test]
-fn large_buffers_are_kept_from_the_first_large_message_until_they_are_released() {
+fn large_messages_pass_whether_large_buffers_are_kept_or_not() {
     let large = "x".repeat(100_000);
     let mut protocol = protocol();
-    assert_eq!(texts(&mut protocol, &text("small"), 9), ["small"]);
-    assert!(!protocol.keeps_large());
-    assert_eq!(texts(&mut protocol, &text(&large), 9), [large]);
-    assert!(protocol.keeps_large());
+    assert_eq!(texts(&mut protocol, &text(&large), 9), [&*large]);
     assert!(protocol.decoder.is_none());
+    protocol.keep_large();
+    let bytes = [text(&large), text("small"), text(&large)].concat();
+    for chunk in bytes.chunks(60_000) {
+        protocol.receive(chunk, Some(Room::UNLIMITED), &mut VecDeque::new(), &mut |_| {});
+    }
+    assert_eq!(texts(&mut protocol, &bytes, 9), [&*large, "small", &*large]);
+    assert!(protocol.keeps_large());
     protocol.release_large();
     assert!(!protocol.keeps_large());
 }
