@@ -53,9 +53,21 @@ impl Buffer {
         }
     }
 
+    /// Inlined, because a message is written in many small parts.
+    #[inline]
     pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
         match self {
-            Self::Small(small) if bytes.len() <= LARGE.saturating_sub(small.len()) => {
+            Self::Small(small) if bytes.len() <= small.capacity() - small.len() => {
+                small.extend_from_slice(bytes);
+            }
+            _ => self.extend_with_growth(bytes),
+        }
+    }
+
+    #[cold]
+    fn extend_with_growth(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Small(small) if small.len() + bytes.len() <= LARGE => {
                 small.extend_from_slice(bytes);
             }
             Self::Small(small) => {
@@ -117,6 +129,7 @@ impl Write for Buffer {
         Ok(bytes.len())
     }
 
+    #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.extend_from_slice(bytes);
         Ok(())
