@@ -24,8 +24,6 @@ pub(crate) mod client;
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::codec::pool::LARGE;
-
 pub(crate) use self::frame::{Opcode, close_frame, ping_frame, pong_frame, write_header};
 #[cfg(feature = "axum")]
 pub(crate) use self::handshake::asks_for_websocket;
@@ -75,7 +73,7 @@ impl Inbound {
 
     /// Whether what it was read into comes from the pool, and is not kept beside small ones.
     pub(crate) fn is_large(&self) -> bool {
-        self.bytes().len() > LARGE
+        self.bytes().len() > crate::codec::pool::LARGE
     }
 
     pub(crate) fn as_text(&self) -> Option<&str> {

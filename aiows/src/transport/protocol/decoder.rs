@@ -276,18 +276,15 @@ impl Payload {
 }
 
 fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
-    /// As many bytes as a processor takes at once.
-    const STEP: usize = 16;
-    let mut repeated = [0; STEP];
-    repeated.iter_mut().zip(mask.iter().cycle()).for_each(|(to, from)| *to = *from);
-    let mut steps = bytes.chunks_exact_mut(STEP);
-    let apply = |bytes: &mut [u8]| {
-        bytes.iter_mut().zip(&repeated).for_each(|(byte, mask)| *byte ^= mask);
-    };
-    for step in &mut steps {
-        apply(step);
+    // Sixteen bytes at a time, as processors do it.
+    let repeated = u128::from_ne_bytes(std::array::from_fn(|at| mask[at % 4]));
+    let (words, rest) = bytes.as_chunks_mut();
+    for word in words {
+        *word = (u128::from_ne_bytes(*word) ^ repeated).to_ne_bytes();
     }
-    apply(steps.into_remainder());
+    for (byte, mask) in rest.iter_mut().zip(repeated.to_ne_bytes()) {
+        *byte ^= mask;
+    }
 }
 
 #[cfg(test)]
