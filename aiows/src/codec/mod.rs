@@ -8,6 +8,7 @@ mod failure;
 mod filter;
 mod head;
 mod nesting;
+pub(crate) mod pool;
 
 use std::sync::Arc;
 
