@@ -224,6 +224,11 @@ impl Hub {
         self.shared.add(socket, room, None)
     }
 
+    /// The runtime of the session that began last.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.shared.runtime()
+    }
+
     pub(crate) fn totals(&self) -> Arc<Totals> {
         Arc::clone(&self.shared.totals)
     }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
 use super::handle::{Owner, ServerHandle};
 use super::lifecycle::Ending;
 use super::listener::Listener;
-use super::shutdown::{Drain, StopOnDrop};
+use super::shutdown::StopOnDrop;
 use super::{door, listen, paths};
 use crate::error::Error;
 use crate::limits::Limits;
@@ -44,8 +45,6 @@ struct Inner {
     shutdown_timeout: Duration,
     #[cfg(feature = "axum")]
     http: Option<axum::Router>,
-    /// Owns every task of the server.
-    tasks: TaskTracker,
 }
 
 /// Counts a connection until its request is decided.
@@ -79,7 +78,6 @@ impl App {
                 shutdown_timeout: Duration::ZERO,
                 #[cfg(feature = "axum")]
                 http: None,
-                tasks: TaskTracker::new(),
             }),
         }
     }
@@ -144,7 +142,7 @@ impl App {
         tracing::info!(listeners = listeners.len(), ?addresses, "listening");
         self.start();
         for listener in listeners {
-            self.inner.tasks.spawn(listen::accept(listener, self.clone()));
+            self.tasks().spawn(listen::accept(listener, self.clone()));
         }
         self.handle().lifecycle().listen(addresses);
         self.ended().await
@@ -152,10 +150,7 @@ impl App {
 
     /// Spawns the task that drains the server when it stops, unless there is one.
     pub(super) fn start(&self) {
-        if self.handle().lifecycle().start() {
-            let drain = Drain::new(self.handle().clone(), self.inner.tasks.clone());
-            tokio::spawn(drain.run());
-        }
+        self.handle().start(&Handle::current());
     }
 
     /// Waits until the server has stopped.
@@ -180,7 +175,7 @@ impl App {
 
     /// Serves one plain TCP connection, on a task of its own.
     pub(super) fn spawn_tcp(&self, stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
-        self.inner.tasks.spawn(door::admit_tcp(stream, peer, half_open, self.clone()));
+        self.tasks().spawn(door::admit_tcp(stream, peer, half_open, self.clone()));
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
@@ -190,7 +185,7 @@ impl App {
         peer_addr: Option<SocketAddr>,
         half_open: HalfOpen,
     ) {
-        self.inner.tasks.spawn(door::admit_stream(stream, peer_addr, half_open, self.clone()));
+        self.tasks().spawn(door::admit_stream(stream, peer_addr, half_open, self.clone()));
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
@@ -267,9 +262,8 @@ impl App {
         &self.inner.subprotocols
     }
 
-    #[cfg(feature = "axum")]
     pub(super) fn tasks(&self) -> &TaskTracker {
-        &self.inner.tasks
+        self.handle().tasks()
     }
 
     pub(super) fn shutdown_timeout(&self) -> Duration {

@@ -8,15 +8,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::lifecycle::{Ending, Lifecycle};
 use super::places::{Asking, Place, Places};
+use super::shutdown::Drain;
 use crate::call::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
 use crate::id::ConnectionId;
 use crate::limits::deadline_after;
-use crate::outbox::Outbound;
+use crate::outbox::{CloseMode, CloseRequest, Outbound};
 
 /// A handle on a running server: cheap to clone, usable from any task and as an extractor.
 ///
@@ -42,6 +46,8 @@ struct Inner {
     rejected: AtomicU64,
     places: Arc<Places>,
     lifecycle: Lifecycle,
+    /// Owns every task of the server.
+    tasks: TaskTracker,
 }
 
 /// Ends the server when the last `Server` or `App` is dropped.
@@ -163,7 +169,7 @@ impl ServerHandle {
     /// ```
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
         let asking = self.taken_by.and_then(|connection| self.inner.places.ask_for(connection));
-        self.lifecycle().stop(deadline_after(timeout));
+        self.stop(deadline_after(timeout));
         Shutdown { handle: self.clone(), asking, over: None }
     }
 
@@ -207,6 +213,40 @@ impl ServerHandle {
 
     pub(super) fn lifecycle(&self) -> &Lifecycle {
         &self.inner.lifecycle
+    }
+
+    /// Spawns the task that drains the server when it stops, unless there is one.
+    pub(super) fn start(&self, runtime: &Handle) {
+        if self.lifecycle().start() {
+            runtime.spawn(Drain::new(self.clone()).run());
+        }
+    }
+
+    /// Begins the stop.
+    pub(super) fn stop(&self, deadline: Instant) {
+        // The drain task ends with its runtime, and connections on other runtimes may be left.
+        let is_orphaned = || !self.lifecycle().is_started() && self.places().are_taken();
+        if is_orphaned() {
+            let runtime = Handle::try_current().ok().or_else(|| self.inner.hub.runtime());
+            runtime.iter().for_each(|runtime| self.start(runtime));
+        }
+        if is_orphaned() {
+            // That runtime is gone, too, so nobody can wait for them.
+            self.close_all(CloseMode::Cut);
+        }
+        self.lifecycle().stop(deadline);
+    }
+
+    /// Closes every connection at once.
+    pub(super) fn close_all(&self, mode: CloseMode) {
+        let request = CloseRequest::shutdown(mode);
+        for socket in self.inner.hub.close_door(&request) {
+            socket.outbox().request_close(request.clone());
+        }
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
     }
 
     pub(super) fn places(&self) -> &Places {

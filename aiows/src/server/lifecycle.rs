@@ -81,6 +81,11 @@ impl Lifecycle {
             })
     }
 
+    /// Whether connections were ever accepted, and the drain task still runs or has ended the server.
+    pub(super) fn is_started(&self) -> bool {
+        self.phase() != Phase::Built
+    }
+
     /// Makes the server ready, unless it is stopping already.
     pub(super) fn listen(&self, addresses: Vec<SocketAddr>) {
         self.state.send_if_modified(|state| {
@@ -125,14 +130,15 @@ impl Lifecycle {
         });
     }
 
-    /// Notes that the runtime of the drain task is gone. Its connections are too; a later connection, on
-    /// another runtime, starts the server again.
-    pub(super) fn abandon(&self) {
+    /// Notes that the runtime of the drain task is gone; returns `true` if the server was stopping. A
+    /// running server starts again with a later connection, or with its stop.
+    pub(super) fn abandon(&self) -> bool {
+        let was_over = self.is_over();
         self.change(|phase| match phase {
             Phase::Running => Some(Phase::Built),
             Phase::Built | Phase::Stopped(_) => None,
             _ => Some(Phase::Stopped(Ending::Forced)),
-        });
+        }) && was_over
     }
 
     fn change(&self, next: impl FnOnce(Phase) -> Option<Phase>) -> bool {

@@ -81,6 +81,10 @@ impl Places {
         taken.ok().map(|_| Place { places: Arc::clone(self), task: None })
     }
 
+    pub(super) fn are_taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire) > 0
+    }
+
     /// Notes that the connection of a handler awaits the stop, unless it has ended.
     pub(super) fn ask_for(self: &Arc<Self>, connection: ConnectionId) -> Option<Asking> {
         let holders = self.holders();

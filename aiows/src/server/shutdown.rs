@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::task::TaskTracker;
 
 use super::App;
 use super::handle::ServerHandle;
@@ -25,19 +24,17 @@ const MAX_PAUSE: Duration = Duration::from_millis(100);
 /// task of its own, so that the deadline of a stop holds whatever becomes of the other futures.
 pub(super) struct Drain {
     handle: ServerHandle,
-    /// Every task of the server.
-    tasks: TaskTracker,
 }
 
 impl Drain {
-    pub(super) fn new(handle: ServerHandle, tasks: TaskTracker) -> Self {
-        Self { handle, tasks }
+    pub(super) fn new(handle: ServerHandle) -> Self {
+        Self { handle }
     }
 
     pub(super) async fn run(self) {
         // Nothing is left to stop if the `App` was dropped.
         let Some(deadline) = self.handle.lifecycle().stopping().await else { return };
-        self.tasks.close();
+        self.handle.tasks().close();
         let ending = self.drain(deadline).await;
         self.handle.lifecycle().end(ending);
     }
@@ -51,7 +48,7 @@ impl Drain {
                 // Refused clients may still read their answers, but nothing is forced for them.
                 tokio::select! {
                     biased;
-                    () = self.tasks.wait() => {}
+                    () = self.handle.tasks().wait() => {}
                     () = lifecycle.deadline_passed() => {}
                 }
                 return Ending::Orderly;
@@ -61,11 +58,9 @@ impl Drain {
         tracing::warn!(active = self.handle.stats().active, "connections are cut");
         // Ends HTTP connections, which the hub does not know.
         lifecycle.cut();
-        for socket in self.handle.hub().close_door(&CloseRequest::shutdown(CloseMode::Cut)) {
-            socket.outbox().request_close(CloseRequest::shutdown(CloseMode::Cut));
-        }
+        self.handle.close_all(CloseMode::Cut);
         // A handler that blocks its thread cannot be waited for.
-        let _ = timeout(CUT_GRACE, self.tasks.wait()).await;
+        let _ = timeout(CUT_GRACE, self.handle.tasks().wait()).await;
         Ending::Forced
     }
 
@@ -82,7 +77,10 @@ impl Drain {
 impl Drop for Drain {
     fn drop(&mut self) {
         // Without effect after `run`.
-        self.handle.lifecycle().abandon();
+        if self.handle.lifecycle().abandon() {
+            // Connections on other runtimes may be left.
+            self.handle.close_all(CloseMode::Cut);
+        }
     }
 }
 
@@ -100,7 +98,7 @@ impl StopOnDrop {
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.handle.lifecycle().stop(deadline_after(self.timeout));
+        self.handle.stop(deadline_after(self.timeout));
     }
 }
 
@@ -139,7 +137,7 @@ impl SignalTask {
         let (handle, timeout) = (app.handle().clone(), app.shutdown_timeout());
         let task = tokio::spawn(async move {
             signals.next().await;
-            handle.lifecycle().stop(deadline_after(timeout));
+            handle.stop(deadline_after(timeout));
             signals.next().await;
             handle.lifecycle().stop(Instant::now());
         });

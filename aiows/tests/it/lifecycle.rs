@@ -259,6 +259,38 @@ fn a_stop_can_be_awaited_after_the_runtime_of_the_server_is_gone() {
     second.block_on(expect_over(&handle));
 }
 
+/// Opens a connection in memory whose session runs on the runtime of the caller.
+async fn open_here(app: &App) -> Raw {
+    let (client, stream) = tokio::io::duplex(64 * 1024);
+    app.serve_stream(stream, None);
+    let mut raw = Raw::over(client).boxed();
+    raw.handshake().await;
+    raw
+}
+
+#[test]
+fn a_stop_closes_the_connections_of_a_runtime_that_is_left() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for stops_before in [false, true] {
+        let (first, second) = (runtime(), runtime());
+        let (ends, ended) = ends();
+        let app = ends.server().build().unwrap();
+        let _earlier = first.block_on(open_here(&app));
+        let mut raw = second.block_on(open_here(&app));
+        if stops_before {
+            drop(app.handle().shutdown(Duration::from_secs(60)));
+        }
+        drop(first);
+        second.block_on(async {
+            let stop = tokio::spawn(app.handle().shutdown(Duration::from_secs(60)));
+            assert_eq!(raw.read_close(1001).await, "Server shutdown");
+            raw.send_close(1001, "").await;
+            timeout(PATIENCE, stop).await.unwrap().unwrap();
+            assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+        });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_may_take_any_time() {
     let (ends, ended) = ends();
