@@ -50,11 +50,11 @@ struct Client {
 struct Welcome {}
 
 #[connect]
-async fn arrive(ws: WebSocket, Query(Client { key }): Query<Client>) -> Welcome {
+async fn arrive(ws: WebSocket, Query(Client { key }): Query<Client>) -> aiows::Result<Welcome> {
     // Several connections of one client in turn are one user.
-    ws.set_user(key.split('-').next().unwrap_or_default());
+    ws.set_user(key.split('-').next().unwrap_or_default())?;
     ws.context().insert(Arc::new(Counts { key, ..Counts::default() }));
-    Welcome {}
+    Ok(Welcome {})
 }
 
 #[disconnect]

@@ -58,9 +58,10 @@ pub(super) fn message(input: &DeriveInput, attr: &Attr, methods: &TokenStream) -
 
 fn validate(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     let function = match fields.iter().any(Field::is_walked) {
-        true => quote!(validated_in_parts),
-        false => quote!(validated),
+        true => "validated_in_parts",
+        false => "validated",
     };
+    let function = Ident::new(function, name.span());
     let validated = quote_spanned!(name.span()=> __runtime::__private::#function);
     quote_spanned! {Span::mixed_site()=>
         fn validate(&self) -> ::core::result::Result<(), __runtime::HandlerError> {
