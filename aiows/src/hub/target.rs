@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -193,39 +194,66 @@ impl Target {
 /// They are published after everybody else was served, when the sessions have tried their streams.
 #[derive(Default)]
 pub(super) struct Late<'a> {
-    frames: VecDeque<(&'a WebSocket, SharedFrame, Attempts)>,
+    members: Vec<LateMember<'a>>,
+}
+
+/// What one client is still to be sent, in order.
+struct LateMember<'a> {
+    socket: &'a WebSocket,
+    frames: VecDeque<(SharedFrame, Attempts)>,
+    delivery: Delivery,
 }
 
 impl<'a> Late<'a> {
+    /// Adds a frame; those of one client come one after another.
     pub(super) fn add(&mut self, socket: &'a WebSocket, frame: &SharedFrame, since: Attempts) {
-        self.frames.push_back((socket, frame.clone(), since));
+        let frame = (frame.clone(), since);
+        match self.members.last_mut().filter(|last| last.socket.id() == socket.id()) {
+            Some(last) => last.frames.push_back(frame),
+            None => self.members.push(LateMember {
+                socket,
+                frames: VecDeque::from([frame]),
+                delivery: Delivery::default(),
+            }),
+        }
     }
 
-    /// Publishes in order, waiting for the sessions at most as long as a client may refuse to read.
+    /// Waits for all sessions at once, at most as long as a client may refuse to read.
     pub(super) async fn publish(mut self) -> Delivery {
+        let Some(first) = self.members.first() else { return Delivery::default() };
+        let limit = first.socket.outbox().write_timeout();
+        let _ = timeout(limit, join_all(self.members.iter_mut().map(LateMember::publish))).await;
         let mut delivery = Delivery::default();
-        let Some((first, ..)) = self.frames.front() else { return delivery };
-        let limit = first.outbox().write_timeout();
-        let in_time = timeout(limit, async {
-            while let Some((socket, frame, since)) = self.frames.front() {
-                match socket.outbox().publish_later(frame, *since).await {
-                    Published::Refused => delivery.refused += 1,
-                    Published::Promised => {
-                        socket.outbox().keep_promise();
-                        delivery.accepted += 1;
-                    }
-                    Published::Queued | Published::Busy(_) => delivery.accepted += 1,
-                }
-                self.frames.pop_front();
-            }
-        });
-        if in_time.await.is_err() {
-            delivery.refused += self.frames.len();
-            for (socket, _, since) in &self.frames {
-                socket.outbox().give_up_publish(*since);
-            }
+        for member in &self.members {
+            member.give_up();
+            delivery.accepted += member.delivery.accepted;
+            delivery.refused += member.delivery.refused + member.frames.len();
         }
         delivery
+    }
+}
+
+impl LateMember<'_> {
+    async fn publish(&mut self) {
+        let Self { socket, frames, delivery } = self;
+        while let Some((frame, since)) = frames.front() {
+            match socket.outbox().publish_later(frame, *since).await {
+                Published::Refused => delivery.refused += 1,
+                Published::Promised => {
+                    socket.outbox().keep_promise();
+                    delivery.accepted += 1;
+                }
+                Published::Queued | Published::Busy(_) => delivery.accepted += 1,
+            }
+            frames.pop_front();
+        }
+    }
+
+    /// Gives up the frames that are left: the session had no time for them.
+    fn give_up(&self) {
+        for (_, since) in &self.frames {
+            self.socket.outbox().give_up_publish(*since);
+        }
     }
 }
 

@@ -399,3 +399,41 @@ async fn a_client_whose_session_has_no_time_is_refused_and_stays() {
     }
     hogged.expect_text("after").await;
 }
+
+#[test]
+fn a_session_without_time_takes_no_message_from_clients_that_are_served() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    };
+    let app = server(Overflow::Disconnect).build().unwrap();
+    let hub = app.handle().hub();
+    let (served, starved) = (runtime(), runtime());
+    let join = async || {
+        let before = hub.room_size(ROOM);
+        let raw = through(&app, 1000).await;
+        while hub.room_size(ROOM) == before {
+            yield_now().await;
+        }
+        raw
+    };
+    let mut reader = served.block_on(join());
+    // Nobody runs these sessions from now on.
+    let _others: Vec<_> = (0..8).map(|_| starved.block_on(join())).collect();
+    served.block_on(async {
+        assert_eq!(hub.room_size(ROOM), 9);
+        for _ in 0..1024 {
+            assert_eq!(hub.room(ROOM).send_text("x").await.unwrap().accepted, 9);
+        }
+        let delivery = hub.room(ROOM).send_text("last");
+        let read = async {
+            for _ in 0..1024 {
+                reader.expect_text("x").await;
+            }
+            reader.expect_text("last").await;
+        };
+        let (delivery, ()) = tokio::join!(delivery, read);
+        let delivery = delivery.unwrap();
+        assert_eq!((delivery.accepted, delivery.refused), (1, 8));
+    });
+}
