@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde::ser::Error as _;
 use serde_json::{Error, Map, Value};
 
-use super::buffer::Buffer;
-use super::{CORRELATION_ID, ID, Tag};
+use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::overflow::Rule;
 
@@ -15,25 +14,20 @@ pub(crate) const HEADROOM: usize = 10;
 /// One message as text, written once, with room for its frame header before it.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    buffer: Buffer,
+    buffer: Vec<u8>,
     rule: Rule,
 }
 
 impl Encoded {
     fn start() -> Self {
-        Self::expecting(0)
-    }
-
-    /// Begins a text of about `length` bytes.
-    fn expecting(length: usize) -> Self {
-        let mut buffer = Buffer::with_capacity(HEADROOM + length);
+        let mut buffer = buffer::take();
         buffer.extend_from_slice(&[0; HEADROOM]);
         Self { buffer, rule: Rule::Server }
     }
 
     /// Takes any payload as it is: a text that is no message, or bytes.
     pub(crate) fn raw(payload: &[u8]) -> Self {
-        let mut encoded = Self::expecting(payload.len());
+        let mut encoded = Self::start();
         encoded.buffer.extend_from_slice(payload);
         encoded
     }
@@ -52,15 +46,15 @@ impl Encoded {
     }
 
     /// Gives up the buffer: `HEADROOM` free bytes, then the payload.
-    pub(crate) fn into_buffer(self) -> Buffer {
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 
     /// Writes `{"type":…`, without the closing brace.
     fn write_type(&mut self, tag: &Tag, kind: &str) -> Result<(), Error> {
-        self.buffer.extend_from_slice(b"{");
+        self.buffer.push(b'{');
         serde_json::to_writer(&mut self.buffer, tag.key())?;
-        self.buffer.extend_from_slice(b":");
+        self.buffer.push(b':');
         serde_json::to_writer(&mut self.buffer, kind)
     }
 
@@ -82,7 +76,7 @@ impl Encoded {
             // A unit struct is `null`, a struct without fields `{}`.
             b"{}" | b"null" => {
                 self.buffer.truncate(at);
-                self.buffer.extend_from_slice(b"}");
+                self.buffer.push(b'}');
                 Ok(())
             }
             [b'{', ..] => {
@@ -130,13 +124,13 @@ pub(crate) fn encode_value(
     let mut encoded = Encoded::start();
     serde_json::to_writer(&mut encoded.buffer, object)?;
     if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
-        encoded.buffer.truncate(encoded.buffer.len() - 1);
+        encoded.buffer.pop();
         if object.is_empty() {
             write!(encoded.buffer, "\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)?;
         } else {
             encoded.write_correlation(Some(id))?;
         }
-        encoded.buffer.extend_from_slice(b"}");
+        encoded.buffer.push(b'}');
     }
     Ok(encoded)
 }

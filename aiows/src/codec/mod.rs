@@ -8,7 +8,6 @@ mod failure;
 mod filter;
 mod head;
 mod nesting;
-pub(crate) mod pool;
 
 use std::sync::Arc;
 

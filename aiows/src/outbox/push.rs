@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
-use crate::codec::{Encoded, HEADROOM};
+use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule, Slot};
 use crate::transport::{Opcode, write_header};
@@ -203,9 +203,9 @@ fn append(state: &mut State, opcode: Opcode, slot: Option<Slot>, message: Encode
     let start = write_header(opcode, &mut frame);
     if size <= MAX_INLINE {
         state.queue.push_copy(&frame[start..], size);
-        frame.give_back();
+        buffer::give_back(frame);
     } else {
-        state.queue.push_shared(frame.into_bytes().slice(start..), size);
+        state.queue.push_shared(Bytes::from(frame).slice(start..), size);
     }
 }
 
@@ -214,9 +214,9 @@ fn compact(opcode: Opcode, message: Encoded) -> Bytes {
     let mut frame = message.into_buffer();
     let start = write_header(opcode, &mut frame);
     if frame.len() - HEADROOM > MAX_INLINE {
-        return frame.into_bytes().slice(start..);
+        return Bytes::from(frame).slice(start..);
     }
     let bytes = Bytes::copy_from_slice(&frame[start..]);
-    frame.give_back();
+    buffer::give_back(frame);
     bytes
 }

@@ -28,7 +28,7 @@ impl SharedFrame {
         let mut frame = message.into_buffer();
         let start = write_header(opcode, &mut frame);
         let size = frame.len() - HEADROOM;
-        Self { bytes: frame.into_bytes().slice(start..), size, rule }
+        Self { bytes: Bytes::from(frame).slice(start..), size, rule }
     }
 }
 

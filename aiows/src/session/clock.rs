@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::{Limits, deadline_after};
 
-/// How long large buffers are kept, and how close two large messages make a stream.
+/// How long a buffer for large messages is kept, and how close two of them make a stream.
 const KEEP_LARGE: Duration = Duration::from_secs(1);
 
 /// How often a large unfinished message is compared with its share of the memory for all of them.
@@ -63,7 +63,7 @@ pub(super) enum TimerEvent {
     Share,
     /// The inbound queue has been full for so long that a client which left would not be noticed.
     Unread,
-    /// Large buffers were kept long enough.
+    /// A large buffer was kept long enough.
     Shrink,
 }
 
@@ -135,8 +135,8 @@ impl Clock {
         last.is_some_and(|last| now - last < KEEP_LARGE)
     }
 
-    /// Keeps large buffers for a while.
-    pub(super) fn expect_large(&mut self) {
+    /// Keeps a large buffer for a while.
+    pub(super) fn keep_large(&mut self) {
         self.shrink_at.get_or_insert_with(|| Instant::now() + KEEP_LARGE);
     }
 

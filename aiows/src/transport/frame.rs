@@ -12,7 +12,7 @@ pub(crate) enum Opcode {
     Text = 0x1,
 }
 
-pub(super) const FIN: u8 = 0x80;
+const FIN: u8 = 0x80;
 pub(super) const MASK: u8 = 0x80;
 /// Set in the opcode of every control frame.
 const CONTROL: u8 = 0x08;
@@ -139,6 +139,11 @@ impl Scanner {
     /// Whether everything seen so far is whole messages.
     pub(super) fn at_boundary(&self) -> bool {
         self.payload == 0 && self.header_length == 0 && self.fragments == 0
+    }
+
+    /// Messages that have begun so far.
+    pub(super) fn begun(&self) -> u32 {
+        self.message
     }
 
     /// The number of the message that has begun and not ended, and how many of its bytes have come.

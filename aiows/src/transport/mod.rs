@@ -50,6 +50,9 @@ pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::subprotocol::Subprotocols;
 pub(crate) use self::tcp::tune;
 
+/// What was needed for a larger message is not kept for the next one, in bytes.
+const LARGE_MESSAGE: usize = 64 * 1024;
+
 /// One data message of a peer, whole and unmasked.
 #[derive(Clone, Debug)]
 pub(crate) enum Inbound {
@@ -77,9 +80,8 @@ impl Inbound {
         }
     }
 
-    /// Whether what it was read into comes from the pool, and is not kept beside small ones.
     pub(crate) fn is_large(&self) -> bool {
-        self.bytes().len() > crate::codec::pool::LARGE
+        self.bytes().len() > LARGE_MESSAGE
     }
 
     pub(crate) fn as_text(&self) -> Option<&str> {

@@ -200,7 +200,7 @@ impl ConnectionIo {
     /// Does what is due; `Break` if a pending handler has to be dropped.
     pub(super) fn act_on(&mut self, event: TimerEvent) -> ControlFlow<()> {
         match event {
-            TimerEvent::Shrink => self.protocol.release_large(),
+            TimerEvent::Shrink => self.protocol.shrink(),
             TimerEvent::Ping => self.outbox().ping(),
             TimerEvent::Silent => {
                 tracing::debug!(connection = %self.socket.id(), "no answer to a ping");

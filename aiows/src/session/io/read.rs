@@ -153,7 +153,7 @@ impl ConnectionIo {
         let mut on_ping = |payload: &[u8]| outbox.pong(payload);
         let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
         if self.inbox.has_large(known) {
-            self.keep_large_buffers();
+            self.keep_large_buffer();
         }
         // Looked at after the bytes were read: a request that they answer was counted before.
         if self.socket.is_asking() || intake == Intake::AnswersOnly {
@@ -168,13 +168,13 @@ impl ConnectionIo {
         self.note_unfinished();
     }
 
-    /// Keeps large buffers while a stream of large messages lasts; one alone leaves nothing.
-    fn keep_large_buffers(&mut self) {
-        if self.clock.is_second_large() {
-            self.protocol.keep_large();
+    /// One large message gives its buffer back at once, a stream of them when it is over.
+    fn keep_large_buffer(&mut self) {
+        if !self.clock.is_second_large() {
+            self.protocol.shrink();
         }
-        if self.protocol.keeps_large() {
-            self.clock.expect_large();
+        if self.protocol.has_grown() {
+            self.clock.keep_large();
         }
     }
 

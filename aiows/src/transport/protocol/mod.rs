@@ -1,19 +1,21 @@
-//! One connection's frames: control frames are handled as they arrive, messages are decoded when
-//! there is room for them.
+//! One connection's frames: control frames are handled here, messages are decoded by tungstenite.
 
+mod context;
 mod control;
-mod decoder;
 
 use std::collections::VecDeque;
+use std::io;
 use std::mem;
 
+use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use self::context::Feed;
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
-use self::decoder::Decoder;
-use super::Inbound;
 use super::frame::{self, Scanner, Stop};
+use super::{Inbound, Text};
 use crate::close::CloseCode;
-use crate::codec::pool::Lease;
 use crate::limits::Limits;
 
 /// Control frames that are handled in one turn; what is behind them waits for the next.
@@ -27,16 +29,20 @@ const CONTROL_FRAMES_PER_TURN: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Protocol {
     /// None between two messages: a silent connection holds no buffer.
-    decoder: Option<Box<Decoder>>,
+    context: Option<Box<WebSocketContext>>,
     message_size: usize,
     scanner: Scanner,
-    /// Bytes of data frames that the decoder has not been given, then bytes that are not scanned.
+    /// Bytes of data frames that the context has not been given, then bytes that are not scanned.
     backlog: Vec<u8>,
     /// How many bytes of the backlog are scanned.
     scanned: usize,
     input: Input,
-    /// Set while more large messages are expected.
-    lease: Option<Lease>,
+    /// The context may hold whole messages although it was given no new bytes.
+    unfinished: bool,
+    /// Messages decoded so far, as the scanner counts those that have begun.
+    decoded: u32,
+    /// The context holds the buffer of a large message; it would keep it for ever.
+    large: bool,
 }
 
 /// Whether there may be more to find in what the peer has sent.
@@ -81,30 +87,40 @@ impl Failure {
     const PROTOCOL: Self = Self { code: CloseCode::PROTOCOL, reason: "Protocol violation" };
     const SIZE: Self = Self { code: CloseCode::TOO_LARGE, reason: "Message too large" };
     const UTF8: Self = Self { code: CloseCode::INVALID_DATA, reason: "Invalid UTF-8" };
+
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Capacity(_) => Self::SIZE,
+            Error::Utf8(_) => Self::UTF8,
+            _ => Self::PROTOCOL,
+        }
+    }
 }
 
 impl Protocol {
     /// Begins after the handshake; `leftover` is what the peer sent right behind it.
     pub(crate) fn new(limits: &Limits, leftover: &[u8]) -> Self {
         Self {
-            decoder: None,
+            context: None,
             message_size: limits.message_size,
             scanner: Scanner::new(limits.fragments, limits.message_size),
             backlog: leftover.to_vec(),
             scanned: 0,
             input: if leftover.is_empty() { Input::Scanned } else { Input::Paused },
-            lease: None,
+            unfinished: false,
+            decoded: 0,
+            large: false,
         }
     }
 
-    /// Bytes that are read and not decoded, without the beginning of a message in the decoder.
+    /// Bytes that are read and not decoded, without the beginning of a message in the context.
     pub(crate) fn backlog(&self) -> usize {
         self.backlog.len()
     }
 
     /// Whether a message may be decoded without new bytes of the peer.
     pub(crate) fn has_undecoded(&self) -> bool {
-        self.scanned > 0
+        self.scanned > 0 || self.unfinished
     }
 
     /// Whether the turn ended before all control frames were handled.
@@ -125,7 +141,8 @@ impl Protocol {
 
     /// Drops the beginning of a message, because no more messages are handled.
     pub(crate) fn drop_messages(&mut self) {
-        self.decoder = None;
+        self.context = None;
+        self.unfinished = false;
     }
 
     /// Drops everything that is not decoded.
@@ -184,14 +201,15 @@ impl Protocol {
     /// Decodes bytes of data frames without copying them first.
     fn decode_new(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         room: Room,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<ProtocolEnd> {
-        let decoded = self.pump(&mut bytes, room, inbound);
-        self.backlog.extend_from_slice(bytes);
-        self.scanned = bytes.len();
-        self.end_decoding(decoded)
+        let mut feed = Feed { bytes };
+        let failure = self.pump(&mut feed, room, inbound);
+        self.backlog.extend_from_slice(feed.bytes);
+        self.scanned = feed.bytes.len();
+        self.settle(failure)
     }
 
     fn decode_backlog(
@@ -200,31 +218,31 @@ impl Protocol {
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<ProtocolEnd> {
         let Some(room) = room.filter(|_| self.has_undecoded()) else {
-            return self.end_decoding(Ok(()));
+            return self.settle(None);
         };
         let mut backlog = mem::take(&mut self.backlog);
-        let mut bytes = &backlog[..self.scanned];
-        let decoded = self.pump(&mut bytes, room, inbound);
-        let used = self.scanned - bytes.len();
-        backlog.drain(..used);
-        self.scanned -= used;
+        let mut feed = Feed { bytes: &backlog[..self.scanned] };
+        let failure = self.pump(&mut feed, room, inbound);
+        let fed = self.scanned - feed.bytes.len();
+        backlog.drain(..fed);
+        self.scanned -= fed;
         // An emptied backlog is not kept: idle connections hold no buffer.
         self.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
-        self.end_decoding(decoded)
+        self.settle(failure)
     }
 
-    fn end_decoding(&mut self, decoded: Result<(), Failure>) -> Option<ProtocolEnd> {
-        if let Err(failure) = decoded {
-            // A decoder that has failed must not be used again.
+    fn settle(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
+        if let Some(failure) = failure {
+            // A context that has failed must not be read again.
             self.discard();
             return Some(ProtocolEnd::Failure(failure));
         }
-        if self.decoder.as_ref().is_some_and(|decoder| decoder.is_idle()) {
-            self.decoder.take().into_iter().for_each(Decoder::give_back);
+        if !self.large && self.is_between_messages() {
+            self.context.take().into_iter().for_each(context::give_back);
         }
         if self.input == Input::Over && !self.has_undecoded() {
-            // The rest of what it has begun never comes.
-            self.decoder = None;
+            // It may hold the beginning of a message, which no other connection must get.
+            self.context = None;
         }
         None
     }
@@ -286,36 +304,54 @@ impl Protocol {
         self.scanned = kept;
     }
 
-    /// Decodes until the bytes or the room are used up.
+    /// Whether the context has nothing to remember.
+    fn is_between_messages(&self) -> bool {
+        self.scanner.at_boundary() && !self.has_undecoded() && self.input != Input::Over
+    }
+
     fn pump(
         &mut self,
-        bytes: &mut &[u8],
+        feed: &mut Feed<'_>,
         room: Room,
         inbound: &mut VecDeque<Inbound>,
-    ) -> Result<(), Failure> {
-        let decoder = self.decoder.get_or_insert_with(Decoder::take);
-        let (mut messages, mut size) = (0, 0);
-        while messages < room.messages && size < room.bytes {
-            let Some(message) = decoder.decode(bytes, self.message_size)? else { break };
+    ) -> Option<Failure> {
+        let message_size = self.message_size;
+        let context = self.context.get_or_insert_with(|| context::take(message_size));
+        self.unfinished = true;
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < room.messages && bytes < room.bytes {
+            match context.read(feed) {
+                Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text::new(text))),
+                Ok(Message::Binary(binary)) => inbound.push_back(Inbound::Binary(binary)),
+                // It is given no control frames.
+                Ok(_) => continue,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unfinished = false;
+                    return None;
+                }
+                Err(error) => return Some(Failure::of(&error)),
+            }
             messages += 1;
-            size += message.bytes().len();
-            inbound.push_back(message);
+            self.decoded = self.decoded.wrapping_add(1);
+            bytes += inbound.back().map_or(0, |message| message.bytes().len());
+            self.large |= inbound.back().is_some_and(Inbound::is_large);
         }
-        Ok(())
+        // The room is used up, but perhaps so are the messages.
+        self.unfinished = !(self.scanner.at_boundary() && self.scanner.begun() == self.decoded);
+        None
     }
 
-    /// Keeps large buffers for further messages.
-    pub(crate) fn keep_large(&mut self) {
-        self.lease.get_or_insert_with(Lease::new);
+    /// Whether the context keeps a buffer that is larger than most messages need.
+    pub(crate) fn has_grown(&self) -> bool {
+        self.large
     }
 
-    pub(crate) fn keeps_large(&self) -> bool {
-        self.lease.is_some()
-    }
-
-    /// Keeps no large buffers any more, because no large message has come for a while.
-    pub(crate) fn release_large(&mut self) {
-        self.lease = None;
+    /// Gives a grown buffer back, unless a message is under way.
+    pub(crate) fn shrink(&mut self) {
+        if self.large && self.is_between_messages() {
+            self.large = false;
+            self.context = None;
+        }
     }
 }
 

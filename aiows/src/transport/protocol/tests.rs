@@ -51,31 +51,30 @@ fn normal() -> ProtocolEnd {
 }
 
 #[test]
-fn between_two_messages_there_is_no_decoder() {
+fn between_two_messages_there_is_no_context() {
     let mut protocol = protocol();
     let bytes = text("one");
     assert_eq!(texts(&mut protocol, &bytes[..5], 9), [""; 0]);
-    assert!(protocol.decoder.is_some());
+    assert!(protocol.context.is_some());
     assert_eq!(texts(&mut protocol, &bytes[5..], 9), ["one"]);
-    assert!(protocol.decoder.is_none());
+    assert!(protocol.context.is_none());
     let pinged = receive(&mut protocol, &frame(0x89, b"hi"), 9);
     assert_eq!(pinged, (vec![], vec![b"hi".to_vec()], None));
-    assert!(protocol.decoder.is_none());
+    assert!(protocol.context.is_none());
     assert_eq!(protocol.backlog(), 0);
 }
 
 #[test]
-fn a_decoder_is_kept_only_while_it_has_something_to_remember() {
+fn a_context_is_kept_while_it_has_something_to_remember() {
     let mut protocol = protocol();
     texts(&mut protocol, &frame(0x01, b"frag"), 9);
-    assert!(protocol.decoder.is_some());
+    assert!(protocol.context.is_some());
     assert_eq!(texts(&mut protocol, &frame(0x80, b"ments"), 9), ["fragments"]);
-    assert!(protocol.decoder.is_none());
+    assert!(protocol.context.is_none());
     assert_eq!(texts(&mut protocol, &[text("a"), text("b")].concat(), 1), ["a"]);
-    assert!(protocol.has_undecoded());
-    assert!(protocol.decoder.is_none());
+    assert!(protocol.context.is_some());
     assert_eq!(texts(&mut protocol, &[], 9), ["b"]);
-    assert!(protocol.decoder.is_none());
+    assert!(protocol.context.is_none());
 }
 
 #[test]
@@ -165,7 +164,7 @@ fn connections_of_one_thread_do_not_mix_what_they_were_sent() {
 }
 
 #[test]
-fn a_decoder_follows_the_limits_of_the_connection_it_serves() {
+fn a_context_follows_the_limits_of_the_connection_it_serves() {
     let limits = Limits { message_size: 4, ..Limits::default() };
     let mut strict = Protocol::new(&limits, &[]);
     assert_eq!(texts(&mut protocol(), &text("roomy"), 9), ["roomy"]);
@@ -176,20 +175,15 @@ fn a_decoder_follows_the_limits_of_the_connection_it_serves() {
 }
 
 #[test]
-fn large_messages_pass_whether_large_buffers_are_kept_or_not() {
+fn the_context_of_a_large_message_is_kept_until_it_is_shrunk() {
     let large = "x".repeat(100_000);
     let mut protocol = protocol();
-    assert_eq!(texts(&mut protocol, &text(&large), 9), [&*large]);
-    assert!(protocol.decoder.is_none());
-    protocol.keep_large();
-    let bytes = [text(&large), text("small"), text(&large)].concat();
-    for chunk in bytes.chunks(60_000) {
-        protocol.receive(chunk, Some(Room::UNLIMITED), &mut VecDeque::new(), &mut |_| {});
-    }
-    assert_eq!(texts(&mut protocol, &bytes, 9), [&*large, "small", &*large]);
-    assert!(protocol.keeps_large());
-    protocol.release_large();
-    assert!(!protocol.keeps_large());
+    assert_eq!(texts(&mut protocol, &text(&large), 9), [large]);
+    assert!(protocol.has_grown());
+    assert!(protocol.context.is_some());
+    protocol.shrink();
+    assert!(!protocol.has_grown());
+    assert!(protocol.context.is_none());
 }
 
 #[test]
