@@ -69,6 +69,11 @@ pub(crate) const CASES: &[Case] = &[
     echo("echo@1000conns", Work::Spread { connections: 1000 }),
     Case { request: text_64k, weight: 25, ..echo("echo-64k", Work::Bursts { in_flight: 1 }) },
     Case { request: text_1m, weight: 400, ..echo("echo-1m", Work::Bursts { in_flight: 1 }) },
+    Case {
+        request: text_1m,
+        weight: 400,
+        ..echo("echo-1m@4conns", Work::Spread { connections: 4 })
+    },
     fan("broadcast-10@1", 10, 1),
     fan("broadcast-10@8", 10, 8),
     fan("broadcast-200@1", 200, 1),

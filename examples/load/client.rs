@@ -38,6 +38,8 @@ pub(crate) struct Client<'a> {
     requests: &'a Requests,
     buffer: Box<[u8]>,
     filled: usize,
+    /// The fragments of a reply whose last one has not come.
+    fragments: Vec<u8>,
     /// Length of the first reply, which was checked in full.
     reply_len: Option<usize>,
 }
@@ -64,7 +66,8 @@ impl<'a> Client<'a> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let buffer = vec![0; BUFFER + 2 * requests.burst.len()].into();
-        let mut client = Self { stream, requests, buffer, filled: 0, reply_len: None };
+        let mut client =
+            Self { stream, requests, buffer, filled: 0, fragments: Vec::new(), reply_len: None };
         client.upgrade()?;
         Ok(client)
     }
@@ -172,9 +175,17 @@ impl<'a> Client<'a> {
         let mut taken = 0;
         while let Some(frame) = frame::decode(&self.buffer[taken..self.filled])? {
             match frame.opcode {
-                Opcode::Text => {
+                Opcode::Text if frame.is_last => {
                     self.requests.check(&mut self.reply_len, frame.payload)?;
                     replies += 1;
+                }
+                Opcode::Text | Opcode::Continuation => {
+                    self.fragments.extend_from_slice(frame.payload);
+                    if frame.is_last {
+                        self.requests.check(&mut self.reply_len, &self.fragments)?;
+                        self.fragments.clear();
+                        replies += 1;
+                    }
                 }
                 Opcode::Ping => {
                     write(&mut self.stream, &frame::encode(Opcode::Pong, frame.payload))?;

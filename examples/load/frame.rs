@@ -11,6 +11,7 @@ const MASK: [u8; 4] = [0x5a, 0xc3, 0x17, 0x8e];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Opcode {
+    Continuation = 0x0,
     Text = 0x1,
     Close = 0x8,
     Ping = 0x9,
@@ -18,16 +19,19 @@ pub(crate) enum Opcode {
 }
 
 impl Opcode {
-    fn from_first_byte(byte: u8) -> Result<Self> {
-        [Self::Text, Self::Close, Self::Ping, Self::Pong]
+    /// The opcode, and whether this is the last frame of its message.
+    fn from_first_byte(byte: u8) -> Result<(Self, bool)> {
+        [Self::Continuation, Self::Text, Self::Close, Self::Ping, Self::Pong]
             .into_iter()
-            .find(|opcode| FIN | *opcode as u8 == byte)
+            .find(|opcode| *opcode as u8 == byte & !FIN)
+            .map(|opcode| (opcode, byte & FIN != 0))
             .ok_or_else(|| format!("a frame begins with {byte:#04x}").into())
     }
 }
 
 pub(crate) struct Frame<'a> {
     pub(crate) opcode: Opcode,
+    pub(crate) is_last: bool,
     pub(crate) payload: &'a [u8],
     /// Bytes of the frame, header included.
     pub(crate) size: usize,
@@ -56,7 +60,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
     let &[first, length, ref rest @ ..] = bytes else {
         return Ok(None);
     };
-    let opcode = Opcode::from_first_byte(first)?;
+    let (opcode, is_last) = Opcode::from_first_byte(first)?;
     let (header, len) = match (length, rest) {
         (LENGTH_IN_2_BYTES, &[a, b, ..]) => (4, u16::from_be_bytes([a, b]).into()),
         (LENGTH_IN_8_BYTES, &[a, b, c, d, e, f, g, h, ..]) => {
@@ -67,5 +71,5 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
         (len, _) => (2, len.into()),
     };
     let size = header + usize::try_from(len)?;
-    Ok(bytes.get(header..size).map(|payload| Frame { opcode, payload, size }))
+    Ok(bytes.get(header..size).map(|payload| Frame { opcode, is_last, payload, size }))
 }
