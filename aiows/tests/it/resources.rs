@@ -125,6 +125,28 @@ async fn large_messages_leave_no_large_buffers() {
 }
 
 #[tokio::test]
+async fn many_streams_of_large_messages_keep_few_large_buffers() {
+    const CONNECTIONS: u64 = 64;
+    let served = Served::start(&Setup { files: 400, ..Setup::default() });
+    let text = "x".repeat(1 << 20);
+    served.expect_echo(&text).await;
+    let before = served.resident();
+    let mut raws = Vec::new();
+    for _ in 0..CONNECTIONS {
+        raws.push(served.open().await);
+    }
+    let mut most = 0;
+    for raw in &mut raws {
+        for text in [&text[..100_000], &text] {
+            raw.send_text(text).await;
+            raw.expect_text(text).await;
+        }
+        most = served.resident().saturating_sub(before).max(most);
+    }
+    assert!(most < 32 * MIB, "{} MiB", most / MIB);
+}
+
+#[tokio::test]
 async fn connections_that_left_in_four_ways_leave_nothing_behind() {
     let ping = Duration::from_secs(1);
     let served = Served::start(&Setup { files: 4000, ping, ..Setup::default() });

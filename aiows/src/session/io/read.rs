@@ -168,9 +168,10 @@ impl ConnectionIo {
         self.note_unfinished();
     }
 
-    /// One large message gives its buffer back at once, a stream of them when it is over.
+    /// One large message gives its buffer back at once, a stream of them when it is over, as long as
+    /// there are not too many such streams.
     fn keep_large_buffer(&mut self) {
-        if !self.clock.is_second_large() {
+        if !(self.clock.is_second_large() && self.protocol.keep_grown()) {
             self.protocol.shrink();
         }
         if self.protocol.has_grown() {

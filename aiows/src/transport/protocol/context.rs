@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
@@ -35,6 +36,47 @@ fn config(message_size: usize) -> WebSocketConfig {
 /// Keeps a context for the next [`take`] on this thread; it must hold no byte of its connection.
 pub(super) fn give_back(context: Box<WebSocketContext>) {
     SPARE.set(Some(context));
+}
+
+/// What all connections together keep of grown buffers, in bytes.
+const KEPT_TOTAL: usize = 16 * 1024 * 1024;
+
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// The buffer of a context after a large message: it would be kept for ever.
+#[derive(Debug)]
+pub(super) struct Grown {
+    size: usize,
+    /// How much of the size is counted in [`KEPT`].
+    kept: usize,
+}
+
+impl Grown {
+    pub(super) fn new(size: usize) -> Self {
+        Self { size, kept: 0 }
+    }
+
+    pub(super) fn grow(&mut self, size: usize) {
+        self.size = self.size.max(size);
+    }
+
+    /// Counts the buffer as kept for further messages; `false` if others keep too much.
+    pub(super) fn keep(&mut self) -> bool {
+        let more = self.size - self.kept;
+        let kept = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| {
+            kept.checked_add(more).filter(|kept| *kept <= KEPT_TOTAL)
+        });
+        if kept.is_ok() {
+            self.kept = self.size;
+        }
+        kept.is_ok()
+    }
+}
+
+impl Drop for Grown {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(self.kept, Ordering::Relaxed);
+    }
 }
 
 /// The stream a context sees: the bytes that are there. It writes nothing, because it is given no

@@ -10,7 +10,7 @@ use std::mem;
 use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use self::context::Feed;
+use self::context::{Feed, Grown};
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
 use super::frame::{self, Scanner, Stop};
@@ -41,8 +41,8 @@ pub(crate) struct Protocol {
     unfinished: bool,
     /// Messages decoded so far, as the scanner counts those that have begun.
     decoded: u32,
-    /// The context holds the buffer of a large message; it would keep it for ever.
-    large: bool,
+    /// What a large message has made of the context's buffer.
+    grown: Option<Grown>,
 }
 
 /// Whether there may be more to find in what the peer has sent.
@@ -109,7 +109,7 @@ impl Protocol {
             input: if leftover.is_empty() { Input::Scanned } else { Input::Paused },
             unfinished: false,
             decoded: 0,
-            large: false,
+            grown: None,
         }
     }
 
@@ -141,7 +141,7 @@ impl Protocol {
 
     /// Drops the beginning of a message, because no more messages are handled.
     pub(crate) fn drop_messages(&mut self) {
-        self.context = None;
+        self.drop_context();
         self.unfinished = false;
     }
 
@@ -237,12 +237,12 @@ impl Protocol {
             self.discard();
             return Some(ProtocolEnd::Failure(failure));
         }
-        if !self.large && self.is_between_messages() {
+        if self.grown.is_none() && self.is_between_messages() {
             self.context.take().into_iter().for_each(context::give_back);
         }
         if self.input == Input::Over && !self.has_undecoded() {
             // It may hold the beginning of a message, which no other connection must get.
-            self.context = None;
+            self.drop_context();
         }
         None
     }
@@ -333,8 +333,12 @@ impl Protocol {
             }
             messages += 1;
             self.decoded = self.decoded.wrapping_add(1);
-            bytes += inbound.back().map_or(0, |message| message.bytes().len());
-            self.large |= inbound.back().is_some_and(Inbound::is_large);
+            let Some(message) = inbound.back() else { continue };
+            let size = message.bytes().len();
+            bytes += size;
+            if message.is_large() {
+                self.grown.get_or_insert_with(|| Grown::new(size)).grow(size);
+            }
         }
         // The room is used up, but perhaps so are the messages.
         self.unfinished = !(self.scanner.at_boundary() && self.scanner.begun() == self.decoded);
@@ -343,15 +347,25 @@ impl Protocol {
 
     /// Whether the context keeps a buffer that is larger than most messages need.
     pub(crate) fn has_grown(&self) -> bool {
-        self.large
+        self.grown.is_some()
+    }
+
+    /// Keeps a grown buffer for further messages; `false` if other connections keep as much as
+    /// all may.
+    pub(crate) fn keep_grown(&mut self) -> bool {
+        self.grown.as_mut().is_none_or(Grown::keep)
     }
 
     /// Gives a grown buffer back, unless a message is under way.
     pub(crate) fn shrink(&mut self) {
-        if self.large && self.is_between_messages() {
-            self.large = false;
-            self.context = None;
+        if self.grown.is_some() && self.is_between_messages() {
+            self.drop_context();
         }
+    }
+
+    fn drop_context(&mut self) {
+        self.context = None;
+        self.grown = None;
     }
 }
 

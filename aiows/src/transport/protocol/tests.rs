@@ -187,6 +187,23 @@ fn the_context_of_a_large_message_is_kept_until_it_is_shrunk() {
 }
 
 #[test]
+fn all_connections_together_keep_so_many_large_buffers_and_no_more() {
+    let large = "x".repeat(1 << 20);
+    let mut protocols: Vec<_> = (0..32).map(|_| protocol()).collect();
+    let keep = |protocol: &mut Protocol| {
+        texts(protocol, &text(&large), 9);
+        assert!(protocol.has_grown());
+        protocol.keep_grown()
+    };
+    let kept = protocols.iter_mut().map(keep).collect::<Vec<_>>();
+    assert_eq!(kept.iter().filter(|kept| **kept).count(), 16);
+    assert!(protocols[0].keep_grown(), "what is kept is counted once");
+    assert!(!protocols[31].keep_grown());
+    protocols[0].discard();
+    assert!(protocols[31].keep_grown());
+}
+
+#[test]
 fn decoding_stops_behind_the_message_that_fills_the_room_in_bytes() {
     let (mut protocol, mut inbound) = (protocol(), VecDeque::new());
     let room = Some(Room { messages: 9, bytes: 5 });
