@@ -12,7 +12,7 @@ pub use crate::message::{
     ViaNoWalk, ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
 };
 pub use crate::message::{Visitor, visit};
-pub use crate::overflow::{Overflow, Rule, Slot};
+pub use crate::overflow::{Kind, KindOf, Overflow, Rule, Slot};
 pub use crate::route::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a server does with a message for a peer that does not read as fast as it is sent to.
 ///
@@ -26,7 +27,7 @@ pub enum Overflow {
     /// The new message is dropped, and its sender told nothing.
     DropNewest,
     /// The oldest messages that are not begun to be written make room, and their senders are told
-    /// nothing.
+    /// nothing. If there are none that may be dropped, the new message is.
     DropOldest,
     /// The sender gets [`SendError::Full`](crate::SendError::Full), and the connection lives.
     Reject,
@@ -55,14 +56,39 @@ pub enum Rule {
     #[default]
     Server,
     Policy(Overflow),
+    /// It makes room by dropping older messages of the same kind.
+    DropOldest(Kind),
     /// It takes the place of an unsent message of the same slot.
     Latest(Slot),
+    /// An answer or a question, which no policy drops; with the slot of its type, if it has one.
+    Kept(Option<Slot>),
+}
+
+/// Tells the message types apart that drop their oldest messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[doc(hidden)]
+pub struct Kind(u32);
+
+/// The kind of one message type, chosen when it is first used; a static of its own for each type.
+#[derive(Debug, Default)]
+#[doc(hidden)]
+pub struct KindOf(AtomicU32);
+
+/// Who may drop a message that waits in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// The policy of the server.
+    Server,
+    /// Nobody: it answers or asks something, or its sender would have been told.
+    Kept,
+    /// Later messages of its own type.
+    Own(Kind),
 }
 
 /// A message type and a key, as 128 bits under two random keys of this process.
 ///
 /// Who chooses keys cannot aim at a collision, and by chance one message in 10^30 replaces another's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(hidden)]
 pub struct Slot(u64, u64);
 
@@ -73,6 +99,49 @@ impl Rule {
             LazyLock::new(|| [RandomState::new(), RandomState::new()]);
         let [one, other] = KEYS.each_ref().map(|keys| keys.hash_one((message_type, key)));
         Self::Latest(Slot(one, other))
+    }
+
+    /// The rule of a type that drops its own oldest messages.
+    #[must_use]
+    pub fn drop_oldest(kind: &'static KindOf) -> Self {
+        Self::DropOldest(kind.get())
+    }
+
+    /// The rule of a message of the same type that answers or asks something.
+    pub(crate) fn kept(self) -> Self {
+        match self {
+            Self::Latest(slot) | Self::Kept(Some(slot)) => Self::Kept(Some(slot)),
+            Self::Server | Self::Policy(_) | Self::DropOldest(_) | Self::Kept(None) => {
+                Self::Kept(None)
+            }
+        }
+    }
+
+    pub(crate) fn class(self) -> Class {
+        match self {
+            Self::Server | Self::Latest(_) => Class::Server,
+            Self::Policy(_) | Self::Kept(_) => Class::Kept,
+            Self::DropOldest(kind) => Class::Own(kind),
+        }
+    }
+}
+
+impl KindOf {
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    fn get(&self) -> Kind {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        match self.0.load(Ordering::Relaxed) {
+            0 => {
+                let new = NEXT.fetch_add(1, Ordering::Relaxed);
+                let won = self.0.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
+                Kind(won.map_or_else(|first| first, |_| new))
+            }
+            known => Kind(known),
+        }
     }
 }
 
@@ -86,5 +155,13 @@ mod tests {
         assert_ne!(Rule::latest("tick", "AAPL"), Rule::latest("tick", "MSFT"));
         assert_ne!(Rule::latest("tick", "AAPL"), Rule::latest("quote", "AAPL"));
         assert_ne!(Rule::latest("ab", "c"), Rule::latest("a", "bc"));
+    }
+
+    #[test]
+    fn each_type_has_a_kind_of_its_own() {
+        static ONE: KindOf = KindOf::new();
+        static OTHER: KindOf = KindOf::new();
+        assert_eq!(Rule::drop_oldest(&ONE), Rule::drop_oldest(&ONE));
+        assert_ne!(Rule::drop_oldest(&ONE), Rule::drop_oldest(&OTHER));
     }
 }

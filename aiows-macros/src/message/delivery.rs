@@ -7,12 +7,13 @@ use syn::{Data, DeriveInput, LitStr, ext::IdentExt};
 use crate::errors::{Errors, list};
 
 const LATEST: &str = "latest";
+const DROP_OLDEST: &str = "drop_oldest";
 
 /// What may be written, and the variant of `Overflow` it stands for.
 const POLICIES: [(&str, &str); 4] = [
     ("disconnect", "Disconnect"),
     ("drop_newest", "DropNewest"),
-    ("drop_oldest", "DropOldest"),
+    (DROP_OLDEST, "DropOldest"),
     ("reject", "Reject"),
 ];
 
@@ -80,6 +81,9 @@ impl Delivery {
     /// The method that tells the runtime; nothing for a message that leaves it to the server.
     pub(super) fn method(&self, input: &DeriveInput) -> TokenStream {
         let Some(policy) = self.policy.as_ref().map(LitStr::value) else { return quote!() };
+        if policy == DROP_OLDEST {
+            return drops_its_oldest();
+        }
         let variant = POLICIES.iter().find(|(name, _)| *name == policy);
         let rule = match (variant, &self.key) {
             (Some((_, variant)), _) => {
@@ -98,6 +102,16 @@ impl Delivery {
             fn delivery(&self) -> __runtime::__private::Rule {
                 __runtime::__private::Rule::#rule
             }
+        }
+    }
+}
+
+/// A static for each type is what tells the runtime which messages are its own.
+fn drops_its_oldest() -> TokenStream {
+    quote_spanned! {Span::mixed_site()=>
+        fn delivery(&self) -> __runtime::__private::Rule {
+            static KIND: __runtime::__private::KindOf = __runtime::__private::KindOf::new();
+            __runtime::__private::Rule::drop_oldest(&KIND)
         }
     }
 }

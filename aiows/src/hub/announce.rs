@@ -3,24 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::runtime::Handle;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::group::Gathering;
-use super::presence::Changes;
-use super::target::{CHUNK, Forms, Late};
-use crate::codec::{self, Tag};
-use crate::error::SendError;
-use crate::outbox::{Attempts, Published, SharedFrame};
-use crate::transport::Opcode;
-use crate::websocket::{Info, Members, WebSocket};
-
-const JOINED: &str = "room.joined";
-const LEFT: &str = "room.left";
-const MEMBERS: &str = "room.members";
+use super::tell::Teller;
 
 /// How long the changes of a room are gathered, so that a crowd that comes at once costs each
 /// member one message.
@@ -67,75 +55,17 @@ impl Announcers {
     }
 }
 
-/// Runs until a room has not changed for the length of a gathering: announcements do not overtake
-/// one another.
+/// Runs until a room has not changed for the length of a gathering, and all members have its list:
+/// announcements do not overtake one another.
 async fn announce(mut gathering: Gathering) {
+    let mut teller = Teller::default();
     loop {
         sleep(GATHER).await;
-        let Some((members, changes)) = gathering.changes() else {
+        let changes = gathering.changes(|id| teller.progress(id));
+        let Some((members, changes)) = changes else {
             return;
         };
-        if let Err(error) = tell(gathering.room(), &members, &changes).await {
-            tracing::error!(room = gathering.room(), %error, "a room was not told of its members");
-        }
+        let told = teller.tell(gathering.room(), &members, changes).await;
+        gathering.note(&told.caught_up, told.missed);
     }
-}
-
-/// Newcomers get the whole list, everybody else what has changed.
-async fn tell(room: &str, members: &Members, changes: &Changes) -> Result<(), SendError> {
-    let mut listed = Forms::new(|tag: &Tag| frame(tag, MEMBERS, room, &changes.listed));
-    let mut left = Forms::new(|tag: &Tag| frame(tag, LEFT, room, &changes.left));
-    let mut joined = Forms::new(|tag: &Tag| frame(tag, JOINED, room, &changes.joined));
-    let mut late = Late::default();
-    for (number, chunk) in members.chunks(CHUNK).enumerate() {
-        if number > 0 {
-            yield_now().await;
-        }
-        for socket in chunk {
-            if changes.newcomers.contains(&socket.id()) {
-                say(socket, listed.of(socket.tag())?, None, &mut late);
-                continue;
-            }
-            let mut busy = None;
-            if !changes.left.is_empty() {
-                busy = say(socket, left.of(socket.tag())?, None, &mut late);
-            }
-            if !changes.joined.is_empty() {
-                say(socket, joined.of(socket.tag())?, busy, &mut late);
-            }
-        }
-    }
-    late.publish().await;
-    Ok(())
-}
-
-/// Publishes a frame, or adds it to the late ones: always if the one before it is `busy`, which it
-/// must not overtake.
-fn say<'a>(
-    socket: &'a WebSocket,
-    frame: &SharedFrame,
-    busy: Option<Attempts>,
-    late: &mut Late<'a>,
-) -> Option<Attempts> {
-    let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
-    match published {
-        Published::Promised => socket.outbox().keep_promise(),
-        Published::Busy(since) => {
-            late.add(socket, frame, since);
-            return Some(since);
-        }
-        Published::Queued | Published::Refused => {}
-    }
-    None
-}
-
-fn frame(tag: &Tag, kind: &str, room: &str, infos: &[Info]) -> Result<SharedFrame, SendError> {
-    #[derive(Serialize)]
-    struct Announcement<'a> {
-        room: &'a str,
-        members: Vec<&'a RawValue>,
-    }
-    let members = infos.iter().map(|info| &**info).collect();
-    let encoded = codec::encode(tag, kind, None, &Announcement { room, members });
-    Ok(SharedFrame::new(Opcode::Text, encoded.map_err(SendError::Encode)?))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::presence::{Changes, Presence};
+use super::tell::Progress;
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Members, WebSocket};
 
@@ -176,22 +177,42 @@ impl Gathering {
     }
 
     /// Takes what has changed, and who is to be told; `None` ends the gathering.
-    pub(super) fn changes(&mut self) -> Option<(Members, Changes)> {
+    pub(super) fn changes(
+        &mut self,
+        progress: impl Fn(&ConnectionId) -> Progress,
+    ) -> Option<(Members, Changes)> {
         let mut state = self.group.lock();
-        if let Some(changes) = state.presence.as_mut().and_then(|presence| presence.take()) {
+        let changes = state.presence.as_mut().and_then(|presence| presence.take(progress));
+        if let Some(changes) = changes {
             return Some((state.list(), changes));
         }
         self.is_over = true;
         state.presence.take_if(|presence| presence.is_empty());
         None
     }
+
+    /// Notes who has the list now, and who has missed an announcement.
+    pub(super) fn note(&self, caught_up: &[ConnectionId], missed: Vec<ConnectionId>) {
+        let mut state = self.group.lock();
+        let State { members, presence, .. } = &mut *state;
+        if let Some(presence) = presence {
+            presence.note_caught_up(caught_up);
+            // Who has left meanwhile needs nothing.
+            presence.note_behind(missed.into_iter().filter(|id| members.contains_key(id)));
+        }
+    }
 }
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        if !self.is_over
-            && let Some(presence) = &mut self.group.lock().presence
-        {
+        if self.is_over {
+            return;
+        }
+        let mut state = self.group.lock();
+        let State { members, presence, .. } = &mut *state;
+        if let Some(presence) = presence {
+            // What was taken may not have been told.
+            presence.note_behind(members.keys().copied());
             presence.give_up();
         }
     }

@@ -3,6 +3,7 @@
 mod announce;
 mod errand;
 mod group;
+mod list;
 mod live;
 mod membership;
 mod presence;
@@ -10,6 +11,7 @@ mod presence;
 mod races;
 mod rules;
 mod target;
+mod tell;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};

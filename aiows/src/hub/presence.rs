@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::tell::Progress;
 use crate::codec::{self, ID, Tag};
 use crate::id::ConnectionId;
 use crate::websocket::Info;
@@ -19,6 +20,9 @@ pub(super) struct Presence {
     joined: HashSet<ConnectionId>,
     /// Who was announced and has left since: no more than were listed at the last announcement.
     left: HashMap<ConnectionId, Info>,
+    /// Members of the room that need its list: they are new, or have missed an announcement. They stay
+    /// here until all of it is in their queues.
+    behind: HashSet<ConnectionId>,
     /// Somebody is about to take the changes.
     is_gathering: bool,
 }
@@ -26,20 +30,29 @@ pub(super) struct Presence {
 #[derive(Debug)]
 struct Listed {
     info: Info,
-    is_announced: bool,
+    /// What the room was last told; nothing before the first announcement.
+    told: Option<Info>,
 }
 
 /// What a room is told at once.
 #[derive(Debug)]
 pub(super) struct Changes {
-    /// Members that are listed for the first time. They get the whole list, all others the
-    /// differences.
+    /// Members that are listed for the first time: they begin with the list.
     pub(super) newcomers: HashSet<ConnectionId>,
+    /// Members that get the list, or the rest of it; all others get the differences.
+    pub(super) behind: HashSet<ConnectionId>,
     /// The newcomers, and members that joined again with another description.
-    pub(super) joined: Vec<Info>,
-    pub(super) left: Vec<Info>,
-    /// Every listed member; empty if there are no newcomers.
-    pub(super) listed: Vec<Info>,
+    pub(super) joined: Vec<(ConnectionId, Info)>,
+    pub(super) left: Vec<(ConnectionId, Info)>,
+    /// Every listed member, if somebody begins with the list.
+    pub(super) listed: Option<Vec<Info>>,
+}
+
+impl Changes {
+    /// Whether somebody has joined or left.
+    pub(super) fn is_any(&self) -> bool {
+        !self.joined.is_empty() || !self.left.is_empty()
+    }
 }
 
 impl Presence {
@@ -49,22 +62,28 @@ impl Presence {
         if before.is_some_and(|before| before.info.get() == info.get()) {
             return false;
         }
-        let is_announced = before.is_some_and(|before| before.is_announced);
-        self.listed.insert(id, Listed { info, is_announced });
+        let told = before.and_then(|before| before.told.clone());
+        let is_told = told.as_ref().is_some_and(|told| told.get() == info.get());
+        self.listed.insert(id, Listed { info, told });
+        if is_told {
+            self.joined.remove(&id);
+            return false;
+        }
         self.joined.insert(id);
         self.gather()
     }
 
-    /// Takes a member off the list; `true` as [`join`](Self::join).
+    /// Forgets who is no member any more; `true` as [`join`](Self::join).
     pub(super) fn leave(&mut self, id: ConnectionId) -> bool {
+        self.behind.remove(&id);
         let Some(listed) = self.listed.remove(&id) else {
             return false;
         };
         self.joined.remove(&id);
-        if !listed.is_announced {
+        let Some(told) = listed.told else {
             return false;
-        }
-        self.left.insert(id, listed.info);
+        };
+        self.left.insert(id, told);
         self.gather()
     }
 
@@ -72,23 +91,46 @@ impl Presence {
         !std::mem::replace(&mut self.is_gathering, true)
     }
 
-    /// Takes what has changed; `None` ends the gathering.
-    pub(super) fn take(&mut self) -> Option<Changes> {
-        if self.joined.is_empty() && self.left.is_empty() {
+    /// Takes what has changed; `None` ends the gathering. The `progress` of members with a list tells
+    /// whether somebody needs a new one.
+    pub(super) fn take(&mut self, progress: impl Fn(&ConnectionId) -> Progress) -> Option<Changes> {
+        if self.joined.is_empty() && self.left.is_empty() && self.behind.is_empty() {
             self.is_gathering = false;
             return None;
         }
         let (mut newcomers, mut joined) = (HashSet::new(), Vec::new());
         for id in take(&mut self.joined) {
             let Some(listed) = self.listed.get_mut(&id) else { continue };
-            joined.push(Info::clone(&listed.info));
-            if !std::mem::replace(&mut listed.is_announced, true) {
+            joined.push((id, Info::clone(&listed.info)));
+            if listed.told.replace(Info::clone(&listed.info)).is_none() {
                 newcomers.insert(id);
             }
         }
-        let listed = if newcomers.is_empty() { Vec::new() } else { self.infos() };
-        let left = take(&mut self.left).into_values().collect();
-        Some(Changes { newcomers, joined, left, listed })
+        self.behind.extend(&newcomers);
+        let left = take(&mut self.left).into_iter().collect();
+        let behind = self.behind.clone();
+        let mut changes = Changes { newcomers, behind, joined, left, listed: None };
+        let begins = |id: &ConnectionId| match progress(id) {
+            Progress::None => true,
+            Progress::Waiting => changes.is_any(),
+            Progress::Begun => changes.newcomers.contains(id),
+        };
+        if self.behind.iter().any(begins) {
+            changes.listed = Some(self.infos());
+        }
+        Some(changes)
+    }
+
+    /// Notes who has the list now.
+    pub(super) fn note_caught_up(&mut self, ids: &[ConnectionId]) {
+        for id in ids {
+            self.behind.remove(id);
+        }
+    }
+
+    /// Notes members that have missed what the room was told: they get the list next.
+    pub(super) fn note_behind(&mut self, ids: impl IntoIterator<Item = ConnectionId>) {
+        self.behind.extend(ids);
     }
 
     /// Lets the next change begin a gathering.
@@ -135,8 +177,16 @@ mod tests {
         describe(id, &json!({ "name": name })).unwrap()
     }
 
-    fn texts(infos: &[Info]) -> Vec<&str> {
-        infos.iter().map(|info| info.get()).collect()
+    fn texts(infos: &[(ConnectionId, Info)]) -> Vec<&str> {
+        infos.iter().map(|(_, info)| info.get()).collect()
+    }
+
+    /// Takes the changes, and sends the list to everybody who needs it.
+    fn take(presence: &mut Presence) -> Option<Changes> {
+        let changes = presence.take(|_| Progress::None)?;
+        let listed: Vec<_> = changes.behind.iter().copied().collect();
+        presence.note_caught_up(&listed);
+        Some(changes)
     }
 
     #[test]
@@ -160,18 +210,19 @@ mod tests {
         assert!(presence.join(ann, info(ann, "ann")));
         assert!(!presence.join(bob, info(bob, "bob")));
         assert!(!presence.leave(bob));
-        let changes = presence.take().unwrap();
+        let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.joined), [info(ann, "ann").get()]);
-        assert_eq!((texts(&changes.listed), changes.left.len()), (texts(&changes.joined), 0));
-        assert!(presence.take().is_none());
+        assert_eq!(changes.listed.unwrap()[0].get(), info(ann, "ann").get());
+        assert!(changes.left.is_empty());
+        assert!(take(&mut presence).is_none());
         // Who was announced is told to have left, also when it came back and left again.
         assert!(presence.leave(ann));
         assert!(!presence.join(ann, info(ann, "anna")));
         assert!(!presence.leave(ann));
-        let changes = presence.take().unwrap();
+        let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.left), [info(ann, "ann").get()]);
         assert!(changes.joined.is_empty() && changes.newcomers.is_empty());
-        assert!(presence.take().is_none() && presence.is_empty());
+        assert!(take(&mut presence).is_none() && presence.is_empty());
     }
 
     #[test]
@@ -179,13 +230,13 @@ mod tests {
         let ann = ConnectionId::next();
         let mut presence = Presence::default();
         assert!(presence.join(ann, info(ann, "ann")));
-        presence.take().unwrap();
-        assert!(!presence.join(ann, info(ann, "ann")) && presence.take().is_none());
+        take(&mut presence).unwrap();
+        assert!(!presence.join(ann, info(ann, "ann")) && take(&mut presence).is_none());
         assert!(presence.join(ann, info(ann, "anna")));
-        let changes = presence.take().unwrap();
+        let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.joined), [info(ann, "anna").get()]);
-        assert!(changes.newcomers.is_empty() && changes.listed.is_empty());
-        assert!(presence.take().is_none() && presence.leave(ann));
+        assert!(changes.newcomers.is_empty() && changes.listed.is_none());
+        assert!(take(&mut presence).is_none() && presence.leave(ann));
     }
 
     #[test]
@@ -194,12 +245,49 @@ mod tests {
         let mut presence = Presence::default();
         presence.join(ann, info(ann, "ann"));
         presence.join(bob, info(bob, "bob"));
-        presence.take().unwrap();
+        take(&mut presence).unwrap();
         presence.leave(ann);
         presence.join(ann, info(ann, "ann"));
         presence.join(bob, info(bob, "bobby"));
-        let changes = presence.take().unwrap();
+        let changes = take(&mut presence).unwrap();
         assert_eq!(changes.newcomers, HashSet::from([ann]));
-        assert_eq!((changes.joined.len(), changes.left.len(), changes.listed.len()), (2, 1, 2));
+        assert_eq!((changes.joined.len(), changes.left.len()), (2, 1));
+        assert_eq!(changes.listed.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn who_left_is_told_as_the_room_knows_it() {
+        let ann = ConnectionId::next();
+        let mut presence = Presence::default();
+        presence.join(ann, info(ann, "ann"));
+        take(&mut presence).unwrap();
+        assert!(take(&mut presence).is_none());
+        assert!(presence.join(ann, info(ann, "anna")));
+        // Back to what everybody knows: nothing is left to be told.
+        assert!(!presence.join(ann, info(ann, "ann")));
+        assert!(take(&mut presence).is_none());
+        assert!(presence.join(ann, info(ann, "anna")));
+        presence.leave(ann);
+        let changes = take(&mut presence).unwrap();
+        assert_eq!(texts(&changes.left), [info(ann, "ann").get()]);
+    }
+
+    fn reads(reader: ConnectionId) -> impl Fn(&ConnectionId) -> Progress {
+        move |id| if *id == reader { Progress::Begun } else { Progress::None }
+    }
+
+    #[test]
+    fn a_member_stays_behind_until_it_has_the_list_or_leaves() {
+        let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
+        let mut presence = Presence::default();
+        presence.join(ann, info(ann, "ann"));
+        assert!(presence.take(|_| Progress::None).unwrap().behind.contains(&ann));
+        // It is being sent the list, so nobody needs a new one.
+        let changes = presence.take(reads(ann)).unwrap();
+        assert!(changes.listed.is_none() && changes.newcomers.is_empty());
+        presence.note_behind([bob]);
+        assert_eq!(presence.take(reads(ann)).unwrap().listed.unwrap().len(), 1);
+        presence.note_caught_up(&[ann]);
+        assert!(!presence.leave(bob) && take(&mut presence).is_none());
     }
 }

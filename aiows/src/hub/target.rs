@@ -70,7 +70,8 @@ pub struct Target {
 pub struct Delivery {
     /// Connections in whose queue it is.
     pub accepted: usize,
-    /// Connections that were closed, or whose queues were full.
+    /// Connections that were closed, or had no room in their queues: the message was refused, or
+    /// dropped as its policy says.
     pub refused: usize,
 }
 
@@ -174,10 +175,12 @@ impl Target {
                         delivery.accepted += 1;
                     }
                     Published::Busy(since) => late.add(socket, frame, since),
-                    Published::Refused => delivery.refused += 1,
+                    Published::Dropped | Published::Refused => delivery.refused += 1,
                 }
             }
         }
+        // A message that cannot be sent is an error, whoever is there.
+        forms.any()?;
         let Delivery { accepted, refused } = late.publish().await;
         delivery.accepted += accepted;
         delivery.refused += refused;
@@ -219,17 +222,27 @@ impl<'a> Late<'a> {
     }
 
     /// Waits for all sessions at once, at most as long as a client may refuse to read.
-    pub(super) async fn publish(mut self) -> Delivery {
-        let Some(first) = self.members.first() else { return Delivery::default() };
-        let limit = first.socket.outbox().write_timeout();
-        let _ = timeout(limit, join_all(self.members.iter_mut().map(LateMember::publish))).await;
+    pub(super) async fn publish(self) -> Delivery {
         let mut delivery = Delivery::default();
-        for member in &self.members {
-            member.give_up();
+        for member in self.publish_all().await {
             delivery.accepted += member.delivery.accepted;
-            delivery.refused += member.delivery.refused + member.frames.len();
+            delivery.refused += member.delivery.refused;
         }
         delivery
+    }
+
+    /// As [`publish`](Self::publish); returns the clients that did not get all of their frames.
+    pub(super) async fn publish_and_find_refused(self) -> Vec<&'a WebSocket> {
+        let members = self.publish_all().await.into_iter();
+        members.filter(|member| member.delivery.refused > 0).map(|member| member.socket).collect()
+    }
+
+    async fn publish_all(mut self) -> Vec<LateMember<'a>> {
+        let Some(first) = self.members.first() else { return self.members };
+        let limit = first.socket.outbox().write_timeout();
+        let _ = timeout(limit, join_all(self.members.iter_mut().map(LateMember::publish))).await;
+        self.members.iter_mut().for_each(LateMember::give_up);
+        self.members
     }
 }
 
@@ -238,7 +251,7 @@ impl LateMember<'_> {
         let Self { socket, frames, delivery } = self;
         while let Some((frame, since)) = frames.front() {
             match socket.outbox().publish_later(frame, *since).await {
-                Published::Refused => delivery.refused += 1,
+                Published::Dropped | Published::Refused => delivery.refused += 1,
                 Published::Promised => {
                     socket.outbox().keep_promise();
                     delivery.accepted += 1;
@@ -250,9 +263,10 @@ impl LateMember<'_> {
     }
 
     /// Gives up the frames that are left: the session had no time for them.
-    fn give_up(&self) {
-        for (_, since) in &self.frames {
-            self.socket.outbox().give_up_publish(*since);
+    fn give_up(&mut self) {
+        for (_, since) in self.frames.drain(..) {
+            self.socket.outbox().give_up_publish(since);
+            self.delivery.refused += 1;
         }
     }
 }
@@ -289,6 +303,14 @@ pub(super) struct Forms<E> {
 impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
     pub(super) fn new(encode: E) -> Self {
         Self { encode, known: Vec::with_capacity(1) }
+    }
+
+    /// Makes one if there is none.
+    fn any(&mut self) -> Result<(), SendError> {
+        if self.known.is_empty() {
+            self.of(&Tag::default())?;
+        }
+        Ok(())
     }
 
     pub(super) fn of(&mut self, tag: &Tag) -> Result<&SharedFrame, SendError> {

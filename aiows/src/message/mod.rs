@@ -216,19 +216,25 @@ pub(crate) fn encode_question<M: Outgoing + ?Sized>(
     number: u64,
     message: &M,
 ) -> serde_json::Result<Encoded> {
-    message.visit(EncodeQuestion { tag, number })
+    message.visit(EncodeQuestion { tag, number, rule: Rule::Kept(None) })
 }
 
 struct EncodeQuestion<'a> {
     tag: &'a Tag,
     number: u64,
+    rule: Rule,
 }
 
 impl Visitor for EncodeQuestion<'_> {
     type Output = serde_json::Result<Encoded>;
 
+    fn set_rule(&mut self, rule: impl FnOnce() -> Rule) {
+        self.rule = rule().kept();
+    }
+
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {
-        codec::encode_question(self.tag, message_type, self.number, payload)
+        let encoded = codec::encode_question(self.tag, message_type, self.number, payload)?;
+        Ok(encoded.with_rule(self.rule))
     }
 }
 
@@ -242,10 +248,9 @@ impl Visitor for Encode<'_> {
     type Output = serde_json::Result<Encoded>;
 
     fn set_rule(&mut self, rule: impl FnOnce() -> Rule) {
-        // Who asked waits for this very answer.
-        if self.id.is_none() {
-            self.rule = rule();
-        }
+        let rule = rule();
+        // The client waits for this very answer.
+        self.rule = if self.id.is_none() { rule } else { rule.kept() };
     }
 
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::drops::Dropped;
 use super::{Outbox, SessionTurn, State};
-use crate::overflow::{Overflow, Rule, Slot};
+use crate::overflow::{Class, Overflow, Rule};
 
 /// How often a session has tried to write to its stream, wrapping around; see [`When`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +24,12 @@ pub(super) enum When {
 
 /// What is done with a message.
 pub(super) enum Verdict {
-    Append(Option<Slot>),
+    /// It is queued, in the place of an older message of its slot if there is one.
+    Append,
     /// It was counted, and that is all.
     Drop,
     /// There is no room. The policy does not drop messages.
     Refuse(Overflow),
-    /// It takes the place of the message that stands there.
-    Replace(usize),
     /// There is no room, and the socket is not known to refuse bytes.
     Wait,
 }
@@ -58,16 +57,16 @@ impl Outbox {
         when: When,
         aftermath: &mut Aftermath,
     ) -> Verdict {
-        let slot = slot_of(rule);
-        if let Some((at, before)) = slot.and_then(|slot| state.queue.find(slot))
-            && (size <= before || self.has_room_instead(state, size, before))
+        if let Rule::Latest(slot) = rule
+            && let Some(found) = state.queue.find(slot)
+            && (size <= found.size || self.has_room_instead(state, size, found.size))
         {
-            return Verdict::Replace(at);
+            return Verdict::Append;
         }
         if self.admits(state, size, aftermath)
             || (state.try_tcp(aftermath) && self.admits(state, size, aftermath))
         {
-            return Verdict::Append(slot);
+            return Verdict::Append;
         }
         if !state.may_act(when) {
             aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
@@ -87,23 +86,32 @@ impl Outbox {
         rule: Rule,
         aftermath: &mut Aftermath,
     ) -> Verdict {
-        let slot = slot_of(rule);
+        let class = match rule {
+            Rule::DropOldest(kind) => Class::Own(kind),
+            _ => Class::Server,
+        };
         match self.policy(rule) {
-            policy @ Overflow::DropOldest => {
-                if let Some((at, _)) = slot.and_then(|slot| state.queue.find(slot)) {
-                    state.queue.remove_replaced(at);
+            policy @ Overflow::DropOldest if self.can_make_room(state, class, size) => {
+                if let Rule::Latest(slot) = rule
+                    && let Some(found) = state.queue.find(slot)
+                {
+                    state.queue.remove_replaced(found);
                 }
-                let count = self.drop_oldest(state, size, aftermath);
+                let count = self.drop_oldest(state, class, size, aftermath);
                 aftermath.dropped = Some(Dropped { policy, count });
-                Verdict::Append(slot)
+                Verdict::Append
             }
-            policy @ Overflow::DropNewest => {
+            policy if policy.drops() && !matches!(rule, Rule::Kept(_)) => {
                 state.queue.note_newest_dropped();
                 aftermath.dropped = Some(Dropped { policy, count: 1 });
                 Verdict::Drop
             }
-            policy @ (Overflow::Disconnect | Overflow::Reject) => Verdict::Refuse(policy),
+            policy => Verdict::Refuse(policy),
         }
+    }
+
+    fn can_make_room(&self, state: &State, class: Class, size: usize) -> bool {
+        state.queue.can_make_room(class, size, self.max_messages, self.max_size)
     }
 
     /// Whether a message is to be queued; closes those who hold more of what all may hold together.
@@ -127,10 +135,16 @@ impl Outbox {
                 && (!state.blocked || self.totals.without(0) + more <= self.max_total))
     }
 
-    /// Drops the oldest until there is room, or nothing left that is not begun.
-    fn drop_oldest(&self, state: &mut State, size: usize, aftermath: &mut Aftermath) -> u64 {
+    /// Drops the oldest until there is room, or nothing left that may be dropped.
+    fn drop_oldest(
+        &self,
+        state: &mut State,
+        class: Class,
+        size: usize,
+        aftermath: &mut Aftermath,
+    ) -> u64 {
         let mut dropped = 0;
-        while !self.admits(state, size, aftermath) && state.queue.drop_oldest() {
+        while !self.admits(state, size, aftermath) && state.queue.drop_oldest(class) {
             dropped += 1;
         }
         dropped
@@ -139,15 +153,9 @@ impl Outbox {
     pub(super) fn policy(&self, rule: Rule) -> Overflow {
         match rule {
             Rule::Policy(policy) => policy,
-            Rule::Server | Rule::Latest(_) => self.overflow,
+            Rule::DropOldest(_) => Overflow::DropOldest,
+            Rule::Server | Rule::Latest(_) | Rule::Kept(_) => self.overflow,
         }
-    }
-}
-
-fn slot_of(rule: Rule) -> Option<Slot> {
-    match rule {
-        Rule::Latest(slot) => Some(slot),
-        Rule::Server | Rule::Policy(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, HEADROOM, buffer};
 use crate::error::SendError;
-use crate::overflow::{Overflow, Rule, Slot};
+use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
 
 /// Why a message was not queued.
@@ -118,7 +118,7 @@ impl Outbox {
         if !self.has_plain_room(&state, message.payload().len(), message.rule()) {
             return self.offer_with_policy(state, opcode, message, when);
         }
-        append(&mut state, opcode, None, message);
+        append(&mut state, opcode, message);
         let session = state.sleeper.take();
         drop(state);
         if let Some(session) = session {
@@ -146,8 +146,7 @@ impl Outbox {
         let verdict = self.judge(&mut state, size, message.rule(), when, &mut aftermath);
         let mut refused = None;
         match verdict {
-            Verdict::Append(slot) => append(&mut state, opcode, slot, message),
-            Verdict::Replace(at) => state.queue.replace(at, compact(opcode, message), size),
+            Verdict::Append => append(&mut state, opcode, message),
             Verdict::Drop => {}
             Verdict::Refuse(_) | Verdict::Wait => refused = Some(message),
         }
@@ -187,25 +186,29 @@ impl Outbox {
     pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) -> bool {
         let mut state = self.lock();
         if !self.is_closed() {
-            append(&mut state, opcode, None, message);
+            let rule = message.rule().kept();
+            append(&mut state, opcode, message.with_rule(rule));
             state.account(&self.totals);
         }
         !self.has_room(&state, 0)
     }
 }
 
-fn append(state: &mut State, opcode: Opcode, slot: Option<Slot>, message: Encoded) {
+fn append(state: &mut State, opcode: Opcode, message: Encoded) {
     let size = message.payload().len();
-    if let Some(slot) = slot {
-        return state.queue.push_latest(slot, compact(opcode, message), size);
+    let rule = message.rule();
+    match rule {
+        Rule::Latest(slot) => return state.queue.push_latest(slot, compact(opcode, message), size),
+        Rule::Kept(Some(slot)) => state.queue.overtake(slot),
+        Rule::Server | Rule::Policy(_) | Rule::DropOldest(_) | Rule::Kept(None) => {}
     }
     let mut frame = message.into_buffer();
     let start = write_header(opcode, &mut frame);
     if size <= MAX_INLINE {
-        state.queue.push_copy(&frame[start..], size);
+        state.queue.push_copy(&frame[start..], size, rule.class());
         buffer::give_back(frame);
     } else {
-        state.queue.push_shared(Bytes::from(frame).slice(start..), size);
+        state.queue.push_shared(Bytes::from(frame).slice(start..), size, rule.class());
     }
 }
 

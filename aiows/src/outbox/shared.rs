@@ -13,6 +13,9 @@ use crate::codec::{Encoded, HEADROOM};
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
 
+/// The most bytes of a part of a long list.
+const MAX_PART: usize = 48 * 1024;
+
 /// A whole frame that any number of outboxes may hold.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedFrame {
@@ -35,10 +38,11 @@ impl SharedFrame {
 /// What became of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
-    /// It was queued, or a policy has dropped it.
     Queued,
     /// It was queued, and whoever published it sees to it that `keep_promise` is called.
     Promised,
+    /// A policy has dropped it, and counted that.
+    Dropped,
     /// There is no room, and the session has not tried its stream since this many attempts.
     Busy(Attempts),
     /// The connection is closed, or there is no room.
@@ -104,6 +108,37 @@ impl Outbox {
         }
     }
 
+    /// Publishes a frame if half of what may wait has room for it; otherwise it is `Refused`, and no
+    /// policy acts. What is sent in many parts leaves room for other messages like this.
+    pub(crate) fn publish_part(&self, frame: &SharedFrame) -> Published {
+        let mut state = self.lock();
+        if self.is_closed() {
+            return Published::Refused;
+        }
+        let mut aftermath = Aftermath::default();
+        let has_room = |state: &State| {
+            state.queue.has_room(frame.size, self.max_messages / 2, self.max_size / 2)
+                && self.has_room(state, frame.size)
+        };
+        let mut published = Published::Refused;
+        if has_room(&state) || (state.try_tcp(&mut aftermath) && has_room(&state)) {
+            state.append_shared(frame);
+            published = state.note_published(&mut aftermath);
+        }
+        self.finish(state, aftermath);
+        published
+    }
+
+    /// Counts an announcement that found no room.
+    pub(crate) fn note_missed(&self) {
+        self.lock().queue.note_newest_dropped();
+    }
+
+    /// The most bytes of a message of which there may be many: several fit into the queue.
+    pub(crate) fn part_size(&self) -> usize {
+        MAX_PART.min(self.max_size / 4)
+    }
+
     fn publish_with_policy(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -114,10 +149,11 @@ impl Outbox {
         let mut aftermath = Aftermath::default();
         let mut published = Published::Queued;
         match self.judge(&mut state, *size, *rule, when, &mut aftermath) {
-            Verdict::Append(Some(slot)) => state.queue.push_latest(slot, bytes.clone(), *size),
-            Verdict::Append(None) => state.append_shared(frame),
-            Verdict::Replace(at) => state.queue.replace(at, bytes.clone(), *size),
-            Verdict::Drop => {}
+            Verdict::Append => match *rule {
+                Rule::Latest(slot) => state.queue.push_latest(slot, bytes.clone(), *size),
+                _ => state.append_shared(frame),
+            },
+            Verdict::Drop => published = Published::Dropped,
             Verdict::Wait if state.turn == SessionTurn::Missing => published = Published::Refused,
             Verdict::Wait => published = Published::Busy(state.attempts),
             Verdict::Refuse(policy) => {
@@ -129,11 +165,7 @@ impl Outbox {
             }
         }
         if published == Published::Queued {
-            match state.published() {
-                Flush::Known => {}
-                Flush::Promised => published = Published::Promised,
-                Flush::Session(sleeper) => aftermath.session = Some(sleeper),
-            }
+            published = state.note_published(&mut aftermath);
         }
         self.finish(state, aftermath);
         published
@@ -141,13 +173,24 @@ impl Outbox {
 }
 
 impl State {
+    /// Arranges for what was appended to be written.
+    fn note_published(&mut self, aftermath: &mut Aftermath) -> Published {
+        match self.published() {
+            Flush::Known => {}
+            Flush::Promised => return Published::Promised,
+            Flush::Session(sleeper) => aftermath.session = Some(sleeper),
+        }
+        Published::Queued
+    }
+
     fn append_shared(&mut self, frame: &SharedFrame) {
-        let SharedFrame { bytes, size, .. } = frame;
+        let SharedFrame { bytes, size, rule } = frame;
+        let class = rule.class();
         // The first is handed over as it is: a client that keeps up needs no buffer of its own.
         if *size <= MAX_INLINE && !self.queue.is_empty() {
-            self.queue.push_copy(bytes, *size);
+            self.queue.push_copy(bytes, *size, class);
         } else {
-            self.queue.push_shared(bytes.clone(), *size);
+            self.queue.push_shared(bytes.clone(), *size, class);
         }
     }
 }

@@ -103,7 +103,7 @@ impl State {
             replaced: counts.replaced,
             pending,
             pending_bytes: self.queue.size() as u64,
-            peak: counts.peak as u64,
+            peak: self.queue.peak().into(),
             written: self.queue.written(),
         }
     }

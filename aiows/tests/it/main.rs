@@ -9,6 +9,7 @@ mod burst;
 mod close;
 mod crowd;
 mod deadlines;
+mod delivery;
 mod door;
 mod errors;
 mod extract;
@@ -27,6 +28,7 @@ mod life;
 mod lifecycle;
 mod limits;
 mod log;
+mod members;
 mod middleware;
 mod mishaps;
 #[cfg(feature = "axum")]

@@ -113,6 +113,12 @@ impl Guest {
         assert_eq!(self.ask("leave", None).await["left"], false);
     }
 
+    /// As [`expect_nothing`](Self::expect_nothing), for a member.
+    async fn expect_nothing_but_an_answer(&mut self) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(self.ask("twice", None).await["rooms"], json!(["lobby"]));
+    }
+
     fn named(&self, name: &str) -> Value {
         json!({ "id": self.id, "name": name })
     }
@@ -369,4 +375,25 @@ fn a_room_is_told_also_when_the_runtime_of_an_earlier_session_has_ended() {
         assert_eq!(bob.enter("bob").await.len(), 2);
         assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
     });
+}
+
+#[tokio::test]
+async fn who_left_is_told_as_the_room_was_last_told() {
+    over_both(server, async |server| {
+        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        ann.enter("ann").await;
+        bob.enter("bob").await;
+        ann.told("room.joined").await;
+        // A name that nobody hears of, and the one everybody knows again.
+        for name in ["bobby", "robert"] {
+            bob.client.send_json(&json!({ "type": "enter", "name": name })).await;
+        }
+        bob.client.send_json(&json!({ "type": "leave" })).await;
+        assert_eq!(ann.told("room.left").await, [bob.named("bob")]);
+        for name in ["anna", "ann"] {
+            assert_eq!(ann.ask("enter", Some(name)).await["entered"], json!(["lobby"]));
+        }
+        ann.expect_nothing_but_an_answer().await;
+    })
+    .await;
 }

@@ -24,23 +24,23 @@ const MANY: u32 = 1500;
 const ROOM: usize = 10;
 
 #[derive(Message, Serialize)]
-struct Number {
+pub struct Number {
     n: u32,
     padding: String,
 }
 
-fn number(n: u32) -> Number {
+pub fn number(n: u32) -> Number {
     Number { n, padding: "x".repeat(10_000) }
 }
 
 #[derive(Clone, Deserialize, Message, Serialize)]
 #[aiows(delivery = "latest", key = "symbol")]
-struct Tick {
-    symbol: String,
-    price: u32,
+pub struct Tick {
+    pub symbol: String,
+    pub price: u32,
 }
 
-fn tick(symbol: &str, price: u32) -> Tick {
+pub fn tick(symbol: &str, price: u32) -> Tick {
     Tick { symbol: symbol.to_owned(), price }
 }
 
@@ -62,7 +62,7 @@ struct Bill {
     n: u32,
 }
 
-fn narrow(overflow: Overflow) -> Limits {
+pub fn narrow(overflow: Overflow) -> Limits {
     limits(|limits| {
         limits.overflow = overflow;
         limits.outbound_messages = ROOM;
@@ -70,15 +70,15 @@ fn narrow(overflow: Overflow) -> Limits {
 }
 
 /// Hands over the server's side of each connection.
-struct Sockets(Arc<Mutex<mpsc::Receiver<WebSocket>>>, mpsc::Sender<WebSocket>);
+pub struct Sockets(Arc<Mutex<mpsc::Receiver<WebSocket>>>, mpsc::Sender<WebSocket>);
 
 impl Sockets {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (sender, receiver) = mpsc::channel(16);
         Self(Arc::new(Mutex::new(receiver)), sender)
     }
 
-    fn router(&self) -> Router {
+    pub fn router(&self) -> Router {
         let sender = self.1.clone();
         Router::new().route(Route::connect(move |call: aiows::Call| {
             sender.try_send(call.websocket().clone()).unwrap();
@@ -86,7 +86,7 @@ impl Sockets {
         }))
     }
 
-    async fn next(&self) -> WebSocket {
+    pub async fn next(&self) -> WebSocket {
         let next = timeout(Duration::from_secs(5), async { self.0.lock().await.recv().await });
         next.await.unwrap().unwrap()
     }
@@ -120,7 +120,7 @@ async fn settle() {
     }
 }
 
-async fn read_numbers(raw: &mut Raw, count: u64) -> Vec<u32> {
+pub async fn read_numbers(raw: &mut Raw, count: u64) -> Vec<u32> {
     let mut numbers = Vec::new();
     for _ in 0..count {
         numbers.push(raw.read_json().await["n"].as_u64().unwrap() as u32);
@@ -239,7 +239,7 @@ async fn a_peer_learns_the_latest_of_each_key_in_its_first_place() {
 }
 
 /// Stalls a peer in memory, so that exactly this many further messages find room.
-async fn stall_exactly(ws: &WebSocket, room: usize) -> u32 {
+pub async fn stall_exactly(ws: &WebSocket, room: usize) -> u32 {
     let mut sent = 0;
     while ws.outbound().pending < (ROOM - room) as u64 {
         ws.try_send(&number(sent)).unwrap();
@@ -249,7 +249,7 @@ async fn stall_exactly(ws: &WebSocket, room: usize) -> u32 {
     sent
 }
 
-async fn in_memory(overflow: Overflow) -> (WebSocket, Raw, TestServer) {
+pub async fn in_memory(overflow: Overflow) -> (WebSocket, Raw, TestServer) {
     let sockets = Sockets::new();
     let server = TestServer::new(Server::from(sockets.router()).limits(narrow(overflow)));
     let raw = Raw::join(&server).await;

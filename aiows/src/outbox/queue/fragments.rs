@@ -75,6 +75,8 @@ impl Queue {
             return false;
         }
         let Some(entry) = self.entries.remove(at) else { return false };
+        // Nothing is replaced behind it.
+        self.index = None;
         self.uncount(&entry);
         self.counts.dropped += 1;
         if at == 0 && self.front_written > 0 {

@@ -2,14 +2,16 @@
 
 mod fragments;
 mod shed;
+mod slots;
 mod write;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use self::slots::Index;
 use crate::codec::buffer;
-use crate::overflow::Slot;
+use crate::overflow::{Class, Slot};
 
 /// Pongs that wait. A peer that sends more pings than this without reading loses the oldest.
 const MAX_PONGS: usize = 16;
@@ -25,9 +27,12 @@ pub(super) struct Queue {
     front_written: usize,
     /// How many fragments of the first message are written. Control frames may stand before it.
     fragment: u32,
-    messages: usize,
+    messages: u32,
+    /// Most messages that have waited at once.
+    peak: u32,
     /// How many of the entries are `Latest`.
     latest: u32,
+    index: Option<Box<Index>>,
     size: usize,
     written: u64,
     counts: Counts,
@@ -39,24 +44,25 @@ pub(super) struct Counts {
     pub(super) queued: u64,
     pub(super) dropped: u64,
     pub(super) replaced: u64,
-    pub(super) peak: usize,
 }
 
 #[derive(Debug)]
 enum Entry {
     /// The next `length` bytes of `copied`: a message with `size` bytes of payload.
-    Copied { length: usize, size: usize },
+    Copied { length: usize, size: usize, class: Class },
     /// The close frame: it follows whole messages only.
     Close(Bytes),
     /// A frame that stands outside of the bounds.
     Control(Bytes),
+    /// The place of a message that was removed, and its `length` bytes of `copied`; never at an end.
+    Gone { length: usize },
     /// A message that a newer one of its slot replaces; apart, so that entries stay small.
     Latest(Box<Latest>),
     /// A pong; at most `MAX_PONGS` are not begun.
     Pong(Bytes),
     /// A message that may be shared with other queues: the first fragment and the payload of the
     /// others.
-    Shared { frame: Bytes, size: usize },
+    Shared { frame: Bytes, size: usize, class: Class },
 }
 
 #[derive(Debug)]
@@ -64,6 +70,16 @@ struct Latest {
     slot: Slot,
     frame: Bytes,
     size: usize,
+    standing: Standing,
+}
+
+/// Whether the next message of a slot may stand where this one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing of the slot stands behind it.
+    Newest,
+    /// An answer or a question of the slot stands behind it.
+    Overtaken,
 }
 
 impl Entry {
@@ -75,15 +91,37 @@ impl Entry {
             | Self::Pong(frame)
             | Self::Shared { frame, .. } => frame.len(),
             Self::Latest(latest) => latest.frame.len(),
+            Self::Gone { .. } => 0,
+        }
+    }
+
+    /// The bytes it has in the run of copies.
+    fn copied(&self) -> usize {
+        match self {
+            Self::Copied { length, .. } | Self::Gone { length } => *length,
+            _ => 0,
+        }
+    }
+
+    /// Who may drop it; `None` for what is no message.
+    fn class(&self) -> Option<Class> {
+        match self {
+            Self::Copied { class, .. } | Self::Shared { class, .. } => Some(*class),
+            Self::Latest(_) => Some(Class::Server),
+            Self::Close(_) | Self::Control(_) | Self::Gone { .. } | Self::Pong(_) => None,
         }
     }
 
     /// The frame of a message that lies for itself, and its bytes of payload.
     fn frame(&self) -> Option<(&Bytes, usize)> {
         match self {
-            Self::Shared { frame, size } => Some((frame, *size)),
+            Self::Shared { frame, size, .. } => Some((frame, *size)),
             Self::Latest(latest) => Some((&latest.frame, latest.size)),
-            Self::Close(_) | Self::Control(_) | Self::Copied { .. } | Self::Pong(_) => None,
+            Self::Close(_)
+            | Self::Control(_)
+            | Self::Copied { .. }
+            | Self::Gone { .. }
+            | Self::Pong(_) => None,
         }
     }
 
@@ -92,7 +130,7 @@ impl Entry {
         match self {
             Self::Copied { size, .. } | Self::Shared { size, .. } => Some(*size),
             Self::Latest(latest) => Some(latest.size),
-            Self::Close(_) | Self::Control(_) | Self::Pong(_) => None,
+            Self::Close(_) | Self::Control(_) | Self::Gone { .. } | Self::Pong(_) => None,
         }
     }
 
@@ -100,7 +138,7 @@ impl Entry {
     fn control_frame(&self) -> &[u8] {
         match self {
             Self::Close(frame) | Self::Control(frame) | Self::Pong(frame) => frame,
-            Self::Copied { .. } | Self::Latest(_) | Self::Shared { .. } => &[],
+            Self::Copied { .. } | Self::Gone { .. } | Self::Latest(_) | Self::Shared { .. } => &[],
         }
     }
 
@@ -117,7 +155,12 @@ impl Queue {
 
     /// Messages that wait.
     pub(super) fn messages(&self) -> usize {
-        self.messages
+        self.messages as usize
+    }
+
+    /// Most messages that have waited at once.
+    pub(super) fn peak(&self) -> u32 {
+        self.peak
     }
 
     /// Bytes of payload that wait.
@@ -127,7 +170,7 @@ impl Queue {
 
     /// An empty queue has room for any message.
     pub(super) fn has_room(&self, size: usize, max_messages: usize, max_size: usize) -> bool {
-        self.messages == 0 || (self.messages < max_messages && self.size + size <= max_size)
+        self.messages == 0 || (self.messages() < max_messages && self.size + size <= max_size)
     }
 
     pub(super) fn written(&self) -> u64 {
@@ -138,24 +181,17 @@ impl Queue {
         self.counts
     }
 
-    pub(super) fn push_copy(&mut self, frame: &[u8], size: usize) {
+    pub(super) fn push_copy(&mut self, frame: &[u8], size: usize, class: Class) {
         if self.copied.capacity() == 0 {
             self.copied = buffer::take();
         }
         self.copied.extend_from_slice(frame);
-        self.entries.push_back(Entry::Copied { length: frame.len(), size });
+        self.entries.push_back(Entry::Copied { length: frame.len(), size, class });
         self.count(size);
     }
 
-    pub(super) fn push_shared(&mut self, frame: Bytes, size: usize) {
-        self.entries.push_back(Entry::Shared { frame, size });
-        self.count(size);
-    }
-
-    /// Queues a message that the next one of its slot may replace.
-    pub(super) fn push_latest(&mut self, slot: Slot, frame: Bytes, size: usize) {
-        self.entries.push_back(Entry::Latest(Box::new(Latest { slot, frame, size })));
-        self.latest += 1;
+    pub(super) fn push_shared(&mut self, frame: Bytes, size: usize, class: Class) {
+        self.entries.push_back(Entry::Shared { frame, size, class });
         self.count(size);
     }
 
@@ -163,7 +199,7 @@ impl Queue {
         self.messages += 1;
         self.size += size;
         self.counts.queued += 1;
-        self.counts.peak = self.counts.peak.max(self.messages);
+        self.peak = self.peak.max(self.messages);
     }
 
     /// Notes that an entry is gone.
@@ -171,7 +207,17 @@ impl Queue {
         let Some(size) = entry.size() else { return };
         self.messages -= 1;
         self.size -= size;
-        self.latest -= u32::from(matches!(entry, Entry::Latest(_)));
+        if let Entry::Latest(latest) = entry {
+            self.latest -= 1;
+            self.forget(latest.slot);
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Entry> {
+        if let Some(index) = &mut self.index {
+            index.note_removed();
+        }
+        self.entries.pop_front()
     }
 
     /// Queues a control frame ahead of every message that is not begun.
@@ -182,6 +228,9 @@ impl Queue {
     fn insert_control(&mut self, entry: Entry) {
         let first = self.first_unsent();
         self.entries.insert(first, entry);
+        if let Some(index) = &mut self.index {
+            index.note_inserted();
+        }
     }
 
     /// Queues the close frame, behind everything.
@@ -202,6 +251,9 @@ impl Queue {
             && pongs.count() + 1 >= MAX_PONGS
         {
             self.entries.remove(oldest);
+            if let Some(index) = &mut self.index {
+                index.note_removed();
+            }
         }
         self.insert_control(Entry::Pong(frame));
     }
@@ -209,6 +261,13 @@ impl Queue {
     /// How many entries are partly written: none or one.
     fn begun(&self) -> usize {
         usize::from(self.front_written > 0)
+    }
+
+    /// Whether a message is begun and waits to be written whole.
+    fn has_begun_message(&self) -> bool {
+        let first = self.entries.front();
+        self.fragment > 0
+            || (self.front_written > 0 && first.is_some_and(|first| first.size().is_some()))
     }
 
     /// Where the first message stands of which no further frame is begun, or would stand.

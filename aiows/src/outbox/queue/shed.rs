@@ -1,67 +1,85 @@
 //! What leaves the queue without being sent.
 
-use bytes::Bytes;
+use std::mem;
 
 use super::{Entry, Queue};
 use crate::codec::buffer;
-use crate::overflow::Slot;
+use crate::overflow::Class;
+
+/// Places of removed messages that are kept in any case, and their bytes.
+const MAX_GONE: usize = 64;
+const MAX_GONE_BYTES: usize = 64 * 1024;
 
 impl Queue {
-    /// Finds the message of a slot that is not begun: where it stands, and its bytes of payload.
-    pub(in super::super) fn find(&self, slot: Slot) -> Option<(usize, usize)> {
-        if self.latest == 0 {
-            return None;
-        }
-        let begun = self.first_whole();
-        self.entries.iter().enumerate().skip(begun).find_map(|(at, entry)| match entry {
-            Entry::Latest(latest) if latest.slot == slot => Some((at, latest.size)),
-            _ => None,
-        })
-    }
-
-    /// Puts a message in the place of the one [`find`](Self::find) has found.
-    pub(in super::super) fn replace(&mut self, at: usize, frame: Bytes, size: usize) {
-        if let Some(Entry::Latest(latest)) = self.entries.get_mut(at) {
-            self.size = self.size - latest.size + size;
-            (latest.frame, latest.size) = (frame, size);
-            self.counts.queued += 1;
-            self.note_replaced();
-        }
-    }
-
-    /// Removes the message that [`find`](Self::find) has found, for one that needs more room.
-    pub(in super::super) fn remove_replaced(&mut self, at: usize) {
-        if let Some(entry) = self.entries.remove(at) {
-            self.uncount(&entry);
-            self.note_replaced();
-        }
-    }
-
-    fn note_replaced(&mut self) {
-        self.counts.replaced += 1;
-        self.counts.dropped += 1;
-    }
-
     /// Counts a message that was accepted and not queued.
     pub(in super::super) fn note_newest_dropped(&mut self) {
         self.counts.queued += 1;
         self.counts.dropped += 1;
     }
 
-    /// Drops the oldest message that is not begun; `false` when there is none.
-    pub(in super::super) fn drop_oldest(&mut self) -> bool {
-        let begun = self.first_whole();
-        let mut whole = self.entries.iter().enumerate().skip(begun);
-        let Some((at, _)) = whole.find(|(_, entry)| entry.size().is_some()) else {
-            return false;
-        };
-        let Some(entry) = self.entries.remove(at) else { return false };
-        if let Entry::Copied { length, .. } = entry {
-            self.skip_copied(length);
-        }
-        self.uncount(&entry);
+    /// Drops the oldest message of a class that is not begun; `false` when there is none.
+    pub(in super::super) fn drop_oldest(&mut self, class: Class) -> bool {
+        let Some((at, _)) = self.droppable(class).next() else { return false };
+        self.take_out(at);
         self.counts.dropped += 1;
         true
+    }
+
+    /// The messages of a class that are not begun: where they stand, and their bytes of payload.
+    fn droppable(&self, class: Class) -> impl Iterator<Item = (usize, usize)> {
+        let whole = self.entries.iter().enumerate().skip(self.first_whole());
+        whole
+            .filter(move |(_, entry)| entry.class() == Some(class))
+            .filter_map(|(at, entry)| Some((at, entry.size()?)))
+    }
+
+    /// Whether dropping messages of a class would make room.
+    ///
+    /// A message that is begun stays, and makes none impossible: the queue takes another beside it.
+    pub(in super::super) fn can_make_room(
+        &self,
+        class: Class,
+        size: usize,
+        max_messages: usize,
+        max_size: usize,
+    ) -> bool {
+        let (mut messages, mut bytes) = (self.messages(), self.size);
+        for (_, dropped) in self.droppable(class) {
+            messages -= 1;
+            bytes -= dropped;
+            if messages < max_messages && bytes + size <= max_size {
+                return true;
+            }
+        }
+        messages == usize::from(self.has_begun_message())
+    }
+
+    /// Takes a message out that is not begun.
+    pub(super) fn take_out(&mut self, at: usize) {
+        let begun = self.begun();
+        let is_first = self.entries.iter().take(at).skip(begun).all(Entry::is_control);
+        let entry = if is_first {
+            let entry = self.entries.remove(at);
+            if let Some(index) = &mut self.index {
+                index.note_removed();
+            }
+            if let Some(Entry::Copied { length, .. }) = entry {
+                self.skip_copied(length);
+            }
+            entry
+        } else {
+            // Its place is kept, so that the others keep theirs.
+            self.entries.get_mut(at).map(|entry| {
+                let length = if let Entry::Copied { length, .. } = entry { *length } else { 0 };
+                mem::replace(entry, Entry::Gone { length })
+            })
+        };
+        if let Some(entry) = entry {
+            self.uncount(&entry);
+        }
+        self.trim();
+        self.close_gaps();
+        self.release();
     }
 
     /// Takes the bytes of the oldest copy that is not begun out of the run.
@@ -73,7 +91,40 @@ impl Queue {
             self.copied.copy_within(kept, self.copied_start + length);
         }
         self.copied_start += length;
-        self.release();
+    }
+
+    /// Removes the places of removed messages at both ends.
+    pub(super) fn trim(&mut self) {
+        while let Some(Entry::Gone { length }) = self.entries.front() {
+            self.copied_start += length;
+            self.pop_front();
+        }
+        while let Some(Entry::Gone { length }) = self.entries.back() {
+            self.copied.truncate(self.copied.len() - length);
+            self.entries.pop_back();
+        }
+    }
+
+    /// Removes all places of removed messages when they are most of the queue.
+    fn close_gaps(&mut self) {
+        let run = self.copied.len() - self.copied_start;
+        let has_few = self.entries.len() <= 2 * self.messages() + MAX_GONE;
+        // The longest header of a copy is 4 bytes long.
+        if has_few && run <= 2 * (self.size + 4 * self.messages()) + MAX_GONE_BYTES {
+            return;
+        }
+        let (mut from, mut to) = (self.copied_start, self.copied_start);
+        for entry in &self.entries {
+            if let Entry::Copied { length, .. } = entry {
+                self.copied.copy_within(from..from + length, to);
+                to += length;
+            }
+            from += entry.copied();
+        }
+        self.copied.truncate(to);
+        self.entries.retain(|entry| !matches!(entry, Entry::Gone { .. }));
+        // All numbers have changed.
+        self.index = None;
     }
 
     /// Keeps control frames and the message that is begun: a frame is never cut. Tells how many
@@ -84,7 +135,8 @@ impl Queue {
         let mut keep_copied = 0;
         let (mut messages, mut latest, mut size) = (0, 0_u32, 0);
         self.entries.retain(|entry| {
-            let keep = entry.size().is_none() || index < begun;
+            let is_gone = matches!(entry, Entry::Gone { .. });
+            let keep = !is_gone && (entry.size().is_none() || index < begun);
             index += 1;
             if keep && let Some(bytes) = entry.size() {
                 messages += 1;
@@ -97,18 +149,18 @@ impl Queue {
             keep
         });
         let dropped = self.messages - messages;
-        self.counts.dropped += dropped as u64;
-        (self.messages, self.latest, self.size) = (messages, latest, size);
+        self.counts.dropped += u64::from(dropped);
+        (self.messages, self.latest, self.size, self.index) = (messages, latest, size, None);
         // Only the first entry can be a kept copy, so the kept bytes stand first.
         self.copied.truncate(self.copied_start + keep_copied);
-        dropped
+        dropped as usize
     }
 
     /// Forgets everything; the counts stay.
     pub(in super::super) fn clear(&mut self) {
-        let Self { counts, written, messages, .. } = *self;
-        buffer::give_back(std::mem::take(&mut self.copied));
-        *self = Self { counts, written, ..Self::default() };
-        self.counts.dropped += messages as u64;
+        let Self { counts, written, messages, peak, .. } = *self;
+        buffer::give_back(mem::take(&mut self.copied));
+        *self = Self { counts, written, peak, ..Self::default() };
+        self.counts.dropped += u64::from(messages);
     }
 }

@@ -46,8 +46,10 @@ impl Queue {
                 continue;
             }
             parts.push(&self.copied[run.clone()]);
+            run.end += entry.copied();
             run.start = run.end;
             match entry.frame() {
+                None if matches!(entry, Entry::Gone { .. }) => {}
                 None => parts.push(entry.control_frame()),
                 // Control frames wait behind the fragment that is begun: the rest comes after them.
                 Some((frame, size)) if at == 0 && self.has_waiting_control() => {
@@ -94,12 +96,13 @@ impl Queue {
             if let Entry::Copied { .. } = front {
                 self.copied_start += length;
             }
-            if let Some(entry) = self.entries.pop_front() {
+            if let Some(entry) = self.pop_front() {
                 self.uncount(&entry);
             }
             if is_message {
                 self.fragment = 0;
             }
+            self.trim();
         }
         self.release();
     }
@@ -113,8 +116,11 @@ impl Queue {
             self.copied.drain(..self.copied_start);
             self.copied_start = 0;
         }
-        if self.entries.is_empty() && self.entries.capacity() > MAX_IDLE_ENTRIES {
-            self.entries = VecDeque::new();
+        if self.entries.is_empty() {
+            self.index = None;
+            if self.entries.capacity() > MAX_IDLE_ENTRIES {
+                self.entries = VecDeque::new();
+            }
         }
     }
 }

@@ -302,7 +302,7 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
     block(&outbox);
     assert!(outbox.sleep(&session, true, super::Accepted::Pending));
     let published = outbox.publish_when(&frame, When::TriedAgain(since));
-    assert_eq!((published, outbox.outbound().dropped), (Published::Queued, 1));
+    assert_eq!((published, outbox.outbound().dropped), (Published::Dropped, 1));
 }
 
 #[test]

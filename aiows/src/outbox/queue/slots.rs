@@ -1,0 +1,138 @@
+//! Messages that a newer one of their slot replaces: where they wait.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{Entry, Latest, Queue, Standing};
+use crate::overflow::Slot;
+
+/// A shorter queue is searched; this spares a client that keeps up the memory of an index.
+const MAX_SEARCHED: usize = 64;
+
+/// Where the message of each slot stands; made when a long queue is first searched.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// The number of the first entry, wrapping around. What is inserted or removed near the front
+    /// moves it, so the entries behind keep their numbers.
+    first: u64,
+    numbers: HashMap<Slot, u64>,
+}
+
+/// A message that is not begun and waits for a newer one.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Found {
+    at: usize,
+    /// Bytes of payload.
+    pub(in super::super) size: usize,
+}
+
+impl Index {
+    /// A number that is not known any more, since its entry is begun or gone, is that of any entry
+    /// or of none: the caller looks.
+    fn at(&self, slot: Slot) -> Option<usize> {
+        let number = self.numbers.get(&slot)?;
+        usize::try_from(number.wrapping_sub(self.first)).ok()
+    }
+
+    /// Entries were inserted near the front.
+    pub(super) fn note_inserted(&mut self) {
+        self.first = self.first.wrapping_sub(1);
+    }
+
+    /// An entry at or near the front was removed.
+    pub(super) fn note_removed(&mut self) {
+        self.first = self.first.wrapping_add(1);
+    }
+}
+
+impl Entry {
+    fn is_latest_of(&self, slot: Slot) -> bool {
+        matches!(self, Self::Latest(latest) if latest.slot == slot)
+    }
+}
+
+impl Queue {
+    /// Finds the message of a slot that is not begun.
+    pub(in super::super) fn find(&mut self, slot: Slot) -> Option<Found> {
+        if self.latest == 0 {
+            return None;
+        }
+        let begun = self.first_whole();
+        let at = if self.entries.len() <= MAX_SEARCHED {
+            // The begun one, if it is of this slot, stands first.
+            self.entries.iter().rposition(|entry| entry.is_latest_of(slot))?
+        } else {
+            self.index().at(slot)?
+        };
+        let entry = self.entries.get(at).filter(|entry| entry.is_latest_of(slot))?;
+        (at >= begun).then(|| Found { at, size: entry.size().unwrap_or_default() })
+    }
+
+    fn index(&mut self) -> &mut Index {
+        let Self { index, entries, .. } = self;
+        index.get_or_insert_with(|| {
+            let mut numbers = HashMap::new();
+            for (number, entry) in (0..).zip(entries) {
+                if let Entry::Latest(latest) = entry {
+                    numbers.insert(latest.slot, number);
+                }
+            }
+            Box::new(Index { first: 0, numbers })
+        })
+    }
+
+    /// Queues the newest message of a slot: in the place of the one that waits, or behind everything
+    /// if something of the slot stands behind that one.
+    pub(in super::super) fn push_latest(&mut self, slot: Slot, frame: Bytes, size: usize) {
+        if let Some(found) = self.find(slot) {
+            if let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
+                && latest.standing == Standing::Newest
+            {
+                self.size = self.size - latest.size + size;
+                (latest.frame, latest.size) = (frame, size);
+                self.counts.queued += 1;
+                self.note_replaced();
+                return;
+            }
+            self.remove_replaced(found);
+        }
+        let standing = Standing::Newest;
+        self.entries.push_back(Entry::Latest(Box::new(Latest { slot, frame, size, standing })));
+        self.latest += 1;
+        self.count(size);
+        let last = self.entries.len() as u64 - 1;
+        if let Some(index) = &mut self.index {
+            index.numbers.insert(slot, index.first.wrapping_add(last));
+        }
+    }
+
+    /// Notes that an answer of a slot was queued: what waits of the slot is not the newest any more.
+    pub(in super::super) fn overtake(&mut self, slot: Slot) {
+        if let Some(found) = self.find(slot)
+            && let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
+        {
+            latest.standing = Standing::Overtaken;
+        }
+    }
+
+    /// Removes a message for a newer one of its slot.
+    pub(in super::super) fn remove_replaced(&mut self, found: Found) {
+        self.take_out(found.at);
+        self.note_replaced();
+    }
+
+    fn note_replaced(&mut self) {
+        self.counts.replaced += 1;
+        self.counts.dropped += 1;
+    }
+
+    /// Takes the slot of a message that is gone out of the index, unless a newer one has it.
+    pub(super) fn forget(&mut self, slot: Slot) {
+        let Some(index) = &mut self.index else { return };
+        let is_there = |at| self.entries.get(at).is_some_and(|entry| entry.is_latest_of(slot));
+        if !index.at(slot).is_some_and(is_there) {
+            index.numbers.remove(&slot);
+        }
+    }
+}

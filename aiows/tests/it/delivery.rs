@@ -1,0 +1,250 @@
+//! What a policy and `latest` do to other messages, and what a sender is told of it.
+
+use std::time::{Duration, Instant};
+
+use aiows::{
+    Message, MessageId, Overflow, RequestError, Route, Router, SendError, Server, WebSocket,
+};
+use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::task::yield_now;
+
+use super::pressure::{Sockets, Tick, in_memory, number, read_numbers, stall_exactly, tick};
+use crate::raw::{Raw, limits, over_both};
+use aiows::testing::TestServer;
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "drop_oldest")]
+struct News {
+    n: u32,
+}
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "drop_oldest")]
+struct Gossip {
+    n: u32,
+}
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "reject")]
+struct Bill {
+    n: u32,
+}
+
+#[derive(Message, Serialize)]
+#[aiows(delivery = "drop_newest")]
+struct Hint {
+    n: u32,
+}
+
+#[derive(Message, Serialize)]
+struct Ask;
+
+#[derive(Debug, Message, Deserialize)]
+struct Told {}
+
+async fn read_prices(raw: &mut Raw, count: usize) -> Vec<Value> {
+    let mut prices = Vec::new();
+    for _ in 0..count {
+        prices.push(raw.read_json().await["price"].take());
+    }
+    prices
+}
+
+#[tokio::test]
+async fn the_latest_ends_on_the_newest_value_also_behind_replies() {
+    let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
+    ws.send(&tick("AAPL", 100)).await.unwrap();
+    ws.reply(&MessageId::from(1), &tick("AAPL", 101)).await.unwrap();
+    ws.send(&tick("AAPL", 102)).await.unwrap();
+    // Now nothing of its slot stands behind it.
+    ws.send(&tick("AAPL", 103)).await.unwrap();
+    assert_eq!(ws.outbound().replaced, 2);
+    assert_eq!(read_prices(&mut raw, 2).await, [101, 103]);
+    // A reply about another key is in nobody's way.
+    ws.send(&tick("AAPL", 1)).await.unwrap();
+    ws.reply(&MessageId::from(2), &tick("MSFT", 2)).await.unwrap();
+    ws.send(&tick("AAPL", 3)).await.unwrap();
+    assert_eq!(read_prices(&mut raw, 2).await, [3, 2]);
+}
+
+#[tokio::test]
+async fn the_latest_ends_on_the_newest_value_also_behind_answers_and_questions() {
+    let answers = Route::connect(async |call: aiows::Call| {
+        call.websocket().send(&tick("AAPL", 100)).await?;
+        Ok::<_, SendError>(tick("AAPL", 101))
+    });
+    let asks = Route::connect(async |call: aiows::Call| {
+        let ws = call.websocket();
+        ws.send(&tick("AAPL", 102)).await?;
+        let question = tick("AAPL", 103);
+        let asked = ws.request::<Told>(&question, Duration::from_secs(5));
+        assert!(asked.now_or_never().is_none());
+        ws.send(&tick("AAPL", 104)).await
+    });
+    let server = || Server::from(Router::new().route(answers.clone()).route(asks.clone()));
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        assert_eq!(read_prices(&mut raw, 3).await, [101, 103, 104]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_type_that_drops_the_oldest_drops_only_its_own() {
+    let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
+    let sent = stall_exactly(&ws, 5).await;
+    ws.reply(&MessageId::from(1), &Hint { n: 1 }).await.unwrap();
+    ws.send(&Bill { n: 1 }).await.unwrap();
+    ws.send(&Gossip { n: 1 }).await.unwrap();
+    let asked = tokio::spawn({
+        let ws = ws.clone();
+        async move { ws.request::<Told>(&Ask, Duration::from_secs(5)).await }
+    });
+    yield_now().await;
+    for n in 1..=4 {
+        ws.send(&News { n }).await.unwrap();
+    }
+    assert_eq!(ws.outbound().dropped, 3);
+    assert_eq!(read_numbers(&mut raw, sent.into()).await, (0..sent).collect::<Vec<_>>());
+    assert_eq!(raw.read_json().await, json!({"type": "hint", "correlation_id": 1, "n": 1}));
+    assert_eq!(raw.read_json().await, json!({"type": "bill", "n": 1}));
+    assert_eq!(raw.read_json().await, json!({"type": "gossip", "n": 1}));
+    assert_eq!(raw.read_json().await, json!({"type": "ask", "id": "s1"}));
+    assert_eq!(raw.read_json().await, json!({"type": "news", "n": 4}));
+    raw.send_text(r#"{"type":"told","correlation_id":"s1"}"#).await;
+    asked.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_type_that_drops_the_oldest_and_has_none_waiting_is_dropped_itself() {
+    let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
+    let sent = stall_exactly(&ws, 0).await;
+    ws.send(&News { n: 1 }).await.unwrap();
+    ws.try_send(&News { n: 2 }).unwrap();
+    assert_eq!(ws.outbound().dropped, 2);
+    assert_eq!(read_numbers(&mut raw, sent.into()).await.len(), sent as usize);
+    ws.send(&News { n: 3 }).await.unwrap();
+    assert_eq!(raw.read_json().await["n"], 3);
+}
+
+#[tokio::test]
+async fn the_servers_policy_drops_no_answer_no_question_and_no_type_with_one_of_its_own() {
+    let (ws, mut raw, _server) = in_memory(Overflow::DropOldest).await;
+    let sent = stall_exactly(&ws, 5).await;
+    ws.reply(&MessageId::from(1), &number(100)).await.unwrap();
+    ws.send(&Bill { n: 101 }).await.unwrap();
+    ws.send(&Hint { n: 102 }).await.unwrap();
+    ws.send(&News { n: 103 }).await.unwrap();
+    let asked = tokio::spawn({
+        let ws = ws.clone();
+        async move { ws.request::<Told>(&Ask, Duration::from_secs(5)).await }
+    });
+    yield_now().await;
+    for n in 1000..1100 {
+        ws.send(&number(n)).await.unwrap();
+    }
+    // A queue full of what may not be dropped has no room for what may.
+    let mut numbers = Vec::new();
+    let mut told = Vec::new();
+    while numbers.last() != Some(&1099) {
+        let message = raw.read_json().await;
+        if message["type"] == "number" && message["correlation_id"].is_null() {
+            numbers.push(message["n"].as_u64().unwrap());
+        } else {
+            told.push(message["type"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(told, ["number", "bill", "hint", "news", "ask"]);
+    assert!(numbers[0] < u64::from(sent) && numbers.is_sorted(), "{numbers:?}");
+    raw.send_text(r#"{"type":"told","correlation_id":"s1"}"#).await;
+    asked.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_and_a_question_that_find_no_room_fail_and_are_not_dropped() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject] {
+        let (ws, _raw, _server) = in_memory(overflow).await;
+        stall_exactly(&ws, 0).await;
+        // Until nothing is left that may be dropped.
+        let mut id = 0;
+        let failed = loop {
+            id += 1;
+            match ws.reply(&MessageId::from(id), &Hint { n: 1 }).await {
+                Ok(()) => assert!(overflow == Overflow::DropOldest && id < 20, "{overflow:?}"),
+                Err(error) => break error,
+            }
+        };
+        // The client is closed for its silence at about the same time.
+        assert!(matches!(failed, SendError::Full | SendError::Closed), "{failed:?}");
+        let asked = ws.request::<Told>(&Ask, Duration::from_secs(1)).await;
+        let failed = !matches!(asked, Ok(_) | Err(RequestError::Invalid(_)));
+        assert!(failed, "{overflow:?} {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_policy_drops_at_once_is_not_accepted() {
+    for overflow in [Overflow::DropNewest, Overflow::Disconnect] {
+        let (ws, _raw, server) = in_memory(overflow).await;
+        stall_exactly(&ws, 0).await;
+        let hub = server.handle().hub();
+        let delivery = hub.all().send(&Hint { n: 1 }).await.unwrap();
+        assert_eq!((delivery.accepted, delivery.refused), (0, 1), "{overflow:?}");
+        let delivery = hub.all().send(&News { n: 1 }).await.unwrap();
+        assert_eq!((delivery.accepted, delivery.refused), (0, 1), "{overflow:?}");
+        assert_eq!(ws.outbound().dropped, 2);
+    }
+    let (ws, _raw, server) = in_memory(Overflow::DropOldest).await;
+    stall_exactly(&ws, 0).await;
+    let delivery = server.handle().hub().all().send(&number(1)).await.unwrap();
+    assert_eq!((delivery.accepted, delivery.refused), (1, 0));
+}
+
+#[derive(Message, Serialize)]
+struct NoObject(u32);
+
+#[tokio::test]
+async fn a_message_that_is_no_object_is_an_error_towards_an_empty_room_too() {
+    let sockets = Sockets::new();
+    let server = TestServer::new(Server::from(sockets.router()));
+    let hub = server.handle().hub();
+    let is_refused = |sent| matches!(sent, Err(SendError::Encode(_)));
+    assert!(is_refused(hub.room("nobody").send(&NoObject(1)).await));
+    assert!(is_refused(hub.all().send(&NoObject(1)).await));
+    assert!(is_refused(aiows::Hub::default().all().send(&NoObject(1)).await));
+    let _raw = Raw::join(&server).await;
+    let ws: WebSocket = sockets.next().await;
+    assert!(is_refused(hub.all().send(&NoObject(1)).await));
+    assert!(is_refused(hub.all().except(ws.id()).send(&NoObject(1)).await));
+    assert!(is_refused(hub.all().filter(|_| false).send(&NoObject(1)).await));
+    assert_eq!(hub.room("nobody").send(&Ask).await.unwrap().accepted, 0);
+}
+
+/// A scan of the queue for each message would take minutes.
+#[tokio::test]
+async fn the_latest_is_cheap_with_sixteen_thousand_keys_in_one_queue() {
+    const KEYS: u32 = 16_000;
+    let sockets = Sockets::new();
+    let roomy = limits(|limits| {
+        limits.outbound_messages = 40_000;
+        limits.outbound_size = 1 << 30;
+    });
+    let server = TestServer::new(Server::from(sockets.router()).limits(roomy));
+    let mut raw = Raw::join(&server).await;
+    let ws = sockets.next().await;
+    let symbols: Vec<String> = (0..KEYS).map(|key| key.to_string()).collect();
+    let started = Instant::now();
+    for round in 0..20 {
+        for symbol in &symbols {
+            ws.try_send(&tick(symbol, round)).unwrap();
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    assert_eq!(ws.outbound().pending, u64::from(KEYS));
+    for symbol in &symbols {
+        let tick: Tick = serde_json::from_value(raw.read_json().await).unwrap();
+        assert_eq!((&tick.symbol, tick.price), (symbol, 19));
+    }
+}

@@ -1,0 +1,281 @@
+//! The list of a room as a client keeps it: it is right when all is quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aiows::testing::TestServer;
+use aiows::{Message, Overflow, Result, Router, Server, WebSocket, message, routes};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::pressure::{narrow, stall_exactly};
+use crate::raw::{Raw, limits, over_both};
+
+#[derive(Message, Deserialize)]
+struct Enter {
+    name: String,
+}
+
+#[message("enter")]
+async fn enter(ws: WebSocket, Enter { name }: Enter) -> Result {
+    ws.join_as("lobby", &json!({ "name": name })).await
+}
+
+#[message("plain")]
+async fn plain(ws: WebSocket) -> Result {
+    ws.join("lobby").await
+}
+
+#[message("leave")]
+async fn leave(ws: WebSocket) {
+    ws.leave("lobby");
+}
+
+fn server() -> Server {
+    Server::from(Router::new().routes(routes![enter, plain, leave]))
+}
+
+async fn say_enter(raw: &mut Raw, name: &str) {
+    raw.send_text(&json!({ "type": "enter", "name": name }).to_string()).await;
+}
+
+async fn come(server: &TestServer, name: &str) -> Raw {
+    let mut raw = Raw::join(server).await;
+    say_enter(&mut raw, name).await;
+    raw
+}
+
+/// What a client knows of a room, as the guide says it keeps it.
+#[derive(Default)]
+pub struct Known {
+    pub members: BTreeMap<String, Value>,
+    /// The parts of the list that have come, while others are to come.
+    parts: u64,
+    lists: usize,
+}
+
+impl Known {
+    pub fn hear(&mut self, told: &Value) {
+        let entries = || told["members"].as_array().unwrap().iter();
+        let id = |member: &Value| member["id"].as_str().unwrap().to_owned();
+        match told["type"].as_str().unwrap() {
+            "room.members" => {
+                let part = told["part"].as_u64().unwrap_or(1);
+                if part == 1 {
+                    self.members.clear();
+                    self.lists += 1;
+                } else {
+                    assert_eq!(part, self.parts + 1, "a part is missing");
+                }
+                assert!(part <= told["parts"].as_u64().unwrap_or(1), "{told}");
+                self.parts = part;
+                self.members.extend(entries().map(|member| (id(member), member.clone())));
+            }
+            "room.joined" => {
+                self.members.extend(entries().map(|member| (id(member), member.clone())));
+            }
+            "room.left" => entries().for_each(|member| drop(self.members.remove(&id(member)))),
+            _ => {}
+        }
+    }
+
+    /// Reads until an answer to this request comes.
+    pub async fn read_to(&mut self, raw: &mut Raw, id: u64) {
+        loop {
+            let told = raw.read_json().await;
+            if told["correlation_id"] == id {
+                return;
+            }
+            self.hear(&told);
+        }
+    }
+}
+
+/// What the server knows.
+pub fn truth(server: &TestServer) -> BTreeMap<String, Value> {
+    let infos = server.handle().hub().member_infos("lobby");
+    let id = |member: &Value| member["id"].as_str().unwrap().to_owned();
+    infos.into_iter().map(|member| (id(&member), member)).collect()
+}
+
+#[tokio::test]
+async fn a_member_that_missed_an_announcement_gets_the_list_next_under_every_policy() {
+    for overflow in
+        [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject]
+    {
+        for listed in [true, false] {
+            let server = TestServer::new(server().limits(narrow(overflow)));
+            let mut deaf = Raw::join(&server).await;
+            let mut known = Known::default();
+            if listed {
+                say_enter(&mut deaf, "deaf").await;
+                known.hear(&deaf.read_json().await);
+            } else {
+                deaf.send_text(r#"{"type":"plain","id":1}"#).await;
+                known.read_to(&mut deaf, 1).await;
+            }
+            let ws = server.handle().hub().members("lobby").pop().unwrap();
+            stall_exactly(&ws, 0).await;
+            let before = ws.outbound().dropped;
+            let _ann = come(&server, "ann").await;
+            let bob = come(&server, "bob").await;
+            wait_for(&server, |names| names.len() == 2 + usize::from(listed)).await;
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            drop(bob);
+            wait_for(&server, |names| names.len() == 1 + usize::from(listed)).await;
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            assert!(!ws.is_closed(), "{overflow:?}");
+            // The first announcement was missed; further ones are not made.
+            assert_eq!(ws.outbound().dropped, before + 1, "{overflow:?}");
+            // It reads again, and all is quiet.
+            let lists = known.lists;
+            while known.lists == lists {
+                known.hear(&deaf.read_json().await);
+            }
+            assert_eq!(known.members, truth(&server), "{overflow:?}");
+            // From now on it hears of differences.
+            let _eve = come(&server, "eve").await;
+            known.hear(&deaf.read_json().await);
+            assert_eq!((known.lists, known.members), (lists + 1, truth(&server)));
+        }
+    }
+}
+
+async fn wait_for(server: &TestServer, done: impl Fn(&BTreeMap<String, Value>) -> bool) {
+    while !done(&truth(server)) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_list_comes_in_parts_and_closes_no_newcomer() {
+    const GUESTS: usize = 400;
+    let small = || {
+        server().limits(limits(|limits| {
+            limits.outbound_size = 8 * 1024;
+            limits.outbound_messages = 8;
+        }))
+    };
+    over_both(small, async |server| {
+        let mut guests = Vec::new();
+        let name = "x".repeat(100);
+        for _ in 0..GUESTS {
+            guests.push(come(&server, &name).await);
+        }
+        wait_for(&server, |names| names.len() == GUESTS).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut newcomer = come(&server, "new").await;
+        let (mut known, mut parts) = (Known::default(), BTreeSet::new());
+        while known.members.len() < GUESTS + 1 {
+            let told = newcomer.read_json().await;
+            if told["type"] == "room.members" {
+                assert!(told.to_string().len() <= 4 * 1024, "{}", told.to_string().len());
+                parts.insert(told["part"].as_u64().unwrap());
+            }
+            known.hear(&told);
+        }
+        assert!(parts.len() > 10, "{parts:?}");
+        assert_eq!(known.members, truth(&server));
+        assert_eq!(server.handle().stats().active, GUESTS + 1);
+    })
+    .await;
+}
+
+/// A member whose client reads all it hears.
+struct Guest {
+    names: mpsc::Sender<String>,
+    reads: JoinHandle<()>,
+}
+
+impl Guest {
+    async fn come(server: &TestServer, name: &str) -> Self {
+        let mut client = server.connect().await;
+        let (names, mut next) = mpsc::channel::<String>(16);
+        let reads = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    name = next.recv() => {
+                        let name = name.unwrap();
+                        client.send_json(&json!({ "type": "enter", "name": name })).await;
+                    }
+                    told = client.recv_json() => drop(told),
+                }
+            }
+        });
+        names.send(name.to_owned()).await.unwrap();
+        Self { names, reads }
+    }
+
+    async fn rename(&self, name: &str) {
+        self.names.send(name.to_owned()).await.unwrap();
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.reads.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_a_large_list_is_read_slowly_follows_it() {
+    const GUESTS: usize = 100;
+    let small = limits(|limits| {
+        limits.outbound_size = 4 * 1024;
+        limits.ping_interval = Duration::from_secs(900);
+        limits.outbound_messages = 2;
+        limits.write_timeout = Duration::from_secs(600);
+    });
+    let server = TestServer::new(server().limits(small));
+    let mut guests = Vec::new();
+    for number in 0..GUESTS {
+        let name = format!("{number} {}", "x".repeat(900));
+        guests.push(Guest::come(&server, &name).await);
+    }
+    wait_for(&server, |names| names.len() == GUESTS).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut newcomer = come(&server, "new").await;
+    let mut known = Known::default();
+    while known.lists == 0 {
+        known.hear(&newcomer.read_json().await);
+    }
+    // It reads a part now and then, and the room changes all the time.
+    for number in 0..60 {
+        guests.truncate(GUESTS - number / 2);
+        guests[number % 10].rename(&format!("renamed {number}")).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        known.hear(&newcomer.read_json().await);
+    }
+    while known.members != truth(&server) {
+        known.hear(&newcomer.read_json().await);
+    }
+    assert_eq!(known.lists, 1, "the list came once");
+}
+
+#[tokio::test]
+async fn a_large_crowd_that_comes_at_once_closes_nobody_who_is_there() {
+    const GUESTS: usize = 300;
+    let small = || server().limits(limits(|limits| limits.outbound_size = 8 * 1024));
+    over_both(small, async |server| {
+        let mut first = come(&server, "first").await;
+        let mut guests = Vec::new();
+        for _ in 0..GUESTS {
+            guests.push(Raw::join(&server).await);
+        }
+        for guest in &mut guests {
+            say_enter(guest, &"x".repeat(500)).await;
+        }
+        let mut known = Known::default();
+        while known.members.len() < GUESTS + 1 {
+            known.hear(&first.read_json().await);
+        }
+        drop(guests);
+        while known.members.len() > 1 {
+            known.hear(&first.read_json().await);
+        }
+        assert_eq!(server.handle().stats().active, 1);
+    })
+    .await;
+}
