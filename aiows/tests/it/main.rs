@@ -35,6 +35,7 @@ mod mishaps;
 mod mounted;
 mod nest;
 mod presence;
+mod presence_chaos;
 mod pressure;
 mod protocol;
 mod question;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aiows::testing::TestServer;
-use aiows::{Message, Overflow, Result, Router, Server, WebSocket, message, routes};
+use aiows::{Hub, Message, Overflow, Result, Router, Server, WebSocket, message, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -53,7 +53,7 @@ pub struct Known {
     pub members: BTreeMap<String, Value>,
     /// The parts of the list that have come, while others are to come.
     parts: u64,
-    lists: usize,
+    pub lists: usize,
 }
 
 impl Known {
@@ -94,8 +94,8 @@ impl Known {
 }
 
 /// What the server knows.
-pub fn truth(server: &TestServer) -> BTreeMap<String, Value> {
-    let infos = server.handle().hub().member_infos("lobby");
+pub fn truth(hub: &Hub) -> BTreeMap<String, Value> {
+    let infos = hub.member_infos("lobby");
     let id = |member: &Value| member["id"].as_str().unwrap().to_owned();
     infos.into_iter().map(|member| (id(&member), member)).collect()
 }
@@ -134,17 +134,17 @@ async fn a_member_that_missed_an_announcement_gets_the_list_next_under_every_pol
             while known.lists == lists {
                 known.hear(&deaf.read_json().await);
             }
-            assert_eq!(known.members, truth(&server), "{overflow:?}");
+            assert_eq!(known.members, truth(&server.handle().hub()), "{overflow:?}");
             // From now on it hears of differences.
             let _eve = come(&server, "eve").await;
             known.hear(&deaf.read_json().await);
-            assert_eq!((known.lists, known.members), (lists + 1, truth(&server)));
+            assert_eq!((known.lists, known.members), (lists + 1, truth(&server.handle().hub())));
         }
     }
 }
 
 async fn wait_for(server: &TestServer, done: impl Fn(&BTreeMap<String, Value>) -> bool) {
-    while !done(&truth(server)) {
+    while !done(&truth(&server.handle().hub())) {
         tokio::task::yield_now().await;
     }
 }
@@ -177,7 +177,7 @@ async fn a_large_list_comes_in_parts_and_closes_no_newcomer() {
             known.hear(&told);
         }
         assert!(parts.len() > 10, "{parts:?}");
-        assert_eq!(known.members, truth(&server));
+        assert_eq!(known.members, truth(&server.handle().hub()));
         assert_eq!(server.handle().stats().active, GUESTS + 1);
     })
     .await;
@@ -248,7 +248,7 @@ async fn what_changes_while_a_large_list_is_read_slowly_follows_it() {
         tokio::time::sleep(Duration::from_millis(60)).await;
         known.hear(&newcomer.read_json().await);
     }
-    while known.members != truth(&server) {
+    while known.members != truth(&server.handle().hub()) {
         known.hear(&newcomer.read_json().await);
     }
     assert_eq!(known.lists, 1, "the list came once");

@@ -1,0 +1,224 @@
+//! Fifty clients that join, leave, change their names, stall and die at random: when all is quiet,
+//! each knows who is there.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aiows::{App, Message, Overflow, Result, Router, Server, WebSocket, message, routes};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::members::{Known, truth};
+use crate::raw::{Raw, Wire, limits};
+
+const CLIENTS: usize = 50;
+const SEEDS: u64 = 20;
+const STEPS: usize = 150;
+
+#[derive(Message, Deserialize)]
+struct Enter {
+    name: String,
+}
+
+#[message("enter")]
+async fn enter(ws: WebSocket, Enter { name }: Enter) -> Result {
+    ws.join_as("lobby", &json!({ "name": name })).await
+}
+
+#[message("leave")]
+async fn leave(ws: WebSocket) {
+    ws.leave("lobby");
+}
+
+/// Fills the queues of those who stall.
+#[derive(Message, Serialize)]
+struct Noise {
+    text: String,
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+enum Order {
+    Say(Value),
+    Stall,
+    Read,
+}
+
+/// A client with a task of its own, so that it reads unless it stalls.
+struct Client {
+    orders: mpsc::UnboundedSender<Order>,
+    known: Arc<Mutex<Known>>,
+    is_closed: Arc<AtomicBool>,
+    /// Whether it will be in the room when all is quiet.
+    is_member: bool,
+}
+
+impl Client {
+    async fn connect(app: &App) -> Self {
+        let (ours, theirs) = tokio::io::duplex(4 * 1024);
+        app.serve_stream(theirs, None);
+        let mut raw = Raw::over(Box::new(ours) as Box<dyn Wire>);
+        raw.handshake().await;
+        let (orders, next) = mpsc::unbounded_channel();
+        let (known, is_closed) = (Arc::<Mutex<Known>>::default(), Arc::<AtomicBool>::default());
+        tokio::spawn(act(raw, next, Arc::clone(&known), Arc::clone(&is_closed)));
+        Self { orders, known, is_closed, is_member: false }
+    }
+
+    fn order(&self, order: Order) {
+        // A client that the server has closed listens to nobody.
+        drop(self.orders.send(order));
+    }
+
+    fn enter(&mut self, name: usize) {
+        self.order(Order::Say(json!({ "type": "enter", "name": name.to_string() })));
+        self.is_member = true;
+    }
+
+    fn leave(&mut self) {
+        self.order(Order::Say(json!({ "type": "leave" })));
+        self.is_member = false;
+    }
+
+    fn agrees_with(&self, truth: &BTreeMap<String, Value>) -> bool {
+        !self.is_member
+            || self.is_closed.load(Ordering::Relaxed)
+            || self.known.lock().unwrap().members == *truth
+    }
+}
+
+async fn act(
+    mut raw: Raw,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    known: Arc<Mutex<Known>>,
+    is_closed: Arc<AtomicBool>,
+) {
+    let mut reads = true;
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                // It dies: the stream ends without a word.
+                None => return,
+                Some(Order::Say(message)) => raw.send_quietly(&message.to_string()).await,
+                Some(Order::Stall) => reads = false,
+                Some(Order::Read) => reads = true,
+            },
+            frame = raw.read_frame(), if reads => match frame {
+                Some(frame) if frame.first == 0x81 => {
+                    let told = serde_json::from_slice(&frame.payload).unwrap();
+                    known.lock().unwrap().hear(&told);
+                }
+                // A ping needs no answer within so short a time.
+                Some(frame) if frame.first == 0x89 => {}
+                _ => break,
+            },
+        }
+    }
+    is_closed.store(true, Ordering::Relaxed);
+}
+
+async fn step(clients: &mut [Client], app: &App, random: &mut Random) {
+    let at = random.below(clients.len());
+    let client = &mut clients[at];
+    match random.below(24) {
+        0..6 => client.enter(random.below(3)),
+        6..9 => client.leave(),
+        9..12 => client.order(Order::Stall),
+        12..15 => client.order(Order::Read),
+        15 => clients[at] = Client::connect(app).await,
+        16..21 => {
+            let text = "x".repeat(500);
+            drop(app.handle().hub().all().send(&Noise { text }).await.unwrap());
+        }
+        _ => sleep(Duration::from_millis(random.below(60) as u64)).await,
+    }
+}
+
+/// Lets everybody read, and waits until each of them knows who is there.
+async fn expect_agreement(clients: &[Client], app: &App, run: &str) {
+    clients.iter().for_each(|client| client.order(Order::Read));
+    let mut wrong = usize::MAX;
+    for _ in 0..30 {
+        sleep(Duration::from_millis(100)).await;
+        let truth = truth(&app.handle().hub());
+        wrong = clients.iter().filter(|client| !client.agrees_with(&truth)).count();
+        if wrong == 0 {
+            break;
+        }
+    }
+    assert_eq!(wrong, 0, "clients with a wrong list: {run}");
+    let open = |client: &&Client| client.is_member && !client.is_closed.load(Ordering::Relaxed);
+    let there = clients.iter().filter(open).count();
+    assert_eq!(truth(&app.handle().hub()).len(), there, "{run}");
+    assert!(there > 0, "{run}");
+}
+
+async fn run(overflow: Overflow, seed: u64) -> (usize, u64) {
+    let narrow = limits(|limits| {
+        limits.overflow = overflow;
+        limits.outbound_messages = 8;
+        limits.outbound_size = 6 * 1024;
+        limits.write_timeout = Duration::from_secs(600);
+    });
+    let router = Router::new().routes(routes![enter, leave]);
+    let app = Server::from(router).limits(narrow).build().unwrap();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(Client::connect(&app).await);
+    }
+    for phase in 0..3 {
+        for _ in 0..STEPS {
+            step(&mut clients, &app, &mut random).await;
+        }
+        expect_agreement(&clients, &app, &format!("{overflow:?}, seed {seed}, {phase}")).await;
+    }
+    let lists = clients.iter().map(|client| client.known.lock().unwrap().lists).sum();
+    (lists, app.handle().stats().outbound.dropped)
+}
+
+fn check(overflow: Overflow) {
+    let (mut lists, mut dropped) = (0, 0);
+    for seed in 0..SEEDS {
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        let (more, lost) = runtime.block_on(run(overflow, seed));
+        (lists, dropped) = (lists + more, dropped + lost);
+    }
+    // It has happened what this is about.
+    assert!(lists > 0 && dropped > 100, "{lists} lists, {dropped} messages dropped");
+}
+
+#[test]
+fn every_list_is_right_when_all_is_quiet_if_slow_clients_are_closed() {
+    check(Overflow::Disconnect);
+}
+
+#[test]
+fn every_list_is_right_when_all_is_quiet_if_the_newest_are_dropped() {
+    check(Overflow::DropNewest);
+}
+
+#[test]
+fn every_list_is_right_when_all_is_quiet_if_the_oldest_are_dropped() {
+    check(Overflow::DropOldest);
+}
+
+#[test]
+fn every_list_is_right_when_all_is_quiet_if_messages_are_refused() {
+    check(Overflow::Reject);
+}
