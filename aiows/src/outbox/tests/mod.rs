@@ -14,7 +14,7 @@ use super::policy::When;
 use super::{Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
-use crate::overflow::{Overflow, Rule};
+use crate::overflow::{KindOf, Overflow, Rule};
 use crate::transport::Opcode;
 
 const STEPS: usize = 20_000;
@@ -76,13 +76,52 @@ fn payload(random: &mut Random, step: usize) -> Vec<u8> {
     payload
 }
 
+/// What is sent: the messages of a policy differ in what may be done to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Plain,
+    Latest(usize),
+    /// An answer or a question, of a type with a slot or of another.
+    Kept(Option<usize>),
+    /// One of the types that drop their own oldest messages.
+    Own(usize),
+}
+
+impl What {
+    fn random(random: &mut Random, keys: usize) -> Self {
+        let key = random.below(keys);
+        match random.below(12) {
+            0..5 => Self::Plain,
+            5..9 => Self::Latest(key),
+            9 => Self::Kept((key % 5 < 3).then_some(key)),
+            _ => Self::Own(key % 2),
+        }
+    }
+
+    fn rule(self) -> Rule {
+        static KINDS: [KindOf; 2] = [KindOf::new(), KindOf::new()];
+        match self {
+            Self::Plain => Rule::Server,
+            Self::Latest(key) => Rule::latest("tick", &key),
+            Self::Kept(None) => Rule::Kept(None),
+            Self::Kept(Some(key)) => Rule::latest("tick", &key).kept(),
+            Self::Own(kind) => Rule::drop_oldest(&KINDS[kind]),
+        }
+    }
+}
+
 fn push(outbox: &Outbox, payload: &[u8], key: Option<usize>, shared: bool) -> bool {
-    let rule = key.map_or(Rule::Server, |key| Rule::latest("tick", &key));
+    push_as(outbox, payload, key.map_or(What::Plain, What::Latest), shared)
+}
+
+fn push_as(outbox: &Outbox, payload: &[u8], what: What, shared: bool) -> bool {
+    let rule = what.rule();
     let message = Encoded::raw(payload).with_rule(rule);
     match shared {
         true => {
             let frame = SharedFrame::new(Opcode::Text, message);
-            outbox.publish_when(&frame, When::Now) != Published::Refused
+            let published = outbox.publish_when(&frame, When::Now);
+            matches!(published, Published::Queued | Published::Promised | Published::Dropped)
         }
         false => match outbox.try_push(Opcode::Text, message) {
             Ok(()) => true,
@@ -95,22 +134,38 @@ fn push(outbox: &Outbox, payload: &[u8], key: Option<usize>, shared: bool) -> bo
     }
 }
 
-fn compare(policy: Overflow, seed: u64) {
+fn compare(policy: Overflow, seed: u64, max_messages: usize) {
+    let is_long = max_messages > MAX_MESSAGES;
     let totals = Arc::default();
-    let outbox = outbox(policy, |_| {}, &totals);
-    let mut model = Model::new(policy);
+    let outbox = outbox(policy, |limits| limits.outbound_messages = max_messages, &totals);
+    let mut model = Model::new(policy, max_messages);
     let mut random = Random(seed);
     for step in 0..STEPS {
         match random.below(100) {
             0..70 => {
                 let payload = payload(&mut random, step);
-                let key = (random.below(3) == 0).then(|| random.below(5));
-                // A publish that is refused closes the connection.
-                let shared = policy != Overflow::Disconnect && random.below(2) == 0;
+                let payload =
+                    if is_long { payload[..payload.len().min(90)].to_vec() } else { payload };
+                let what = What::random(&mut random, if is_long { 60 } else { 5 });
                 // The socket refuses bytes, so that policies act.
                 block(&outbox);
-                let expected = model.push(&payload, key);
-                assert_eq!(push(&outbox, &payload, key, shared), expected, "{policy:?} {step}");
+                // Of answers there is no more than the client reads.
+                if let What::Kept(key) = what
+                    && model.has_room(0)
+                    && random.below(3) == 0
+                {
+                    model.answer(&payload, key);
+                    let answer = Encoded::raw(&payload).with_rule(what.rule());
+                    outbox.push_answer(Opcode::Text, answer);
+                    continue;
+                }
+                // A publish that is refused closes the connection. Answers are not published.
+                let shared = policy != Overflow::Disconnect
+                    && !matches!(what, What::Kept(_))
+                    && random.below(2) == 0;
+                let expected = model.push(&payload, what);
+                let pushed = push_as(&outbox, &payload, what, shared);
+                assert_eq!(pushed, expected, "{policy:?} {step} {what:?}");
             }
             70..75 => {
                 outbox.ping();
@@ -125,6 +180,7 @@ fn compare(policy: Overflow, seed: u64) {
             _ => {
                 let room = match random.below(4) {
                     0 => random.below(20),
+                    1 if is_long => random.below(4000),
                     1 => random.below(200_000),
                     _ => random.below(800),
                 };
@@ -148,7 +204,9 @@ fn the_queue_does_what_a_list_of_frames_does() {
     let policies =
         [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject];
     for (seed, policy) in policies.into_iter().enumerate() {
-        compare(policy, 0x5eed + seed as u64);
+        compare(policy, 0x5eed + seed as u64, MAX_MESSAGES);
+        // A queue that is long enough for an index of its slots.
+        compare(policy, 0xfeed + seed as u64, 300);
     }
 }
 

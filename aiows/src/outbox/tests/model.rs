@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::Outbound;
-use super::{MAX_MESSAGES, MAX_SIZE};
+use super::{MAX_SIZE, What};
 use crate::overflow::Overflow;
 
 /// One frame as it will stand on the wire: a control frame, or a fragment of a message.
@@ -13,12 +13,15 @@ struct Frame {
     size: Option<usize>,
     is_first: bool,
     is_last: bool,
-    key: Option<usize>,
+    what: What,
+    /// Something of its slot stands behind it.
+    is_overtaken: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Model {
     policy: Overflow,
+    max_messages: usize,
     frames: VecDeque<Frame>,
     /// How much of the first frame is written.
     begun: usize,
@@ -49,7 +52,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A message as frames of at most 64 KiB of payload, all of full length but the first.
-fn fragments(payload: &[u8], key: Option<usize>) -> Vec<Frame> {
+fn fragments(payload: &[u8], what: What) -> Vec<Frame> {
     let mut rest = payload;
     let mut frames = Vec::new();
     loop {
@@ -60,7 +63,8 @@ fn fragments(payload: &[u8], key: Option<usize>) -> Vec<Frame> {
         let (is_first, is_last) = (frames.is_empty(), length == rest.len());
         let opcode = if is_first { 0x01 } else { 0x00 } | if is_last { 0x80 } else { 0x00 };
         let bytes = frame(opcode, &rest[..length]);
-        frames.push(Frame { bytes, size: Some(payload.len()), is_first, is_last, key });
+        let size = Some(payload.len());
+        frames.push(Frame { bytes, size, is_first, is_last, what, is_overtaken: false });
         rest = &rest[length..];
         if is_last {
             return frames;
@@ -69,8 +73,8 @@ fn fragments(payload: &[u8], key: Option<usize>) -> Vec<Frame> {
 }
 
 impl Model {
-    pub(super) fn new(policy: Overflow) -> Self {
-        Self { policy, ..Self::default() }
+    pub(super) fn new(policy: Overflow, max_messages: usize) -> Self {
+        Self { policy, max_messages, ..Self::default() }
     }
 
     fn sizes(&self) -> impl Iterator<Item = usize> {
@@ -79,7 +83,7 @@ impl Model {
 
     pub(super) fn has_room(&self, size: usize) -> bool {
         let (messages, sum) = (self.sizes().count(), self.sizes().sum::<usize>());
-        messages == 0 || (messages < MAX_MESSAGES && sum + size <= MAX_SIZE)
+        messages == 0 || (messages < self.max_messages && sum + size <= MAX_SIZE)
     }
 
     /// Where the messages stand that are not begun.
@@ -103,51 +107,96 @@ impl Model {
         self.dropped += 1;
     }
 
-    /// Whether the sender is told `Ok`.
-    pub(super) fn push(&mut self, payload: &[u8], key: Option<usize>) -> bool {
-        let size = payload.len();
-        let new = fragments(payload, key);
-        let earlier =
-            self.unsent().into_iter().find(|at| key.is_some() && self.frames[*at].key == key);
-        if let Some(at) = earlier {
-            let before = self.frames[at].size.unwrap();
-            let sum = self.sizes().sum::<usize>() - before + size;
-            if size <= before || sum <= MAX_SIZE || self.sizes().count() == 1 {
-                self.remove(at);
-                for (offset, frame) in new.into_iter().enumerate() {
-                    self.frames.insert(at + offset, frame);
-                }
-                self.queued += 1;
-                self.dropped += 1;
-                self.replaced += 1;
-                return true;
-            }
+    /// Those among the unsent that the policy of a new message may drop.
+    fn droppable(&self, what: What) -> Vec<usize> {
+        let mine = |at: &usize| match (what, self.frames[*at].what) {
+            (What::Own(kind), What::Own(other)) => kind == other,
+            (What::Own(_), _) => false,
+            (_, other) => matches!(other, What::Plain | What::Latest(_)),
+        };
+        self.unsent().into_iter().filter(mine).collect()
+    }
+
+    fn insert(&mut self, at: usize, new: Vec<Frame>) {
+        for (offset, frame) in new.into_iter().enumerate() {
+            self.frames.insert(at + offset, frame);
         }
-        if !self.has_room(size) {
-            match self.policy {
-                Overflow::Disconnect | Overflow::Reject => return false,
-                Overflow::DropNewest => {
-                    self.queued += 1;
-                    self.dropped += 1;
-                    return true;
-                }
-                Overflow::DropOldest => {
-                    if let Some(at) = earlier {
-                        self.lose(at);
-                        self.replaced += 1;
-                    }
-                    while !self.has_room(size)
-                        && let Some(oldest) = self.unsent().first().copied()
-                    {
-                        self.lose(oldest);
-                    }
-                }
+    }
+
+    fn append(&mut self, new: Vec<Frame>) {
+        if let What::Kept(Some(key)) = new[0].what {
+            for frame in &mut self.frames {
+                frame.is_overtaken |= frame.what == What::Latest(key);
             }
         }
         self.frames.extend(new);
         self.queued += 1;
         self.peak = self.peak.max(self.sizes().count() as u64);
+    }
+
+    /// Whether the sender is told `Ok`.
+    pub(super) fn push(&mut self, payload: &[u8], what: What) -> bool {
+        let size = payload.len();
+        let new = fragments(payload, what);
+        let is_latest = matches!(what, What::Latest(_));
+        let earlier =
+            self.unsent().into_iter().find(|at| is_latest && self.frames[*at].what == what);
+        if let Some(at) = earlier {
+            let before = self.frames[at].size.unwrap();
+            let sum = self.sizes().sum::<usize>() - before + size;
+            if size <= before || sum <= MAX_SIZE || self.sizes().count() == 1 {
+                let is_overtaken = self.frames[at].is_overtaken;
+                self.lose(at);
+                self.replaced += 1;
+                match is_overtaken {
+                    true => self.append(new),
+                    false => {
+                        self.insert(at, new);
+                        self.queued += 1;
+                    }
+                }
+                return true;
+            }
+        }
+        if !self.has_room(size) {
+            let policy = if let What::Own(_) = what { Overflow::DropOldest } else { self.policy };
+            let is_kept = matches!(what, What::Kept(_));
+            match policy {
+                Overflow::DropOldest if self.can_make_room(what, size) => {
+                    if let Some(at) = earlier {
+                        self.lose(at);
+                        self.replaced += 1;
+                    }
+                    while !self.has_room(size)
+                        && let Some(oldest) = self.droppable(what).first().copied()
+                    {
+                        self.lose(oldest);
+                    }
+                }
+                Overflow::DropNewest | Overflow::DropOldest if !is_kept => {
+                    self.queued += 1;
+                    self.dropped += 1;
+                    return true;
+                }
+                _ => return false,
+            }
+        }
+        self.append(new);
         true
+    }
+
+    /// An answer finds room always.
+    pub(super) fn answer(&mut self, payload: &[u8], key: Option<usize>) {
+        self.append(fragments(payload, What::Kept(key)));
+    }
+
+    fn can_make_room(&self, what: What, size: usize) -> bool {
+        let droppable = self.droppable(what);
+        let bytes: usize = droppable.iter().map(|at| self.frames[*at].size.unwrap()).sum();
+        let messages = self.sizes().count() - droppable.len();
+        let is_only_begun = messages == self.sizes().count() - self.unsent().len();
+        let rest = self.sizes().sum::<usize>() - bytes;
+        is_only_begun || (messages < self.max_messages && rest + size <= MAX_SIZE)
     }
 
     pub(super) fn ping(&mut self) {
@@ -155,7 +204,8 @@ impl Model {
         let controls = self.frames.iter().skip(begun).take_while(|frame| frame.size.is_none());
         let at = begun + controls.count();
         let bytes = frame(0x89, b"");
-        let ping = Frame { bytes, size: None, is_first: true, is_last: true, key: None };
+        let (size, what, is_overtaken) = (None, What::Plain, false);
+        let ping = Frame { bytes, size, is_first: true, is_last: true, what, is_overtaken };
         self.frames.insert(at, ping);
     }
 
