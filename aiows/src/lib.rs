@@ -38,9 +38,9 @@ mod websocket;
 ///
 /// `#[aiows(type = "room.join")]` names it otherwise, `#[aiows(crate = path)]` names this crate when it
 /// is renamed. `#[aiows(delivery = "..")]` says what happens to a message whose peer does not read:
-/// `"disconnect"`, `"drop_newest"`, `"drop_oldest"` or `"reject"` as in [`Overflow`], or `"latest"`, with
-/// which it replaces an unsent message of its type and, with `key = "field"`, of the same value there;
-/// the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
+/// `"disconnect"`, `"drop_newest"`, `"drop_oldest"`, which drops its own type only, or `"reject"` as in
+/// [`Overflow`], or `"latest"`, with which it replaces an unsent message of its type and, with
+/// `key = "field"`, of the same value there; the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
 /// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
 /// wire are refused.
 #[cfg(feature = "macros")]

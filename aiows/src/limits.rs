@@ -105,7 +105,7 @@ pub struct Limits {
     /// refuse a longer one with `invalid_name`.
     pub name_size: usize,
     /// What `WebSocket::join_as` may say about a member, in bytes of JSON: 1 KiB. More is
-    /// `member_too_large`. Who joins gets the list of a room in one message.
+    /// `member_too_large`. A long list of a room is sent in parts.
     pub member_info_size: usize,
     /// Connections of the whole server: 10,000. More are refused with 503.
     pub connections: usize,

@@ -27,7 +27,9 @@ pub enum Overflow {
     /// The new message is dropped, and its sender told nothing.
     DropNewest,
     /// The oldest messages that are not begun to be written make room, and their senders are told
-    /// nothing. If there are none that may be dropped, the new message is.
+    /// nothing. As the policy of a server it drops no answer, no question and no message of a type
+    /// with a policy of its own; as that of a type it drops only messages of the type. If none of
+    /// these wait, the new message is dropped.
     DropOldest,
     /// The sender gets [`SendError::Full`](crate::SendError::Full), and the connection lives.
     Reject,

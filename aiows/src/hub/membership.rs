@@ -199,12 +199,17 @@ impl WebSocket {
     /// {"type":"room.left","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
     /// ```
     ///
-    /// Who joins gets the list of all of them instead, itself included, as `room.members`. What
-    /// happens within 50 ms is told at once, to each member in one message of a kind, `room.left`
-    /// before `room.joined`; who came and left in that time was never there. A connection that ends
-    /// has left. A server that stops tells nothing.
+    /// A connection that joins gets the list of all of them instead, itself included, as
+    /// `room.members`. A long list comes in several messages, with `part` from 1 to `parts`: part 1
+    /// replaces what the client knows, the others add to it. A member that missed an announcement,
+    /// because its queue was full, gets the list, too.
     ///
-    /// Members that joined with [`join`](Self::join) are told, and not listed. If you join again with
+    /// The changes of 50 ms are told at once, `room.left` before `room.joined`; a connection that
+    /// came and left in that time was never there. A connection that ends has left. A server that
+    /// stops tells nothing.
+    ///
+    /// Members that joined with [`join`](Self::join) get `room.joined` and `room.left` as well, but
+    /// no list, and they are not listed. If you join again with
     /// something else in `about`, every member gets that as `room.joined`, this connection included:
     /// an `id` that a client knows already replaces what it knows. The whole list is not sent again.
     ///

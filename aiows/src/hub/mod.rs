@@ -3,6 +3,7 @@
 mod announce;
 mod errand;
 mod group;
+mod late;
 mod list;
 mod live;
 mod membership;

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::task::yield_now;
 
+use super::late::Late;
 use super::list::List;
 use super::presence::Changes;
-use super::target::{CHUNK, Late};
+use super::target::CHUNK;
 use crate::codec::Tag;
 use crate::id::ConnectionId;
 use crate::outbox::{Attempts, Published, SharedFrame};
@@ -60,11 +61,14 @@ struct Announcement<'a> {
     frames: Frames,
 }
 
-/// What was encoded already: a part of a list, once for each tag.
+/// What was encoded already: parts of lists, by the number of the list and their place in it.
 #[derive(Default)]
 struct Frames {
-    known: HashMap<(u64, usize), Vec<(Tag, Option<SharedFrame>)>>,
+    known: HashMap<(u64, usize), Tagged>,
 }
+
+/// A part in each form it has on the wire.
+type Tagged = Vec<(Tag, Option<SharedFrame>)>;
 
 /// Stands for the changes of an announcement among the numbers of lists.
 const CHANGES: u64 = 0;

@@ -60,7 +60,7 @@ enum Order {
 
 /// A client with a task of its own, so that it reads unless it stalls.
 struct Client {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     known: Arc<Mutex<Known>>,
     is_closed: Arc<AtomicBool>,
     /// Whether it will be in the room when all is quiet.
@@ -73,24 +73,24 @@ impl Client {
         app.serve_stream(theirs, None);
         let mut raw = Raw::over(Box::new(ours) as Box<dyn Wire>);
         raw.handshake().await;
-        let (orders, next) = mpsc::unbounded_channel();
+        let (orders, next) = mpsc::channel(64);
         let (known, is_closed) = (Arc::<Mutex<Known>>::default(), Arc::<AtomicBool>::default());
         tokio::spawn(act(raw, next, Arc::clone(&known), Arc::clone(&is_closed)));
         Self { orders, known, is_closed, is_member: false }
     }
 
-    fn order(&self, order: Order) {
+    async fn order(&self, order: Order) {
         // A client that the server has closed listens to nobody.
-        drop(self.orders.send(order));
+        drop(self.orders.send(order).await);
     }
 
-    fn enter(&mut self, name: usize) {
-        self.order(Order::Say(json!({ "type": "enter", "name": name.to_string() })));
+    async fn enter(&mut self, name: usize) {
+        self.order(Order::Say(json!({ "type": "enter", "name": name.to_string() }))).await;
         self.is_member = true;
     }
 
-    fn leave(&mut self) {
-        self.order(Order::Say(json!({ "type": "leave" })));
+    async fn leave(&mut self) {
+        self.order(Order::Say(json!({ "type": "leave" }))).await;
         self.is_member = false;
     }
 
@@ -103,7 +103,7 @@ impl Client {
 
 async fn act(
     mut raw: Raw,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut orders: mpsc::Receiver<Order>,
     known: Arc<Mutex<Known>>,
     is_closed: Arc<AtomicBool>,
 ) {
@@ -135,14 +135,14 @@ async fn step(clients: &mut [Client], app: &App, random: &mut Random) {
     let at = random.below(clients.len());
     let client = &mut clients[at];
     match random.below(24) {
-        0..6 => client.enter(random.below(3)),
-        6..9 => client.leave(),
-        9..12 => client.order(Order::Stall),
-        12..15 => client.order(Order::Read),
+        0..6 => client.enter(random.below(3)).await,
+        6..9 => client.leave().await,
+        9..12 => client.order(Order::Stall).await,
+        12..15 => client.order(Order::Read).await,
         15 => clients[at] = Client::connect(app).await,
         16..21 => {
             let text = "x".repeat(500);
-            drop(app.handle().hub().all().send(&Noise { text }).await.unwrap());
+            app.handle().hub().all().send(&Noise { text }).await.unwrap();
         }
         _ => sleep(Duration::from_millis(random.below(60) as u64)).await,
     }
@@ -150,7 +150,9 @@ async fn step(clients: &mut [Client], app: &App, random: &mut Random) {
 
 /// Lets everybody read, and waits until each of them knows who is there.
 async fn expect_agreement(clients: &[Client], app: &App, run: &str) {
-    clients.iter().for_each(|client| client.order(Order::Read));
+    for client in clients {
+        client.order(Order::Read).await;
+    }
     let mut wrong = usize::MAX;
     for _ in 0..30 {
         sleep(Duration::from_millis(100)).await;

@@ -73,6 +73,9 @@ struct Latest {
     standing: Standing,
 }
 
+// Every connection has a queue, and an idle one keeps room for a few entries.
+const _: () = assert!(size_of::<Entry>() <= 48 && size_of::<Queue>() <= 136);
+
 /// Whether the next message of a slot may stand where this one does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
