@@ -9,6 +9,7 @@ mod burst;
 mod close;
 mod crowd;
 mod deadlines;
+mod delegation;
 mod door;
 mod errors;
 mod extract;
