@@ -111,7 +111,8 @@ pub trait Middleware: Send + Sync + 'static {
     /// What the handlers return is sent as it is returned, so the outcome of `next` is empty; an
     /// outcome of the middleware's own is sent after it. The connection stays open only when every
     /// handler succeeded and this returns `Ok`: one that does not call `next` closes it with 1008,
-    /// and an error closes it as that of a connect handler does.
+    /// and an error closes it as that of a connect handler does. Handlers that have not finished when
+    /// this returns, because you spawned `next`, are dropped.
     fn on_connect(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::<Self, OnConnect>::new(call, next)
     }
@@ -129,8 +130,9 @@ pub trait Middleware: Send + Sync + 'static {
 
     /// Runs once per connection, around the disconnect handlers, also when there are none.
     ///
-    /// The handlers run whatever the middleware does: if it returns without calling `next` they run
-    /// afterwards. Nothing can be sent any more; an error is logged. All of it shares the time of
+    /// The handlers run exactly once, whatever the middleware does with `next`. If it returns before
+    /// they have finished, because it drops, spawns or does not call `next`, the framework runs them to
+    /// their end. Nothing can be sent any more; an error is logged. All of it shares the time of
     /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout).
     fn on_disconnect(
         &self,

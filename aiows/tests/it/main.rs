@@ -33,6 +33,7 @@ mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod next;
 mod presence;
 mod pressure;
 mod protocol;
