@@ -59,6 +59,7 @@ mod stopping;
 mod streams;
 mod transitions;
 mod unfinished;
+mod values;
 
 /// What `layered` has another one of.
 mod kit {
