@@ -22,6 +22,7 @@ mod hostile;
 mod http;
 mod hub;
 mod intake;
+
 mod layered;
 mod leaving;
 mod life;
@@ -57,6 +58,7 @@ mod socket;
 mod stop;
 mod stopping;
 mod streams;
+mod test_kit;
 mod transitions;
 mod unfinished;
 mod values;
