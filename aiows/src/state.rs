@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl TypeMap {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
                 tracing::error!("a value of a connection panicked while it was dropped");
                 // What the panic carries may panic as well.
-                mem::forget(panic);
+                let _leaked = ManuallyDrop::new(panic);
             }
         }
     }

@@ -175,7 +175,7 @@ fn decide(
     app: &App,
 ) -> Result<(Wanted, Option<Box<Questions>>), Refusal> {
     let request = head.parse(app.limits())?;
-    let answering = |refusal: Refusal| refusal.to_method(request.method);
+    let answering = |refusal: Refusal| refusal.answering(request.method);
     #[cfg(feature = "axum")]
     if http::is_for_application(&request, app) {
         let place = take_place(app).map_err(answering)?;

@@ -96,7 +96,7 @@ impl Refusal {
     }
 
     /// Makes it the answer to a request with this method.
-    pub(crate) fn to_method(mut self, method: &str) -> Self {
+    pub(crate) fn answering(mut self, method: &str) -> Self {
         if method == "HEAD" {
             self.answers = Answers::Head;
         }

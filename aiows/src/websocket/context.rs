@@ -94,7 +94,7 @@ impl ContextMap {
     {
         let turn = self.turn();
         let updating = Updating::note(self);
-        let mut value = self.get().unwrap_or_else(T::default);
+        let mut value = self.get::<T>().unwrap_or_default();
         let result = change(&mut value);
         let replaced = self.lock().insert(value);
         drop(updating);

@@ -1,5 +1,6 @@
 //! The handlers at both ends of a connection, whatever middleware does with `next`.
 
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl Middleware for Does {
             Deed::Forget => {
                 let mut running = Box::pin(next.run(call));
                 assert!((&mut running).now_or_never().is_none());
-                std::mem::forget(running);
+                let _forgotten = ManuallyDrop::new(running);
             }
             Deed::Foreign => {
                 let (other, _sent) = socket();

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::kit::{TestServer, over_both};
 
-type Log = mpsc::UnboundedSender<&'static str>;
+type Log = mpsc::Sender<&'static str>;
 
 /// Logs when it is dropped, and keeps a handle on the connection.
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         if let Some((log, name)) = self.log.take() {
-            log.send(name).unwrap();
+            log.try_send(name).unwrap();
         }
     }
 }
@@ -50,12 +50,12 @@ async fn leave(ws: WebSocket, local: Local<Kept>, State(log): State<Log>) {
     // Still there.
     let kept = ws.context().remove::<Kept>().unwrap();
     ws.context().insert(kept);
-    log.send("left").unwrap();
+    log.try_send("left").unwrap();
 }
 
 #[tokio::test]
 async fn values_that_hold_their_own_connection_are_dropped_after_the_disconnect_handlers() {
-    let (log, logged) = mpsc::unbounded_channel();
+    let (log, logged) = mpsc::channel(8);
     let logged = tokio::sync::Mutex::new(logged);
     over_both(
         || Router::new().routes(routes![keep, leave]).state(log.clone()).into(),
@@ -74,18 +74,18 @@ async fn values_that_hold_their_own_connection_are_dropped_after_the_disconnect_
 #[tokio::test]
 async fn a_connection_keeps_no_value_after_its_end() {
     #[derive(Clone)]
-    struct Sockets(mpsc::UnboundedSender<WebSocket>);
+    struct Sockets(mpsc::Sender<WebSocket>);
     #[connect]
     async fn hand_out(ws: WebSocket, State(sockets): State<Sockets>) {
         ws.context().insert(7_u8);
-        sockets.0.send(ws).unwrap();
+        sockets.0.try_send(ws).unwrap();
     }
     #[disconnect]
     async fn left(State(log): State<Log>) {
-        log.send("left").unwrap();
+        log.try_send("left").unwrap();
     }
-    let (sockets, mut handed) = mpsc::unbounded_channel();
-    let (log, mut logged) = mpsc::unbounded_channel();
+    let (sockets, mut handed) = mpsc::channel(8);
+    let (log, mut logged) = mpsc::channel(8);
     let router = Router::new().routes(routes![hand_out, left]);
     let server = TestServer::new(router.state(Sockets(sockets)).state(log.clone()));
     server.connect().await.close(1000, "").await;
@@ -102,7 +102,7 @@ async fn a_connection_keeps_no_value_after_its_end() {
 #[tokio::test]
 async fn a_local_that_a_task_gives_back_after_the_end_is_dropped() {
     #[derive(Clone)]
-    struct Locals(mpsc::UnboundedSender<Local<Kept>>);
+    struct Locals(mpsc::Sender<Local<Kept>>);
     #[connect]
     async fn lend(
         ws: WebSocket,
@@ -111,10 +111,10 @@ async fn a_local_that_a_task_gives_back_after_the_end_is_dropped() {
         State(log): State<Log>,
     ) {
         *local = Kept::new(&ws, &log, "local");
-        locals.0.send(local).map_err(|_| "gone").unwrap();
+        locals.0.try_send(local).map_err(|_| "gone").unwrap();
     }
-    let (locals, mut lent) = mpsc::unbounded_channel();
-    let (log, mut logged) = mpsc::unbounded_channel();
+    let (locals, mut lent) = mpsc::channel(8);
+    let (log, mut logged) = mpsc::channel(8);
     let router = Router::new().routes(routes![lend]).state(Locals(locals)).state(log);
     let server = TestServer::new(router);
     server.connect().await.close(1000, "").await;
@@ -127,7 +127,7 @@ async fn a_local_that_a_task_gives_back_after_the_end_is_dropped() {
 
 #[tokio::test]
 async fn a_connection_refused_by_its_room_keeps_nothing() {
-    let (log, mut logged) = mpsc::unbounded_channel();
+    let (log, mut logged) = mpsc::channel(8);
     let room = Router::new().join_from_path("room");
     let server = Server::new().route("/{room}", room).check_rooms(move |_, ws| {
         ws.context().insert(Kept::new(&ws, &log, "context"));
@@ -150,7 +150,7 @@ async fn a_value_that_panics_when_it_is_dropped_ends_nothing_else() {
         call.websocket().context().insert(Bomb(1_u8));
         call.websocket().context().insert(Bomb(2_u16));
     });
-    let (log, mut logged) = mpsc::unbounded_channel();
+    let (log, mut logged) = mpsc::channel(8);
     let router = Router::new().route(arm).routes(routes![keep, leave]).state(log);
     let server = TestServer::new(router);
     let client = server.connect().await;
