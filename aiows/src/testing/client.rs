@@ -17,9 +17,6 @@ use crate::transport::client::{Client, Incoming as Received};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client of a [`TestServer`](super::TestServer).
-///
-/// It reads up to 16 messages ahead, so it answers pings while your test does something else, also
-/// with paused time. With more unread messages it is a client that does not read.
 pub struct TestClient {
     client: Client,
     tag: Tag,

@@ -2,10 +2,7 @@
 
 use std::io;
 
-use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -15,26 +12,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use super::Stream;
 use crate::close::CloseCode;
 
-/// Messages a client reads ahead of its test.
-///
-/// Few, so that a test can still play a client that does not read.
-const READ_AHEAD: usize = 16;
-
-type Socket = WebSocketStream<Box<dyn Stream>>;
-
 /// A connected client.
-///
-/// A task reads, so that pings are answered while the test does something else.
 pub(crate) struct Client {
-    sink: SplitSink<Socket, Message>,
-    received: mpsc::Receiver<Incoming>,
-    reading: JoinHandle<()>,
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.reading.abort();
-    }
+    stream: WebSocketStream<Box<dyn Stream>>,
 }
 
 /// What a client was sent.
@@ -64,7 +44,7 @@ impl Client {
             request.headers_mut().insert(name, value);
         }
         match client_async(request, stream).await {
-            Ok((socket, _)) => Ok(Self::new(socket)),
+            Ok((stream, _)) => Ok(Self { stream }),
             Err(Error::Http(answer)) => {
                 let body = answer.body().clone().unwrap_or_default();
                 Err((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
@@ -73,52 +53,34 @@ impl Client {
         }
     }
 
-    fn new(socket: Socket) -> Self {
-        let (sink, mut stream) = socket.split();
-        let (messages, received) = mpsc::channel(READ_AHEAD);
-        let reading = tokio::spawn(async move {
-            // Reading answers pings, and completes the closing handshake.
-            while let Some(Ok(message)) = stream.next().await {
-                if let Some(message) = Incoming::of(message)
-                    && messages.send(message).await.is_err()
-                {
-                    return;
-                }
-            }
-        });
-        Self { sink, received, reading }
-    }
-
     pub(crate) async fn send_text(&mut self, text: &str) -> io::Result<()> {
-        self.sink.send(Message::text(text)).await.map_err(io::Error::other)
+        self.stream.send(Message::text(text)).await.map_err(io::Error::other)
     }
 
     pub(crate) async fn send_binary(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.sink.send(Message::binary(bytes.to_vec())).await.map_err(io::Error::other)
+        self.stream.send(Message::binary(bytes.to_vec())).await.map_err(io::Error::other)
     }
 
     pub(crate) async fn close(&mut self, code: CloseCode, reason: &str) -> io::Result<()> {
         let frame = CloseFrame { code: code.as_u16().into(), reason: reason.into() };
-        self.sink.send(Message::Close(Some(frame))).await.map_err(io::Error::other)
+        self.stream.close(Some(frame)).await.map_err(io::Error::other)
     }
 
-    /// Waits for the next message.
+    /// Waits for the next message; pings are answered on the way.
     pub(crate) async fn receive(&mut self) -> Incoming {
-        self.received.recv().await.unwrap_or(Incoming::Ended)
-    }
-}
-
-impl Incoming {
-    fn of(message: Message) -> Option<Self> {
-        match message {
-            Message::Text(text) => Some(Self::Text(text.as_str().to_owned())),
-            Message::Binary(bytes) => Some(Self::Binary(bytes.to_vec())),
-            Message::Close(Some(frame)) => {
-                let code = CloseCode::from(u16::from(frame.code));
-                Some(Self::Closed(code, frame.reason.as_str().to_owned()))
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
+                Some(Ok(Message::Binary(bytes))) => return Incoming::Binary(bytes.to_vec()),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    // Our answer completes the closing handshake.
+                    let _ = self.stream.flush().await;
+                    let code = CloseCode::from(u16::from(frame.code));
+                    return Incoming::Closed(code, frame.reason.as_str().to_owned());
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(None)) | Err(_)) | None => return Incoming::Ended,
             }
-            Message::Close(None) => Some(Self::Ended),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => None,
         }
     }
 }

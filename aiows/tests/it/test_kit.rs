@@ -65,12 +65,3 @@ async fn a_test_server_is_ready_when_it_is_made() {
     let bound = TestServer::bind(Server::from(Router::new())).await;
     assert_eq!(bound.handle().ready().now_or_never(), Some(vec![bound.address()]));
 }
-
-#[tokio::test(start_paused = true)]
-async fn an_idle_client_answers_pings_under_paused_time() {
-    let server = TestServer::new(Router::new().routes(routes![echo]));
-    let mut client = server.connect().await;
-    tokio::time::sleep(Duration::from_secs(300)).await;
-    client.send(&note()).await;
-    assert_eq!(client.recv::<Note>().await, note());
-}
