@@ -3,35 +3,70 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::mem::{self, ManuallyDrop};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 type Value = Box<dyn Any + Send + Sync>;
 
-/// A map with at most one value of each type.
-#[derive(Default)]
+/// A map with at most one value of each type, until it is closed.
+#[derive(Debug)]
 pub(crate) struct TypeMap {
-    values: HashMap<TypeId, Value>,
+    /// `None` when the map is closed and keeps nothing any more.
+    values: Option<Values>,
+}
+
+#[derive(Default)]
+struct Values(HashMap<TypeId, Value>);
+
+impl Default for TypeMap {
+    fn default() -> Self {
+        Self { values: Some(Values::default()) }
+    }
 }
 
 impl TypeMap {
-    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Option<T> {
-        let old = self.values.insert(TypeId::of::<T>(), Box::new(value))?;
-        old.downcast().ok().map(|old| *old)
+    /// Keeps a value and returns the one of its type that was kept before.
+    ///
+    /// # Errors
+    ///
+    /// The value itself, if the map is closed.
+    pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Result<Option<T>, T> {
+        let Some(Values(values)) = &mut self.values else { return Err(value) };
+        let old = values.insert(TypeId::of::<T>(), Box::new(value));
+        Ok(old.and_then(|old| old.downcast().ok()).map(|old| *old))
     }
 
     pub(crate) fn get<T: 'static>(&self) -> Option<&T> {
-        self.values.get(&TypeId::of::<T>())?.downcast_ref()
+        self.values.as_ref()?.0.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
     pub(crate) fn remove<T: 'static>(&mut self) -> Option<T> {
-        let value = self.values.remove(&TypeId::of::<T>())?;
+        let value = self.values.as_mut()?.0.remove(&TypeId::of::<T>())?;
         value.downcast().ok().map(|value| *value)
+    }
+
+    /// Takes all values out of the map and closes it.
+    pub(crate) fn close(&mut self) -> Self {
+        mem::replace(self, Self { values: None })
+    }
+
+    /// Drops the values one by one; the panic of one is logged and does not keep the others.
+    pub(crate) fn drop_caught(self) {
+        let Some(Values(values)) = self.values else { return };
+        for (_, value) in values {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+                tracing::error!("a value of a connection panicked while it was dropped");
+                // What the panic carries may panic as well.
+                let _leaked = ManuallyDrop::new(panic);
+            }
+        }
     }
 }
 
-impl fmt::Debug for TypeMap {
+impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypeMap").field("values", &self.values.len()).finish()
+        self.0.len().fmt(f)
     }
 }
 

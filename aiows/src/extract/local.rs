@@ -9,8 +9,8 @@ use crate::websocket::WebSocket;
 /// Exclusive access to a value of this connection that only its handlers use.
 ///
 /// The first handler that takes it finds `T::default()`. Handlers of one connection run one at a
-/// time, so nothing waits and nothing is locked while it is held; it lives as long as the
-/// connection. One handler can take each `T` once.
+/// time, so nothing waits and nothing is locked while it is held; it is dropped after the
+/// disconnect handlers. One handler can take each `T` once.
 ///
 /// ```
 /// use aiows::{Local, message};
@@ -47,17 +47,23 @@ impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
         let slot = socket.locals().remove::<Slot<T>>();
         // Made outside of the lock.
         let Slot::Free(value) = slot.unwrap_or_default() else {
-            socket.locals().insert(Slot::<T>::Taken);
+            keep(&socket, Slot::<T>::Taken);
             let name = type_name::<T>();
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
         };
-        socket.locals().insert(Slot::<T>::Taken);
+        keep(&socket, Slot::<T>::Taken);
         Extraction::ready(Ok(Self { value: Some(value), socket: Some(socket) }))
     }
 
     fn needs(needs: &mut Needs) {
         needs.local::<T>();
     }
+}
+
+/// Keeps a slot; after the end of the connection its value is dropped, outside of the lock.
+fn keep<T: Send + Sync + 'static>(socket: &WebSocket, slot: Slot<T>) {
+    let replaced = socket.locals().insert(slot);
+    drop(replaced);
 }
 
 enum Slot<T> {
@@ -74,8 +80,7 @@ impl<T: Default> Default for Slot<T> {
 impl<T: Send + Sync + 'static> Drop for Local<T> {
     fn drop(&mut self) {
         if let (Some(value), Some(socket)) = (self.value.take(), &self.socket) {
-            // Dropped outside of the lock.
-            let _before = socket.locals().insert(Slot::Free(value));
+            keep(socket, Slot::Free(value));
         }
     }
 }

@@ -84,8 +84,8 @@ impl<'de> Deserializer<'de> for Params {
 
     single! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_f32
-        deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_identifier
+        deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_identifier
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -117,6 +117,13 @@ impl<'de> Deserializer<'de> for Params {
         visitor.visit_newtype_struct(self)
     }
 
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.pairs.is_empty() {
+            true => visitor.visit_none(),
+            false => visitor.visit_some(self),
+        }
+    }
+
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -127,7 +134,7 @@ impl<'de> Deserializer<'de> for Params {
     }
 
     forward_to_deserialize_any! {
-        i128 u128 bytes byte_buf option unit unit_struct map struct ignored_any
+        bytes byte_buf unit unit_struct map struct ignored_any
     }
 }
 

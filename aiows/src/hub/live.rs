@@ -38,7 +38,7 @@ pub(crate) struct Registration {
 }
 
 /// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
-/// it leaves the rooms it has joined, and the tasks it has spawned end.
+/// it leaves the rooms it has joined, the tasks it has spawned end, and the values it keeps are dropped.
 #[derive(Debug)]
 pub(crate) struct Candidate {
     hub: Hub,
@@ -70,6 +70,7 @@ impl Drop for Candidate {
             self.socket.outbox().end();
             // Nothing is spawned after the end of the outbox.
             self.socket.abort_tasks();
+            self.socket.close_values();
         }
     }
 }

@@ -47,7 +47,7 @@ impl Asked {
             headers: None,
         };
         Ok(Self {
-            path: request.path().to_owned(),
+            path: request.sent_path().to_owned(),
             info,
             headers: request.header_map()?,
             peer_addr,
@@ -57,7 +57,9 @@ impl Asked {
 }
 
 impl Handshake {
-    /// Returns the path of the URL as it was sent, without the query.
+    /// Returns the path of the URL as the client sent it, without the query.
+    ///
+    /// Under `nest_service` of an axum application it still has the prefix of the nest.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.asked.path

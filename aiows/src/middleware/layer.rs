@@ -1,9 +1,10 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
+use super::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
 use super::errors::ErrorHook;
 use super::handshake::{Handshake, HandshakeHook};
-use super::{Allowed, Middleware, Next, PassThrough, Unchanged};
+use super::{Middleware, Next};
 use crate::call::Call;
 use crate::error::HandlerError;
 use crate::outcome::Outcome;
@@ -34,21 +35,21 @@ impl Layer {
                     })
                 })
             }),
-            connect: overrides(M::on_connect).then(|| {
+            connect: overrides::<M, OnConnect, _>(M::on_connect).then(|| {
                 let shared = Arc::clone(&shared);
                 hook(move |call, next| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move { shared.on_connect(call, next).await })
                 })
             }),
-            message: overrides(M::on_message).then(|| {
+            message: overrides::<M, OnMessage, _>(M::on_message).then(|| {
                 let shared = Arc::clone(&shared);
                 hook(move |call, next| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move { shared.on_message(call, next).await })
                 })
             }),
-            disconnect: overrides(M::on_disconnect).then(|| {
+            disconnect: overrides::<M, OnDisconnect, _>(M::on_disconnect).then(|| {
                 let shared = Arc::clone(&shared);
                 hook(move |call, next| {
                     let shared = Arc::clone(&shared);
@@ -69,21 +70,23 @@ fn hook(hook: impl Fn(Call, Next) -> BoxFuture + Send + Sync + 'static) -> Hook 
     Arc::new(hook)
 }
 
-/// Whether a method is the middleware's own: the default one has a future nobody else can make.
-fn overrides<M: 'static, Fut: 'static>(_method: impl Fn(&'static M, Call, Next) -> Fut) -> bool {
-    TypeId::of::<Fut>() != TypeId::of::<PassThrough>()
+/// Whether a middleware overrides the method `H`; see [`super::default`].
+fn overrides<M: 'static, H: 'static, Fut: 'static>(
+    _method: impl Fn(&'static M, Call, Next) -> Fut,
+) -> bool {
+    TypeId::of::<Fut>() != TypeId::of::<PassThrough<M, H>>()
 }
 
 fn overrides_handshake<M: 'static, Fut: 'static>(
     _method: impl Fn(&'static M, &'static Handshake) -> Fut,
 ) -> bool {
-    TypeId::of::<Fut>() != TypeId::of::<Allowed>()
+    TypeId::of::<Fut>() != TypeId::of::<Allowed<M>>()
 }
 
 fn overrides_error<M: 'static, Fut: 'static>(
     _method: impl Fn(&'static M, &'static Call, HandlerError) -> Fut,
 ) -> bool {
-    TypeId::of::<Fut>() != TypeId::of::<Unchanged>()
+    TypeId::of::<Fut>() != TypeId::of::<Unchanged<M>>()
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! What runs around handlers: [`Middleware`], [`Next`] and [`from_fn`].
 
+mod default;
 mod errors;
 mod from_fn;
 mod handshake;
 mod layer;
 
 use std::fmt;
-use std::future::{Future, Ready, ready};
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use self::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
 pub(crate) use self::errors::ErrorHooks;
 pub use self::from_fn::{FromFn, from_fn};
 pub use self::handshake::Handshake;
@@ -19,7 +19,7 @@ pub(crate) use self::layer::{Hook, Layer};
 use crate::call::Call;
 use crate::error::{HandlerError, Result};
 use crate::outcome::Outcome;
-use crate::route::{BoxFuture, Run, isolated};
+use crate::route::{Run, isolated};
 
 /// Code that runs around the handlers of a server or of a router.
 ///
@@ -29,7 +29,8 @@ use crate::route::{BoxFuture, Run, isolated};
 /// includes, and no others.
 ///
 /// Every method has a default, and a method that is not overridden costs nothing: it is left out
-/// when the server is built. Methods are written as `async fn`. A panic in one is an error of that
+/// when the server is built. A method that you override always runs, also one that checks something
+/// and then returns the future of another middleware. Methods are written as `async fn`. A panic in one is an error of that
 /// call, as it is in a handler.
 ///
 /// ```
@@ -102,7 +103,7 @@ pub trait Middleware: Send + Sync + 'static {
     /// ```
     fn on_handshake(&self, handshake: &Handshake) -> impl Future<Output = Result> + Send {
         let _ = handshake;
-        Allowed(ready(Ok(())))
+        Allowed::<Self>::new()
     }
 
     /// Runs once per connection, around the connect handlers, also when there are none.
@@ -110,9 +111,10 @@ pub trait Middleware: Send + Sync + 'static {
     /// What the handlers return is sent as it is returned, so the outcome of `next` is empty; an
     /// outcome of the middleware's own is sent after it. The connection stays open only when every
     /// handler succeeded and this returns `Ok`: one that does not call `next` closes it with 1008,
-    /// and an error closes it as that of a connect handler does.
+    /// and an error closes it as that of a connect handler does. Handlers that have not finished when
+    /// this returns, because you spawned `next`, are dropped.
     fn on_connect(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
-        PassThrough::new(call, next)
+        PassThrough::<Self, OnConnect>::new(call, next)
     }
 
     /// Runs around the handler of each message, `#[fallback]` included.
@@ -123,20 +125,21 @@ pub trait Middleware: Send + Sync + 'static {
     /// What is broken behind the type is found when the handler decodes it; it is told to the peer
     /// also in place of an answer of the middleware's own.
     fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
-        PassThrough::new(call, next)
+        PassThrough::<Self, OnMessage>::new(call, next)
     }
 
     /// Runs once per connection, around the disconnect handlers, also when there are none.
     ///
-    /// The handlers run whatever the middleware does: if it returns without calling `next` they run
-    /// afterwards. Nothing can be sent any more; an error is logged. All of it shares the time of
+    /// The handlers run exactly once, whatever the middleware does with `next`. If it returns before
+    /// they have finished, because it drops, spawns or does not call `next`, the framework runs them to
+    /// their end. Nothing can be sent any more; an error is logged. All of it shares the time of
     /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout).
     fn on_disconnect(
         &self,
         call: Call,
         next: Next,
     ) -> impl Future<Output = Result<Outcome>> + Send {
-        PassThrough::new(call, next)
+        PassThrough::<Self, OnDisconnect>::new(call, next)
     }
 
     /// Sees every failure, and returns it or another one in its place.
@@ -151,7 +154,7 @@ pub trait Middleware: Send + Sync + 'static {
         error: HandlerError,
     ) -> impl Future<Output = HandlerError> + Send {
         let _ = call;
-        Unchanged(ready(error))
+        Unchanged::<Self>::new(error)
     }
 }
 
@@ -196,43 +199,4 @@ pub(crate) fn wrap(hooks: &[Hook], run: Run) -> Run {
         let hook = Arc::clone(hook);
         Arc::new(move |call| hook(call, Next { run: Arc::clone(&run), inner }))
     })
-}
-
-/// The future of a method that is not overridden; its type is how that is noticed.
-struct PassThrough(BoxFuture);
-
-impl PassThrough {
-    fn new(call: Call, next: Next) -> Self {
-        Self(Box::pin(next.run(call)))
-    }
-}
-
-impl Future for PassThrough {
-    type Output = Result<Outcome>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-/// The future of an `on_error` that is not overridden.
-struct Unchanged(Ready<HandlerError>);
-
-impl Future for Unchanged {
-    type Output = HandlerError;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HandlerError> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-/// The future of an `on_handshake` that is not overridden.
-struct Allowed(Ready<Result>);
-
-impl Future for Allowed {
-    type Output = Result;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result> {
-        Pin::new(&mut self.0).poll(cx)
-    }
 }

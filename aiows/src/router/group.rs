@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::frozen::Endpoint;
+use super::lent::Lent;
 use crate::call::Call;
 use crate::error::HandlerError;
 use crate::middleware::{Hook, wrap};
 use crate::outcome::{IntoOutcome, Outcome};
-use crate::route::{BoxFuture, Returned, Run, isolated};
+use crate::route::{Returned, Run, isolated};
 use crate::transport::Opcode;
 
 /// Handlers that run one after the other inside of the same middleware.
@@ -33,26 +34,34 @@ impl Group {
     }
 
     async fn run_connect(self: Arc<Self>, call: Call) -> Returned {
-        let (group, passed) = (Arc::clone(&self), Arc::new(AtomicBool::new(false)));
-        let done = Arc::clone(&passed);
-        let end = move |call| -> BoxFuture {
-            let (group, done) = (Arc::clone(&group), Arc::clone(&done));
-            Box::pin(async move {
-                for handler in &group.handlers {
-                    send(&call, group.call(handler, &call).await?);
-                }
-                done.store(true, Ordering::Relaxed);
-                ().into_outcome(&call)
-            })
-        };
-        let run = wrap(&self.hooks, Arc::new(end));
-        let outcome = isolated(|| run(call.clone())).await?;
+        let passed = Arc::new(AtomicBool::new(false));
+        let handlers = Arc::clone(&self).enter(call.clone(), Arc::clone(&passed));
+        let lent = Lent::new(Box::pin(handlers));
+        let outcome = self.around(&lent, &call).await;
+        // Middleware may have spawned them; they end before the connection does.
+        lent.cancel().await;
+        let outcome = outcome?;
         if passed.load(Ordering::Relaxed) {
             return Ok(outcome);
         }
         // A handler was left out, or its error was kept back: the connection must not go on.
         send(&call, outcome);
         Err(HandlerError::refused())
+    }
+
+    /// Runs the middleware around the handlers.
+    async fn around(&self, lent: &Lent, call: &Call) -> Returned {
+        let run = wrap(&self.hooks, lent.step());
+        isolated(|| run(call.clone())).await
+    }
+
+    /// Runs the connect handlers until one fails.
+    async fn enter(self: Arc<Self>, call: Call, passed: Arc<AtomicBool>) -> Returned {
+        for handler in &self.handlers {
+            send(&call, self.call(handler, &call).await?);
+        }
+        passed.store(true, Ordering::Relaxed);
+        ().into_outcome(&call)
     }
 
     async fn call(&self, handler: &Endpoint, call: &Call) -> Returned {
@@ -67,17 +76,9 @@ impl Group {
     }
 
     async fn run_disconnect(self: Arc<Self>, call: Call) -> Returned {
-        let (group, started) = (Arc::clone(&self), Arc::new(AtomicBool::new(false)));
-        let begun = Arc::clone(&started);
-        let end = move |call| -> BoxFuture {
-            begun.store(true, Ordering::Relaxed);
-            Box::pin(Arc::clone(&group).leave(call))
-        };
-        let run = wrap(&self.hooks, Arc::new(end));
-        let returned = isolated(|| run(call.clone())).await;
-        if !started.load(Ordering::Relaxed) {
-            self.leave(call).await?;
-        }
+        let lent = Lent::new(Box::pin(Arc::clone(&self).leave(call.clone())));
+        let returned = self.around(&lent, &call).await;
+        lent.finish().await?;
         returned
     }
 

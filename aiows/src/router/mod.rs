@@ -4,6 +4,7 @@ mod asked;
 mod build;
 mod frozen;
 mod group;
+mod lent;
 mod scope;
 
 use std::fmt;

@@ -153,6 +153,13 @@ impl App {
         self.handle().start(&Handle::current());
     }
 
+    /// Makes the server ready before `serve` is polled, for streams that are given to it.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn begin(&self) {
+        self.start();
+        self.handle().lifecycle().listen(Vec::new());
+    }
+
     /// Waits until the server has stopped.
     pub(super) async fn ended(&self) -> Result<(), Error> {
         match self.handle().lifecycle().ended().await {

@@ -175,13 +175,15 @@ fn decide(
     app: &App,
 ) -> Result<(Wanted, Option<Box<Questions>>), Refusal> {
     let request = head.parse(app.limits())?;
+    let answering = |refusal: Refusal| refusal.answering(request.method);
     #[cfg(feature = "axum")]
     if http::is_for_application(&request, app) {
-        let place = take_place(app)?;
+        let place = take_place(app).map_err(answering)?;
         return Ok((Wanted::Http(head, place), None));
     }
-    let Checked { upgrade, router, peer, questions } = check(&request, peer_addr, app)?;
-    let place = take_place(app)?;
+    let Checked { upgrade, router, peer, questions } =
+        check(&request, peer_addr, app).map_err(answering)?;
+    let place = take_place(app).map_err(answering)?;
     let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
     let setting = app.setting(router);
     let newcomer = Newcomer::Peer(peer);

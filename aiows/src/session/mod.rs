@@ -87,6 +87,13 @@ pub(crate) struct Session {
     call: Option<Call>,
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A session whose runtime ends has not come to it.
+        self.socket.close_values();
+    }
+}
+
 /// Whether handlers have seen the connection, so that its disconnect handlers have to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Served {
@@ -145,6 +152,7 @@ impl Session {
         if served == Served::Yes {
             self.disconnect(&router, &reason).await;
         }
+        self.socket.close_values();
         self.io.finish().await;
     }
 

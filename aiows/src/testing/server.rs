@@ -31,7 +31,8 @@ pub struct Refused {
 }
 
 impl TestServer {
-    /// Serves in memory: no port, no real time needed, `tokio::time::pause` works.
+    /// Serves in memory: no port, no real time needed, `tokio::time::pause` works. The server is ready
+    /// when this returns.
     ///
     /// # Panics
     ///
@@ -39,6 +40,7 @@ impl TestServer {
     #[track_caller]
     pub fn new(server: impl Into<Server>) -> Self {
         let app = build(server.into());
+        app.begin();
         let running = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
         Self { app, address: None, running }
     }

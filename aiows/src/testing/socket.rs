@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::close::CloseCode;
-use crate::codec::{Tag, decode};
+use crate::codec::{Tag, decode, read_head};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::message::Incoming;
@@ -10,6 +10,8 @@ use crate::outbox::{Accepted, CloseOrder, CloseRequest, Outbox};
 use crate::websocket::{Peer, WebSocket};
 
 /// Makes a socket without a connection, to call a handler with, and what is sent through it.
+///
+/// Its queue takes any number of messages, as that of a client which reads.
 ///
 /// Nobody answers what is asked through it: a handler that calls `WebSocket::request` is tested with a
 /// [`TestServer`](super::TestServer).
@@ -36,7 +38,14 @@ use crate::websocket::{Peer, WebSocket};
 /// ```
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
-    let outbox = Outbox::new(&Limits::default(), Arc::default());
+    // As for a client that reads: it never finds the queue full.
+    let limits = Limits {
+        outbound_messages: usize::MAX,
+        outbound_size: usize::MAX,
+        outbound_total: usize::MAX,
+        ..Limits::default()
+    };
+    let outbox = Outbox::new(&limits, Arc::default());
     let registry = Hub::with_default_rules().registry();
     let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), registry);
     let sent =
@@ -80,7 +89,7 @@ impl Sent {
     ///
     /// # Panics
     ///
-    /// When it is no `M`.
+    /// When its type or its content is not that of an `M`.
     #[must_use]
     pub fn take<M: Incoming>(&mut self) -> Option<M> {
         self.collect();
@@ -88,6 +97,9 @@ impl Sent {
             return None;
         }
         let text = self.texts.remove(0);
+        let head = read_head(&Tag::default(), &text);
+        let is_expected = head.is_ok_and(|head| head.message_type == M::TYPE);
+        assert!(is_expected, "expected a message of type `{}`, the handler sent {text}", M::TYPE);
         match decode(&Tag::default(), &text) {
             Ok((message, _)) => Some(message),
             Err(error) => panic!("{text} is no `{}`: {error}", M::TYPE),

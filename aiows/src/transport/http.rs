@@ -1,5 +1,6 @@
 //! The handshake in the types of the `http` crate, for requests that hyper has read.
 
+use axum::extract::OriginalUri;
 use axum::http::header::{
     CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
@@ -19,6 +20,7 @@ pub(crate) fn view(parts: &Parts) -> Request<'_> {
     Request {
         method: parts.method.as_str(),
         target: target(&parts.uri),
+        uncut_path: parts.extensions.get::<OriginalUri>().map(|uri| uri.path()),
         minor_version: u8::from(parts.version != Version::HTTP_10),
         headers: parts.headers.iter().map(|(name, value)| header(name, value)).collect(),
     }

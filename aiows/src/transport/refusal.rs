@@ -12,14 +12,23 @@ use crate::message::ErrorFrame;
 pub(crate) struct Refusal {
     status: StatusCode,
     body: String,
+    answers: Answers,
     /// What tells the client what to change, or when to come back.
     headers: Vec<(&'static str, String)>,
+}
+
+/// The request that a refusal answers.
+#[derive(Debug)]
+enum Answers {
+    Any,
+    /// The answer has no body (RFC 9110 section 9.3.2).
+    Head,
 }
 
 impl Refusal {
     fn new(status: StatusCode, error: &HandlerError) -> Self {
         let body = json!({ "error": ErrorFrame::new(error, None) }).to_string();
-        Self { status, body, headers: Vec::new() }
+        Self { status, body, answers: Answers::Any, headers: Vec::new() }
     }
 
     fn fixed(status: StatusCode, code: &'static str, message: &'static str) -> Self {
@@ -86,6 +95,14 @@ impl Refusal {
             .with_header("Retry-After", whole_seconds(retry_after).to_string())
     }
 
+    /// Makes it the answer to a request with this method.
+    pub(crate) fn answering(mut self, method: &str) -> Self {
+        if method == "HEAD" {
+            self.answers = Answers::Head;
+        }
+        self
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
@@ -113,7 +130,10 @@ impl Refusal {
             "Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.body.len()
         );
-        (head + &self.body).into_bytes()
+        if matches!(self.answers, Answers::Any) {
+            head.push_str(&self.body);
+        }
+        head.into_bytes()
     }
 }
 

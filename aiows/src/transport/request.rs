@@ -24,6 +24,8 @@ pub(crate) struct RequestHead {
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: Target<'a>,
+    /// The path that was sent, if a host has cut its own part from the target.
+    pub(super) uncut_path: Option<&'a str>,
     pub(crate) minor_version: u8,
     pub(super) headers: Vec<httparse::Header<'a>>,
 }
@@ -58,13 +60,19 @@ impl RequestHead {
             return Err(Refusal::head_too_large());
         }
         let target = Target::parse(target);
-        Ok(Request { method, target, minor_version, headers: request.headers.to_vec() })
+        let headers = request.headers.to_vec();
+        Ok(Request { method, target, uncut_path: None, minor_version, headers })
     }
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn path(&self) -> &'a str {
         self.target.path()
+    }
+
+    /// The path as the client sent it.
+    pub(crate) fn sent_path(&self) -> &'a str {
+        self.uncut_path.unwrap_or_else(|| self.path())
     }
 
     /// The host the request names: in its target, which then counts alone, or in its header.

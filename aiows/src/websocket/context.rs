@@ -1,9 +1,13 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::state::TypeMap;
 
 /// The values one connection keeps, at most one of each type.
+///
+/// They are dropped after the disconnect handlers, and nothing is kept any more. So a value may hold
+/// the [`WebSocket`](crate::WebSocket) itself.
 ///
 /// ```
 /// let (ws, _sent) = aiows::testing::socket();
@@ -16,6 +20,35 @@ use crate::state::TypeMap;
 #[derive(Default)]
 pub struct ContextMap {
     values: Mutex<TypeMap>,
+    /// Held by whoever changes the map, so that no change is lost. Taken before `values`.
+    turn: Mutex<()>,
+}
+
+thread_local! {
+    /// The maps that this thread updates, by their addresses.
+    static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A thread's turn to change a map.
+struct Turn<'a> {
+    /// `None` inside of an update by the same thread.
+    _held: Option<MutexGuard<'a, ()>>,
+}
+
+/// Notes that this thread updates a map.
+struct Updating;
+
+impl Updating {
+    fn note(map: &ContextMap) -> Self {
+        UPDATING.with_borrow_mut(|updating| updating.push(map.address()));
+        Self
+    }
+}
+
+impl Drop for Updating {
+    fn drop(&mut self) {
+        UPDATING.with_borrow_mut(Vec::pop);
+    }
 }
 
 impl ContextMap {
@@ -23,9 +56,24 @@ impl ContextMap {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let is_nested = UPDATING.with_borrow(|updating| updating.contains(&self.address()));
+        let held = (!is_nested).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
+        Turn { _held: held }
+    }
+
     /// Keeps a value and returns the one of its type that was kept before.
+    ///
+    /// After the end of the connection the value is dropped.
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
-        self.lock().insert(value)
+        let turn = self.turn();
+        let inserted = self.lock().insert(value);
+        drop(turn);
+        inserted.unwrap_or_default()
     }
 
     /// Returns a clone of the value of type `T`. Its `clone` runs under a lock and must not use the
@@ -35,74 +83,41 @@ impl ContextMap {
         self.lock().get().cloned()
     }
 
-    /// Changes the value of type `T` in place; an absent one is made with `Default` first.
+    /// Changes the value of type `T`; an absent one is made with `Default` first.
     ///
-    /// Both run under a lock: they must not use the context itself. If `change` panics, the value is
-    /// gone.
+    /// `change` gets a clone, which replaces the value when it returns. If it panics, the old value
+    /// stays. Other threads that change the context wait meanwhile. `change` itself may use the
+    /// context; what it does there to the value of type `T` is replaced.
     pub fn update<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
     where
-        T: Default + Send + Sync + 'static,
+        T: Clone + Default + Send + Sync + 'static,
     {
-        // Declared before the lock, so dropped after it. Changed outside of the map: a panic in `change`
-        // leaves no half-changed value.
-        let mut taken = None;
-        let mut values = self.lock();
-        let value = taken.insert(values.remove::<T>().unwrap_or_default());
-        let result = change(value);
-        if let Some(value) = taken.take() {
-            values.insert(value);
-        }
+        let turn = self.turn();
+        let updating = Updating::note(self);
+        let mut value = self.get::<T>().unwrap_or_default();
+        let result = change(&mut value);
+        let replaced = self.lock().insert(value);
+        drop(updating);
+        drop(turn);
+        drop(replaced);
         result
     }
 
     /// Removes and returns the value of type `T`.
     pub fn remove<T: 'static>(&self) -> Option<T> {
+        let _turn = self.turn();
         self.lock().remove()
+    }
+
+    /// Drops all values; from now on none is kept.
+    pub(crate) fn close(&self) {
+        let values = self.lock().close();
+        values.drop_caught();
     }
 }
 
 impl fmt::Debug for ContextMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lock().fmt(f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::{Arc, mpsc};
-    use std::thread;
-    use std::time::Duration;
-
-    use super::*;
-
-    /// A value that uses its context when it is dropped.
-    #[derive(Default)]
-    struct Guest(Option<Arc<ContextMap>>);
-
-    impl Drop for Guest {
-        fn drop(&mut self) {
-            if let Some(context) = self.0.take() {
-                context.insert("gone");
-            }
-        }
-    }
-
-    #[test]
-    fn a_value_is_dropped_outside_of_the_lock_when_its_change_panics() {
-        let (done, is_done) = mpsc::channel();
-        // A thread that waits for its own lock never ends, so nobody joins it.
-        thread::spawn(move || {
-            let context = Arc::new(ContextMap::default());
-            let change = |guest: &mut Guest| {
-                guest.0 = Some(Arc::clone(&context));
-                panic!("in the middle of a change");
-            };
-            let result = catch_unwind(AssertUnwindSafe(|| context.update(change)));
-            done.send((result.is_err(), context.get::<&str>(), context.get::<String>()))
-        });
-        let seen =
-            is_done.recv_timeout(Duration::from_secs(10)).expect("a thread waits for itself");
-        assert_eq!(seen, (true, Some("gone"), None));
     }
 }

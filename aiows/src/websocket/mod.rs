@@ -231,6 +231,14 @@ impl WebSocket {
         &self.record.tag
     }
 
+    /// Drops what the connection keeps, which may hold the connection itself. From now on it keeps
+    /// nothing.
+    pub(crate) fn close_values(&self) {
+        self.context().close();
+        let locals = self.locals().close();
+        locals.drop_caught();
+    }
+
     pub(crate) fn locals(&self) -> MutexGuard<'_, TypeMap> {
         self.record.locals.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -87,7 +87,8 @@ impl WebSocket {
         if !replied.0.contains(id) {
             replied.0.push(id.clone());
         }
-        locals.insert(replied);
+        // A closed connection keeps none, and none of its messages is handled any more.
+        let _ = locals.insert(replied);
         stage.store(REPLIED, Ordering::Release);
     }
 

@@ -295,3 +295,48 @@ async fn an_application_can_hold_the_handle_on_the_server_and_see_its_peers() {
     raw.write(PAGE.replace("page", "whoami").as_bytes()).await;
     assert_eq!(read_response(&mut raw).await, (200, "127.0.0.1".to_owned()));
 }
+
+#[tokio::test]
+async fn a_client_that_ends_its_side_behind_a_request_gets_its_page() {
+    let (go, gone) = mpsc::channel::<()>(1);
+    let gone = std::sync::Arc::new(tokio::sync::Mutex::new(gone));
+    let page = get(async move || {
+        gone.lock().await.recv().await;
+        "at last"
+    });
+    let application =
+        axum::Router::new().route("/slow", page).route("/page", get(async || "a page"));
+    let server = TestServer::bind(Server::from(Router::new()).http(application)).await;
+    let mut raw = Raw::dial(&server).await;
+    raw.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    raw.finish().await;
+    // The server has read both by the time it has answered others.
+    for _ in 0..3 {
+        expect_page(&mut Raw::dial(&server).await).await;
+    }
+    go.send(()).await.unwrap();
+    let (status, _, body) = raw.read_answer().await;
+    assert_eq!((status, &*body), (200, "at last"));
+}
+
+#[tokio::test]
+async fn a_refused_head_request_gets_no_body() {
+    for server in [
+        Server::new().route("/ws", Router::new()),
+        Server::new().route("/ws", Router::new()).http(axum::Router::new()),
+    ] {
+        let server = TestServer::new(server);
+        for (path, expected) in [("/ws", "405"), ("/none", "404")] {
+            let mut raw = Raw::over(server.stream().await);
+            let request = format!(
+                "HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+            );
+            raw.write(request.as_bytes()).await;
+            raw.finish().await;
+            let answer = String::from_utf8(raw.read_to_end().await).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {expected} ")), "{head}");
+            assert_eq!(body, "", "{head}");
+        }
+    }
+}

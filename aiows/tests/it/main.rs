@@ -9,6 +9,7 @@ mod burst;
 mod close;
 mod crowd;
 mod deadlines;
+mod delegation;
 mod delivery;
 mod door;
 mod errors;
@@ -22,6 +23,7 @@ mod hostile;
 mod http;
 mod hub;
 mod intake;
+
 mod layered;
 mod leaving;
 mod life;
@@ -34,6 +36,7 @@ mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod next;
 mod presence;
 mod presence_chaos;
 mod pressure;
@@ -58,8 +61,10 @@ mod socket;
 mod stop;
 mod stopping;
 mod streams;
+mod test_kit;
 mod transitions;
 mod unfinished;
+mod values;
 
 /// What `layered` has another one of.
 mod kit {

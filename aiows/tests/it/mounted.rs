@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aiows::{DisconnectReason, Router, Server, WebSocket, WebSocketService, connect, routes};
@@ -197,4 +198,89 @@ async fn a_socket_outlives_the_application_of_its_host_and_is_closed_by_a_stop()
     stopped.await.unwrap();
     assert_eq!(handle.stats().active, 0);
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+}
+
+#[tokio::test]
+async fn a_nested_service_sees_the_path_as_it_was_sent() {
+    struct Paths(mpsc::Sender<String>);
+    impl aiows::Middleware for Paths {
+        async fn on_handshake(&self, handshake: &aiows::Handshake) -> aiows::Result {
+            self.0.send(handshake.path().to_owned()).await?;
+            Ok(())
+        }
+    }
+    let (paths, mut seen) = mpsc::channel(4);
+    let router = Router::new().middleware(Paths(paths));
+    let sockets = service(Server::new().route("/rooms/{room}", router));
+    let application = axum::Router::new().nest_service("/api", sockets);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, application).into_future());
+    let mut raw = dial(address).await;
+    raw.write(REQUEST.replace("GET / ", "GET /api/rooms/a%20b?x=1 ").as_bytes()).await;
+    assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(seen.recv().await.unwrap(), "/api/rooms/a%20b");
+}
+
+/// Waits until nobody else holds a value.
+async fn freed<T>(value: &Arc<T>, what: &str) {
+    let freed = async {
+        while Arc::strong_count(value) > 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let freed = tokio::time::timeout(Duration::from_secs(5), freed).await;
+    assert!(freed.is_ok(), "{what}: {} more hold it", Arc::strong_count(value) - 1);
+}
+
+#[tokio::test]
+async fn a_dropped_service_frees_its_application_and_its_state() {
+    let (state, page) = (Arc::new("state"), Arc::new("page"));
+    let service = || {
+        let held = Arc::clone(&page);
+        let page = get(move || async move { *held });
+        let router = Router::new().routes(routes![tell_address]).state(Arc::clone(&state));
+        service(Server::from(router).http(axum::Router::new().route("/", page)))
+    };
+    let freed = async |what| {
+        freed(&state, what).await;
+        freed(&page, what).await;
+    };
+    drop(service());
+    freed("never served").await;
+    for leaves_first in [true, false] {
+        let sockets = service();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let application = application(sockets.clone());
+        let host = tokio::spawn(axum::serve(listener, application).into_future());
+        let plain = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        assert_eq!(refused(address, plain).await.0, 426);
+        let mut raw = open(address).await;
+        raw.expect_text("true").await;
+        if leaves_first {
+            raw.send_close(1000, "").await;
+            raw.read_close(1000).await;
+        }
+        host.abort();
+        drop(sockets);
+        if leaves_first {
+            freed("its client has left").await;
+        }
+        drop(raw);
+        freed("its client leaves later").await;
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_service_frees_its_application_and_its_state() {
+    let state = Arc::new("state");
+    let router = Router::new().routes(routes![tell_address]).state(Arc::clone(&state));
+    let sockets = service(Server::from(router));
+    let handle = sockets.handle().clone();
+    handle.shutdown(Duration::from_secs(5)).await;
+    sockets.stopped().await.unwrap();
+    drop(sockets);
+    freed(&state, "its handle is left").await;
+    drop(handle);
 }

@@ -313,3 +313,52 @@ fn a_path_is_taken_only_where_there_is_one() {
         assert!(error.mistakes()[0].ends_with(mistake), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_path_is_read_into_wide_numbers_and_options() {
+    #[message("unsigned")]
+    async fn unsigned(Path(number): Path<u128>) -> Value {
+        json!({ "number": number.to_string() })
+    }
+    #[message("signed")]
+    async fn signed(Path(number): Path<i128>) -> Value {
+        json!({ "number": number.to_string() })
+    }
+    #[message("option")]
+    async fn option(Path(number): Path<Option<u128>>) -> Value {
+        json!({ "number": number.map(|number| number.to_string()) })
+    }
+    #[message("struct")]
+    async fn named(Path(seat): Path<Option<Wide>>) -> Value {
+        json!({ "number": seat.unwrap().number.unwrap().to_string() })
+    }
+    #[derive(Deserialize)]
+    struct Wide {
+        number: Option<i128>,
+    }
+    #[message("query")]
+    async fn query(Query(query): Query<Option<Wide>>) -> Value {
+        json!({ "number": query.map(|wide| wide.number.map(|number| number.to_string())) })
+    }
+    let router = || Router::new().routes(routes![unsigned, signed, option, named, query]);
+    let server = TestServer::new(Server::new().route("/{number}", router()));
+    let max = i128::MAX.to_string();
+    let mut client = server.connect_to(&format!("/{max}?number=-{max}")).await;
+    for message_type in ["unsigned", "signed", "option", "struct"] {
+        client.send_json(&json!({ "type": message_type })).await;
+        assert_eq!(client.recv_json().await, json!({ "number": max }), "{message_type}");
+    }
+    client.send_json(&json!({ "type": "query" })).await;
+    assert_eq!(client.recv_json().await, json!({ "number": format!("-{max}") }));
+    let mut client = server.connect_to("/ten").await;
+    for message_type in ["unsigned", "signed", "option"] {
+        client.send_json(&json!({ "type": message_type })).await;
+        let error = client.recv_json().await;
+        assert_eq!(
+            (&error["code"], &error["fields"][0]["path"]),
+            (&"invalid_path".into(), &"number".into())
+        );
+    }
+    client.send_json(&json!({ "type": "query" })).await;
+    assert_eq!(client.recv_json().await, json!({ "number": null }));
+}

@@ -117,6 +117,8 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // A client may end its side behind its last request.
+        .half_close(true)
         .header_read_timeout(limits.handshake_timeout.min(LONGEST))
         .max_headers(limits.request_headers.min(MAX_HEADERS))
         .max_buf_size(limits.request_head_size.max(MIN_BUFFER));
