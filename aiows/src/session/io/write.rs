@@ -32,17 +32,12 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         match &mut self.io {
             Io::Tcp(reader) => {
-                let mut writability = self.writability;
-                loop {
-                    if writability == Writability::Blocked {
-                        ready!(reader.poll_write_ready(cx))?;
-                    }
-                    let flushed = outbox.flush_tcp();
-                    if flushed.is_ready() {
-                        return flushed;
-                    }
-                    writability = Writability::Blocked;
+                // First, because a sender may have written everything while the socket counted as
+                // full. Until it has room again this makes no system call.
+                while outbox.flush_tcp()?.is_pending() {
+                    ready!(reader.poll_write_ready(cx))?;
                 }
+                Poll::Ready(Ok(()))
             }
             Io::Stream(stream) => {
                 ready!(outbox.flush_with(|_, slices| {
