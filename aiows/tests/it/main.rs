@@ -34,6 +34,7 @@ mod mounted;
 mod nest;
 mod presence;
 mod pressure;
+mod probe;
 mod protocol;
 mod question;
 mod raw;
