@@ -174,12 +174,13 @@ pub(crate) struct TcpWriter {
 }
 
 impl TcpWriter {
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
-    }
-
-    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write_vectored(slices)
+    /// Writes what the socket takes, unless the runtime knows that it takes nothing.
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            // The common case, for which the kernel has a shorter way.
+            [slice] => self.stream.try_write(slice),
+            slices => self.stream.try_write_vectored(slices),
+        }
     }
 
     /// Writes without regard to what the runtime knows of the socket.

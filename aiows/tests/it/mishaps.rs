@@ -185,7 +185,7 @@ async fn a_panic_of_a_spawned_future_that_carries_something_that_panics_costs_th
 
 #[tokio::test]
 async fn what_the_panic_of_a_spawned_future_carries_is_dropped_outside_of_the_lock() {
-    let (probed, mut free) = mpsc::unbounded_channel();
+    let (probed, mut free) = mpsc::channel(2);
     let spawn = Route::message("spawn", move |call: Call| {
         let (probed, ws) = (probed.clone(), call.websocket().clone());
         async move {

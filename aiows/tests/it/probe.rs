@@ -4,19 +4,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
 /// How long another thread may wait for a lock before it counts as held.
 const HELD: Duration = Duration::from_secs(2);
 
 /// When it is dropped, another thread takes the lock: `true` is sent if it could.
 pub struct Probe {
-    probed: UnboundedSender<bool>,
+    probed: Sender<bool>,
     take_lock: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Probe {
-    pub fn new(probed: UnboundedSender<bool>, take_lock: impl FnOnce() + Send + 'static) -> Self {
+    pub fn new(probed: Sender<bool>, take_lock: impl FnOnce() + Send + 'static) -> Self {
         Self { probed, take_lock: Some(Box::new(take_lock)) }
     }
 }
@@ -30,6 +30,6 @@ impl Drop for Probe {
             take_lock();
             done.send(())
         });
-        let _ = self.probed.send(is_done.recv_timeout(HELD).is_ok());
+        let _ = self.probed.try_send(is_done.recv_timeout(HELD).is_ok());
     }
 }

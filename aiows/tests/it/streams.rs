@@ -193,7 +193,7 @@ async fn a_stream_that_panics_and_what_the_panic_carries_are_dropped_outside_of_
         async {}
     });
     let app = ends.watch(Router::new().route(connect)).build().unwrap();
-    let (probed, mut free) = mpsc::unbounded_channel();
+    let (probed, mut free) = mpsc::channel(2);
     let probe = || {
         let ws = Arc::clone(&ws);
         Probe::new(probed.clone(), move || {
