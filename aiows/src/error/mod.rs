@@ -3,6 +3,7 @@
 mod const_text;
 mod field;
 mod handler;
+mod panic;
 mod request;
 mod send;
 mod text;
@@ -15,6 +16,7 @@ pub use self::field::FieldError;
 pub(crate) use self::field::MAX_FIELDS;
 pub use self::handler::HandlerError;
 pub(crate) use self::handler::code;
+pub(crate) use self::panic::{Panic, drop_quietly, panic_text};
 pub use self::request::RequestError;
 pub use self::send::SendError;
 pub(crate) use self::text::cut;

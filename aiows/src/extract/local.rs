@@ -44,10 +44,18 @@ impl<T: Default + Send + Sync + 'static> From<T> for Local<T> {
 impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         let socket = call.websocket().clone();
-        let slot = socket.locals().remove::<Slot<T>>();
+        let slot = {
+            let mut locals = socket.locals();
+            let slot = locals.remove::<Slot<T>>();
+            // Under the same lock: the value may be given back by another task at any moment.
+            if matches!(slot, Some(Slot::Taken)) {
+                // There is nothing in it that would have to be dropped outside of the lock.
+                let _ = locals.insert(Slot::<T>::Taken);
+            }
+            slot
+        };
         // Made outside of the lock.
         let Slot::Free(value) = slot.unwrap_or_default() else {
-            keep(&socket, Slot::<T>::Taken);
             let name = type_name::<T>();
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
         };

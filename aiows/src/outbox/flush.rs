@@ -75,15 +75,10 @@ impl State {
 }
 
 impl Outbox {
-    /// Writes what plain TCP takes.
+    /// Writes what is queued through `write`: [`write_tcp`] for plain TCP.
     ///
-    /// `Ready` when nothing is left; `Pending` without any wake-up when the socket refuses bytes.
-    pub(crate) fn flush_tcp(&self) -> Poll<io::Result<()>> {
-        self.flush_with(write_tcp)
-    }
-
-    /// Writes what a stream takes through `write`, which says `WouldBlock` when it takes nothing.
-    pub(crate) fn flush_with(
+    /// `Ready` when nothing is left; `Pending` without any wake-up when `write` fails with `WouldBlock`.
+    pub(crate) fn flush(
         &self,
         write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Poll<io::Result<()>> {
@@ -168,7 +163,7 @@ impl Outbox {
     #[cfg(feature = "test-util")]
     pub(crate) fn drain(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let _ = self.flush_with(|_, slices| {
+        let _ = self.flush(|_, slices| {
             slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
@@ -178,13 +173,8 @@ impl Outbox {
     }
 }
 
-fn write_tcp(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    match (writer, slices) {
-        (None, _) => Err(io::ErrorKind::BrokenPipe.into()),
-        // One part is the common case, for which the kernel has a shorter way.
-        (Some(writer), [slice]) => writer.try_write(slice),
-        (Some(writer), slices) => writer.try_write_vectored(slices),
-    }
+pub(crate) fn write_tcp(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?.write(slices)
 }
 
 /// Writes without regard to what the runtime knows of the socket.

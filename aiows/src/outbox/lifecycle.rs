@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{CloseMode, CloseRequest, Outbox, SessionTurn, State};
-use crate::transport::TcpWriter;
 
 /// The state of a connection that everybody who holds a handle on it shares.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,32 +38,6 @@ const ORDERED: u8 = 2;
 /// No message is accepted any more.
 const CLOSED: u8 = 3;
 
-impl Mirror {
-    fn is_ending(&self) -> bool {
-        self.0.load(Ordering::Acquire) >= ENDING
-    }
-
-    fn awaits_close(&self) -> bool {
-        self.0.load(Ordering::Acquire) == ORDERED
-    }
-
-    fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Acquire) >= ORDERED
-    }
-}
-
-impl Lifecycle {
-    fn mirrored(&self) -> u8 {
-        match self {
-            Self::Open => 0,
-            Self::CloseReceived => ENDING,
-            Self::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
-            Self::CloseRequested(_) => ORDERED,
-            Self::CloseSent | Self::CutRequested | Self::Ended => CLOSED,
-        }
-    }
-}
-
 /// What the session has to do about a request to close.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CloseOrder {
@@ -88,12 +61,16 @@ pub(crate) enum Accepted {
 impl Outbox {
     /// Whether no message is accepted any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.mirror.is_closed()
+        self.mirror.0.load(Ordering::Acquire) >= ORDERED
     }
 
     /// Whether the session has to close the connection before it handles another message.
     pub(crate) fn awaits_close(&self) -> bool {
-        self.mirror.awaits_close()
+        self.mirror.0.load(Ordering::Acquire) == ORDERED
+    }
+
+    fn is_ending(&self) -> bool {
+        self.mirror.0.load(Ordering::Acquire) >= ENDING
     }
 
     /// Whether the server stops and the session still answers what it has accepted.
@@ -103,8 +80,15 @@ impl Outbox {
     }
 
     fn transition(&self, state: &mut State, to: Lifecycle) {
+        let mirrored = match &to {
+            Lifecycle::Open => 0,
+            Lifecycle::CloseReceived => ENDING,
+            Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
+            Lifecycle::CloseRequested(_) => ORDERED,
+            Lifecycle::CloseSent | Lifecycle::CutRequested | Lifecycle::Ended => CLOSED,
+        };
         state.lifecycle = to;
-        self.mirror.0.store(state.lifecycle.mirrored(), Ordering::Release);
+        self.mirror.0.store(mirrored, Ordering::Release);
         if let Some(watched) = state.watched.take() {
             watched.notify_waiters();
         }
@@ -162,21 +146,14 @@ impl Outbox {
         }
     }
 
-    /// Queues a close frame behind everything, and accepts nothing after it.
-    pub(crate) fn send_close(&self, frame: Bytes) {
+    /// Accepts nothing more, and queues a close frame behind everything if the client needs one.
+    pub(crate) fn seal(&self, close_frame: Option<Bytes>) {
         let mut state = self.lock();
-        if state.lifecycle != Lifecycle::Ended {
+        if let Some(frame) = close_frame
+            && state.lifecycle != Lifecycle::Ended
+        {
             state.queue.push_last(frame);
         }
-        self.refuse_more(state);
-    }
-
-    /// Accepts nothing more, for a client that needs no close frame.
-    pub(crate) fn seal(&self) {
-        self.refuse_more(self.lock());
-    }
-
-    fn refuse_more(&self, mut state: std::sync::MutexGuard<'_, State>) {
         match &state.lifecycle {
             Lifecycle::CutRequested | Lifecycle::Ended => {}
             // The session has closed for another reason meanwhile, and still has to be quick.
@@ -208,19 +185,14 @@ impl Outbox {
 
     /// Ends the server's side of the stream, drops what was not written and settles the counts, once.
     pub(crate) fn end(&self) {
+        // Looked at first: this may be called more than once, and all connections share the totals.
         if self.lock().lifecycle == Lifecycle::Ended {
             return;
         }
-        let writer = self.settle();
-        drop(writer);
-        self.room.notify_waiters();
-    }
-
-    pub(super) fn settle(&self) -> Option<TcpWriter> {
         let mut ended = self.totals.lock();
         let mut state = self.lock();
         if state.lifecycle == Lifecycle::Ended {
-            return None;
+            return;
         }
         self.transition(&mut state, Lifecycle::Ended);
         state.queue.clear();
@@ -232,17 +204,18 @@ impl Outbox {
         let writer = state.writer.take();
         drop(state);
         drop(ended);
+        drop(writer);
+        self.room.notify_waiters();
         if let Some(line) = line {
             line.write(self.id);
         }
-        writer
     }
 
     /// Waits until the connection ends or is about to.
     pub(crate) async fn ending(&self) {
         let watched = {
             let mut state = self.lock();
-            if self.mirror.is_ending() {
+            if self.is_ending() {
                 return;
             }
             Arc::<Notify>::clone(state.watched.get_or_insert_default())
@@ -250,7 +223,7 @@ impl Outbox {
         let mut notified = std::pin::pin!(watched.notified());
         // Registered before the second look: an end in between is not missed.
         notified.as_mut().enable();
-        if !self.mirror.is_ending() {
+        if !self.is_ending() {
             notified.await;
         }
     }

@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 pub(crate) use self::close_request::{CloseMode, CloseRequest};
 use self::drops::Spell;
+pub(crate) use self::flush::write_tcp;
 pub(crate) use self::lifecycle::{Accepted, CloseOrder};
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
@@ -195,6 +196,6 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.settle();
+        self.end();
     }
 }

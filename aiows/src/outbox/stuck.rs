@@ -61,11 +61,12 @@ impl StuckQueues {
     }
 
     fn set(&self, stuck: &Stuck, bytes: usize) {
-        let before = stuck.bytes.swap(bytes, Ordering::AcqRel);
+        let before = stuck.bytes.swap(bytes, Ordering::SeqCst);
         // Wraps around where it has become less.
         self.bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
-        if bytes > self.largest.load(Ordering::Relaxed) {
-            self.largest.fetch_max(bytes, Ordering::Relaxed);
+        // In this order, see `lower_largest`.
+        if bytes > self.largest.load(Ordering::SeqCst) {
+            self.largest.fetch_max(bytes, Ordering::SeqCst);
         }
     }
 
@@ -85,9 +86,17 @@ impl StuckQueues {
         if let Some(stuck) = stuck {
             self.set(stuck, 0);
         }
-        // Last, for those who look at it without the lock: it is lower because there is room.
-        self.largest.store(second, Ordering::Release);
+        self.lower_largest(queues, second);
         stuck.map(|stuck| &**stuck)
+    }
+
+    /// Called when there is room: others look at it without the lock.
+    fn lower_largest(&self, queues: &[Arc<Stuck>], size: usize) {
+        self.largest.store(size, Ordering::SeqCst);
+        // A queue that has grown meanwhile has compared itself with the former value. Either its bytes
+        // are seen here, or it sees the value stored above.
+        let grown = queues.iter().map(|stuck| stuck.bytes.load(Ordering::SeqCst)).max();
+        self.largest.fetch_max(grown.unwrap_or(0), Ordering::SeqCst);
     }
 }
 
@@ -179,5 +188,44 @@ impl Outbox {
         } else {
             self.request_close(CloseRequest::slow_consumer());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// Two threads meet at every round; the queue that grows stands before many others, which the
+    /// choice looks at after it.
+    #[test]
+    fn a_queue_that_grows_during_a_choice_is_not_above_the_largest() {
+        const ROUNDS: usize = 5_000;
+        let all = StuckQueues::default();
+        let queues: Vec<_> = (0..500).map(|_| all.add()).collect();
+        let (growing, chosen) = (&queues[0], &queues[499]);
+        let meet = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    meet.wait();
+                    all.set(growing, 90);
+                    meet.wait();
+                }
+            });
+            let largest = (0..ROUNDS).map(|_| {
+                all.set(growing, 10);
+                chosen.fate.store(COUNTED, Ordering::Relaxed);
+                all.set(chosen, 100);
+                meet.wait();
+                all.choose(&queues, 20);
+                meet.wait();
+                all.largest.load(Ordering::Relaxed)
+            });
+            let lowest = largest.collect::<Vec<_>>().into_iter().min();
+            assert_eq!(lowest, Some(90));
+        });
     }
 }

@@ -1,14 +1,12 @@
 //! Keeps a panic of the application's code to the call it happened in.
 
-use std::any::Any;
 use std::future::{Future, ready};
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::BoxFuture;
-use crate::error::HandlerError;
+use crate::error::{HandlerError, Panic, drop_quietly, panic_text};
 use crate::outcome::Outcome;
 
 pub(crate) type Returned = Result<Outcome, HandlerError>;
@@ -61,20 +59,8 @@ impl Drop for Isolated {
     }
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> HandlerError {
-    let error = format!("handler panicked: {}", panic_text(&*panic)).into();
-    // What the panic carried may panic as well.
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        let _leaked = ManuallyDrop::new(panic);
-    }
+fn panicked(panic: Panic) -> HandlerError {
+    let error = format!("handler panicked: {}", panic_text(&panic)).into();
+    drop_quietly(panic);
     error
-}
-
-/// The message of a panic.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
 }

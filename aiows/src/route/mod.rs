@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use self::isolate::{Returned, drop_caught, isolated, panic_text, poll_caught, start};
+pub(crate) use self::isolate::{Returned, drop_caught, isolated, poll_caught, start};
 pub use self::registration::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };

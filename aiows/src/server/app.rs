@@ -225,6 +225,10 @@ impl App {
     /// # }
     /// ```
     ///
+    /// Its connection is locked while the stream is written: the stream's `poll_write` must not send to
+    /// that connection, to a room or to everybody, and neither may what it calls, such as a subscriber
+    /// that sends log lines to clients. If you need that, hand the line to another task.
+    ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.

@@ -21,7 +21,6 @@ pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer has registered the task that it wakes.
     is_armed: bool,
-    timeouts: Timeouts,
     next_ping: Instant,
     /// When an unanswered ping was sent.
     pinged: Option<Instant>,
@@ -34,16 +33,8 @@ pub(super) struct Clock {
     message_begun: Option<(u32, Instant)>,
     /// When a large unfinished message is compared with its share next.
     share_at: Option<Instant>,
-    /// When the last large message came.
+    /// When the last large message came, unless that is long ago.
     large_at: Option<Instant>,
-    shrink_at: Option<Instant>,
-}
-
-struct Timeouts {
-    ping_interval: Duration,
-    ping: Duration,
-    write: Duration,
-    message: Duration,
 }
 
 /// What has to be done because its time has come.
@@ -85,12 +76,6 @@ impl Clock {
         Self {
             timer: Box::pin(sleep_until(next_ping)),
             is_armed: false,
-            timeouts: Timeouts {
-                ping_interval: limits.ping_interval,
-                ping: limits.ping_timeout,
-                write: limits.write_timeout,
-                message: limits.message_timeout,
-            },
             next_ping,
             pinged: None,
             reading: Reading::On,
@@ -99,7 +84,6 @@ impl Clock {
             message_begun: None,
             share_at: None,
             large_at: None,
-            shrink_at: None,
         }
     }
 
@@ -128,16 +112,12 @@ impl Clock {
         }
     }
 
-    /// Whether a large message came a short time ago; notes that one has come now.
-    pub(super) fn is_second_large(&mut self) -> bool {
+    /// Notes that a large message has come; `true` if another one came a short time ago. `Shrink` is due
+    /// a short time after the last one.
+    pub(super) fn note_large(&mut self) -> bool {
         let now = Instant::now();
         let last = self.large_at.replace(now);
         last.is_some_and(|last| now - last < KEEP_LARGE)
-    }
-
-    /// Keeps a large buffer for a while.
-    pub(super) fn keep_large(&mut self) {
-        self.shrink_at.get_or_insert_with(|| Instant::now() + KEEP_LARGE);
     }
 
     /// The socket refuses bytes after it has taken `written` of them.
@@ -166,9 +146,10 @@ impl Clock {
         cx: &mut Context<'_>,
         reading: Reading,
         deadline: Option<Instant>,
+        limits: &Limits,
     ) -> Option<TimerEvent> {
         self.follow(reading);
-        let (at, event) = self.next(deadline)?;
+        let (at, event) = self.next(deadline, limits)?;
         // A deadline that moves away leaves the timer alone: it fires early and is set again.
         if at < self.timer.deadline() {
             self.timer.as_mut().reset(at);
@@ -183,7 +164,7 @@ impl Clock {
             }
             let now = Instant::now();
             if at <= now {
-                self.note(event, now);
+                self.note(event, now, limits);
                 return Some(event);
             }
             self.timer.as_mut().reset(at);
@@ -214,40 +195,41 @@ impl Clock {
         }
     }
 
-    fn next(&self, deadline: Option<Instant>) -> Option<(Instant, TimerEvent)> {
-        let Timeouts { ping_interval, ping, write, message } = &self.timeouts;
+    fn next(&self, deadline: Option<Instant>, limits: &Limits) -> Option<(Instant, TimerEvent)> {
+        let Limits { ping_interval, ping_timeout, write_timeout, message_timeout, .. } = limits;
         let liveness = match (self.reading, self.pinged) {
             (Reading::Over, _) => None,
             (_, None) => Some((self.next_ping, TimerEvent::Ping)),
-            (Reading::On, Some(at)) => Some((after(at, *ping), TimerEvent::Silent)),
+            (Reading::On, Some(at)) => Some((after(at, *ping_timeout), TimerEvent::Silent)),
             // The answer may wait in the socket. Further pings find out whether the client's host still
             // takes them: if not, the socket fails.
             (Reading::Watched, Some(_)) => Some((self.next_ping, TimerEvent::Ping)),
             // The deadline below bounds it.
             (Reading::Blind, Some(_)) => None,
         };
-        let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping));
-        let stuck = self.stuck.map(|(since, _)| (after(since, *write), TimerEvent::Stuck));
-        let begun = self.message_begun.map(|(_, at)| (after(at, *message), TimerEvent::Unfinished));
+        let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping_timeout));
+        let stuck = self.stuck.map(|(since, _)| (after(since, *write_timeout), TimerEvent::Stuck));
+        let begun =
+            self.message_begun.map(|(_, at)| (after(at, *message_timeout), TimerEvent::Unfinished));
         let events = [
             deadline.map(|at| (at, TimerEvent::Deadline)),
             stuck,
             unread.map(|at| (at, TimerEvent::Unread)),
             begun,
             self.share_at.map(|at| (at, TimerEvent::Share)),
-            self.shrink_at.map(|at| (at, TimerEvent::Shrink)),
+            self.large_at.map(|at| (at + KEEP_LARGE, TimerEvent::Shrink)),
             liveness,
         ];
         events.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    fn note(&mut self, event: TimerEvent, now: Instant) {
+    fn note(&mut self, event: TimerEvent, now: Instant, limits: &Limits) {
         match event {
             TimerEvent::Ping => {
-                self.next_ping = deadline_after(self.timeouts.ping_interval);
+                self.next_ping = deadline_after(limits.ping_interval);
                 self.pinged = Some(now);
             }
-            TimerEvent::Shrink => self.shrink_at = None,
+            TimerEvent::Shrink => self.large_at = None,
             TimerEvent::Stuck => self.stuck = None,
             TimerEvent::Unread => self.unread = None,
             TimerEvent::Unfinished => self.message_begun = None,

@@ -50,8 +50,7 @@ pub(super) async fn beside(
     returned
 }
 
-/// Polls the connection although a handler may have used up the budget of this turn: without one
-/// sockets read and write nothing, and a client that reads and answers pings would count as gone.
+/// Polls the connection although a handler may have used up the budget, see [`ConnectionIo`].
 fn poll_unconstrained(
     cx: &mut Context<'_>,
     poll: impl FnMut(&mut Context<'_>) -> Poll<()>,

@@ -147,7 +147,7 @@ impl Session {
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // The client is gone for all other tasks before its disconnect handlers run.
         registration.retire();
-        self.socket.outbox().seal();
+        self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
         if served == Served::Yes {
             self.disconnect(&router, &reason).await;

@@ -13,6 +13,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::error::{Panic, drop_quietly};
+
 /// Any byte stream a session can run over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -54,7 +56,7 @@ impl Io {
     }
 
     pub(crate) fn stream(stream: Box<dyn Stream>) -> Self {
-        Self::Stream(Guarded { stream: Some(stream) })
+        Self::Stream(Guarded { stream: Some(stream), panic: None })
     }
 
     pub(crate) fn poll_read(
@@ -172,12 +174,13 @@ pub(crate) struct TcpWriter {
 }
 
 impl TcpWriter {
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(bytes)
-    }
-
-    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write_vectored(slices)
+    /// Writes what the socket takes, unless the runtime knows that it takes nothing.
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            // The common case, for which the kernel has a shorter way.
+            [slice] => self.stream.try_write(slice),
+            slices => self.stream.try_write_vectored(slices),
+        }
     }
 
     /// Writes without regard to what the runtime knows of the socket.
@@ -195,7 +198,11 @@ impl Drop for TcpWriter {
 
 /// A stream of the application's: a panic in it is an error, and it is not polled again.
 pub(crate) struct Guarded {
+    /// Taken when this is dropped.
     stream: Option<Box<dyn Stream>>,
+    /// What its panic carried. Neither is dropped before this is: the outbox is locked while the
+    /// stream is written, and their drops may use it. Boxed twice to keep this small.
+    panic: Option<Box<Panic>>,
 }
 
 impl Guarded {
@@ -203,16 +210,14 @@ impl Guarded {
         &mut self,
         poll: impl FnOnce(Pin<&mut dyn Stream>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let Some(stream) = &mut self.stream else {
+        let Self { stream: Some(stream), panic: None } = self else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
         let stream: Pin<&mut dyn Stream> = Pin::new(&mut **stream);
         let polled = catch_unwind(AssertUnwindSafe(|| poll(stream)));
-        polled.unwrap_or_else(|_| {
+        polled.unwrap_or_else(|panic| {
             tracing::error!("the stream of a connection panicked");
-            let stream = self.stream.take();
-            // It may panic once more.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(stream)));
+            self.panic = Some(Box::new(panic));
             Poll::Ready(Err(io::Error::other("the stream panicked")))
         })
     }
@@ -231,6 +236,13 @@ impl Guarded {
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll(|stream| stream.poll_shutdown(cx))
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        drop_quietly(self.stream.take());
+        drop_quietly(self.panic.take());
     }
 }
 

@@ -1,6 +1,7 @@
 //! How long a connection lives, and what lives as long.
 
 use std::future::Future;
+use std::iter;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 use super::WebSocket;
+use crate::error::drop_quietly;
 
 /// How long a task that is to end may block its thread before it is left alone.
 const GRACE: Duration = Duration::from_secs(1);
@@ -85,17 +87,19 @@ impl WebSocket {
     ///
     /// Outside of a tokio runtime.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        let mut running = self.record.tasks.lock();
-        // Looked at under the lock: after its end nobody takes them back.
-        if self.is_closed() {
-            return;
+        let mut ended = Vec::new();
+        {
+            let mut running = self.record.tasks.lock();
+            // Looked at under the lock: after its end nobody takes them back.
+            if self.is_closed() {
+                return;
+            }
+            let running = running.get_or_insert_default();
+            // What has finished gives back its place.
+            ended.extend(iter::from_fn(|| running.try_join_next()));
+            running.spawn(future);
         }
-        let running = running.get_or_insert_default();
-        // What has finished gives back its place.
-        while let Some(ended) = running.try_join_next() {
-            note(ended);
-        }
-        running.spawn(future);
+        ended.into_iter().for_each(note);
     }
 
     /// Aborts what was spawned, without waiting for it.
@@ -125,10 +129,12 @@ impl Tasks {
     }
 }
 
+/// Logs a panic. What it carried is dropped here, so the caller holds no lock.
 fn note(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
         tracing::error!(%error, "a future spawned by a handler panicked");
+        drop_quietly(error);
     }
 }

@@ -40,6 +40,7 @@ mod next;
 mod presence;
 mod presence_chaos;
 mod pressure;
+mod probe;
 mod protocol;
 mod question;
 mod raw;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use aiows::{
@@ -16,6 +18,7 @@ use aiows::{
 };
 
 use super::kit::{TestServer, over_both};
+use crate::probe::Probe;
 use crate::raw::{REQUEST, Raw, ends, limits};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -162,6 +165,48 @@ async fn a_panic_in_the_drop_of_a_late_disconnect_handler_frees_the_place() {
         Router::new().route(begin).include(Router::new().route(late))
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_panic_of_a_spawned_future_that_carries_something_that_panics_costs_that_future_alone() {
+    expect_survival(|started| {
+        Router::new().route(Route::message("hold", move |call: Call| {
+            let started = started.clone();
+            call.websocket().spawn(async move {
+                started.send(()).await.unwrap();
+                std::panic::resume_unwind(Box::new(Bomb));
+            });
+            // Pending until the connection ends, so that nothing is spawned beside it.
+            std::future::pending::<()>()
+        }))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_panic_of_a_spawned_future_carries_is_dropped_outside_of_the_lock() {
+    let (probed, mut free) = mpsc::channel(2);
+    let spawn = Route::message("spawn", move |call: Call| {
+        let (probed, ws) = (probed.clone(), call.websocket().clone());
+        async move {
+            let (runtime, other) = (Handle::current(), ws.clone());
+            let probe = Probe::new(probed.clone(), move || {
+                let _entered = runtime.enter();
+                other.spawn(async {});
+            });
+            ws.spawn(async move { std::panic::resume_unwind(Box::new(probe)) });
+            // It is dropped by the first spawn that finds the future ended.
+            for _ in 0..100 {
+                yield_now().await;
+                ws.spawn(async {});
+            }
+        }
+    });
+    let server = TestServer::new(Server::from(Router::new().route(spawn)));
+    let mut raw = Raw::join(&server).await;
+    raw.send_text(r#"{"type":"spawn","id":1}"#).await;
+    assert_eq!(raw.read_json().await["correlation_id"], 1);
+    assert_eq!(free.try_recv(), Ok(true), "a lock was held");
 }
 
 #[tokio::test]

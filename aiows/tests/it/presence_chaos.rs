@@ -174,7 +174,7 @@ async fn run(overflow: Overflow, seed: u64) -> (usize, u64) {
         limits.overflow = overflow;
         limits.outbound_messages = 8;
         // Every other time a list comes in parts that do not fit at once.
-        limits.outbound_size = if seed % 2 == 0 { 6 * 1024 } else { 2 * 1024 };
+        limits.outbound_size = if seed.is_multiple_of(2) { 6 * 1024 } else { 2 * 1024 };
         limits.write_timeout = Duration::from_secs(600);
     });
     let router = Router::new().routes(routes![enter, leave]);

@@ -1,17 +1,20 @@
 //! Streams of the application that panic or never come to an end.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use aiows::{App, DisconnectReason, Listener};
+use aiows::{App, Call, DisconnectReason, Listener, Route, Router, WebSocket};
 
 use super::kit::wrapped;
+use crate::probe::Probe;
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -35,8 +38,17 @@ struct Faulty {
 impl Faulty {
     fn may_panic(&self, fault: Fault) {
         if self.fault == fault && self.armed.load(Ordering::Relaxed) {
-            std::panic::resume_unwind(Box::new("a stream"));
+            std::panic::resume_unwind(Box::new(Bomb));
         }
+    }
+}
+
+/// What a panic carries, which panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("carried"));
     }
 }
 
@@ -128,6 +140,85 @@ async fn a_stream_that_panics_ends_its_connection_in_order_and_frees_its_place()
         drop((app, ends));
         ended.expect_no_more().await;
     }
+}
+
+/// Panics when it is written, and takes the connection's lock when it or its panic is dropped.
+struct Probing {
+    inner: DuplexStream,
+    armed: Arc<AtomicBool>,
+    carried: Option<Probe>,
+    _held: Probe,
+}
+
+impl AsyncRead for Probing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Probing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if self.armed.load(Ordering::Relaxed)
+            && let Some(probe) = self.carried.take()
+        {
+            std::panic::resume_unwind(Box::new(probe));
+        }
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_and_what_the_panic_carries_are_dropped_outside_of_the_lock() {
+    let (ends, ended) = ends();
+    let ws = Arc::new(OnceLock::<WebSocket>::new());
+    let known = Arc::clone(&ws);
+    let connect = Route::connect(move |call: Call| {
+        known.get_or_init(|| call.websocket().clone());
+        async {}
+    });
+    let app = ends.watch(Router::new().route(connect)).build().unwrap();
+    let (probed, mut free) = mpsc::channel(2);
+    let probe = || {
+        let ws = Arc::clone(&ws);
+        Probe::new(probed.clone(), move || {
+            let _ = ws.get().map(WebSocket::outbound);
+        })
+    };
+    let (client, inner) = tokio::io::duplex(64 * 1024);
+    let armed = Arc::<AtomicBool>::default();
+    let stream =
+        Probing { inner, armed: Arc::clone(&armed), carried: Some(probe()), _held: probe() };
+    app.serve_stream(stream, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    while ws.get().is_none() {
+        yield_now().await;
+    }
+    armed.store(true, Ordering::Relaxed);
+    ws.get().unwrap().send_text("never written").await.unwrap();
+    assert!(matches!(ended.next().await, DisconnectReason::Peer { .. }));
+    for dropped in 0..2 {
+        let is_free = timeout(SOON, free.recv()).await.unwrap();
+        assert_eq!(is_free, Some(true), "a lock was held, {dropped}");
+    }
+    let outbound = ws.get().unwrap().outbound();
+    assert_eq!((outbound.queued, outbound.dropped, outbound.pending), (1, 1, 0));
 }
 
 /// Sends pings for ever once it is told to.

@@ -137,8 +137,8 @@ fn perform(outbox: &Outbox, operation: Operation, before: State) {
             assert_eq!(order, before.order(accepted), "{operation:?} when {before:?}");
         }
         NoteClientEnd => outbox.note_client_end(),
-        SendClose => outbox.send_close(Bytes::from_static(CLOSE)),
-        Seal => outbox.seal(),
+        SendClose => outbox.seal(Some(Bytes::from_static(CLOSE))),
+        Seal => outbox.seal(None),
         End => outbox.end(),
     }
 }

@@ -37,7 +37,7 @@ impl Random {
 /// Writes to a socket that has room for this many bytes.
 fn write(outbox: &Outbox, mut room: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _ = outbox.flush_with(|_, slices| {
+    let _ = outbox.flush(|_, slices| {
         let before = bytes.len();
         for slice in slices {
             let taken = slice.len().min(room);
@@ -331,7 +331,7 @@ fn a_cut_message_is_the_last_one() {
             assert!(push(&outbox, b"behind", None, false));
             let mut bytes = write(&outbox, written);
             (0..pings).for_each(|_| outbox.ping());
-            outbox.seal();
+            outbox.seal(None);
             assert_eq!(outbox.discard_unsent(), 2);
             outbox.ping();
             bytes.extend(write(&outbox, usize::MAX));
@@ -368,7 +368,7 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
 fn a_cut_that_comes_while_the_session_closes_is_not_lost() {
     let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
     outbox.request_close(super::CloseRequest::shutdown(super::CloseMode::Cut));
-    outbox.send_close(Bytes::from_static(&[0x88, 0]));
+    outbox.seal(Some(Bytes::from_static(&[0x88, 0])));
     assert_eq!(outbox.take_close_order(super::Accepted::Pending), super::CloseOrder::Cut);
 }
 

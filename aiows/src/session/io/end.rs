@@ -9,7 +9,7 @@ use crate::close::{CloseCode, DisconnectReason};
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
 use crate::session::clock::TimerEvent;
-use crate::transport::{PeerClose, close_frame};
+use crate::transport::{Failure, PeerClose, close_frame};
 
 /// How long a connection that is cut may take for what is finished and its close frame.
 const CUT_TIMEOUT: Duration = Duration::from_millis(300);
@@ -32,11 +32,11 @@ impl ConnectionIo {
         let CloseRequest { code, reason, because, mode } = request;
         if because == DisconnectReason::SlowConsumer {
             // Nothing may follow a message that is cut between two fragments.
-            self.outbox().seal();
+            self.outbox().seal(None);
             let dropped = self.outbox().discard_unsent();
             tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
         }
-        self.outbox().send_close(close_frame(Some(code), &reason));
+        self.outbox().seal(Some(close_frame(Some(code), &reason)));
         let by = deadline_after(match because {
             DisconnectReason::SlowConsumer => self.slow_timeout(),
             _ => self.limits.close_timeout,
@@ -66,11 +66,6 @@ impl ConnectionIo {
         } else if !self.phase.has_ended() {
             self.phase = Phase::Failing { by: deadline_after(CUT_TIMEOUT) };
         }
-    }
-
-    /// Closes a connection that keeps the server from noticing whether its client is there.
-    fn close_unread(&mut self) {
-        self.close_for_limit(CloseCode::POLICY, "Too many messages wait");
     }
 
     fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
@@ -159,23 +154,20 @@ impl ConnectionIo {
 
     fn conclude(&mut self, end: ClientEnd) {
         let by = deadline_after(self.limits.close_timeout);
-        match end {
+        let (frame, phase, because) = match end {
             ClientEnd::Close(PeerClose { code, reason }) => {
-                self.outbox().send_close(close_frame(code, &reason));
-                let because = DisconnectReason::Peer { code, reason };
-                self.stop_handling(Phase::Flushing { by }, because);
+                let frame = close_frame(code, &reason);
+                (Some(frame), Phase::Flushing { by }, DisconnectReason::Peer { code, reason })
             }
-            ClientEnd::Failure(failure) => {
-                self.outbox().send_close(close_frame(Some(failure.code), failure.reason));
-                let because = DisconnectReason::Protocol { code: failure.code };
-                self.stop_handling(Phase::Failing { by }, because);
+            ClientEnd::Failure(Failure { code, reason }) => {
+                let frame = close_frame(Some(code), reason);
+                (Some(frame), Phase::Failing { by }, DisconnectReason::Protocol { code })
             }
-            ClientEnd::Finished => {
-                self.outbox().seal();
-                self.stop_handling(Phase::Flushing { by }, lost());
-            }
-            ClientEnd::Reset => self.lose(),
-        }
+            ClientEnd::Finished => (None, Phase::Flushing { by }, lost()),
+            ClientEnd::Reset => return self.lose(),
+        };
+        self.outbox().seal(frame);
+        self.stop_handling(phase, because);
     }
 
     fn stop_handling(&mut self, phase: Phase, because: DisconnectReason) {
@@ -200,7 +192,13 @@ impl ConnectionIo {
     /// Does what is due; `Break` if a pending handler has to be dropped.
     pub(super) fn act_on(&mut self, event: TimerEvent) -> ControlFlow<()> {
         match event {
-            TimerEvent::Shrink => self.protocol.shrink(),
+            TimerEvent::Shrink => {
+                self.protocol.shrink();
+                if self.protocol.has_grown() {
+                    // The next message is under way in it: tried again later.
+                    self.clock.note_large();
+                }
+            }
             TimerEvent::Ping => self.outbox().ping(),
             TimerEvent::Silent => {
                 tracing::debug!(connection = %self.socket.id(), "no answer to a ping");
@@ -213,7 +211,9 @@ impl ConnectionIo {
             }
             // The deadline of the phase bounds it.
             TimerEvent::Stuck => {}
-            TimerEvent::Unread => self.close_unread(),
+            TimerEvent::Unread => {
+                self.close_for_limit(CloseCode::POLICY, "Too many messages wait");
+            }
             TimerEvent::Share if self.unfinished.has_too_much(self.limits.inbound_total) => {
                 self.close_for_unfinished();
             }

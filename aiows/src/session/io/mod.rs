@@ -9,9 +9,8 @@ mod phase;
 mod read;
 mod write;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -32,6 +31,9 @@ use crate::websocket::WebSocket;
 /// Reads of the socket in one turn; then other connections get theirs.
 const READS_PER_TURN: usize = 16;
 
+/// It is polled outside of tokio's cooperative budget, which a handler of the same task may have used
+/// up: streams and timers would return pending, and the client would look slow or silent. Its turns are
+/// bounded all the same.
 pub(super) struct ConnectionIo {
     io: Io,
     protocol: Protocol,
@@ -109,7 +111,7 @@ impl ConnectionIo {
 
     /// Waits for the next message or the end.
     pub(super) async fn next(&mut self) -> Step {
-        poll_fn(|cx| self.poll_next(cx)).await
+        unconstrained(poll_fn(|cx| self.poll_next(cx))).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
@@ -143,7 +145,7 @@ impl ConnectionIo {
     /// from what is due.
     fn poll_pause(&mut self, cx: &mut Context<'_>) {
         self.handled = 0;
-        let _ = unbudgeted(cx, |cx| self.poll_flush(cx));
+        self.poll_flush(cx);
         if let Some(event) = self.poll_clock(cx, Handler::None) {
             // Without a handler there is none to drop.
             let _ = self.act_on(event);
@@ -167,7 +169,7 @@ impl ConnectionIo {
 
     /// Waits until everything is written and the client has answered, or for the deadline.
     pub(super) async fn finish(&mut self) {
-        poll_fn(|cx| self.poll_finish(cx)).await;
+        unconstrained(poll_fn(|cx| self.poll_finish(cx))).await;
     }
 
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -198,13 +200,6 @@ impl ConnectionIo {
     ///
     /// `Break` means that a pending handler has to be dropped.
     fn poll_turn(&mut self, cx: &mut Context<'_>, handler: Handler) -> ControlFlow<()> {
-        match unbudgeted(cx, |cx| self.take_turn(cx, handler)) {
-            Poll::Ready(flow) => flow,
-            Poll::Pending => ControlFlow::Continue(()),
-        }
-    }
-
-    fn take_turn(&mut self, cx: &mut Context<'_>, handler: Handler) -> ControlFlow<()> {
         let mut turn = Turn { reads: READS_PER_TURN };
         loop {
             let intake = self.follow_close_order(handler)?;
@@ -240,7 +235,7 @@ impl ConnectionIo {
             }
             _ => self.phase.deadline(),
         };
-        self.clock.poll(cx, self.reading(), deadline)
+        self.clock.poll(cx, self.reading(), deadline, &self.limits)
     }
 
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
@@ -278,12 +273,4 @@ impl ConnectionIo {
         }
         ControlFlow::Continue(Intake::Messages)
     }
-}
-
-/// Does a bounded amount of work outside of tokio's cooperative budget; always `Ready`.
-///
-/// The handlers of the same task may have used the budget up. Streams and timers return pending
-/// then, which would make the client look slow or silent.
-fn unbudgeted<T>(cx: &mut Context<'_>, mut work: impl FnMut(&mut Context<'_>) -> T) -> Poll<T> {
-    pin!(unconstrained(poll_fn(|cx| Poll::Ready(work(cx))))).poll(cx)
 }

@@ -171,11 +171,8 @@ impl ConnectionIo {
     /// One large message gives its buffer back at once, a stream of them when it is over, as long as
     /// there are not too many such streams.
     fn keep_large_buffer(&mut self) {
-        if !(self.clock.is_second_large() && self.protocol.keep_grown()) {
+        if !(self.clock.note_large() && self.protocol.keep_grown()) {
             self.protocol.shrink();
-        }
-        if self.protocol.has_grown() {
-            self.clock.keep_large();
         }
     }
 

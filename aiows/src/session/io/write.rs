@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::phase::ClientEnd;
 use super::{Answers, ConnectionIo, Phase, Writability};
+use crate::outbox::write_tcp;
 use crate::transport::Io;
 
 impl ConnectionIo {
@@ -32,20 +33,15 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         match &mut self.io {
             Io::Tcp(reader) => {
-                let mut writability = self.writability;
-                loop {
-                    if writability == Writability::Blocked {
-                        ready!(reader.poll_write_ready(cx))?;
-                    }
-                    let flushed = outbox.flush_tcp();
-                    if flushed.is_ready() {
-                        return flushed;
-                    }
-                    writability = Writability::Blocked;
+                // First, because a sender may have written everything while the socket counted as
+                // full. Until it has room again this makes no system call.
+                while outbox.flush(write_tcp)?.is_pending() {
+                    ready!(reader.poll_write_ready(cx))?;
                 }
+                Poll::Ready(Ok(()))
             }
             Io::Stream(stream) => {
-                ready!(outbox.flush_with(|_, slices| {
+                ready!(outbox.flush(|_, slices| {
                     match stream.poll_write_vectored(cx, slices) {
                         Poll::Ready(written) => written,
                         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -64,15 +60,15 @@ impl ConnectionIo {
         }
         // RFC 6455 section 7.1.1: the server ends the stream first. After a failure the client may
         // still be sending: dropping the socket then would make the kernel discard our close frame.
-        let ended = match &mut self.io {
-            Io::Tcp(_) => {
-                self.socket.outbox().end_stream();
-                true
-            }
-            Io::Stream(stream) => stream.poll_shutdown(cx).is_ready(),
-        };
-        if ended && matches!(self.phase, Phase::Flushing { .. }) {
-            self.lose();
+        if let Io::Stream(stream) = &mut self.io
+            && stream.poll_shutdown(cx).is_pending()
+        {
+            return;
+        }
+        match self.phase {
+            // Drops the write half of plain TCP, too.
+            Phase::Flushing { .. } => self.lose(),
+            _ => self.outbox().end_stream(),
         }
     }
 }
