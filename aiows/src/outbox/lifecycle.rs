@@ -26,6 +26,8 @@ pub(super) enum Lifecycle {
     CutRequested,
     /// The stream is gone and the counts are settled.
     Ended,
+    /// As `Ended`, but the session must not wait for a handler any longer.
+    CutAfterEnd,
 }
 
 /// What anybody may read of the lifecycle without the lock, in the order it happens.
@@ -60,7 +62,20 @@ impl Lifecycle {
             Self::CloseReceived => ENDING,
             Self::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
             Self::CloseRequested(_) => ORDERED,
-            Self::CloseSent | Self::CutRequested | Self::Ended => CLOSED,
+            Self::CloseSent | Self::CutRequested | Self::Ended | Self::CutAfterEnd => CLOSED,
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended | Self::CutAfterEnd)
+    }
+
+    /// The state at the end of the stream. An order to cut that was not obeyed yet outlives it.
+    fn ended(&self) -> Self {
+        match self {
+            Self::CutRequested | Self::CutAfterEnd => Self::CutAfterEnd,
+            Self::CloseRequested(request) if request.mode == CloseMode::Cut => Self::CutAfterEnd,
+            _ => Self::Ended,
         }
     }
 }
@@ -74,7 +89,7 @@ pub(crate) enum CloseOrder {
     Drain,
     /// Send this close frame now.
     Close(Box<CloseRequest>),
-    /// The close frame is queued already; do not wait for the client.
+    /// The close frame is queued already, or the stream is gone; wait for nobody.
     Cut,
 }
 
@@ -122,6 +137,7 @@ impl Outbox {
                 Lifecycle::CloseRequested(Box::new(request))
             }
             Lifecycle::CloseSent if request.mode == CloseMode::Cut => Lifecycle::CutRequested,
+            Lifecycle::Ended if request.mode == CloseMode::Cut => Lifecycle::CutAfterEnd,
             _ => return,
         };
         self.transition(&mut state, to);
@@ -150,6 +166,10 @@ impl Outbox {
                 self.transition(&mut state, Lifecycle::CloseSent);
                 CloseOrder::Cut
             }
+            Lifecycle::CutAfterEnd => {
+                self.transition(&mut state, Lifecycle::Ended);
+                CloseOrder::Cut
+            }
             _ => CloseOrder::None,
         }
     }
@@ -165,7 +185,7 @@ impl Outbox {
     /// Queues a close frame behind everything, and accepts nothing after it.
     pub(crate) fn send_close(&self, frame: Bytes) {
         let mut state = self.lock();
-        if state.lifecycle != Lifecycle::Ended {
+        if !state.lifecycle.has_ended() {
             state.queue.push_last(frame);
         }
         self.refuse_more(state);
@@ -178,7 +198,7 @@ impl Outbox {
 
     fn refuse_more(&self, mut state: std::sync::MutexGuard<'_, State>) {
         match &state.lifecycle {
-            Lifecycle::CutRequested | Lifecycle::Ended => {}
+            Lifecycle::CutRequested | Lifecycle::Ended | Lifecycle::CutAfterEnd => {}
             // The session has closed for another reason meanwhile, and still has to be quick.
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
                 self.transition(&mut state, Lifecycle::CutRequested);
@@ -208,7 +228,7 @@ impl Outbox {
 
     /// Ends the server's side of the stream, drops what was not written and settles the counts, once.
     pub(crate) fn end(&self) {
-        if self.lock().lifecycle == Lifecycle::Ended {
+        if self.lock().lifecycle.has_ended() {
             return;
         }
         let writer = self.settle();
@@ -219,10 +239,11 @@ impl Outbox {
     pub(super) fn settle(&self) -> Option<TcpWriter> {
         let mut ended = self.totals.lock();
         let mut state = self.lock();
-        if state.lifecycle == Lifecycle::Ended {
+        if state.lifecycle.has_ended() {
             return None;
         }
-        self.transition(&mut state, Lifecycle::Ended);
+        let end = state.lifecycle.ended();
+        self.transition(&mut state, end);
         state.queue.clear();
         state.blocked = false;
         state.turn = SessionTurn::Missing;
@@ -261,7 +282,7 @@ impl State {
     pub(super) fn has_close_order(&self, accepted: Accepted) -> bool {
         match &self.lifecycle {
             Lifecycle::CloseRequested(request) => request.is_due(accepted),
-            Lifecycle::CutRequested => true,
+            Lifecycle::CutRequested | Lifecycle::CutAfterEnd => true,
             _ => false,
         }
     }
