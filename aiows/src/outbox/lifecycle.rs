@@ -25,6 +25,8 @@ pub(super) enum Lifecycle {
     CutRequested,
     /// The stream is gone and the counts are settled.
     Ended,
+    /// As `Ended`, but the session must not wait for a handler any longer.
+    CutAfterEnd,
 }
 
 /// What anybody may read of the lifecycle without the lock, in the order it happens.
@@ -38,6 +40,21 @@ const ORDERED: u8 = 2;
 /// No message is accepted any more.
 const CLOSED: u8 = 3;
 
+impl Lifecycle {
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended | Self::CutAfterEnd)
+    }
+
+    /// The state at the end of the stream. An order to cut that was not obeyed yet outlives it.
+    fn ended(&self) -> Self {
+        match self {
+            Self::CutRequested | Self::CutAfterEnd => Self::CutAfterEnd,
+            Self::CloseRequested(request) if request.mode == CloseMode::Cut => Self::CutAfterEnd,
+            _ => Self::Ended,
+        }
+    }
+}
+
 /// What the session has to do about a request to close.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CloseOrder {
@@ -47,7 +64,7 @@ pub(crate) enum CloseOrder {
     Drain,
     /// Send this close frame now.
     Close(Box<CloseRequest>),
-    /// The close frame is queued already; do not wait for the client.
+    /// The close frame is queued already, or the stream is gone; wait for nobody.
     Cut,
 }
 
@@ -85,7 +102,10 @@ impl Outbox {
             Lifecycle::CloseReceived => ENDING,
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
             Lifecycle::CloseRequested(_) => ORDERED,
-            Lifecycle::CloseSent | Lifecycle::CutRequested | Lifecycle::Ended => CLOSED,
+            Lifecycle::CloseSent
+            | Lifecycle::CutRequested
+            | Lifecycle::Ended
+            | Lifecycle::CutAfterEnd => CLOSED,
         };
         state.lifecycle = to;
         self.mirror.0.store(mirrored, Ordering::Release);
@@ -106,6 +126,7 @@ impl Outbox {
                 Lifecycle::CloseRequested(Box::new(request))
             }
             Lifecycle::CloseSent if request.mode == CloseMode::Cut => Lifecycle::CutRequested,
+            Lifecycle::Ended if request.mode == CloseMode::Cut => Lifecycle::CutAfterEnd,
             _ => return,
         };
         self.transition(&mut state, to);
@@ -134,6 +155,10 @@ impl Outbox {
                 self.transition(&mut state, Lifecycle::CloseSent);
                 CloseOrder::Cut
             }
+            Lifecycle::CutAfterEnd => {
+                self.transition(&mut state, Lifecycle::Ended);
+                CloseOrder::Cut
+            }
             _ => CloseOrder::None,
         }
     }
@@ -150,12 +175,12 @@ impl Outbox {
     pub(crate) fn seal(&self, close_frame: Option<Bytes>) {
         let mut state = self.lock();
         if let Some(frame) = close_frame
-            && state.lifecycle != Lifecycle::Ended
+            && !state.lifecycle.has_ended()
         {
             state.queue.push_last(frame);
         }
         match &state.lifecycle {
-            Lifecycle::CutRequested | Lifecycle::Ended => {}
+            Lifecycle::CutRequested | Lifecycle::Ended | Lifecycle::CutAfterEnd => {}
             // The session has closed for another reason meanwhile, and still has to be quick.
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
                 self.transition(&mut state, Lifecycle::CutRequested);
@@ -186,15 +211,16 @@ impl Outbox {
     /// Ends the server's side of the stream, drops what was not written and settles the counts, once.
     pub(crate) fn end(&self) {
         // Looked at first: this may be called more than once, and all connections share the totals.
-        if self.lock().lifecycle == Lifecycle::Ended {
+        if self.lock().lifecycle.has_ended() {
             return;
         }
         let mut ended = self.totals.lock();
         let mut state = self.lock();
-        if state.lifecycle == Lifecycle::Ended {
+        if state.lifecycle.has_ended() {
             return;
         }
-        self.transition(&mut state, Lifecycle::Ended);
+        let end = state.lifecycle.ended();
+        self.transition(&mut state, end);
         state.queue.clear();
         state.blocked = false;
         state.turn = SessionTurn::Missing;
@@ -234,7 +260,7 @@ impl State {
     pub(super) fn has_close_order(&self, accepted: Accepted) -> bool {
         match &self.lifecycle {
             Lifecycle::CloseRequested(request) => request.is_due(accepted),
-            Lifecycle::CutRequested => true,
+            Lifecycle::CutRequested | Lifecycle::CutAfterEnd => true,
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::stuck::StuckQueues;
-use super::{Lifecycle, Outbox, State};
+use super::{Outbox, State};
 
 /// Counts of the messages to one peer, or to all peers of a server.
 ///
@@ -84,7 +84,7 @@ impl Totals {
         let mut sum = *ended;
         for outbox in live {
             let state = outbox.lock();
-            if state.lifecycle != Lifecycle::Ended {
+            if !state.lifecycle.has_ended() {
                 sum += state.outbound();
             }
         }

@@ -391,3 +391,61 @@ async fn over_tcp_a_stop_answers_what_was_accepted_of_a_burst_too() {
     assert!((33..200).contains(&answers), "{answers}");
     assert_eq!(answers, work.begun());
 }
+
+/// Closes its connection, or waits until the client has gone, and hangs.
+fn outlive(started: mpsc::Sender<()>) -> [Route; 2] {
+    let quit = Route::message("quit", |call: Call| async move {
+        call.websocket().close(4000, "bye");
+        std::future::pending::<()>().await;
+    });
+    let stay = Route::message("stay", move |call: Call| {
+        let started = started.clone();
+        async move {
+            call.websocket().send_text("here").await?;
+            call.websocket().closed().await;
+            started.send(()).await?;
+            std::future::pending::<aiows::Result>().await
+        }
+    });
+    [quit, stay]
+}
+
+#[tokio::test]
+async fn at_the_deadline_a_handler_that_outlives_its_closed_connection_is_dropped() {
+    let (ends, ended) = ends();
+    let server =
+        || ends.watch(outlive(mpsc::channel(1).0).into_iter().fold(Router::new(), Router::route));
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.send_text(r#"{"type":"quit"}"#).await;
+        assert_eq!(raw.read_close(4000).await, "bye");
+        raw.send_close(4000, "").await;
+        raw.expect_end().await;
+        let stopped = server.shutdown(Duration::from_millis(100)).await;
+        assert!(stopped.unwrap_err().is_forced());
+        // It has ended by now.
+        let reason = DisconnectReason::Closed { code: 4000.into(), reason: "bye".into() };
+        assert_eq!(ended.next_within(Duration::ZERO).await, reason);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn at_the_deadline_a_handler_whose_client_was_reset_is_dropped() {
+    let (ends, ended) = ends();
+    let (started, mut starts) = mpsc::channel(1);
+    let router = outlive(started).into_iter().fold(Router::new(), Router::route);
+    let server = TestServer::bind(ends.watch(router)).await;
+    let mut raw = Raw::open(&server).await;
+    // The second one was accepted as well, and is not handled any more.
+    raw.send_text(r#"{"type":"stay"}"#).await;
+    raw.send_text(r#"{"type":"stay"}"#).await;
+    raw.expect_text("here").await;
+    raw.reset();
+    starts.recv().await.unwrap();
+    let stopped = server.shutdown(Duration::from_millis(100)).await;
+    assert!(stopped.unwrap_err().is_forced());
+    let reason = DisconnectReason::Peer { code: None, reason: String::new() };
+    assert_eq!(ended.next_within(Duration::ZERO).await, reason);
+    assert!(starts.try_recv().is_err());
+}

@@ -19,7 +19,9 @@ use crate::overflow::Overflow;
 use crate::transport::Opcode;
 
 use CloseMode::{Cut, Drain, Handshake};
-use State::{CloseReceived, CloseSent, Closing, CutRequested, Cutting, Draining, Ended, Open};
+use State::{
+    CloseReceived, CloseSent, Closing, CutAfterEnd, CutRequested, Cutting, Draining, Ended, Open,
+};
 
 const CLOSE: &[u8] = b"\x88\x02\x03\xe8";
 
@@ -34,10 +36,11 @@ enum State {
     CloseSent,
     CutRequested,
     Ended,
+    CutAfterEnd,
 }
 
-const STATES: [State; 8] =
-    [Open, CloseReceived, Draining, Closing, Cutting, CloseSent, CutRequested, Ended];
+const STATES: [State; 9] =
+    [Open, CloseReceived, Draining, Closing, Cutting, CloseSent, CutRequested, Ended, CutAfterEnd];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -52,41 +55,42 @@ enum Operation {
 use Operation::{End, NoteClientEnd, Request, Seal, SendClose, Take};
 
 /// Where each operation leads from each of [`STATES`].
-const TABLE: [(Operation, [State; 8]); 9] = [
+#[rustfmt::skip]
+const TABLE: [(Operation, [State; 9]); 9] = [
     (
         Request(Drain),
-        [Draining, Draining, Draining, Closing, Cutting, CloseSent, CutRequested, Ended],
+        [Draining, Draining, Draining, Closing, Cutting, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
     (
         Request(Handshake),
-        [Closing, Closing, Closing, Closing, Cutting, CloseSent, CutRequested, Ended],
+        [Closing, Closing, Closing, Closing, Cutting, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
     (
         Request(Cut),
-        [Cutting, Cutting, Cutting, Cutting, Cutting, CutRequested, CutRequested, Ended],
+        [Cutting, Cutting, Cutting, Cutting, Cutting, CutRequested, CutRequested, CutAfterEnd, CutAfterEnd],
     ),
     (
         Take(Accepted::Pending),
-        [Open, CloseReceived, Draining, CloseSent, CloseSent, CloseSent, CloseSent, Ended],
+        [Open, CloseReceived, Draining, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
         Take(Accepted::Answered),
-        [Open, CloseReceived, CloseSent, CloseSent, CloseSent, CloseSent, CloseSent, Ended],
+        [Open, CloseReceived, CloseSent, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
         NoteClientEnd,
-        [CloseReceived, CloseReceived, Draining, Closing, Cutting, CloseSent, CutRequested, Ended],
+        [CloseReceived, CloseReceived, Draining, Closing, Cutting, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
     // An order to cut is obeyed although the connection closes for another reason meanwhile.
     (
         SendClose,
-        [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended],
+        [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
     (
         Seal,
-        [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended],
+        [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
-    (End, [Ended; 8]),
+    (End, [Ended, Ended, Ended, Ended, CutAfterEnd, Ended, CutAfterEnd, Ended, CutAfterEnd]),
 ];
 
 impl State {
@@ -102,7 +106,7 @@ impl State {
             (Draining, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Drain))),
             (Closing, _) => CloseOrder::Close(Box::new(request(Handshake))),
             (Cutting, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Cut))),
-            (CutRequested, _) => CloseOrder::Cut,
+            (CutRequested | CutAfterEnd, _) => CloseOrder::Cut,
             _ => CloseOrder::None,
         }
     }
@@ -154,6 +158,7 @@ fn in_state(state: State) -> Arc<Outbox> {
         CloseSent => &[Seal],
         CutRequested => &[Seal, Request(Cut)],
         Ended => &[End],
+        CutAfterEnd => &[End, Request(Cut)],
     };
     path.iter().fold(Open, |before, operation| {
         perform(&outbox, *operation, before);
@@ -174,6 +179,7 @@ fn state_of(outbox: &Outbox) -> State {
         Lifecycle::CloseSent => CloseSent,
         Lifecycle::CutRequested => CutRequested,
         Lifecycle::Ended => Ended,
+        Lifecycle::CutAfterEnd => CutAfterEnd,
     }
 }
 
@@ -309,7 +315,7 @@ fn after_the_end_nothing_waits_and_every_message_is_counted_once() {
         assert_eq!((counts.pending, counts.pending_bytes), (0, 0));
     }
     let all = totals.with([]);
-    assert_eq!((all.queued, all.sent, all.dropped, all.pending), (24, 8, 16, 0));
+    assert_eq!((all.queued, all.sent, all.dropped, all.pending), (27, 9, 18, 0));
 }
 
 /// Splits the bytes a client has received into first bytes of frames.
@@ -375,7 +381,7 @@ async fn walk(seed: u64) {
         assert_eq!(counts.queued, counts.sent + counts.dropped + counts.pending, "{why}");
     }
     sent.extend(write(&outbox, usize::MAX));
-    if state != Ended {
+    if !matches!(state, Ended | CutAfterEnd) {
         let firsts = frames(&sent);
         let close = firsts.iter().position(|first| *first == CLOSE[0]);
         assert!(close.is_none_or(|at| at + 1 == firsts.len()), "seed {seed}: {firsts:x?}");
