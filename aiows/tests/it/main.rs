@@ -57,6 +57,7 @@ mod stopping;
 mod streams;
 mod transitions;
 mod unfinished;
+mod wire;
 
 /// What `layered` has another one of.
 mod kit {
