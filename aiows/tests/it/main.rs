@@ -32,6 +32,7 @@ mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod paths;
 mod presence;
 mod pressure;
 mod protocol;

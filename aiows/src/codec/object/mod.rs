@@ -20,7 +20,8 @@ pub(super) struct HeadKeys<'a>(pub(super) [&'a str; 3]);
 impl HeadKeys<'_> {
     #[inline]
     fn check(self, key: &str) -> Result<(), Error> {
-        match self.0.contains(&key) {
+        let [first, second, third] = self.0;
+        match key == first || key == second || key == third {
             false => Ok(()),
             true => Err(taken(key)),
         }
