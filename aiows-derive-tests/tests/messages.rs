@@ -53,7 +53,7 @@ mod type_names {
     struct r#match;
 
     #[derive(Message, Serialize)]
-    #[aiows(type = "room.joined")]
+    #[aiows(type = "room.entered")]
     struct Joined;
 
     #[message("all")]
@@ -70,7 +70,7 @@ mod type_names {
         let server = TestServer::new(Router::new().routes(routes![all]));
         let mut client = server.connect().await;
         client.send_text(r#"{"type":"all"}"#).await;
-        for name in ["chat_response", "http_ping", "ping_v2", "match", "room.joined"] {
+        for name in ["chat_response", "http_ping", "ping_v2", "match", "room.entered"] {
             assert_eq!(client.recv_json().await, json!({ "type": name }));
         }
     }

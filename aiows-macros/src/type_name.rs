@@ -7,7 +7,8 @@ use crate::errors::Errors;
 
 pub(crate) const NOT_A_STRING: &str = "message type must be a string literal, like `\"chat\"`";
 
-const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
+const RESERVED: [&str; 7] =
+    ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"];
 
 /// Reads a message type written as a literal; `None` when it was refused.
 pub(crate) fn literal(tokens: TokenStream, errors: &mut Errors) -> Option<LitStr> {

@@ -8,10 +8,10 @@ pub use crate::extract::{
 };
 #[cfg(feature = "validator")]
 pub use crate::message::{
-    ListSize, Names, Probe, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList,
-    ViaNoWalk, ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    ListSize, Names, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk,
+    ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
 };
-pub use crate::message::{Visitor, visit};
+pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};
 pub use crate::overflow::{Kind, KindOf, Overflow, Rule, Slot};
 pub use crate::route::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,

@@ -20,7 +20,8 @@ pub(super) fn implementation(
     let message = (derive == Derive::Message).then(|| {
         let validate = validate_attr(input).map(|_| validate(name, fields));
         let (validate, delivery) = (validate.unwrap_or_default(), attr.delivery.method(input));
-        message(input, attr, &quote!(#delivery #validate))
+        let flattened = fields.iter().any(|field| field.flatten).then(|| flattened(name, fields));
+        message(input, attr, &quote!(#delivery #flattened #validate))
     });
     if message.is_none() && names.is_none() {
         return TokenStream::new();
@@ -52,6 +53,23 @@ pub(super) fn message(input: &DeriveInput, attr: &Attr, methods: &TokenStream) -
             const TYPE: &'static str = #message_type;
             const DECLARED: bool = #declared;
             #methods
+        }
+    }
+}
+
+/// A struct with flattened fields does not show serde its keys; this does.
+fn flattened(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
+    let keys = fields.iter().flat_map(|field| &field.keys);
+    let flattened = fields.iter().filter(|field| field.flatten).map(|Field { ident, .. }| {
+        quote_spanned! {Span::mixed_site()=>
+            (&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).read(keys);
+        }
+    });
+    quote_spanned! {Span::mixed_site()=>
+        fn flattened(keys: &mut __runtime::__private::ReadKeys<'_>) {
+            use __runtime::__private::{ViaNoReads as _, ViaReads as _};
+            #(keys.field(#keys);)*
+            #(#flattened)*
         }
     }
 }

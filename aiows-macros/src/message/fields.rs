@@ -14,6 +14,8 @@ pub(super) struct Field<'a> {
     pub(super) wire: String,
     /// Every key the field uses, in either direction.
     pub(super) keys: Vec<String>,
+    /// Whether the field takes keys of the message that belong to no other field.
+    pub(super) flatten: bool,
     /// Whether `#[validate(nested)]` looks into the field.
     pub(super) nested: bool,
     /// The rule for how many items a list has; a text, which is cheap to copy, has none here.
@@ -43,7 +45,9 @@ impl<'a> Field<'a> {
         let length = Length::of(attrs).filter(|_| !is_text(&field.ty));
         let FieldAttr { rename, skip, aliases, flatten } = FieldAttr::of(attrs);
         if flatten || container.transparent {
-            return Self { ident, wire: String::new(), keys: Vec::new(), nested, length };
+            let flatten = flatten && !skip.deserialize;
+            let (wire, keys) = (String::new(), Vec::new());
+            return Self { ident, wire, keys, flatten, nested, length };
         }
         let name = ident.unraw().to_string();
         let rules = &container.rename_all;
@@ -60,7 +64,7 @@ impl<'a> Field<'a> {
         if !skip.serialize && !container.converted.serialize {
             keys.push(sent);
         }
-        Self { ident, wire: received, keys, nested, length }
+        Self { ident, wire: received, keys, flatten, nested, length }
     }
 }
 

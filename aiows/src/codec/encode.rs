@@ -1,9 +1,9 @@
 use std::io::Write as _;
 
 use serde::Serialize;
-use serde::ser::Error as _;
 use serde_json::{Error, Map, Value};
 
+use super::object::{HeadKeys, Object};
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::overflow::Rule;
@@ -51,9 +51,9 @@ impl Encoded {
     }
 
     /// Writes `{"type":…`, without the closing brace.
-    fn write_type(&mut self, tag: &Tag, kind: &str) -> Result<(), Error> {
+    fn write_type(&mut self, key: &str, kind: &str) -> Result<(), Error> {
         self.buffer.push(b'{');
-        serde_json::to_writer(&mut self.buffer, tag.key())?;
+        serde_json::to_writer(&mut self.buffer, key)?;
         self.buffer.push(b':');
         serde_json::to_writer(&mut self.buffer, kind)
     }
@@ -64,27 +64,14 @@ impl Encoded {
     }
 
     /// Adds the fields of a payload to the head, and closes the object.
-    fn write_payload<P: Serialize + ?Sized>(&mut self, payload: &P) -> Result<(), Error> {
-        let at = self.buffer.len();
-        serde_json::to_writer(&mut self.buffer, payload)?;
-        self.join_payload(at)
-    }
-
-    /// Turns the object that begins at `at` into the rest of the one the head began.
-    fn join_payload(&mut self, at: usize) -> Result<(), Error> {
-        match &self.buffer[at..] {
-            // A unit struct is `null`, a struct without fields `{}`.
-            b"{}" | b"null" => {
-                self.buffer.truncate(at);
-                self.buffer.push(b'}');
-                Ok(())
-            }
-            [b'{', ..] => {
-                self.buffer[at] = b',';
-                Ok(())
-            }
-            _ => Err(Error::custom("a message is written as a JSON object")),
-        }
+    fn write_payload<P: Serialize + ?Sized>(
+        &mut self,
+        keys: [&str; 3],
+        payload: &P,
+    ) -> Result<(), Error> {
+        payload.serialize(Object { buffer: &mut self.buffer, keys: HeadKeys(keys) })?;
+        self.buffer.push(b'}');
+        Ok(())
     }
 }
 
@@ -96,9 +83,9 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
     payload: &P,
 ) -> Result<Encoded, Error> {
     let mut encoded = Encoded::start();
-    encoded.write_type(tag, message_type)?;
+    encoded.write_type(tag.key(), message_type)?;
     encoded.write_correlation(id)?;
-    encoded.write_payload(payload)?;
+    encoded.write_payload(tag.head_keys(), payload)?;
     Ok(encoded)
 }
 
@@ -110,9 +97,21 @@ pub(crate) fn encode_question<P: Serialize + ?Sized>(
     payload: &P,
 ) -> Result<Encoded, Error> {
     let mut encoded = Encoded::start();
-    encoded.write_type(tag, message_type)?;
+    encoded.write_type(tag.key(), message_type)?;
     write!(encoded.buffer, ",\"{ID}\":\"s{number}\"").map_err(Error::io)?;
-    encoded.write_payload(payload)?;
+    encoded.write_payload(tag.head_keys(), payload)?;
+    Ok(encoded)
+}
+
+/// Encodes an object whose only key of the framework is the first, `{"key":"name",..}`.
+pub(crate) fn encode_named<P: Serialize + ?Sized>(
+    key: &str,
+    name: &str,
+    fields: &P,
+) -> Result<Encoded, Error> {
+    let mut encoded = Encoded::start();
+    encoded.write_type(key, name)?;
+    encoded.write_payload([key; 3], fields)?;
     Ok(encoded)
 }
 

@@ -1,12 +1,16 @@
 use std::fmt;
+use std::iter;
 
-use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
+use serde::de::value::{
+    BorrowedStrDeserializer, MapAccessDeserializer, MapDeserializer, StrDeserializer,
+};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
+use super::head::Key;
 use super::{CORRELATION_ID, ID, Tag};
-use crate::id::MessageId;
+use crate::id::{MessageId, RAW};
 
 /// What the head keys of a message held, found while its payload was decoded.
 #[derive(Default)]
@@ -33,10 +37,32 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        visitor.visit_newtype_struct(self)
+        if name != RAW {
+            return visitor.visit_newtype_struct(self);
+        }
+        let text = self.deserialize_any(Text)?;
+        visitor.visit_map(MapDeserializer::new(iter::once((RAW, text))))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.deserialize_any(NoFields)?;
+        visitor.visit_unit()
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.deserialize_any(Variant(visitor))
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -44,13 +70,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
         _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.deserialize_any(NoFields)?;
-        visitor.visit_unit()
+        self.deserialize_unit(visitor)
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit seq tuple tuple_struct map struct enum identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf seq
+        tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -67,6 +92,47 @@ impl<'de> Visitor<'de> for NoFields {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(())
+    }
+}
+
+/// Reads an enum whose variant is the only key.
+struct Variant<V>(V);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Variant<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<V::Value, A::Error> {
+        let value = self.0.visit_enum(MapAccessDeserializer::new(&mut map))?;
+        match map.next_key::<IgnoredAny>()? {
+            None => Ok(value),
+            Some(_) => Err(A::Error::custom("more than one variant")),
+        }
+    }
+}
+
+/// Writes an object once more, with the fields it has here.
+struct Text;
+
+impl<'de> Visitor<'de> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut text = String::from("{");
+        while let Some((Key(key), value)) = map.next_entry::<Key<'_>, &RawValue>()? {
+            let comma = if text.len() > 1 { "," } else { "" };
+            let key = serde_json::to_string(&key).map_err(A::Error::custom)?;
+            text.extend([comma, &key, ":", value.get()]);
+        }
+        text.push('}');
+        Ok(text)
     }
 }
 
@@ -129,8 +195,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, A> {
         loop {
             match self.map.next_key_seed(KeySeed { seed, tag: self.tag })? {
                 None => return Ok(None),
-                Some(Key::Field(value)) => return Ok(Some(value)),
-                Some(Key::Head(key, unused)) => {
+                Some(Entry::Field(value)) => return Ok(Some(value)),
+                Some(Entry::Head(key, unused)) => {
                     self.take_head(key)?;
                     seed = unused;
                 }
@@ -150,7 +216,7 @@ enum HeadKey {
     Tag,
 }
 
-enum Key<K, V> {
+enum Entry<K, V> {
     Field(V),
     Head(HeadKey, K),
 }
@@ -172,7 +238,7 @@ impl<K> KeySeed<'_, K> {
 }
 
 impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<'_, K> {
-    type Value = Key<K, K::Value>;
+    type Value = Entry<K, K::Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -180,7 +246,7 @@ impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<'_, K> {
 }
 
 impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
-    type Value = Key<K, K::Value>;
+    type Value = Entry<K, K::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field name")
@@ -188,15 +254,15 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
         match self.head_key(key) {
-            Some(head) => Ok(Key::Head(head, self.seed)),
-            None => self.seed.deserialize(StrDeserializer::new(key)).map(Key::Field),
+            Some(head) => Ok(Entry::Head(head, self.seed)),
+            None => self.seed.deserialize(StrDeserializer::new(key)).map(Entry::Field),
         }
     }
 
     fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Self::Value, E> {
         match self.head_key(key) {
-            Some(head) => Ok(Key::Head(head, self.seed)),
-            None => self.seed.deserialize(BorrowedStrDeserializer::new(key)).map(Key::Field),
+            Some(head) => Ok(Entry::Head(head, self.seed)),
+            None => self.seed.deserialize(BorrowedStrDeserializer::new(key)).map(Entry::Field),
         }
     }
 }

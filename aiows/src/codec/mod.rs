@@ -7,15 +7,21 @@ mod encode;
 mod failure;
 mod filter;
 mod head;
+mod misfit;
 mod nesting;
+mod object;
 
 use std::sync::Arc;
 
 pub(crate) use self::answer::answered;
 pub(crate) use self::decode::decode;
-pub(crate) use self::encode::{Encoded, HEADROOM, encode, encode_question, encode_value};
+pub(crate) use self::encode::{
+    Encoded, HEADROOM, encode, encode_named, encode_question, encode_value,
+};
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};
+pub(crate) use self::misfit::Misfit;
+pub(crate) use self::misfit::misfit;
 pub(crate) use self::nesting::check_nesting;
 
 /// The key that carries the message type; `type` unless a router chose another.
@@ -29,6 +35,11 @@ impl Tag {
 
     pub(crate) fn key(&self) -> &str {
         &self.0
+    }
+
+    /// The keys that are the framework's in every message.
+    pub(crate) fn head_keys(&self) -> [&str; 3] {
+        [self.key(), ID, CORRELATION_ID]
     }
 }
 

@@ -20,9 +20,10 @@ pub enum RequestError {
     Invalid(HandlerError),
     /// The client has answered with a message of type `error`.
     Refused {
-        /// Its `code`, or nothing; cut at 64 bytes.
+        /// Its `code`, a number as it was written, or nothing if it is neither text nor number; cut at
+        /// 64 bytes.
         code: String,
-        /// Its `message`, or nothing; cut at 4 KiB.
+        /// Its `message`, likewise; cut at 4 KiB.
         message: String,
     },
     /// The question was not queued.

@@ -1,7 +1,8 @@
 use std::any::{TypeId, type_name};
 
+use crate::codec::Misfit;
 use crate::error::HandlerError;
-use crate::message::Message;
+use crate::message::{Incoming, misfit_of};
 use crate::transport::RequestInfo;
 
 /// What a handler's arguments ask for, collected when the server is built.
@@ -9,6 +10,14 @@ use crate::transport::RequestInfo;
 pub struct Needs {
     items: Vec<Need>,
     checks: Vec<Check>,
+    payloads: Vec<Payload>,
+}
+
+/// Tells why a message does not get what it reads, if these keys belong to the head.
+#[derive(Clone, Copy, Debug)]
+struct Payload {
+    name: &'static str,
+    misfit: fn(&[&str]) -> Option<Misfit>,
 }
 
 /// Tells whether an argument can be taken from a request.
@@ -53,9 +62,10 @@ impl Needs {
         self.push(Need::Message { name: type_name::<T>() });
     }
 
-    pub(crate) fn payload<T: Message>(&mut self) {
+    pub(crate) fn payload<T: Incoming>(&mut self) {
         let declared = T::DECLARED.then_some(T::TYPE);
         self.push(Need::Payload { name: type_name::<T>(), declared });
+        self.payloads.push(Payload { name: type_name::<T>(), misfit: misfit_of::<T> });
     }
 
     pub(crate) fn local<T: 'static>(&mut self) {
@@ -75,9 +85,18 @@ impl Needs {
         self.checks.iter().copied()
     }
 
+    /// The messages that cannot be received as they are, by name.
+    pub(crate) fn misfits<'a>(
+        &'a self,
+        head: &'a [&str],
+    ) -> impl Iterator<Item = (&'static str, Misfit)> + 'a {
+        self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.misfit)(head)?)))
+    }
+
     pub(crate) fn append(&mut self, other: &Self) {
         self.items.extend_from_slice(&other.items);
         self.checks.extend_from_slice(&other.checks);
+        self.payloads.extend_from_slice(&other.payloads);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Need> {

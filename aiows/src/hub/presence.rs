@@ -3,12 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::mem::take;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::tell::Progress;
-use crate::codec::{self, ID, Tag};
+use crate::codec::{self, ID};
 use crate::id::ConnectionId;
 use crate::websocket::Info;
 
@@ -156,14 +155,8 @@ pub(super) fn describe<P: Serialize + ?Sized>(
     id: ConnectionId,
     about: &P,
 ) -> serde_json::Result<Info> {
-    #[derive(Deserialize)]
-    struct WithOneId {
-        #[serde(rename = "id")]
-        _id: IgnoredAny,
-    }
-    let encoded = codec::encode(&Tag::new(ID), &id.to_string(), None, about)?;
+    let encoded = codec::encode_named(ID, &id.to_string(), about)?;
     let info: Box<RawValue> = serde_json::from_slice(encoded.payload())?;
-    let _: WithOneId = serde_json::from_str(info.get())?;
     Ok(info.into())
 }
 
@@ -195,7 +188,7 @@ mod tests {
         assert_eq!(info(id, "ann").get(), format!(r#"{{"id":"{id}","name":"ann"}}"#));
         assert_eq!(describe(id, &()).unwrap().get(), format!(r#"{{"id":"{id}"}}"#));
         for (about, text) in [
-            (json!({ "id": 7 }), "duplicate field `id`"),
+            (json!({ "id": 7 }), "the key `id` belongs to the head"),
             (json!("ann"), "a message is written as a JSON object"),
         ] {
             let error = describe(id, &about).unwrap_err().to_string();

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -88,9 +89,50 @@ impl Serialize for MessageId {
 
 impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::from_json(raw.get())
-            .ok_or_else(|| D::Error::custom("expected a string of at most 64 bytes or an integer"))
+        // As a `RawValue` asks: serde_json shows the text then, everything else the value.
+        deserializer.deserialize_newtype_struct(RAW, IdVisitor)
+    }
+}
+
+/// What serde_json calls a `RawValue`.
+pub(crate) const RAW: &str = "$serde_json::private::RawValue";
+
+struct IdVisitor;
+
+impl IdVisitor {
+    fn id<E: Error>(json: &str) -> Result<MessageId, E> {
+        MessageId::from_json(json)
+            .ok_or_else(|| E::custom("expected a string of at most 64 bytes or an integer"))
+    }
+}
+
+impl<'de> Visitor<'de> for IdVisitor {
+    type Value = MessageId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string of at most 64 bytes or an integer")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MessageId, A::Error> {
+        let raw = Box::<RawValue>::deserialize(MapAccessDeserializer::new(map))?;
+        Self::id(raw.get())
+    }
+
+    /// A field that was kept before its type was known, as those of a flattened struct.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<MessageId, D::Error> {
+        value.deserialize_any(self)
+    }
+
+    fn visit_i64<E: Error>(self, id: i64) -> Result<MessageId, E> {
+        Ok(id.into())
+    }
+
+    fn visit_u64<E: Error>(self, id: u64) -> Result<MessageId, E> {
+        Self::id(&id.to_string())
+    }
+
+    fn visit_str<E: Error>(self, id: &str) -> Result<MessageId, E> {
+        Self::id(&serde_json::Value::from(id).to_string())
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Serialize, Serializer};
 
 pub use self::message::MessageId;
+pub(crate) use self::message::RAW;
 use self::permutation::Permutation;
 
 /// Bits of a connection's id that the process counts in; the upper 20 are left for the process itself.

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod error_frame;
+mod probe;
 mod raw;
 #[cfg(feature = "validator")]
 mod validation;
@@ -11,11 +12,13 @@ use serde::de::DeserializeOwned;
 
 pub use self::bounded::BoundedVec;
 pub(crate) use self::error_frame::ErrorFrame;
+pub(crate) use self::probe::misfit_of;
+pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
 pub use self::validation::{
-    ListSize, Names, Probe, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList,
-    ViaNoWalk, ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    ListSize, Names, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk,
+    ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
 };
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;
@@ -81,6 +84,10 @@ pub trait Message {
     fn delivery(&self) -> Rule {
         Rule::Server
     }
+
+    /// Notes the keys that the message reads besides those its type shows.
+    #[doc(hidden)]
+    fn flattened(_keys: &mut ReadKeys<'_>) {}
 
     /// Checks a message that was received and decoded; derived, it is the `#[validate]` rules.
     ///

@@ -6,14 +6,31 @@ use std::sync::Arc;
 use super::Router;
 use super::frozen::{Endpoint, Frozen};
 use super::scope::{self, Outer, Scope};
-use crate::codec::Tag;
+use crate::codec::{CORRELATION_ID, ID, Misfit, Tag};
 use crate::extract::Need;
 use crate::middleware::{Hook, wrap};
 use crate::route::{Kind, Route};
 use crate::state::StateMap;
 
 /// Message types the protocol itself uses.
-const RESERVED: [&str; 4] = ["ack", "auth", "auth_success", "error"];
+const RESERVED: [&str; 7] =
+    ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"];
+
+/// Keys of the messages that the framework itself writes, which no tag may be.
+const KEYS: [&str; 12] = [
+    CORRELATION_ID,
+    ID,
+    "code",
+    "error_id",
+    "fields",
+    "members",
+    "message",
+    "message_type",
+    "more_fields",
+    "params",
+    "retry_after_ms",
+    "room",
+];
 
 /// Freezes a router over the server's state, noting every mistake.
 pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
@@ -36,8 +53,14 @@ struct Known {
 fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
     match said(router, &|router| router.tag.as_deref())[..] {
         [] => Tag::default(),
-        [key @ ("" | "id" | "correlation_id")] => {
-            mistakes.push(format!("the tag of a router must not be `{key}`"));
+        [""] => {
+            mistakes.push("the tag of a router must not be empty".to_owned());
+            Tag::default()
+        }
+        [key] if KEYS.contains(&key) => {
+            mistakes.push(format!(
+                "the tag of a router must not be `{key}`: the framework uses that key, choose another"
+            ));
             Tag::default()
         }
         [key] => Tag::new(key),
@@ -89,6 +112,7 @@ fn add(
     for mut route in router.routes {
         route.nest(&prefix);
         check_needs(&route, &scope.state, mistakes);
+        check_payload(&route, &frozen.tag, mistakes);
         frozen.asked.note(&route);
         let endpoint = endpoint(&route, &scope);
         match route.kind() {
@@ -175,6 +199,24 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             }
             _ => {}
         }
+    }
+}
+
+/// Refuses messages that would never get what they read.
+fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
+    let title = route.title();
+    for (name, misfit) in route.needs().misfits(&tag.head_keys()) {
+        mistakes.push(match misfit {
+            Misfit::Field(key) => format!(
+                "handler {title} receives `{name}`, but `{name}` has a field `{key}`, which \
+                 belongs to the head of every message: rename it with serde or move it into a \
+                 field that holds an object"
+            ),
+            Misfit::NoObject => format!(
+                "handler {title} receives `{name}`, but what `{name}` wraps is no JSON object: give \
+                 it a field with a name"
+            ),
+        });
     }
 }
 

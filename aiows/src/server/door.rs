@@ -17,6 +17,7 @@ use super::ask::Questions;
 #[cfg(feature = "axum")]
 use super::http;
 use super::panics;
+use super::pattern;
 use super::places::Place;
 use crate::router::Frozen;
 use crate::session::{Accepted, Newcomer, Session, Setting};
@@ -206,7 +207,8 @@ pub(super) fn check<'a>(
     peer_addr: Option<SocketAddr>,
     app: &'a App,
 ) -> Result<Checked<'a>, Refusal> {
-    let (router, params) = app.router_for(request.path()).ok_or_else(Refusal::not_found)?;
+    let path = pattern::canonical(request.path());
+    let (router, params) = app.router_for(&path).ok_or_else(Refusal::not_found)?;
     let upgrade = check_upgrade(request)?;
     app.origins().check(request)?;
     // Connect handlers may take the path and the query as types of the application.

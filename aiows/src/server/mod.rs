@@ -11,6 +11,7 @@ mod listen;
 mod listener;
 mod panics;
 mod paths;
+mod pattern;
 mod places;
 mod shutdown;
 
@@ -93,6 +94,11 @@ impl Server {
     }
 
     /// Binds a router to a URL path, like `/chat` or `/rooms/{room}`.
+    ///
+    /// A pattern is written as people read it, `/räume/{name}`, or percent-encoded, and matches requests
+    /// for its percent-encoded form; `{{` and `}}` stand for braces. The last part of a path may be
+    /// `{*rest}`, which also takes slashes. A pattern that no request can match is a mistake at the
+    /// build.
     ///
     /// When a server has routes only, any other path is answered with 404.
     pub fn route(mut self, path: impl Into<String>, router: Router) -> Self {

@@ -1,9 +1,11 @@
 //! The paths of a server, checked when it is built.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use matchit::InsertError;
 
+use super::pattern::{Pattern, Unreachable};
 use crate::router::Frozen;
 
 /// Collects the routers by their paths; `root` serves every other path.
@@ -13,36 +15,43 @@ pub(super) fn table(
     mistakes: &mut Vec<String>,
 ) -> matchit::Router<Arc<Frozen>> {
     let mut table = matchit::Router::new();
+    // As they were routed, by what they are matched with.
+    let mut known = HashMap::new();
     for (path, router) in paths {
-        check_path(&path, &router, mistakes);
-        check_room(&path, &router, mistakes);
         if !path.starts_with('/') {
             mistakes.push(format!("path `{path}` does not start with `/`"));
-        } else if let Err(error) = table.insert(path.as_str(), Arc::new(router)) {
-            mistakes.push(path_mistake(&path, &error));
+        }
+        match Pattern::parse(&path) {
+            Ok(Pattern { canonical, params }) => {
+                check_params(&params, &router, mistakes);
+                if !path.starts_with('/') {
+                    continue;
+                }
+                match table.insert(canonical.as_str(), Arc::new(router)) {
+                    Ok(()) => drop(known.insert(canonical, path)),
+                    Err(error) => mistakes.push(path_mistake(&path, &known, &error)),
+                }
+            }
+            Err(why) => mistakes.push(unreachable_mistake(&path, &why)),
         }
     }
     if let Some(root) = root {
-        check_path("", root, mistakes);
-        check_room("", root, mistakes);
+        check_params(&[], root, mistakes);
     }
     table
 }
 
-fn check_path(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
+/// Refuses what is taken from parameters that a path does not have.
+fn check_params(params: &[String], router: &Frozen, mistakes: &mut Vec<String>) {
     if let Some(title) = router.asked.path()
-        && !path.contains('{')
+        && params.is_empty()
     {
         mistakes.push(format!(
             "handler {title} takes `Path`, but its router is bound to no path with a parameter"
         ));
     }
-}
-
-fn check_room(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
     if let Some(room) = &router.room
-        && !path.contains(&format!("{{{room}}}"))
-        && !path.contains(&format!("{{*{room}}}"))
+        && !params.contains(room)
     {
         mistakes.push(format!(
             "a router joins the room `{{{room}}}` of its path, but is bound to no path with that parameter"
@@ -50,14 +59,29 @@ fn check_room(path: &str, router: &Frozen, mistakes: &mut Vec<String>) {
     }
 }
 
-fn path_mistake(path: &str, error: &InsertError) -> String {
+fn unreachable_mistake(path: &str, why: &Unreachable) -> String {
+    let shown = path.escape_debug();
+    match why {
+        Unreachable::Param(name) => {
+            format!("path `{shown}` has two parameters `{name}`, give one of them another name")
+        }
+        Unreachable::End(letter) => {
+            format!("no request has the path `{shown}`: a path ends before `{letter}`")
+        }
+        Unreachable::Letter(letter) => format!(
+            "no request has the path `{shown}`: write `{}` as `%{:02X}`",
+            letter.escape_debug(),
+            u32::from(*letter)
+        ),
+    }
+}
+
+fn path_mistake(path: &str, known: &HashMap<String, String>, error: &InsertError) -> String {
     match error {
-        InsertError::Conflict { with } if with == path => {
-            format!("path `{path}` is routed twice")
-        }
-        InsertError::Conflict { with } => {
-            format!("paths `{path}` and `{with}` match the same requests")
-        }
+        InsertError::Conflict { with } => match known.get(with).unwrap_or(with) {
+            with if with == path => format!("path `{path}` is routed twice"),
+            with => format!("paths `{path}` and `{with}` match the same requests"),
+        },
         _ => format!("path `{path}` is not valid: {error}"),
     }
 }

@@ -1,11 +1,13 @@
 //! What the client is asked, and who waits for its answers.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 
@@ -49,13 +51,11 @@ struct Question<'a> {
     fate: Receiver<Fate>,
 }
 
-/// What a client says instead of an answer.
+/// What a client says instead of an answer, of whatever type its parts are.
 #[derive(Deserialize)]
 struct Refusal {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
+    code: Option<Box<RawValue>>,
+    message: Option<Box<RawValue>>,
 }
 
 impl WebSocket {
@@ -243,8 +243,8 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
     if head.message_type == ErrorFrame::TYPE {
         let (refusal, _) = decode::<Refusal>(tag, text).map_err(RequestError::Invalid)?;
         return Err(RequestError::Refused {
-            code: cut(&refusal.code, MAX_CODE).to_owned(),
-            message: cut(&refusal.message, MAX_MESSAGE).to_owned(),
+            code: cut(&words(refusal.code.as_deref()), MAX_CODE).to_owned(),
+            message: cut(&words(refusal.message.as_deref()), MAX_MESSAGE).to_owned(),
         });
     }
     if head.message_type != R::TYPE {
@@ -254,4 +254,14 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
     let (answer, _) = decode::<R>(tag, text).map_err(RequestError::Invalid)?;
     answer.validate().map_err(RequestError::Invalid)?;
     Ok(answer)
+}
+
+/// The words of a refusal: a text, or a number as it is written.
+fn words(value: Option<&RawValue>) -> Cow<'_, str> {
+    let json = value.map_or("", RawValue::get);
+    match json.as_bytes().first() {
+        Some(b'"') => serde_json::from_str(json).unwrap_or_default(),
+        Some(b'-' | b'0'..=b'9') => json.into(),
+        _ => "".into(),
+    }
 }

@@ -37,6 +37,7 @@ mod mishaps;
 mod mounted;
 mod nest;
 mod next;
+mod paths;
 mod presence;
 mod presence_chaos;
 mod pressure;
@@ -66,6 +67,7 @@ mod test_kit;
 mod transitions;
 mod unfinished;
 mod values;
+mod wire;
 
 /// What `layered` has another one of.
 mod kit {

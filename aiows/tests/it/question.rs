@@ -273,8 +273,8 @@ async fn what_the_client_answers_is_checked() {
                 json!({ "refused": ["c".repeat(64), "m".repeat(4096)] }),
             ),
             (
-                json!({ "type": "error", "code": 7 }),
-                json!({ "invalid": "invalid_payload", "fields": ["code"] }),
+                json!({ "type": "error", "code": 7, "message": [1] }),
+                json!({ "refused": ["7", ""] }),
             ),
         ] {
             client.send_text(r#"{"type":"go"}"#).await;

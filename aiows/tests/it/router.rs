@@ -248,7 +248,10 @@ fn mistakes_in_paths_tags_limits_and_origins_are_told() {
         mistakes(tags.into()),
         ["one connection has one tag, but its routers say `action` and `kind`"]
     );
-    assert_eq!(mistakes(Router::new().tag("id").into()), ["the tag of a router must not be `id`"]);
+    assert_eq!(
+        mistakes(Router::new().tag("id").into()),
+        ["the tag of a router must not be `id`: the framework uses that key, choose another"]
+    );
     let mut limits = Limits::default();
     limits.fragments = 0;
     let server = Server::from(Router::new()).limits(limits).allow_origins(["example.com"]);

@@ -11,7 +11,7 @@ use validator::{Validate, ValidateLength, ValidationErrors};
 use self::faults::Faults;
 pub use self::names::{Names, WireNames};
 pub use self::probe::{
-    Probe, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk, ViaNothing, ViaValidated,
+    ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk, ViaNothing, ViaValidated,
     ViaWalk,
 };
 pub use self::walk::{ListSize, Walk};

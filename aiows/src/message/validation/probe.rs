@@ -1,29 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use validator::{Validate, ValidationErrors};
 
 use super::{ListSize, Names, Validated, Walk, WireNames};
-use crate::message::BoundedVec;
-
-/// Finds out whether the type of a field has wire names, without naming the type.
-pub struct Probe<T: ?Sized>(PhantomData<fn() -> Box<T>>);
-
-impl<T: ?Sized> Probe<T> {
-    /// Takes the type from the access to a field.
-    #[must_use]
-    pub fn of<S>(_: fn(&S) -> &T) -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for Probe<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Probe")
-    }
-}
+use crate::message::{BoundedVec, Probe};
 
 /// Found first, for types with wire names.
 pub trait ViaNames {

@@ -1,0 +1,73 @@
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+
+use super::Message;
+use crate::codec::{Misfit, misfit};
+
+/// Finds out what the type of a field implements, without naming the type.
+pub struct Probe<T: ?Sized>(PhantomData<fn() -> Box<T>>);
+
+impl<T: ?Sized> Probe<T> {
+    /// Takes the type from the access to a field.
+    #[must_use]
+    pub fn of<S>(_: fn(&S) -> &T) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Probe<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+/// Looks for keys of the head among those that a message reads.
+#[derive(Debug)]
+pub struct ReadKeys<'a> {
+    head: &'a [&'a str],
+    misfit: Option<Misfit>,
+}
+
+impl ReadKeys<'_> {
+    /// Notes a field of the message.
+    pub fn field(&mut self, key: &str) {
+        if self.misfit.is_none() && self.head.contains(&key) {
+            self.misfit = Some(Misfit::Field(key.to_owned()));
+        }
+    }
+}
+
+/// Found first, for types that can be received.
+pub trait ViaReads {
+    /// Notes what the type reads.
+    fn read(&self, keys: &mut ReadKeys<'_>);
+}
+
+impl<T: DeserializeOwned> ViaReads for Probe<T> {
+    fn read(&self, keys: &mut ReadKeys<'_>) {
+        if keys.misfit.is_none() {
+            keys.misfit = misfit::<T>(keys.head);
+        }
+    }
+}
+
+/// Found one reference further, for all other types.
+pub trait ViaNoReads {
+    /// Notes nothing.
+    fn read(&self, keys: &mut ReadKeys<'_>);
+}
+
+impl<T: ?Sized> ViaNoReads for &Probe<T> {
+    fn read(&self, _: &mut ReadKeys<'_>) {}
+}
+
+/// Tells why a message does not get all that it reads, as far as its type shows it.
+pub(crate) fn misfit_of<T: Message + DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
+    misfit::<T>(head).or_else(|| {
+        let mut keys = ReadKeys { head, misfit: None };
+        T::flattened(&mut keys);
+        keys.misfit
+    })
+}
