@@ -481,7 +481,7 @@ mod validation {
     async fn ends_at_a_map_whose_keys_are_not_told() {
         let found =
             fields(r#""hostName":"ann","zip-code":"1000","byRoom":{"hall":{"name":""}}"#).await;
-        assert_eq!(found, json!([too_short("byRoom.name", 1)]));
+        assert_eq!(found, json!([too_short("byRoom.hall.name", 1)]));
     }
 
     #[tokio::test]

@@ -8,8 +8,9 @@ pub use crate::extract::{
 };
 #[cfg(feature = "validator")]
 pub use crate::message::{
-    ListSize, Names, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk,
-    ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    ListSize, Names, Validated, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys,
+    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames,
+    validated, validated_in_parts,
 };
 pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};
 pub use crate::overflow::{Kind, KindOf, Overflow, Rule, Slot};

@@ -99,11 +99,22 @@ fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStrea
     let nested = fields.iter().filter(|field| field.nested).map(|Field { ident, .. }| {
         let key = ident.to_string();
         quote_spanned! {Span::mixed_site()=>
-            #key => (&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).names(),
+            #key => (&&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).names(),
         }
     });
     let import = fields.iter().any(|field| field.nested).then(|| {
-        quote! { use __runtime::__private::{ViaNames as _, ViaNothing as _}; }
+        quote! {
+            use __runtime::__private::{ViaNames as _, ViaNothing as _, ViaUnordered as _};
+        }
+    });
+    let matched = fields.iter().filter_map(|Field { ident, matched, .. }| {
+        let (key, code) = (ident.to_string(), matched.as_ref()?);
+        Some(quote!(#key => ::core::option::Option::Some(#code),))
+    });
+    let mut matched = matched.peekable();
+    let matched = matched.peek().is_some().then(|| {
+        let matched = lookup(matched);
+        quote!(.with_matched(#matched))
     });
     let (wire, nested) = (lookup(wire), lookup(nested));
     let walk = has_rules.then(|| walk(name, fields));
@@ -112,7 +123,7 @@ fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStrea
         impl __runtime::__private::WireNames for #name {
             fn names() -> __runtime::__private::Names {
                 #import
-                __runtime::__private::Names::new(#wire, #nested)
+                __runtime::__private::Names::new(#wire, #nested) #matched
             }
             #walk
         }
@@ -126,6 +137,10 @@ fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
         fields.iter().filter_map(|field| Some(length(name, field, field.length.as_ref()?)));
     let nested = fields.iter().filter(|field| field.nested).map(|Field { ident, wire, .. }| {
         quote_spanned! {Span::mixed_site()=>
+            walk.keys(#wire, |index| {
+                (&__runtime::__private::Probe::of(|value: &#name| &value.#ident))
+                    .key(&value.#ident, index)
+            });
             (&&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).walk(
                 #wire,
                 &value.#ident,
@@ -137,7 +152,8 @@ fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
         true => quote_spanned! {Span::mixed_site()=>
             |value, walk| {
                 use __runtime::__private::{
-                    ViaItems as _, ViaList as _, ViaNoList as _, ViaNoWalk as _, ViaWalk as _,
+                    ViaItems as _, ViaKeys as _, ViaList as _, ViaNoKeys as _, ViaNoList as _,
+                    ViaNoWalk as _, ViaWalk as _,
                 };
                 #(#lengths)*
                 #(#nested)*

@@ -1,7 +1,7 @@
 //! The named fields of a struct, as Rust and the wire call them.
 
-use proc_macro2::Ident;
-use quote::ToTokens;
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
 use syn::{Attribute, Fields, Meta, Type, ext::IdentExt};
 
 use super::length::Length;
@@ -18,6 +18,8 @@ pub(super) struct Field<'a> {
     pub(super) flatten: bool,
     /// Whether `#[validate(nested)]` looks into the field.
     pub(super) nested: bool,
+    /// The code of its rule `must_match`.
+    pub(super) matched: Option<TokenStream>,
     /// The rule for how many items a list has; a text, which is cheap to copy, has none here.
     pub(super) length: Option<Length>,
 }
@@ -42,12 +44,13 @@ impl<'a> Field<'a> {
     fn of(ident: &'a Ident, field: &syn::Field, nests: bool, container: &Container) -> Self {
         let attrs = &field.attrs;
         let nested = nests || validates(attrs, "nested");
+        let matched = matched(attrs);
         let length = Length::of(attrs).filter(|_| !is_text(&field.ty));
         let FieldAttr { rename, skip, aliases, flatten } = FieldAttr::of(attrs);
         if flatten || container.transparent {
             let flatten = flatten && !skip.deserialize;
             let (wire, keys) = (String::new(), Vec::new());
-            return Self { ident, wire, keys, flatten, nested, length };
+            return Self { ident, wire, keys, flatten, nested, matched, length };
         }
         let name = ident.unraw().to_string();
         let rules = &container.rename_all;
@@ -64,7 +67,7 @@ impl<'a> Field<'a> {
         if !skip.serialize && !container.converted.serialize {
             keys.push(sent);
         }
-        Self { ident, wire: received, keys, flatten, nested, length }
+        Self { ident, wire: received, keys, flatten, nested, matched, length }
     }
 }
 
@@ -72,6 +75,21 @@ impl<'a> Field<'a> {
 fn is_text(ty: &Type) -> bool {
     let name = ty.to_token_stream().to_string();
     matches!(name.as_str(), "String" | "Option < String >")
+}
+
+/// The code of `#[validate(must_match(other = "..", code = ".."))]`.
+fn matched(attrs: &[Attribute]) -> Option<TokenStream> {
+    let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
+    validates.find_map(|attr| {
+        let Meta::List(list) = &attr.meta else { return None };
+        let mut tokens = list.tokens.clone().into_iter();
+        tokens.find(|token| token.to_string() == "must_match")?;
+        let Some(TokenTree::Group(options)) = tokens.next() else { return None };
+        let mut options = options.stream().into_iter();
+        let is_given = options.any(|token| token.to_string() == "code");
+        let code = options.nth(1).filter(|_| is_given);
+        Some(code.map_or_else(|| quote!("must_match"), ToTokens::into_token_stream))
+    })
 }
 
 /// Whether `#[validate(..)]` has this word.

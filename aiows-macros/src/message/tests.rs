@@ -72,7 +72,7 @@ fn wire_names_are_those_serde_reads() {
         }
     });
     let expected = quote! {
-        use __runtime::__private::{ViaNames as _, ViaNothing as _};
+        use __runtime::__private::{ViaNames as _, ViaNothing as _, ViaUnordered as _};
         __runtime::__private::Names::new(
             |field| match field {
                 "user_id" => ::core::option::Option::Some("userId"),
@@ -83,7 +83,7 @@ fn wire_names_are_those_serde_reads() {
                 _ => ::core::option::Option::None,
             },
             |field| match field {
-                "rest" => (&__runtime::__private::Probe::of(|value: &Chat| &value.rest)).names(),
+                "rest" => (&&__runtime::__private::Probe::of(|value: &Chat| &value.rest)).names(),
                 _ => ::core::option::Option::None,
             }
         )

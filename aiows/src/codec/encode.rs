@@ -89,6 +89,23 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
     Ok(encoded)
 }
 
+/// Encodes a payload of the framework's own, as [`encode`] does: a struct that always has a field, and
+/// none that a tag may be called.
+pub(crate) fn encode_own<P: Serialize>(
+    tag: &Tag,
+    message_type: &str,
+    id: Option<&MessageId>,
+    payload: &P,
+) -> Result<Encoded, Error> {
+    let mut encoded = Encoded::start();
+    encoded.write_type(tag.key(), message_type)?;
+    encoded.write_correlation(id)?;
+    let at = encoded.buffer.len();
+    serde_json::to_writer(&mut encoded.buffer, payload)?;
+    encoded.buffer[at] = b',';
+    Ok(encoded)
+}
+
 /// Encodes a payload under a message type, as the question with this number.
 pub(crate) fn encode_question<P: Serialize + ?Sized>(
     tag: &Tag,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(crate) use self::answer::answered;
 pub(crate) use self::decode::decode;
 pub(crate) use self::encode::{
-    Encoded, HEADROOM, encode, encode_named, encode_question, encode_value,
+    Encoded, HEADROOM, encode, encode_named, encode_own, encode_question, encode_value,
 };
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};

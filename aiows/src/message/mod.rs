@@ -17,8 +17,9 @@ pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
 pub use self::validation::{
-    ListSize, Names, Validated, ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk,
-    ViaNothing, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    ListSize, Names, Validated, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys,
+    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames,
+    validated, validated_in_parts,
 };
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;

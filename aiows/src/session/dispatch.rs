@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Session;
 use super::drive::{drive, start};
 use crate::call::{Call, Received, Stage};
-use crate::codec::{check_nesting, encode, leading_type, read_head};
+use crate::codec::{check_nesting, encode, encode_own, leading_type, read_head};
 use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 use crate::message::ErrorFrame;
@@ -177,7 +177,7 @@ impl Session {
     ) {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type);
-        match encode(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
+        match encode_own(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
             Ok(frame) => self.io.answer(frame),
             Err(error) => tracing::error!(%error, "an error frame could not be encoded"),
         }

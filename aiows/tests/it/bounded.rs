@@ -161,7 +161,7 @@ async fn a_message_full_of_broken_items_has_a_small_answer() {
         ),
         (
             full(&format!(r#"{order}"by_key":{{"a":{{"itemName":"x","parts":["#), "{}", "]}}}"),
-            "by_key.parts[0].name",
+            "by_key.a.parts[0].name",
         ),
         (
             full(

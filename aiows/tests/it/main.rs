@@ -53,10 +53,12 @@ mod restart;
 #[cfg(target_os = "linux")]
 mod room;
 mod router;
+mod rules;
 mod script;
 #[cfg(target_os = "linux")]
 mod served;
 mod serving;
+mod shapes;
 #[cfg(feature = "axum")]
 mod slow_http;
 mod socket;

@@ -1,14 +1,22 @@
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use validator::{ValidationError, ValidationErrors, ValidationErrorsKind};
 
 use super::Names;
+use super::path::{self, Segment};
 use crate::error::{FieldError, HandlerError, MAX_FIELDS};
+
+/// What validator calls a list that is no field; in a list it is an item.
+const NO_FIELD: &str = "_tmp_validator";
+/// What validator calls the whole struct.
+const WHOLE: &str = "__all__";
 
 /// What is wrong with a message: the first fields, and how many more there are.
 #[derive(Default)]
 pub(super) struct Faults {
-    fields: Vec<FieldError>,
+    /// Their paths are not written yet.
+    fields: Vec<(Vec<Segment>, FieldError)>,
     more: usize,
     /// No more is looked for.
     are_enough: bool,
@@ -21,20 +29,25 @@ impl Faults {
     }
 
     /// Adds one fault, after which no other is looked for.
-    pub(super) fn end_with(&mut self, path: &str, error: &ValidationError) {
-        self.add_field(path, error);
+    pub(super) fn end_with(&mut self, path: &[Segment], error: &ValidationError) {
+        self.add_field(path, field_error(error, Told::WithoutOther));
         self.are_enough = true;
     }
 
-    fn add_field(&mut self, path: &str, error: &ValidationError) {
+    fn add_field(&mut self, path: &[Segment], error: FieldError) {
         match self.fields.len() < MAX_FIELDS {
-            true => self.fields.push(field_error(path, error)),
+            true => self.fields.push((path.to_vec(), error)),
             false => self.more += 1,
         }
     }
 
-    /// Adds what validator found in the value at `parent`.
-    pub(super) fn add(&mut self, errors: &ValidationErrors, names: Option<Names>, parent: &str) {
+    /// Adds what validator found in the value at `path`.
+    pub(super) fn add(
+        &mut self,
+        errors: &ValidationErrors,
+        names: Option<Names>,
+        path: &mut Vec<Segment>,
+    ) {
         if self.fields.len() >= MAX_FIELDS {
             self.more += count(errors);
             return;
@@ -44,53 +57,96 @@ impl Faults {
             .errors()
             .iter()
             .map(|(name, kind)| {
-                (names.and_then(|names| (names.wire)(name)).unwrap_or(name), name, kind)
+                let wire = names.and_then(|names| (names.wire)(name)).map(Cow::Borrowed);
+                (wire.unwrap_or_else(|| name.clone()), &**name, kind)
             })
             .collect();
-        entries.sort_by_key(|(wire, name, _)| (*wire, *name));
+        entries.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         for (wire, name, kind) in entries {
-            let nested = names.and_then(|names| (names.nested)(name));
-            // A rule of the whole struct stands under this name.
-            let wire = if name == "__all__" { "" } else { wire };
-            self.add_kind(kind, nested, &join(parent, wire));
-        }
-    }
-
-    fn add_kind(&mut self, kind: &ValidationErrorsKind, nested: Option<Names>, path: &str) {
-        match kind {
-            ValidationErrorsKind::Field(errors) => {
-                errors.iter().for_each(|error| self.add_field(path, error));
-            }
-            ValidationErrorsKind::Struct(errors) => self.add(errors, nested, path),
-            ValidationErrorsKind::List(items) => {
-                let in_map = nested.is_some_and(|names| names.in_map);
-                for (index, errors) in items {
-                    if in_map || self.fields.len() >= MAX_FIELDS {
-                        self.add(errors, nested, path);
-                    } else {
-                        self.add(errors, nested, &format!("{path}[{index}]"));
-                    }
+            match name {
+                NO_FIELD => self.add_kind(kind, Told::WithoutOther, names, path),
+                WHOLE => self.add_kind(kind, Told::All, None, path),
+                name => {
+                    let nested = names.and_then(|names| (names.nested)(name));
+                    path.push(Segment::Field(wire));
+                    self.add_kind(kind, Told::of(names, name), nested, path);
+                    path.pop();
                 }
             }
         }
     }
-}
 
-impl From<Faults> for HandlerError {
-    fn from(faults: Faults) -> Self {
-        let Faults { mut fields, more, .. } = faults;
+    fn add_kind(
+        &mut self,
+        kind: &ValidationErrorsKind,
+        told: Told,
+        nested: Option<Names>,
+        path: &mut Vec<Segment>,
+    ) {
+        match kind {
+            ValidationErrorsKind::Field(errors) => {
+                errors.iter().for_each(|error| self.add_field(path, field_error(error, told)));
+            }
+            ValidationErrorsKind::Struct(errors) => self.add(errors, nested, path),
+            ValidationErrorsKind::List(items) => {
+                let have_places = nested.is_none_or(Names::have_places);
+                let inner = nested.map(Names::of_items);
+                for (&index, errors) in items {
+                    path.push(match have_places {
+                        true => Segment::Index(index),
+                        false => Segment::Entry(index),
+                    });
+                    self.add(errors, inner, path);
+                    path.pop();
+                }
+            }
+        }
+    }
+
+    /// Makes the error of them; `key` knows the keys of maps, by the path to the value and the length of
+    /// the path to the map.
+    pub(super) fn into_error(
+        self,
+        key: impl Fn(&[Segment], usize) -> Option<String>,
+    ) -> HandlerError {
+        let named = self.fields.into_iter().map(|(path, mut field)| {
+            field.path = path::text(&path, |depth| key(&path, depth));
+            field.cut()
+        });
+        let mut fields: Vec<_> = named.collect();
         fields.sort_by(|a, b| (&a.path, &a.code).cmp(&(&b.path, &b.code)));
-        Self::invalid(fields).with_more_fields(more)
+        HandlerError::invalid(fields).with_more_fields(self.more)
     }
 }
 
-/// Puts a field's name behind the path of the value it is in.
-pub(super) fn join(parent: &str, wire: &str) -> String {
-    match (parent, wire) {
-        // A flattened field has no name of its own.
-        (parent, "") => parent.to_owned(),
-        ("", wire) => wire.to_owned(),
-        (parent, wire) => format!("{parent}.{wire}"),
+/// Which parameters of an error are told: `value` is what was rejected, `other` what `must_match`
+/// compared it with.
+#[derive(Clone, Copy)]
+enum Told {
+    /// All: validator adds none to the error of a whole struct.
+    All,
+    /// Not `value`; `other` unless the error has this code, which is that of `must_match`.
+    Without(Option<&'static str>),
+    /// Neither.
+    WithoutOther,
+}
+
+impl Told {
+    fn of(names: Option<Names>, field: &str) -> Self {
+        match names.and_then(|names| names.matched) {
+            Some(matched) => Self::Without(matched(field)),
+            None => Self::WithoutOther,
+        }
+    }
+
+    fn has(self, param: &str, code: &str) -> bool {
+        match (self, param) {
+            (Self::All, _) => true,
+            (Self::WithoutOther, param) => !matches!(param, "value" | "other"),
+            (Self::Without(_), "value") => false,
+            (Self::Without(matched), "other") => matched != Some(code),
+            (Self::Without(_), _) => true,
+        }
     }
 }
 
@@ -105,16 +161,15 @@ fn count(errors: &ValidationErrors) -> usize {
         .sum()
 }
 
-fn field_error(path: &str, error: &ValidationError) -> FieldError {
+fn field_error(error: &ValidationError, told: Told) -> FieldError {
     let text = error.message.clone().unwrap_or_else(|| Cow::Borrowed(text(&error.code)));
-    let params = error
+    let params: BTreeMap<_, _> = error
         .params
         .iter()
-        // `value` is what was rejected; `other` is the field that `must_match` compared it with.
-        .filter(|(name, _)| !matches!(name.as_ref(), "value" | "other"))
+        .filter(|(name, _)| told.has(name, &error.code))
         .map(|(name, value)| (name.clone().into_owned(), value.clone()))
         .collect();
-    FieldError { path: path.to_owned(), code: error.code.clone(), message: text, params }
+    FieldError { path: String::new(), code: error.code.clone(), message: text, params }
 }
 
 fn text(code: &str) -> &'static str {

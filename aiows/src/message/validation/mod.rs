@@ -1,8 +1,10 @@
 //! `#[validate]` rules: what is wrong with a message, under the names of the wire, and no more of it
 //! than an answer tells.
 
+mod containers;
 mod faults;
 mod names;
+mod path;
 mod probe;
 mod walk;
 
@@ -11,8 +13,8 @@ use validator::{Validate, ValidateLength, ValidationErrors};
 use self::faults::Faults;
 pub use self::names::{Names, WireNames};
 pub use self::probe::{
-    ViaItems, ViaList, ViaNames, ViaNoCheck, ViaNoList, ViaNoWalk, ViaNothing, ViaValidated,
-    ViaWalk,
+    ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys, ViaNoList, ViaNoWalk, ViaNothing,
+    ViaUnordered, ViaValidated, ViaWalk,
 };
 pub use self::walk::{ListSize, Walk};
 use super::BoundedVec;
@@ -46,7 +48,9 @@ impl<T: Validate> Validated for T {
 ///
 /// `validation_failed`.
 pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
-    value.check().map_err(|errors| failed(&errors, Some(T::names())))
+    value.check().map_err(|errors| {
+        failed(&errors, Some(T::names())).into_error(|path, at| Walk::find_key(value, path, at))
+    })
 }
 
 /// Validates a message with nested values.
@@ -60,7 +64,7 @@ pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError
 /// `validation_failed`.
 pub fn validated_in_parts<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
     match Walk::search(value) {
-        Some(faults) => Err(faults.into()),
+        Some(faults) => Err(faults.into_error(|path, at| Walk::find_key(value, path, at))),
         None => validated(value),
     }
 }
@@ -73,7 +77,7 @@ impl HandlerError {
     /// [`invalid`](Self::invalid), the first 32 are listed and the others counted.
     #[must_use]
     pub fn from_validation(errors: &ValidationErrors) -> Self {
-        failed(errors, None)
+        failed(errors, None).into_error(|_, _| None)
     }
 }
 
@@ -89,8 +93,8 @@ impl<T, const N: usize> ValidateLength<u64> for BoundedVec<T, N> {
     }
 }
 
-fn failed(errors: &ValidationErrors, names: Option<Names>) -> HandlerError {
+fn failed(errors: &ValidationErrors, names: Option<Names>) -> Faults {
     let mut faults = Faults::default();
-    faults.add(errors, names, "");
-    faults.into()
+    faults.add(errors, names, &mut Vec::new());
+    faults
 }

@@ -10,9 +10,11 @@ use crate::message::BoundedVec;
 pub struct Names {
     pub(super) wire: fn(&str) -> Option<&'static str>,
     pub(super) nested: fn(&str) -> Option<Self>,
-    /// The values stand in a map. validator counts its entries and does not tell their keys, so the
-    /// path ends at the map.
-    pub(super) in_map: bool,
+    /// The code of the rule `must_match` of a field; `None` where the rules are not known.
+    pub(super) matched: Option<fn(&str) -> Option<&'static str>>,
+    /// The containers around the type whose items have no place on the wire, maps and sets, one bit
+    /// for each, that of the outermost the lowest.
+    unordered: u32,
 }
 
 impl Names {
@@ -22,7 +24,38 @@ impl Names {
         wire: fn(&str) -> Option<&'static str>,
         nested: fn(&str) -> Option<Self>,
     ) -> Self {
-        Self { wire, nested, in_map: false }
+        Self { wire, nested, matched: Some(|_| None), unordered: 0 }
+    }
+
+    /// Adds which fields have a rule `must_match`, and with which code.
+    #[must_use]
+    pub const fn with_matched(self, matched: fn(&str) -> Option<&'static str>) -> Self {
+        Self { matched: Some(matched), ..self }
+    }
+
+    /// Knows nothing but which containers are around a type.
+    pub(super) const fn unknown(unordered: u32) -> Self {
+        Self { wire: |_| None, nested: |_| None, matched: None, unordered }
+    }
+
+    /// The names of the items of a list are its own.
+    const fn in_list(self) -> Self {
+        Self { unordered: self.unordered << 1, ..self }
+    }
+
+    /// As those of the values of a map or of a set.
+    const fn in_map(self) -> Self {
+        Self { unordered: self.unordered << 1 | 1, ..self }
+    }
+
+    /// Whether the items of the outermost container have places.
+    pub(super) fn have_places(self) -> bool {
+        self.unordered & 1 == 0
+    }
+
+    /// The names of what is in the outermost container.
+    pub(super) fn of_items(self) -> Self {
+        Self { unordered: self.unordered >> 1, ..self }
     }
 }
 
@@ -60,10 +93,11 @@ pub trait WireNames {
 }
 
 macro_rules! same_names_as_item {
-    ($([$($generics:tt)*] $container:ty, $walk:expr;)*) => {
+    ($([$($generics:tt)*] $container:ty, $names:expr, $walk:expr;)*) => {
         $(impl<$($generics)*> WireNames for $container {
             fn names() -> Names {
-                T::names()
+                let around: fn(Names) -> Names = $names;
+                around(T::names())
             }
 
             fn walk(&self, walk: &mut Walk) {
@@ -75,35 +109,17 @@ macro_rules! same_names_as_item {
 }
 
 same_names_as_item! {
-    [T: WireNames + ?Sized] Arc<T>, |value, walk| T::walk(value, walk);
-    [T: WireNames + ?Sized] Box<T>, |value, walk| T::walk(value, walk);
-    [T: WireNames + ?Sized] Rc<T>, |value, walk| T::walk(value, walk);
-    [T: WireNames] Option<T>, |value, walk| value.iter().for_each(|value| value.walk(walk));
-    [T: WireNames] Vec<T>, |values, walk| walk.items(values, T::walk);
-    [T: WireNames] [T], |values, walk| walk.items(values, T::walk);
-    [T: WireNames, const N: usize] [T; N], |values, walk| walk.items(values, T::walk);
-    [T: WireNames, const N: usize] BoundedVec<T, N>, |values, walk| walk.items(values, T::walk);
-    [T: WireNames] VecDeque<T>, |values, walk| walk.items(values, T::walk);
-    [T: WireNames, S] HashSet<T, S>, |values, walk| walk.items(values, T::walk);
-    [T: WireNames] BTreeSet<T>, |values, walk| walk.items(values, T::walk);
-}
-
-impl<K, T: WireNames, S> WireNames for HashMap<K, T, S> {
-    fn names() -> Names {
-        Names { in_map: true, ..T::names() }
-    }
-
-    fn walk(&self, walk: &mut Walk) {
-        walk.values(self.values(), T::walk);
-    }
-}
-
-impl<K, T: WireNames> WireNames for BTreeMap<K, T> {
-    fn names() -> Names {
-        Names { in_map: true, ..T::names() }
-    }
-
-    fn walk(&self, walk: &mut Walk) {
-        walk.values(self.values(), T::walk);
-    }
+    [T: WireNames + ?Sized] Arc<T>, |names| names, |value, walk| T::walk(value, walk);
+    [T: WireNames + ?Sized] Box<T>, |names| names, |value, walk| T::walk(value, walk);
+    [T: WireNames + ?Sized] Rc<T>, |names| names, |value, walk| T::walk(value, walk);
+    [T: WireNames] Option<T>, |names| names, |value, walk| value.iter().for_each(|value| value.walk(walk));
+    [T: WireNames] Vec<T>, Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames] [T], Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames, const N: usize] [T; N], Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames, const N: usize] BoundedVec<T, N>, Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames] VecDeque<T>, Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames, S] HashSet<T, S>, Names::in_map, |values, walk| walk.entries(values, T::walk);
+    [T: WireNames] BTreeSet<T>, Names::in_map, |values, walk| walk.entries(values, T::walk);
+    [K, T: WireNames, S] HashMap<K, T, S>, Names::in_map, |map, walk| walk.entries(map.values(), T::walk);
+    [K, T: WireNames] BTreeMap<K, T>, Names::in_map, |map, walk| walk.entries(map.values(), T::walk);
 }

@@ -3,8 +3,11 @@ use std::sync::Arc;
 
 use validator::{Validate, ValidationErrors};
 
+use super::containers::{Keyed, Unordered};
 use super::{ListSize, Names, Validated, Walk, WireNames};
 use crate::message::{BoundedVec, Probe};
+
+// A method that is called on a `&&Probe` is looked for on `&Probe`, then on `&&Probe`, then on `Probe`.
 
 /// Found first, for types with wire names.
 pub trait ViaNames {
@@ -12,20 +15,56 @@ pub trait ViaNames {
     fn names(&self) -> Option<Names>;
 }
 
-impl<T: WireNames + ?Sized> ViaNames for Probe<T> {
+impl<T: WireNames + ?Sized> ViaNames for &Probe<T> {
     fn names(&self) -> Option<Names> {
         Some(T::names())
     }
 }
 
-/// Found one reference further, for all other types.
+/// Found next, for maps and sets of types whose wire names are not known.
+pub trait ViaUnordered {
+    /// Returns that their items have no places.
+    fn names(&self) -> Option<Names>;
+}
+
+impl<T: Unordered + ?Sized> ViaUnordered for &&Probe<T> {
+    fn names(&self) -> Option<Names> {
+        Some(Names::unknown(T::LEVELS))
+    }
+}
+
+/// Found last, for all other types.
 pub trait ViaNothing {
     /// Returns that there are none.
     fn names(&self) -> Option<Names>;
 }
 
-impl<T: ?Sized> ViaNothing for &Probe<T> {
+impl<T: ?Sized> ViaNothing for Probe<T> {
     fn names(&self) -> Option<Names> {
+        None
+    }
+}
+
+/// Found first, for maps whose keys are known.
+pub trait ViaKeys<T: ?Sized> {
+    /// Returns the key of an entry as it stands on the wire.
+    fn key(&self, map: &T, index: usize) -> Option<String>;
+}
+
+impl<T: Keyed + ?Sized> ViaKeys<T> for Probe<T> {
+    fn key(&self, map: &T, index: usize) -> Option<String> {
+        map.nth_key(index)
+    }
+}
+
+/// Found one reference further, for all other types.
+pub trait ViaNoKeys<T: ?Sized> {
+    /// Knows no key.
+    fn key(&self, map: &T, index: usize) -> Option<String>;
+}
+
+impl<T: ?Sized> ViaNoKeys<T> for &Probe<T> {
+    fn key(&self, _: &T, _: usize) -> Option<String> {
         None
     }
 }
@@ -53,8 +92,6 @@ impl<T: ?Sized> ViaNoCheck<T> for &Probe<T> {
         Ok(())
     }
 }
-
-// A method that is called on a `&&Probe` is looked for on `&Probe`, then on `&&Probe`, then on `Probe`.
 
 /// Found first, for fields whose types have wire names.
 pub trait ViaWalk<T: ?Sized> {
@@ -165,21 +202,26 @@ trait Items {
 }
 
 macro_rules! items {
-    ($([$($generics:tt)*] $container:ty,)*) => {
+    ($method:ident, $([$($generics:tt)*] $container:ty,)*) => {
         $(impl<$($generics)*> Items for $container {
             fn walk_items(&self, walk: &mut Walk) {
-                walk.items(self, |item, walk| walk.unnamed(item));
+                walk.$method(self, |item, walk| walk.unnamed(item));
             }
         })*
     };
 }
 
 items! {
+    items,
     [T: Validate] Vec<T>,
     [T: Validate] [T],
     [T: Validate, const N: usize] [T; N],
     [T: Validate, const N: usize] BoundedVec<T, N>,
     [T: Validate] VecDeque<T>,
+}
+
+items! {
+    entries,
     [T: Validate, S] HashSet<T, S>,
     [T: Validate] BTreeSet<T>,
 }
@@ -198,12 +240,12 @@ impl<T: Items + ?Sized> Items for Box<T> {
 
 impl<K, T: Validate, S> Items for HashMap<K, T, S> {
     fn walk_items(&self, walk: &mut Walk) {
-        walk.items(self.values(), |item, walk| walk.unnamed(item));
+        walk.entries(self.values(), |item, walk| walk.unnamed(item));
     }
 }
 
 impl<K, T: Validate> Items for BTreeMap<K, T> {
     fn walk_items(&self, walk: &mut Walk) {
-        walk.items(self.values(), |item, walk| walk.unnamed(item));
+        walk.entries(self.values(), |item, walk| walk.unnamed(item));
     }
 }

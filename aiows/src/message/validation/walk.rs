@@ -1,9 +1,10 @@
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use validator::{Validate, ValidationError, ValidationErrors};
 
-use super::faults::{Faults, join};
+use super::faults::Faults;
+use super::path::Segment;
 use super::{Names, WireNames};
 
 /// Values that are validated at once at most; what validator finds in so many is small enough.
@@ -19,6 +20,8 @@ enum Purpose {
     Count(usize),
     /// Validates what is small enough.
     Search(Search),
+    /// Goes one way.
+    Find(Find),
 }
 
 /// What is known about the size of a field whose length has a rule.
@@ -38,10 +41,13 @@ struct Search {
     path: Vec<Segment>,
 }
 
-#[derive(Clone, Copy)]
-enum Segment {
-    Field(&'static str),
-    Index(usize),
+/// Looks for the keys of the maps on the way to a value.
+struct Find {
+    path: Vec<Segment>,
+    /// How much of the path is walked.
+    depth: usize,
+    /// With the depths at which they stand.
+    keys: Vec<(usize, String)>,
 }
 
 impl Walk {
@@ -55,7 +61,24 @@ impl Walk {
         message.walk(&mut walk);
         match walk.purpose {
             Purpose::Search(search) => Some(search.faults).filter(Faults::are_enough),
-            Purpose::Count(_) => None,
+            Purpose::Count(_) | Purpose::Find(_) => None,
+        }
+    }
+
+    /// Finds the key of the map entry that stands at this depth of a path.
+    pub(super) fn find_key<T: WireNames>(
+        message: &T,
+        path: &[Segment],
+        depth: usize,
+    ) -> Option<String> {
+        let find = Find { path: path[..=depth].to_vec(), depth: 0, keys: Vec::new() };
+        let mut walk = Self { purpose: Purpose::Find(find) };
+        message.walk(&mut walk);
+        match walk.purpose {
+            Purpose::Find(find) => {
+                find.keys.into_iter().find(|(at, _)| *at == depth).map(|(_, key)| key)
+            }
+            Purpose::Count(_) | Purpose::Search(_) => None,
         }
     }
 
@@ -75,7 +98,7 @@ impl Walk {
                 search.note(check(value), Some(T::names()));
             }
             // Its own rules are left to the validation of the whole message.
-            Purpose::Search(_) => nested(value, self),
+            Purpose::Search(_) | Purpose::Find(_) => nested(value, self),
         }
     }
 
@@ -95,7 +118,7 @@ impl Walk {
             (Purpose::Search(search), size) if size.is_large() && !holds(bounds) => {
                 search.end_with(wire, &length_error(code, message, bounds));
             }
-            (Purpose::Count(_) | Purpose::Search(_), _) => {}
+            (Purpose::Count(_) | Purpose::Search(_) | Purpose::Find(_), _) => {}
         }
     }
 
@@ -104,6 +127,7 @@ impl Walk {
         match &mut self.purpose {
             Purpose::Count(_) => self.count(),
             Purpose::Search(search) => search.note(value.validate(), None),
+            Purpose::Find(_) => {}
         }
     }
 
@@ -116,7 +140,18 @@ impl Walk {
 
     /// Shows what is in the field of this name.
     pub(super) fn field(&mut self, wire: &'static str, walk: impl FnOnce(&mut Self)) {
-        self.within(Segment::Field(wire), walk);
+        self.within(Segment::Field(Cow::Borrowed(wire)), walk);
+    }
+
+    /// Shows the keys of the field of this name, which may be a map.
+    pub fn keys(&mut self, wire: &'static str, key: impl FnOnce(usize) -> Option<String>) {
+        let Purpose::Find(find) = &mut self.purpose else { return };
+        if let [Segment::Field(name), Segment::Entry(index)] = &find.path[find.depth..]
+            && name == wire
+            && let Some(key) = key(*index)
+        {
+            find.keys.push((find.depth + 1, key));
+        }
     }
 
     /// Shows the items of a list.
@@ -133,17 +168,17 @@ impl Walk {
         }
     }
 
-    /// Shows the values of a map, which have no place in a path.
-    pub(super) fn values<'a, T: 'a>(
+    /// Shows the values of a map, or the items of a set.
+    pub(super) fn entries<'a, T: 'a>(
         &mut self,
         values: impl IntoIterator<Item = &'a T>,
         walk: fn(&T, &mut Self),
     ) {
-        for value in values {
+        for (index, value) in values.into_iter().enumerate() {
             if self.is_over() {
                 return;
             }
-            walk(value, self);
+            self.within(Segment::Entry(index), |this| walk(value, this));
         }
     }
 
@@ -151,16 +186,22 @@ impl Walk {
         match &self.purpose {
             Purpose::Count(left) => *left == 0,
             Purpose::Search(search) => search.faults.are_enough(),
+            Purpose::Find(_) => false,
         }
     }
 
     fn within(&mut self, segment: Segment, walk: impl FnOnce(&mut Self)) {
-        if let Purpose::Search(search) = &mut self.purpose {
-            search.path.push(segment);
+        match &mut self.purpose {
+            Purpose::Count(_) => return walk(self),
+            Purpose::Search(search) => search.path.push(segment),
+            Purpose::Find(find) if find.path.get(find.depth) == Some(&segment) => find.depth += 1,
+            Purpose::Find(_) => return,
         }
         walk(self);
-        if let Purpose::Search(search) = &mut self.purpose {
-            search.path.pop();
+        match &mut self.purpose {
+            Purpose::Search(search) => drop(search.path.pop()),
+            Purpose::Find(find) => find.depth -= 1,
+            Purpose::Count(_) => {}
         }
     }
 }
@@ -199,27 +240,16 @@ impl ListSize {
 }
 
 impl Search {
-    fn end_with(&mut self, wire: &str, error: &ValidationError) {
-        let path = join(&self.path(), wire);
-        self.faults.end_with(&path, error);
+    fn end_with(&mut self, wire: &'static str, error: &ValidationError) {
+        self.path.push(Segment::Field(Cow::Borrowed(wire)));
+        self.faults.end_with(&self.path, error);
+        self.path.pop();
     }
 
     fn note(&mut self, checked: Result<(), ValidationErrors>, names: Option<Names>) {
         if let Err(errors) = checked {
-            let path = self.path();
-            self.faults.add(&errors, names, &path);
+            self.faults.add(&errors, names, &mut self.path);
         }
-    }
-
-    fn path(&self) -> String {
-        self.path.iter().fold(String::new(), |mut path, segment| match segment {
-            Segment::Field(wire) => join(&path, wire),
-            Segment::Index(index) => {
-                // Writing to a string cannot fail.
-                let _ = write!(path, "[{index}]");
-                path
-            }
-        })
     }
 }
 

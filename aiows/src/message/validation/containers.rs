@@ -1,0 +1,77 @@
+//! What is known of containers, whatever they hold.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use crate::message::BoundedVec;
+
+/// A container whose items have no place on the wire, or one that holds such containers.
+pub(super) trait Unordered {
+    /// One bit for each container, set where items have no place; that of the outermost is the lowest.
+    const LEVELS: u32;
+}
+
+macro_rules! unordered {
+    ($levels:expr, $([$($generics:tt)*] $container:ty,)*) => {
+        $(impl<$($generics)*> Unordered for $container {
+            const LEVELS: u32 = $levels;
+        })*
+    };
+}
+
+unordered! {
+    1,
+    [T, S] HashSet<T, S>,
+    [T] BTreeSet<T>,
+    [K, T, S] HashMap<K, T, S>,
+    [K, T] BTreeMap<K, T>,
+}
+
+unordered! {
+    T::LEVELS << 1,
+    [T: Unordered] Vec<T>,
+    [T: Unordered] [T],
+    [T: Unordered, const N: usize] [T; N],
+    [T: Unordered, const N: usize] BoundedVec<T, N>,
+    [T: Unordered] VecDeque<T>,
+}
+
+unordered! {
+    T::LEVELS,
+    [T: Unordered] Option<T>,
+    [T: Unordered + ?Sized] Box<T>,
+    [T: Unordered + ?Sized] Arc<T>,
+}
+
+/// A map whose keys are known.
+pub(super) trait Keyed {
+    /// The key of an entry, counted as the values are.
+    fn nth_key(&self, index: usize) -> Option<String>;
+}
+
+impl<K: Key, T, S> Keyed for HashMap<K, T, S> {
+    fn nth_key(&self, index: usize) -> Option<String> {
+        self.keys().nth(index).map(ToString::to_string)
+    }
+}
+
+impl<K: Key, T> Keyed for BTreeMap<K, T> {
+    fn nth_key(&self, index: usize) -> Option<String> {
+        self.keys().nth(index).map(ToString::to_string)
+    }
+}
+
+/// A key that stands on the wire as it is displayed.
+pub(super) trait Key: ToString {}
+
+macro_rules! keys {
+    ($($key:ty)*) => {
+        $(impl Key for $key {})*
+    };
+}
+
+keys! {
+    String Box<str> Arc<str> Cow<'_, str> char bool
+    i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize
+}

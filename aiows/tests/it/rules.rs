@@ -1,0 +1,195 @@
+//! What is told about rules that are broken: where, under the names of the wire, and with which
+//! parameters.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use aiows::{BoundedVec, HandlerError, Message, WireNames};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use validator::{Validate, ValidationError};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, WireNames, Deserialize, Validate)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    #[validate(length(min = 1))]
+    item_name: String,
+}
+
+/// An item whose names on the wire are not known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Validate)]
+struct Plain {
+    #[validate(length(min = 1))]
+    item_name: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+struct Kind(u8);
+
+#[derive(Default, Message, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", default)]
+struct Board {
+    #[validate(nested)]
+    the_grid: Vec<Vec<Item>>,
+    #[validate(nested)]
+    the_cube: Vec<VecDeque<BoundedVec<Item, 400>>>,
+    #[validate(nested)]
+    the_rows: Option<Vec<[Plain; 2]>>,
+    #[validate(nested)]
+    by_name: HashMap<String, Item>,
+    #[validate(nested)]
+    by_number: BTreeMap<i32, Item>,
+    #[validate(nested)]
+    by_shared: BTreeMap<Box<str>, Plain>,
+    #[validate(nested)]
+    by_kind: BTreeMap<Kind, Item>,
+    #[validate(nested)]
+    by_plain: HashMap<Kind, Plain>,
+    #[validate(nested)]
+    lists: HashMap<String, Vec<Item>>,
+    #[validate(nested)]
+    the_set: HashSet<Item>,
+    #[validate(nested)]
+    the_sets: Vec<BTreeSet<Item>>,
+    #[validate(nested)]
+    the_plain_set: BTreeSet<Plain>,
+    #[validate(nested)]
+    sub_board: Option<Box<Sub>>,
+}
+
+/// A part that may have parts.
+#[derive(Default, WireNames, Deserialize, Validate)]
+#[serde(rename_all = "camelCase", default)]
+struct Sub {
+    #[validate(nested)]
+    by_name: HashMap<String, Item>,
+    #[validate(nested)]
+    lists: HashMap<String, Vec<Item>>,
+    #[validate(nested)]
+    sub_board: Option<Box<Sub>>,
+}
+
+/// Where the rules of a board are broken.
+fn paths(fields: Value) -> Vec<String> {
+    let board: Board = serde_json::from_value(fields).unwrap();
+    let error = Message::validate(&board).unwrap_err();
+    error.fields().iter().map(|field| field.path.clone()).collect()
+}
+
+fn item(name: &str) -> Value {
+    json!({ "itemName": name })
+}
+
+fn plain(name: &str) -> Value {
+    json!({ "item_name": name })
+}
+
+#[test]
+fn a_path_goes_through_nested_lists_and_maps() {
+    let (ok, bad) = (item("x"), item(""));
+    for (fields, path) in [
+        (json!({ "theGrid": [[&ok], [&ok, &bad]] }), "theGrid[1][1].itemName"),
+        (json!({ "theCube": [[], [[], [&ok, &ok, &bad]]] }), "theCube[1][1][2].itemName"),
+        (json!({ "theRows": [[plain("x"), plain("")]] }), "theRows[0][1].item_name"),
+        (json!({ "byName": { "ann": &ok, "bob": &bad, "eve": &ok } }), "byName.bob.itemName"),
+        (json!({ "byNumber": { "1": &ok, "-7": &bad } }), "byNumber.-7.itemName"),
+        (json!({ "byShared": { "a": plain("x"), "b": plain("") } }), "byShared.b.item_name"),
+        (json!({ "byKind": { "1": &ok, "2": &bad } }), "byKind.itemName"),
+        (json!({ "byPlain": { "1": plain("x"), "2": plain("") } }), "byPlain.item_name"),
+        (json!({ "lists": { "ann": [&ok, &bad] } }), "lists.ann[1].itemName"),
+        (json!({ "theSet": [&ok, &bad] }), "theSet.itemName"),
+        (json!({ "theSets": [[&ok], [&ok, &bad]] }), "theSets[1].itemName"),
+        (json!({ "thePlainSet": [plain("x"), plain("")] }), "thePlainSet.item_name"),
+        (
+            json!({ "subBoard": { "subBoard": { "byName": { "ann": &bad } } } }),
+            "subBoard.subBoard.byName.ann.itemName",
+        ),
+    ] {
+        assert_eq!(paths(fields.clone()), [path], "{fields}");
+    }
+}
+
+#[test]
+fn a_path_in_a_large_message_is_the_same() {
+    let many = |last: Value| {
+        let mut items = vec![item("x"); 300];
+        items.push(last);
+        items
+    };
+    let named = |value: &Value| {
+        let pairs = (0..100).map(|n| (format!("n{n}"), vec![value.clone(); 3]));
+        serde_json::Map::from_iter(pairs.map(|(name, values)| (name, values.into())))
+    };
+    assert_eq!(paths(json!({ "theGrid": [[], many(item(""))] })), ["theGrid[1][300].itemName"]);
+    let mut lists = named(&item("x"));
+    lists.insert("bad".into(), vec![item(""); 40].into());
+    let found = paths(json!({ "lists": &lists }));
+    assert_eq!(found.len(), 32);
+    for path in found {
+        assert!(path.starts_with("lists.bad[") && path.ends_with("].itemName"), "{path}");
+    }
+    let sub = json!({ "subBoard": { "lists": { "a": many(item("")) } } });
+    assert_eq!(paths(sub), ["subBoard.lists.a[300].itemName"]);
+}
+
+#[test]
+fn a_key_that_is_too_long_is_cut() {
+    let key = "é".repeat(1000);
+    let [path] = &paths(json!({ "byName": { key: item("") } }))[..] else { panic!("one path") };
+    assert!(path.starts_with("byName.éé") && path.len() <= 128, "{path}");
+}
+
+fn far(_: &str) -> Result<(), ValidationError> {
+    let mut error = ValidationError::new("far");
+    for (name, value) in [("other", 1), ("min", 2), ("field", 3), ("value", 4)] {
+        error.add_param(Cow::Borrowed(name), &value);
+    }
+    Err(error)
+}
+
+fn whole(_: &Signup) -> Result<(), ValidationError> {
+    let mut error = ValidationError::new("whole");
+    error.add_param(Cow::Borrowed("other"), &5);
+    error.add_param(Cow::Borrowed("value"), &6);
+    Err(error)
+}
+
+#[derive(Message, Deserialize, Serialize, Validate)]
+#[validate(schema(function = whole, skip_on_field_errors = false))]
+struct Signup {
+    #[validate(must_match(other = "again"))]
+    password: String,
+    #[validate(must_match(other = "password", code = "typo"), custom(function = far))]
+    again: String,
+    #[validate(custom(function = far))]
+    place: String,
+}
+
+#[test]
+fn parameters_of_the_application_survive_and_values_do_not() {
+    let signup = Signup { password: "s3cret".into(), again: "h1dden".into(), place: "here".into() };
+    let error = Message::validate(&signup).unwrap_err();
+    let told: Vec<_> = error
+        .fields()
+        .iter()
+        .map(|field| (&*field.path, &*field.code, serde_json::to_value(&field.params).unwrap()))
+        .collect();
+    let custom = json!({ "other": 1, "min": 2, "field": 3 });
+    assert_eq!(
+        told,
+        [
+            ("", "whole", json!({ "other": 5, "value": 6 })),
+            ("again", "far", custom.clone()),
+            ("again", "typo", json!({})),
+            ("password", "must_match", json!({})),
+            ("place", "far", custom),
+        ]
+    );
+    // Where the rules are not known, what may be the value of another field is not told.
+    let error = HandlerError::from_validation(&Validate::validate(&signup).unwrap_err());
+    let text = serde_json::to_string(error.fields()).unwrap();
+    assert!(
+        !text.contains("s3cret") && !text.contains("h1dden") && !text.contains("here"),
+        "{text}"
+    );
+}
