@@ -3,14 +3,18 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 type Value = Box<dyn Any + Send + Sync>;
 
+/// Without keys of its own, which every connection would hold: no client chooses a type.
+type Hasher = BuildHasherDefault<DefaultHasher>;
+
 /// A map with at most one value of each type.
 #[derive(Default)]
 pub(crate) struct TypeMap {
-    values: HashMap<TypeId, Value>,
+    values: HashMap<TypeId, Value, Hasher>,
 }
 
 impl TypeMap {
