@@ -3,11 +3,15 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 type Value = Box<dyn Any + Send + Sync>;
+
+/// Without keys of its own, which every connection would hold: no client chooses a type.
+type Hasher = BuildHasherDefault<DefaultHasher>;
 
 /// A map with at most one value of each type, until it is closed.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub(crate) struct TypeMap {
 }
 
 #[derive(Default)]
-struct Values(HashMap<TypeId, Value>);
+struct Values(HashMap<TypeId, Value, Hasher>);
 
 impl Default for TypeMap {
     fn default() -> Self {

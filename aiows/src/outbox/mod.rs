@@ -1,6 +1,5 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
-mod close_request;
 mod drops;
 mod flush;
 mod lifecycle;
@@ -20,10 +19,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-pub(crate) use self::close_request::{CloseMode, CloseRequest};
 use self::drops::Spell;
 pub(crate) use self::flush::write_tcp;
-pub(crate) use self::lifecycle::{Accepted, CloseOrder};
+pub(crate) use self::lifecycle::{Accepted, CloseMode, CloseOrder, CloseRequest};
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
 pub(crate) use self::push::Refused;

@@ -46,7 +46,7 @@ impl Session {
     pub(super) async fn handle(&mut self, router: &Frozen, inbound: Inbound) -> bool {
         let inbound = inbound.into_text_if_utf8();
         // What is rare is boxed, so that an idle connection keeps no room for it.
-        let Aim { endpoint, id } = match aim(router, &inbound, self.limits.nesting) {
+        let Aim { endpoint, id } = match aim(router, &inbound, self.io.limits.nesting) {
             Ok(aim) => aim,
             Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };

@@ -1,11 +1,9 @@
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::Poll;
 
-use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
-use super::io::ConnectionIo;
+use super::io::{ConnectionIo, poll_unconstrained};
 use crate::call::Call;
 use crate::route::{self, BoxFuture, Returned, drop_caught, poll_caught};
 use crate::router::Endpoint;
@@ -48,12 +46,4 @@ pub(super) async fn beside(
     let returned = timeout_at(deadline, run).await.ok();
     drop_caught(handler);
     returned
-}
-
-/// Polls the connection although a handler may have used up the budget, see [`ConnectionIo`].
-fn poll_unconstrained(
-    cx: &mut Context<'_>,
-    poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
-) -> Poll<()> {
-    pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

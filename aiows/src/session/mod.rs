@@ -79,7 +79,6 @@ pub(crate) struct Session {
     io: ConnectionIo,
     socket: WebSocket,
     router: Arc<Frozen>,
-    limits: Arc<Limits>,
     hub: Hub,
     /// Joined before the connect handlers run.
     room: Option<Box<str>>,
@@ -126,8 +125,8 @@ impl Session {
         let Setting { router, limits, hub, unfinished } = setting;
         let protocol = Protocol::new(&limits, leftover);
         let unfinished = Unfinished::new(unfinished);
-        let io = ConnectionIo::new(io, protocol, socket.clone(), Arc::clone(&limits), unfinished);
-        Self { io, socket, router, limits, hub, room, call: None }
+        let io = ConnectionIo::new(io, protocol, socket.clone(), limits, unfinished);
+        Self { io, socket, router, hub, room, call: None }
     }
 
     /// The connection's id.
@@ -223,7 +222,7 @@ impl Session {
 
     /// Runs every disconnect handler, all within one deadline.
     async fn disconnect(&mut self, router: &Frozen, reason: &DisconnectReason) {
-        let deadline = deadline_after(self.limits.disconnect_timeout);
+        let deadline = deadline_after(self.io.limits.disconnect_timeout);
         for endpoint in &router.disconnect {
             let call = self.call_for(endpoint, Stage::Disconnect(reason.clone()));
             match beside(&mut self.io, start(endpoint, &call), deadline).await {

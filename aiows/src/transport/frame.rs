@@ -97,7 +97,7 @@ pub(crate) fn write_header(opcode: Opcode, buffer: &mut [u8]) -> usize {
 #[derive(Debug)]
 pub(super) struct Scanner {
     header: [u8; 14],
-    header_length: usize,
+    header_length: u8,
     /// Payload bytes of the current frame that have not come yet.
     payload: u64,
     /// Payload bytes announced by the frames of the current message so far.
@@ -134,6 +134,11 @@ impl Scanner {
             message_size,
             message: 0,
         }
+    }
+
+    /// Bytes that a message may have.
+    pub(super) fn message_size(&self) -> usize {
+        self.message_size
     }
 
     /// Whether everything seen so far is whole messages.
@@ -177,7 +182,7 @@ impl Scanner {
             if self.header_length == 1 && next & MASK == 0 {
                 return (at, Some(Stop::Invalid));
             }
-            self.header[self.header_length] = next;
+            self.header[usize::from(self.header_length)] = next;
             self.header_length += 1;
             at += 1;
             if let Some(length) = self.complete_header() {

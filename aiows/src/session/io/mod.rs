@@ -9,8 +9,9 @@ mod phase;
 mod read;
 mod write;
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -31,14 +32,11 @@ use crate::websocket::WebSocket;
 /// Reads of the socket in one turn; then other connections get theirs.
 const READS_PER_TURN: usize = 16;
 
-/// It is polled outside of tokio's cooperative budget, which a handler of the same task may have used
-/// up: streams and timers would return pending, and the client would look slow or silent. Its turns are
-/// bounded all the same.
 pub(super) struct ConnectionIo {
     io: Io,
     protocol: Protocol,
     socket: WebSocket,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     inbox: Inbox,
     clock: Clock,
     phase: Phase,
@@ -111,18 +109,17 @@ impl ConnectionIo {
 
     /// Waits for the next message or the end.
     pub(super) async fn next(&mut self) -> Step {
-        unconstrained(poll_fn(|cx| self.poll_next(cx))).await
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let is_paused = self.protocol.is_paused() && self.handled > 0 && !self.has_message();
         if self.handled >= self.limits.messages_per_turn || is_paused {
-            self.poll_pause(cx);
-            return Poll::Pending;
+            return poll_unconstrained(cx, |cx| self.poll_pause(cx));
         }
         if !self.has_message() {
             // Without a handler there is none to drop.
-            let _ = self.poll_turn(cx, Handler::None);
+            let _ = poll_unconstrained(cx, |cx| Poll::Ready(self.poll_turn(cx, Handler::None)));
         }
         if !self.phase.handles_messages() {
             return Poll::Ready(Step::Over);
@@ -143,7 +140,7 @@ impl ConnectionIo {
 
     /// Gives other connections their turn. A client that never stops sending must not keep the session
     /// from what is due.
-    fn poll_pause(&mut self, cx: &mut Context<'_>) {
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         self.handled = 0;
         self.poll_flush(cx);
         if let Some(event) = self.poll_clock(cx, Handler::None) {
@@ -151,6 +148,7 @@ impl ConnectionIo {
             let _ = self.act_on(event);
         }
         cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Keeps the connection alive while a handler is pending; `Ready` if it has to be dropped.
@@ -273,4 +271,15 @@ impl ConnectionIo {
         }
         ControlFlow::Continue(Intake::Messages)
     }
+}
+
+/// Polls outside of tokio's cooperative budget, for work that is bounded all the same.
+///
+/// The handlers of the same task may have used the budget up. Streams and timers return pending
+/// then, which would make the client look slow or silent.
+pub(super) fn poll_unconstrained<T>(
+    cx: &mut Context<'_>,
+    poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

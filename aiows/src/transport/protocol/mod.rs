@@ -30,7 +30,6 @@ const CONTROL_FRAMES_PER_TURN: usize = 64;
 pub(crate) struct Protocol {
     /// None between two messages: a silent connection holds no buffer.
     context: Option<Box<WebSocketContext>>,
-    message_size: usize,
     scanner: Scanner,
     /// Bytes of data frames that the context has not been given, then bytes that are not scanned.
     backlog: Vec<u8>,
@@ -102,7 +101,6 @@ impl Protocol {
     pub(crate) fn new(limits: &Limits, leftover: &[u8]) -> Self {
         Self {
             context: None,
-            message_size: limits.message_size,
             scanner: Scanner::new(limits.fragments, limits.message_size),
             backlog: leftover.to_vec(),
             scanned: 0,
@@ -315,7 +313,7 @@ impl Protocol {
         room: Room,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<Failure> {
-        let message_size = self.message_size;
+        let message_size = self.scanner.message_size();
         let context = self.context.get_or_insert_with(|| context::take(message_size));
         self.unfinished = true;
         let (mut messages, mut bytes) = (0, 0);
