@@ -66,7 +66,7 @@ struct Sub {
     #[validate(nested)]
     lists: HashMap<String, Vec<Item>>,
     #[validate(nested)]
-    sub_board: Option<Box<Sub>>,
+    sub_board: Option<Box<Self>>,
 }
 
 /// Where the rules of a board are broken.
