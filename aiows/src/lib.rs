@@ -42,7 +42,8 @@ mod websocket;
 /// [`Overflow`], or `"latest"`, with which it replaces an unsent message of its type and, with
 /// `key = "field"`, of the same value there; the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
 /// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
-/// wire are refused.
+/// wire are refused. Those of a flattened or wrapped value are refused when the server is built, if it
+/// receives the message, and when the message is sent.
 #[cfg(feature = "macros")]
 pub use aiows_macros::Message;
 /// Derives [`WireNames`](trait@WireNames) for a struct that is nested in a validated message.

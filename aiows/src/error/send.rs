@@ -7,7 +7,8 @@ use std::fmt;
 pub enum SendError {
     /// The connection is closed or closing; nothing will be delivered any more.
     Closed,
-    /// The message could not be written as a JSON object.
+    /// The message could not be written as a JSON object, or has a key of its head a second time:
+    /// `type` or the router's tag, `id`, `correlation_id`.
     Encode(serde_json::Error),
     /// The peer does not read as fast as it is sent to.
     Full,
