@@ -432,3 +432,90 @@ async fn a_refusal_is_one_whatever_its_code_is() {
         assert_eq!(client.recv_json().await, json!({ "refused": [read, read] }), "{code}");
     }
 }
+
+/// A map that writes its keys and its values one after the other.
+struct Entries<K>(K);
+
+impl<K: Serialize> Message for Entries<K> {
+    const TYPE: &'static str = "chat";
+}
+
+impl<K: Serialize> Serialize for Entries<K> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap as _;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_key(&self.0)?;
+        map.serialize_value(&[1])?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Id,
+    Other,
+}
+
+#[derive(Message, Serialize)]
+#[aiows(type = "chat")]
+struct Variants(Variant);
+
+#[derive(Serialize)]
+enum Variant {
+    #[serde(rename = "id")]
+    Unit(u8),
+    #[serde(rename = "type")]
+    Struct { a: u8 },
+    #[serde(rename = "correlation_id")]
+    Tuple(u8, u8),
+}
+
+#[tokio::test]
+async fn a_key_of_the_head_is_found_however_it_is_written() {
+    for refused in [
+        sent(&Entries("id")).await,
+        sent(&Entries(String::from("correlation_id"))).await,
+        sent(&Entries(Word::Id)).await,
+        sent(&Variants(Variant::Unit(1))).await,
+        sent(&Variants(Variant::Struct { a: 1 })).await,
+        sent(&Variants(Variant::Tuple(1, 2))).await,
+    ] {
+        assert!(matches!(refused, Err(SendError::Encode(_))), "{refused:?}");
+    }
+    let head = r#"{"type":"chat","correlation_id":7"#;
+    for (written, rest) in [
+        (sent(&Entries(Word::Other)).await, r#","other":[1]}"#),
+        (sent(&Entries(7)).await, r#","7":[1]}"#),
+        (sent(&Entries(true)).await, r#","true":[1]}"#),
+        (sent(&Entries('i')).await, r#","i":[1]}"#),
+        (sent(&Entries("\"id\"")).await, r#","\"id\"":[1]}"#),
+    ] {
+        assert_eq!(written.unwrap(), format!("{head}{rest}"));
+    }
+    // A key that is no text cannot be one of an object.
+    assert!(matches!(sent(&Entries([1])).await, Err(SendError::Encode(_))));
+}
+
+#[tokio::test]
+async fn a_tag_may_be_a_letter_or_a_number() {
+    #[message("go")]
+    async fn go(ws: WebSocket) -> Result {
+        ws.send(&Entries('t')).await?;
+        Ok(())
+    }
+    #[message("count")]
+    async fn count(ws: WebSocket) -> Result {
+        ws.send(&Entries(7)).await?;
+        Ok(())
+    }
+    for (tag, refused, other) in [("t", "go", "count"), ("7", "count", "go")] {
+        let router = Router::new().routes(routes![go, count]).tag(tag);
+        let server = TestServer::new(router);
+        let mut client = server.connect().await;
+        client.send_json(&json!({ tag: refused })).await;
+        assert_eq!(client.recv_json().await["code"], "internal");
+        client.send_json(&json!({ tag: other })).await;
+        assert_eq!(client.recv_json().await[tag], "chat");
+    }
+}
