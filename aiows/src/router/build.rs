@@ -17,7 +17,7 @@ const RESERVED: [&str; 7] =
     ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"];
 
 /// Keys of the messages that the framework itself writes, which no tag may be.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     CORRELATION_ID,
     ID,
     "code",
@@ -28,6 +28,8 @@ const KEYS: [&str; 12] = [
     "message_type",
     "more_fields",
     "params",
+    "part",
+    "parts",
     "retry_after_ms",
     "room",
 ];

@@ -179,6 +179,8 @@ fn a_tag_that_is_a_key_of_the_framework_is_a_mistake() {
         "fields",
         "more_fields",
         "params",
+        "part",
+        "parts",
         "retry_after_ms",
         "error_id",
         "room",
