@@ -65,7 +65,7 @@ impl Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self {
-            Self::Stream(stream) => stream.poll(|stream| stream.poll_read(cx, buffer)),
+            Self::Stream(stream) => stream.poll(cx, |stream, cx| stream.poll_read(cx, buffer)),
             Self::Tcp(reader) => reader.poll_read(cx, buffer),
         }
     }
@@ -196,7 +196,8 @@ impl Drop for TcpWriter {
     }
 }
 
-/// A stream of the application's: a panic in it is an error, and it is not polled again.
+/// A stream of the application's: a panic in it is an error, and it is not polled again. One that is
+/// interrupted is polled again in the next turn.
 pub(crate) struct Guarded {
     /// Taken when this is dropped.
     stream: Option<Box<dyn Stream>>,
@@ -208,13 +209,21 @@ pub(crate) struct Guarded {
 impl Guarded {
     fn poll<T>(
         &mut self,
-        poll: impl FnOnce(Pin<&mut dyn Stream>) -> Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut dyn Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let Self { stream: Some(stream), panic: None } = self else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
         let stream: Pin<&mut dyn Stream> = Pin::new(&mut **stream);
-        let polled = catch_unwind(AssertUnwindSafe(|| poll(stream)));
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(stream, cx)));
+        if let Ok(Poll::Ready(Err(error))) = &polled
+            && error.kind() == io::ErrorKind::Interrupted
+        {
+            // Not at once: the stream may be interrupted without end.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         polled.unwrap_or_else(|panic| {
             tracing::error!("the stream of a connection panicked");
             self.panic = Some(Box::new(panic));
@@ -227,15 +236,19 @@ impl Guarded {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll(|stream| stream.poll_write_vectored(cx, slices))
+        let written = ready!(self.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices)))?;
+        if written > slices.iter().map(|slice| slice.len()).sum() {
+            return Poll::Ready(Err(io::Error::other("the stream took more than it was given")));
+        }
+        Poll::Ready(Ok(written))
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(|stream| stream.poll_flush(cx))
+        self.poll(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(|stream| stream.poll_shutdown(cx))
+        self.poll(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
 

@@ -221,6 +221,112 @@ async fn a_stream_that_panics_and_what_the_panic_carries_are_dropped_outside_of_
     assert_eq!((outbound.queued, outbound.dropped, outbound.pending), (1, 1, 0));
 }
 
+/// Writes that a stream answers in another way than streams do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Odd {
+    /// It is interrupted, so many times.
+    Interrupted(usize),
+    /// It takes more than it was given.
+    TooMuch,
+}
+
+/// A stream whose writes are odd once it is armed.
+struct Oddity {
+    inner: DuplexStream,
+    odd: Odd,
+    armed: Arc<AtomicBool>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Oddity {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Oddity {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if !self.armed.load(Ordering::Relaxed) {
+            return Pin::new(&mut self.inner).poll_write(cx, bytes);
+        }
+        let before = self.writes.fetch_add(1, Ordering::Relaxed);
+        match self.odd {
+            Odd::Interrupted(times) if before < times => {
+                Poll::Ready(Err(std::io::ErrorKind::Interrupted.into()))
+            }
+            Odd::Interrupted(_) => Pin::new(&mut self.inner).poll_write(cx, bytes),
+            Odd::TooMuch => Poll::Ready(Ok(usize::MAX)),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Opens a connection over such a stream, and counts the writes from then on.
+async fn open_odd(app: &App, odd: Odd) -> (Raw<DuplexStream>, Arc<AtomicUsize>) {
+    let (client, inner) = tokio::io::duplex(64 * 1024);
+    let (armed, writes) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+    let stream = Oddity { inner, odd, armed: Arc::clone(&armed), writes: Arc::clone(&writes) };
+    app.serve_stream(stream, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    armed.store(true, Ordering::Relaxed);
+    (raw, writes)
+}
+
+#[tokio::test]
+async fn a_write_that_is_interrupted_is_tried_again_and_leaves_others_their_turns() {
+    const TIMES: usize = 20_000;
+    let app = wrapped(echo_server()).build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+    let (mut raw, writes) = open_odd(&app, Odd::Interrupted(TIMES)).await;
+    let (client, server) = tokio::io::duplex(1024);
+    app.serve_stream(server, None);
+    let mut bystander = Raw::over(client);
+    bystander.handshake().await;
+    raw.send_text("hello").await;
+    bystander.send_text("still there?").await;
+    bystander.expect_text("still there?").await;
+    let meanwhile = writes.load(Ordering::Relaxed);
+    assert!((1..100).contains(&meanwhile), "{meanwhile} writes");
+    raw.expect_text("hello").await;
+    assert_eq!(writes.load(Ordering::Relaxed), TIMES + 1);
+    drop(app.handle().shutdown(SOON));
+    raw.read_close(1001).await;
+    drop((raw, bystander));
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_takes_more_than_it_was_given_ends_its_connection_in_order() {
+    let (ends, ended) = ends();
+    let app = wrapped(ends.server()).build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+    let (mut raw, _writes) = open_odd(&app, Odd::TooMuch).await;
+    raw.send_text("hello").await;
+    let reason = ended.next().await;
+    assert!(matches!(reason, DisconnectReason::Peer { code: None, .. }), "{reason}");
+    raw.expect_end().await;
+    drop(app.handle().shutdown(SOON));
+    serving.await.unwrap().unwrap();
+    drop((app, ends));
+    ended.expect_no_more().await;
+}
+
 /// Sends pings for ever once it is told to.
 struct Endless {
     inner: DuplexStream,
