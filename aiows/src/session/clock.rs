@@ -25,8 +25,8 @@ pub(super) struct Clock {
     /// When an unanswered ping was sent.
     pinged: Option<Instant>,
     reading: Reading,
-    /// Since when the socket takes nothing, and how much it had taken until then.
-    stuck: Option<(Instant, u64)>,
+    /// Set while the socket takes nothing.
+    stuck: Option<Stuck>,
     /// Since when nothing is read because the inbound queue is full.
     unread: Option<Instant>,
     /// The number of the message under way, and since when the rest of it is waited for.
@@ -35,6 +35,15 @@ pub(super) struct Clock {
     share_at: Option<Instant>,
     /// When the last large message came, unless that is long ago.
     large_at: Option<Instant>,
+}
+
+/// A socket that takes nothing.
+struct Stuck {
+    since: Instant,
+    /// The bytes it had taken until then.
+    written: u64,
+    /// The bytes it had taken when it was last a sign of life, or when it first took nothing.
+    counted: u64,
 }
 
 /// What has to be done because its time has come.
@@ -120,22 +129,27 @@ impl Clock {
         last.is_some_and(|last| now - last < KEEP_LARGE)
     }
 
-    /// The socket refuses bytes after it has taken `written` of them.
-    pub(super) fn note_blocked(&mut self, written: u64) {
-        match self.stuck {
-            Some((_, before)) if before == written => {}
-            before => {
-                self.stuck = Some((Instant::now(), written));
-                // A full socket has room again only because the client has read.
-                if before.is_some() {
-                    self.pinged = None;
-                }
+    /// The socket refuses bytes after it has taken `written` of them. From `enough` bytes on, what a full
+    /// socket takes is a sign of life: it has room again only because the client has read.
+    pub(super) fn note_blocked(&mut self, written: u64, enough: u64) {
+        let now = Instant::now();
+        let stuck = self.stuck.get_or_insert(Stuck { since: now, written, counted: written });
+        if stuck.written != written {
+            (stuck.since, stuck.written) = (now, written);
+            if written - stuck.counted >= enough {
+                stuck.counted = written;
+                self.pinged = None;
             }
         }
     }
 
-    pub(super) fn note_unblocked(&mut self) {
-        if self.stuck.take().is_some() {
+    pub(super) fn is_blocked(&self) -> bool {
+        self.stuck.is_some()
+    }
+
+    /// The socket has taken everything, `written` bytes altogether; `enough` as above.
+    pub(super) fn note_unblocked(&mut self, written: u64, enough: u64) {
+        if self.stuck.take().is_some_and(|stuck| written - stuck.counted >= enough) {
             self.pinged = None;
         }
     }
@@ -208,7 +222,10 @@ impl Clock {
             (Reading::Blind, Some(_)) => None,
         };
         let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping_timeout));
-        let stuck = self.stuck.map(|(since, _)| (after(since, *write_timeout), TimerEvent::Stuck));
+        let stuck = self
+            .stuck
+            .as_ref()
+            .map(|stuck| (after(stuck.since, *write_timeout), TimerEvent::Stuck));
         let begun =
             self.message_begun.map(|(_, at)| (after(at, *message_timeout), TimerEvent::Unfinished));
         let events = [

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use aiows::{App, Call, DisconnectReason, Listener, Route, Router, WebSocket};
+use aiows::{App, Call, DisconnectReason, Limits, Listener, Route, Router, WebSocket};
 
 use super::kit::wrapped;
 use crate::probe::Probe;
@@ -228,6 +228,8 @@ enum Odd {
     Interrupted(usize),
     /// It takes more than it was given.
     TooMuch,
+    /// It is pending once before every write.
+    Hesitant,
 }
 
 /// A stream whose writes are odd once it is armed.
@@ -264,6 +266,11 @@ impl AsyncWrite for Oddity {
             }
             Odd::Interrupted(_) => Pin::new(&mut self.inner).poll_write(cx, bytes),
             Odd::TooMuch => Poll::Ready(Ok(usize::MAX)),
+            Odd::Hesitant if before % 2 == 0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Odd::Hesitant => Pin::new(&mut self.inner).poll_write(cx, bytes),
         }
     }
 
@@ -325,6 +332,39 @@ async fn a_stream_that_takes_more_than_it_was_given_ends_its_connection_in_order
     serving.await.unwrap().unwrap();
     drop((app, ends));
     ended.expect_no_more().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_noticed_behind_a_stream_that_is_pending_before_every_write() {
+    let (ends, ended) = ends();
+    let app = wrapped(ends.server()).build().unwrap();
+    let (_raw, writes) = open_odd(&app, Odd::Hesitant).await;
+    let since = Instant::now();
+    assert_eq!(ended.next_within(Duration::from_secs(600)).await, DisconnectReason::Timeout);
+    let Limits { ping_interval, ping_timeout, .. } = Limits::default();
+    assert_eq!(since.elapsed().as_secs(), (ping_interval + ping_timeout).as_secs());
+    assert!(writes.load(Ordering::Relaxed) >= 2, "the ping was not written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_a_stream_slowly_but_steadily_stays_without_a_pong() {
+    let app = wrapped(echo_server()).build().unwrap();
+    let (client, inner) = tokio::io::duplex(64);
+    app.serve_stream(inner, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    raw.send_text(&"x".repeat(15_000)).await;
+    for _ in 0..300 {
+        sleep(Duration::from_secs(1)).await;
+        raw.read_exactly(50).await;
+    }
+    raw.read_exactly(4).await;
+    raw.send_text("still there").await;
+    let mut frame = raw.read_frame().await.unwrap();
+    while frame.first == 0x89 {
+        frame = raw.read_frame().await.unwrap();
+    }
+    assert_eq!(frame.text(), "still there");
 }
 
 /// Sends pings for ever once it is told to.

@@ -8,6 +8,9 @@ use super::{Answers, ConnectionIo, Phase, Writability};
 use crate::outbox::write_tcp;
 use crate::transport::Io;
 
+/// More than a ping (at most 127 bytes with its head), so that pings alone never count.
+const MIN_TAKEN_BY_STREAM: u64 = 128;
+
 impl ConnectionIo {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) {
         if self.phase.has_ended() {
@@ -19,8 +22,11 @@ impl ConnectionIo {
             Poll::Ready(_) => Writability::Ready,
         };
         match flushed {
-            Poll::Pending => self.clock.note_blocked(self.socket.outbox().written()),
-            Poll::Ready(Ok(())) => self.clock.note_unblocked(),
+            Poll::Pending => self.clock.note_blocked(self.outbox().written(), enough(&self.io)),
+            Poll::Ready(Ok(())) if self.clock.is_blocked() => {
+                self.clock.note_unblocked(self.outbox().written(), enough(&self.io));
+            }
+            Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => self.client_ended(ClientEnd::Reset),
         }
         if self.answers == Answers::Wait && !self.outbox().is_full() {
@@ -70,5 +76,14 @@ impl ConnectionIo {
             Phase::Flushing { .. } => self.lose(),
             _ => self.outbox().end_stream(),
         }
+    }
+}
+
+/// How many bytes of a socket that was full are a sign of life. A stream of the user may be pending
+/// before every write; then that it takes a ping says nothing of the client.
+fn enough(io: &Io) -> u64 {
+    match io {
+        Io::Tcp(_) => 0,
+        Io::Stream(_) => MIN_TAKEN_BY_STREAM,
     }
 }
