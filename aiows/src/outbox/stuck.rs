@@ -148,7 +148,14 @@ impl State {
     }
 
     /// Tells the totals what waits here; nothing to do while the socket takes everything.
+    #[inline]
     pub(super) fn account(&mut self, totals: &Totals) {
+        if self.blocked || self.stuck.is_some() {
+            self.account_stuck(totals);
+        }
+    }
+
+    fn account_stuck(&mut self, totals: &Totals) {
         let bytes = if self.blocked { self.queue.size() } else { 0 };
         match &self.stuck {
             None if bytes == 0 => {}

@@ -167,36 +167,74 @@ impl Scanner {
             let Some(&next) = bytes.get(at) else {
                 return (at, None);
             };
-            if self.header_length == 0 {
-                if next & CONTROL != 0 {
-                    return (at, Some(Stop::Control));
+            match self.header_length {
+                0 if next & CONTROL != 0 => return (at, Some(Stop::Control)),
+                0 if !self.may_begin_with(next) => return (at, Some(Stop::Invalid)),
+                0 => {
+                    self.begin_frame(next);
+                    at += 1;
                 }
-                if !self.may_begin_with(next) {
-                    return (at, Some(Stop::Invalid));
+                1 if next & MASK == 0 => return (at, Some(Stop::Invalid)),
+                1 => {
+                    self.header[1] = next;
+                    self.header_length = 2;
+                    at += 1;
                 }
-                if self.fragments == 0 {
-                    self.announced = 0;
-                    self.message = self.message.wrapping_add(1);
-                }
-            }
-            if self.header_length == 1 && next & MASK == 0 {
-                return (at, Some(Stop::Invalid));
-            }
-            self.header[usize::from(self.header_length)] = next;
-            self.header_length += 1;
-            at += 1;
-            if let Some(length) = self.complete_header() {
-                self.payload = length;
-                self.announced = self.announced.saturating_add(length);
-                self.header_length = 0;
-                if self.count_fragment() > self.max_fragments {
-                    return (at - 1, Some(Stop::Fragments));
-                }
-                if self.announced > self.message_size as u64 {
-                    return (at - 1, Some(Stop::TooLarge));
+                _ => {
+                    at += self.take_header(&bytes[at..]);
+                    if let Some(stop) = self.end_header() {
+                        return (at - 1, Some(stop));
+                    }
                 }
             }
         }
+    }
+
+    fn begin_frame(&mut self, first: u8) {
+        if self.fragments == 0 {
+            self.announced = 0;
+            self.message = self.message.wrapping_add(1);
+        }
+        self.header[0] = first;
+        self.header_length = 1;
+    }
+
+    /// Takes what there is of the header behind its first two bytes, and tells how much that was.
+    fn take_header(&mut self, bytes: &[u8]) -> usize {
+        let start = usize::from(self.header_length);
+        let end = self.header_size().min(start + bytes.len());
+        let taken = end - start;
+        self.header[start..end].copy_from_slice(&bytes[..taken]);
+        self.header_length += taken as u8;
+        taken
+    }
+
+    /// The size of the header, whose second byte has come. It has a mask.
+    fn header_size(&self) -> usize {
+        match self.header[1] & !MASK {
+            126 => 8,
+            127 => 14,
+            _ => 6,
+        }
+    }
+
+    /// Announces the payload if the header is whole; tells if the frame must not be decoded.
+    fn end_header(&mut self) -> Option<Stop> {
+        if usize::from(self.header_length) < self.header_size() {
+            return None;
+        }
+        let [_, second, extended @ ..] = &self.header;
+        self.payload = match second & !MASK {
+            126 => u64::from(u16::from_be_bytes([extended[0], extended[1]])),
+            127 => extended[..8].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+            short => u64::from(short),
+        };
+        self.announced = self.announced.saturating_add(self.payload);
+        self.header_length = 0;
+        if self.count_fragment() > self.max_fragments {
+            return Some(Stop::Fragments);
+        }
+        (self.announced > self.message_size as u64).then_some(Stop::TooLarge)
     }
 
     /// Whether a data frame may begin with this byte. Source: RFC 6455 sections 5.2 and 5.4.
@@ -206,20 +244,6 @@ impl Scanner {
             opcode => opcode <= 2 && self.fragments == 0,
         };
         is_in_order && first & RESERVED == 0
-    }
-
-    /// The announced length, once the header is whole.
-    fn complete_header(&self) -> Option<u64> {
-        let [_, second, extended @ ..] = &self.header;
-        let mask = if second & MASK == 0 { 0 } else { 4 };
-        let (header, length) = match second & !MASK {
-            126 => (4, u64::from(u16::from_be_bytes([extended[0], extended[1]]))),
-            127 => {
-                (10, extended[..8].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)))
-            }
-            short => (2, u64::from(short)),
-        };
-        (self.header_length >= 2 && self.header_length == header + mask).then_some(length)
     }
 
     /// How many frames the current message has.

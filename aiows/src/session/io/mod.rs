@@ -188,8 +188,8 @@ impl ConnectionIo {
 
     /// Whether a message can be handed to its handler now.
     fn has_message(&self) -> bool {
-        self.phase.handles_messages()
-            && !self.inbox.is_empty()
+        !self.inbox.is_empty()
+            && self.phase.handles_messages()
             && self.answers == Answers::Fit
             && !self.outbox().awaits_close()
     }

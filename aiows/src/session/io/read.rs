@@ -18,7 +18,7 @@ const SCRATCH: usize = 64 * 1024;
 const READ_AHEAD: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is taken of the messages that arrive.
@@ -114,6 +114,9 @@ impl ConnectionIo {
         }
         turn.reads -= 1;
         BUFFER.with_borrow_mut(|scratch| {
+            if scratch.is_empty() {
+                scratch.resize(SCRATCH, 0);
+            }
             let room = READ_AHEAD.saturating_sub(self.protocol.backlog()).clamp(1, SCRATCH);
             let mut buffer = ReadBuf::new(&mut scratch[..room]);
             match self.io.poll_read(cx, &mut buffer) {
@@ -152,7 +155,7 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         let mut on_ping = |payload: &[u8]| outbox.pong(payload);
         let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
-        if self.inbox.has_large(known) {
+        if self.protocol.has_grown() && self.inbox.has_large(known) {
             self.keep_large_buffer();
         }
         // Looked at after the bytes were read: a request that they answer was counted before.

@@ -317,7 +317,7 @@ impl Protocol {
         let context = self.context.get_or_insert_with(|| context::take(message_size));
         self.unfinished = true;
         let (mut messages, mut bytes) = (0, 0);
-        while messages < room.messages && bytes < room.bytes {
+        while self.unfinished && messages < room.messages && bytes < room.bytes {
             match context.read(feed) {
                 Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text::new(text))),
                 Ok(Message::Binary(binary)) => inbound.push_back(Inbound::Binary(binary)),
@@ -337,9 +337,9 @@ impl Protocol {
             if message.is_large() {
                 self.grown.get_or_insert_with(|| Grown::new(size)).grow(size);
             }
+            // Looked at here, because reading until nothing comes costs another read.
+            self.unfinished = !(self.scanner.at_boundary() && self.scanner.begun() == self.decoded);
         }
-        // The room is used up, but perhaps so are the messages.
-        self.unfinished = !(self.scanner.at_boundary() && self.scanner.begun() == self.decoded);
         None
     }
 
