@@ -266,7 +266,7 @@ impl AsyncWrite for Oddity {
             }
             Odd::Interrupted(_) => Pin::new(&mut self.inner).poll_write(cx, bytes),
             Odd::TooMuch => Poll::Ready(Ok(usize::MAX)),
-            Odd::Hesitant if before % 2 == 0 => {
+            Odd::Hesitant if before.is_multiple_of(2) => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
