@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::Refused;
+use super::relay::{Answers, relay};
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode, read_head};
 use crate::id::MessageId;
@@ -17,8 +18,13 @@ use crate::transport::client::{Client, Incoming as Received};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A client of a [`TestServer`](super::TestServer).
+///
+/// It answers pings, also while nothing is expected of it, as long as not more than 16 KiB of messages
+/// wait to be received. With more it is a client that does not read; see [`hang`](Self::hang) for one
+/// that is silent.
 pub struct TestClient {
     client: Client,
+    answers: Answers,
     tag: Tag,
 }
 
@@ -28,9 +34,10 @@ impl TestClient {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Refused> {
+        let (stream, answers) = relay(stream);
         let connected = in_time("the handshake", Client::connect(stream, path, headers)).await;
         let client = connected.map_err(|(status, body)| Refused { status, body })?;
-        Ok(Self { client, tag: Tag::default() })
+        Ok(Self { client, answers, tag: Tag::default() })
     }
 
     /// Uses another key than `type` for the message type, as `Router::tag` does.
@@ -184,7 +191,7 @@ impl TestClient {
     ///
     /// When something else comes, or nothing for 5 s.
     pub async fn recv_text(&mut self) -> String {
-        match in_time("a text", self.client.receive()).await {
+        match in_time("a text", self.receive()).await {
             Received::Text(text) => text,
             other => panic!("expected a text, received {other:?}"),
         }
@@ -196,7 +203,7 @@ impl TestClient {
     ///
     /// When something else comes, or nothing for 5 s.
     pub async fn recv_binary(&mut self) -> Vec<u8> {
-        match in_time("bytes", self.client.receive()).await {
+        match in_time("bytes", self.receive()).await {
             Received::Binary(bytes) => bytes,
             other => panic!("expected bytes, received {other:?}"),
         }
@@ -208,7 +215,7 @@ impl TestClient {
     ///
     /// When something comes.
     pub async fn expect_silence(&mut self, duration: Duration) {
-        if let Ok(received) = timeout(duration, self.client.receive()).await {
+        if let Ok(received) = timeout(duration, self.receive()).await {
             panic!("expected silence, received {received:?}");
         }
     }
@@ -220,10 +227,40 @@ impl TestClient {
     /// When something else comes, or nothing for 5 s.
     pub async fn expect_closed(&mut self, code: impl Into<CloseCode>) -> String {
         let code = code.into();
-        match in_time("the close frame", self.client.receive()).await {
+        match in_time("the close frame", self.receive()).await {
             Received::Closed(received, reason) if received == code => reason,
             other => panic!("expected a close frame with {code}, received {other:?}"),
         }
+    }
+
+    /// Answers no pings until something is received again, as a client does that hangs.
+    ///
+    /// ```
+    /// use aiows::testing::TestServer;
+    /// use aiows::{DisconnectReason, Router, State, disconnect, routes};
+    /// use tokio::sync::mpsc::{Sender, channel};
+    ///
+    /// #[disconnect]
+    /// async fn gone(State(ends): State<Sender<DisconnectReason>>, reason: DisconnectReason) {
+    ///     ends.try_send(reason).ok();
+    /// }
+    ///
+    /// #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// async fn main() {
+    ///     let (ends, mut ended) = channel(1);
+    ///     let server = TestServer::new(Router::new().routes(routes![gone]).state(ends));
+    ///     let mut client = server.connect().await;
+    ///     client.hang();
+    ///     assert_eq!(ended.recv().await, Some(DisconnectReason::Timeout));
+    /// }
+    /// ```
+    pub fn hang(&mut self) {
+        self.answers.set(false);
+    }
+
+    async fn receive(&mut self) -> Received {
+        self.answers.set(true);
+        self.client.receive().await
     }
 
     /// Closes the connection, and waits until the server has answered.
@@ -237,7 +274,7 @@ impl TestClient {
         // Closed by the server at the same time is closed as well.
         let _ = in_time("room to send", self.client.close(code.into(), reason)).await;
         in_time("the answer to a close frame", async {
-            while let Received::Text(_) | Received::Binary(_) = self.client.receive().await {}
+            while let Received::Text(_) | Received::Binary(_) = self.receive().await {}
         })
         .await;
     }

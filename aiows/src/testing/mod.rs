@@ -29,6 +29,7 @@
 
 mod call;
 mod client;
+mod relay;
 mod server;
 mod socket;
 

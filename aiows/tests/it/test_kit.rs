@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use aiows::testing::{TestServer, socket};
-use aiows::{Message, Router, Server, message, routes};
+use aiows::testing::{Refused, TestServer, socket};
+use aiows::{
+    DisconnectReason, Message, Result, Router, Server, State, WebSocket, disconnect, message,
+    routes,
+};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::{Instant, timeout};
+
+use crate::raw::{echo_server, limits};
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 struct Note {
@@ -64,4 +71,84 @@ async fn a_test_server_is_ready_when_it_is_made() {
     server.shutdown(Duration::from_secs(5)).await.unwrap();
     let bound = TestServer::bind(Server::from(Router::new())).await;
     assert_eq!(bound.handle().ready().now_or_never(), Some(vec![bound.address()]));
+}
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+struct Fill {
+    size: usize,
+}
+
+/// Sends messages of 1,000 bytes.
+#[message("fill")]
+async fn fill(ws: WebSocket, fill: Fill) -> Result {
+    for _ in 0..fill.size / 1000 {
+        ws.send_text(&"x".repeat(1000)).await?;
+    }
+    Ok(())
+}
+
+fn ended() -> (TestServer, Receiver<DisconnectReason>) {
+    let (ends, ended) = channel(1);
+    let router = Router::new().routes(routes![echo, fill, note_end]).state(ends);
+    (TestServer::new(router), ended)
+}
+
+#[disconnect]
+async fn note_end(State(ends): State<Sender<DisconnectReason>>, reason: DisconnectReason) {
+    ends.try_send(reason).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_which_nothing_is_expected_answers_pings() {
+    let (server, mut ended) = ended();
+    let mut client = server.connect().await;
+    let hour = Duration::from_secs(3600);
+    assert!(timeout(hour, ended.recv()).await.is_err(), "the client was given up");
+    client.send(&Fill { size: 15_000 }).await;
+    assert!(timeout(hour, ended.recv()).await.is_err(), "it answers with messages unread, too");
+    for _ in 0..15 {
+        assert_eq!(client.recv_text().await, "x".repeat(1000));
+    }
+    client.send(&note()).await;
+    assert_eq!(client.recv::<Note>().await, note());
+    client.close(1000, "bye").await;
+    assert!(matches!(ended.recv().await, Some(DisconnectReason::Peer { code: Some(_), .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_hangs_answers_no_pings_until_it_receives() {
+    let (server, mut ended) = ended();
+    let mut client = server.connect().await;
+    client.hang();
+    assert!(timeout(Duration::from_secs(39), ended.recv()).await.is_err());
+    client.expect_silence(Duration::from_secs(100)).await;
+    client.hang();
+    let begun = Instant::now();
+    assert_eq!(ended.recv().await, Some(DisconnectReason::Timeout));
+    assert!(begun.elapsed() <= Duration::from_secs(40), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_more_unread_than_it_has_room_for_answers_no_pings() {
+    let (server, mut ended) = ended();
+    let mut client = server.connect().await;
+    client.send(&Fill { size: 40_000 }).await;
+    let reason = timeout(Duration::from_secs(41), ended.recv()).await.unwrap();
+    assert_eq!(reason, Some(DisconnectReason::Timeout));
+}
+
+#[tokio::test]
+async fn frames_of_every_size_pass_a_client_unchanged_with_pings_between_them() {
+    let often = limits(|limits| limits.ping_interval = Duration::from_millis(1));
+    let server = TestServer::bind(echo_server().limits(often)).await;
+    let mut client = server.connect().await;
+    for size in [0, 1, 125, 126, 127, 1023, 1024, 65_535, 65_536, 65_537, 200_000, 1 << 20] {
+        let text = "y".repeat(size);
+        client.send_text(&text).await;
+        assert_eq!(client.recv_text().await, text, "{size}");
+    }
+    let refused = server.try_connect("/", &[("origin", "https://elsewhere.example")]).await;
+    let Refused { status, body } = refused.unwrap_err();
+    let expected = r#"{"error":{"code":"forbidden","message":"this origin may not connect"}}"#;
+    assert_eq!((status, body.as_str()), (403, expected));
 }

@@ -1,0 +1,179 @@
+//! Answers the pings of the server for a client of which nothing is expected.
+//!
+//! A relay stands between a client and its stream. It passes on what both send, and cuts out pings where
+//! they come, so that the client need not be read from for that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::mpsc;
+
+use crate::transport::Stream;
+
+/// Bytes that wait for the client to receive them; the stream has room for more.
+const UNREAD: usize = 16 * 1024;
+
+/// What is passed on at once, in bytes.
+const CHUNK: usize = 1024;
+
+/// Pongs that wait while a frame of the client is passed on. Further pings are not answered.
+const PONGS: usize = 16;
+
+/// Source: RFC 6455 section 5.2.
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+const MASK: u8 = 0x80;
+
+/// Whether the relay answers pings; otherwise it leaves them to the client.
+#[derive(Clone, Debug)]
+pub(super) struct Answers(Arc<AtomicBool>);
+
+impl Answers {
+    pub(super) fn set(&self, answers: bool) {
+        self.0.store(answers, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Puts a relay in front of a stream. It ends when the client drops its side.
+pub(super) fn relay(stream: Box<dyn Stream>) -> (Box<dyn Stream>, Answers) {
+    let (client, near) = duplex(UNREAD);
+    let answers = Answers(Arc::new(AtomicBool::new(true)));
+    let (to_answer, pings) = mpsc::channel(PONGS);
+    let (from_client, to_client) = split(near);
+    let (from_server, to_server) = split(stream);
+    let down = pass_down(from_server, to_client, to_answer, answers.clone());
+    let up = pass_up(from_client, to_server, pings);
+    tokio::spawn(async move {
+        tokio::pin!(up);
+        tokio::select! {
+            () = &mut up => {}
+            () = down => up.await,
+        }
+    });
+    (Box::new(client), answers)
+}
+
+/// Passes on what the server sends.
+async fn pass_down(
+    mut server: ReadHalf<Box<dyn Stream>>,
+    mut client: WriteHalf<DuplexStream>,
+    to_answer: mpsc::Sender<BytesMut>,
+    answers: Answers,
+) {
+    let mut bytes = BytesMut::with_capacity(CHUNK);
+    let mut frames = Frames::Head;
+    while let Ok(1..) = server.read_buf(&mut bytes).await {
+        while let Some(piece) = frames.next(&mut bytes, answers.get()) {
+            match piece {
+                Piece::Ping(payload) => drop(to_answer.try_send(payload)),
+                Piece::Other(piece) => {
+                    if client.write_all(&piece).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+    let _ = client.write_all(&bytes).await;
+    let _ = client.shutdown().await;
+}
+
+/// Passes on what the client sends, and answers to pings between its frames.
+async fn pass_up(
+    mut client: ReadHalf<DuplexStream>,
+    mut server: WriteHalf<Box<dyn Stream>>,
+    mut pings: mpsc::Receiver<BytesMut>,
+) {
+    let mut bytes = BytesMut::with_capacity(CHUNK);
+    let mut frames = Frames::Head;
+    loop {
+        let is_between = bytes.is_empty() && matches!(frames, Frames::Payload(0));
+        tokio::select! {
+            Some(payload) = pings.recv(), if is_between => {
+                let head = [PONG, MASK | payload.len() as u8, 0, 0, 0, 0];
+                if server.write_all(&[&head, &payload[..]].concat()).await.is_err() {
+                    return;
+                }
+            }
+            read = client.read_buf(&mut bytes) => {
+                let Ok(1..) = read else { return };
+                // In one write: of several, TCP would send the second when the first is acknowledged.
+                let mut whole = BytesMut::new();
+                while let Some(Piece::Other(piece)) = frames.next(&mut bytes, false) {
+                    whole.unsplit(piece);
+                }
+                if server.write_all(&whole).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What one side sends: a head, then frames.
+enum Frames {
+    Head,
+    /// The server has refused the handshake: its answer has a body.
+    Refused,
+    /// This much of a frame is left.
+    Payload(u64),
+}
+
+enum Piece {
+    /// The payload of a ping.
+    Ping(BytesMut),
+    Other(BytesMut),
+}
+
+impl Frames {
+    /// Takes a piece off the bytes; `None` if more of them are needed.
+    fn next(&mut self, bytes: &mut BytesMut, cuts_pings: bool) -> Option<Piece> {
+        match self {
+            Self::Head => {
+                let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+                let head = bytes.split_to(end);
+                let is_refused = head.starts_with(b"HTTP/") && !head.starts_with(b"HTTP/1.1 101");
+                *self = if is_refused { Self::Refused } else { Self::Payload(0) };
+                Some(Piece::Other(head))
+            }
+            Self::Refused => (!bytes.is_empty()).then(|| Piece::Other(bytes.split())),
+            Self::Payload(0) => {
+                let (header, length) = header(bytes)?;
+                if cuts_pings && bytes[0] == PING {
+                    let end = header + usize::try_from(length).ok()?;
+                    if bytes.len() < end {
+                        return None;
+                    }
+                    let mut frame = bytes.split_to(end);
+                    frame.advance(header);
+                    return Some(Piece::Ping(frame));
+                }
+                *self = Self::Payload(length);
+                Some(Piece::Other(bytes.split_to(header)))
+            }
+            Self::Payload(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= taken as u64;
+                (taken > 0).then(|| Piece::Other(bytes.split_to(taken)))
+            }
+        }
+    }
+}
+
+/// The sizes of the header and the payload of the frame that begins here, once the header is whole.
+fn header(bytes: &[u8]) -> Option<(usize, u64)> {
+    let [_, second, extended @ ..] = bytes else { return None };
+    let (size, length) = match second & !MASK {
+        126 => (4, u64::from(u16::from_be_bytes(*extended.first_chunk()?))),
+        127 => (10, u64::from_be_bytes(*extended.first_chunk()?)),
+        short => (2, u64::from(short)),
+    };
+    let size = if second & MASK == 0 { size } else { size + 4 };
+    (bytes.len() >= size).then_some((size, length))
+}
