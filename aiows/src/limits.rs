@@ -69,6 +69,9 @@ pub struct Limits {
     /// Bytes of unfinished messages of all clients together: 128 MiB. Beyond it, clients whose
     /// unfinished message is larger than their share are closed with 1013 within a second.
     pub inbound_total: usize,
+    /// Time for the middleware and the connect handlers of a connection together: 30 s. Then it is closed
+    /// with 1013, and the log names the handler. One that takes 10 s is named in a warning.
+    pub connect_timeout: Duration,
     /// Messages handled in one turn before other connections get theirs: 64.
     pub messages_per_turn: usize,
     /// Messages that wait to be written to one peer: 1,024.
@@ -125,6 +128,7 @@ impl Default for Limits {
             inbound_size: 256 * KIB,
             message_timeout: Duration::from_secs(60),
             inbound_total: 128 * MIB,
+            connect_timeout: Duration::from_secs(30),
             messages_per_turn: 64,
             outbound_messages: 1024,
             outbound_size: MIB,
@@ -171,6 +175,7 @@ impl Limits {
         ];
         let times = [
             ("handshake_timeout", self.handshake_timeout),
+            ("connect_timeout", self.connect_timeout),
             ("message_timeout", self.message_timeout),
             ("write_timeout", self.write_timeout),
             ("ping_interval", self.ping_interval),

@@ -11,11 +11,13 @@ use crate::{
     type_name,
 };
 
-/// `"chat", crate = ws`.
+/// `"chat", crate = ws` or `always`.
 #[derive(Default)]
 pub(super) struct Args {
     /// Present on every accepted `#[message]`, absent elsewhere.
     pub(super) message_type: Option<LitStr>,
+    /// Of `#[disconnect]`.
+    pub(super) always: bool,
     pub(super) krate: Krate,
 }
 
@@ -30,6 +32,12 @@ impl Args {
                     if known.admit(&key, errors) {
                         args.krate = options::krate(&key, value, errors);
                     }
+                }
+                Piece::Value(tokens) if kind == Kind::Disconnect => {
+                    if args.always || tokens.to_string() != "always" {
+                        errors.push(tokens, "`#[disconnect]` takes no argument but `always`");
+                    }
+                    args.always = true;
                 }
                 Piece::Value(tokens) if kind != Kind::Message => {
                     errors.push(tokens, format!("`#[{}]` takes no arguments", kind.name()));

@@ -16,6 +16,7 @@ pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> Tok
     let key = match (kind, &args.message_type) {
         (Kind::Message, literal) => quote!(Message(#literal)),
         (Kind::Connect, _) => quote!(Connect),
+        (Kind::Disconnect, _) if args.always => quote!(DisconnectAlways),
         (Kind::Disconnect, _) => quote!(Disconnect),
         (Kind::Fallback, _) => quote!(Fallback),
     };

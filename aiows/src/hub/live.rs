@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Hub;
+use crate::error::Result;
 use crate::id::ConnectionId;
 use crate::outbox::{CloseRequest, Outbound};
-use crate::websocket::{Members, WebSocket};
+use crate::websocket::{Members, Registry, Standing, WebSocket};
 
-/// Knows every connection from its acceptance to the return of its session.
+/// Knows every connection from its handshake to the return of its session.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     connections: Mutex<Connections>,
@@ -20,13 +21,22 @@ pub(super) struct Live {
 
 #[derive(Debug, Default)]
 struct Connections {
-    sockets: HashMap<ConnectionId, WebSocket>,
-    /// Those that have ended for everybody but their sessions.
-    retired: HashMap<ConnectionId, WebSocket>,
-    /// `sockets` as a list, until they change.
+    /// Those that were admitted and have not ended.
+    admitted: HashMap<ConnectionId, WebSocket>,
+    others: HashMap<ConnectionId, (WebSocket, Other)>,
+    /// `admitted` as a list, until they change.
     listed: Option<Members>,
     /// Set when everybody was asked to leave: who comes later is asked too.
     leave: Option<CloseRequest>,
+}
+
+/// Why a connection does not belong to those that are reached as all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Other {
+    /// Its connect handlers have not all succeeded yet.
+    Connecting,
+    /// It has ended for everybody but its session.
+    Gone,
 }
 
 /// A connection's place in the hub; its session owns it, and the place ends with it.
@@ -34,7 +44,6 @@ struct Connections {
 pub(crate) struct Registration {
     hub: Hub,
     socket: WebSocket,
-    is_retired: bool,
 }
 
 /// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
@@ -66,7 +75,7 @@ impl Candidate {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_accepted {
-            self.hub.shared.end_membership(&self.socket);
+            self.hub.shared.depart(&self.socket, Standing::Over);
             self.socket.outbox().end();
             // Nothing is spawned after the end of the outbox.
             self.socket.abort_tasks();
@@ -81,34 +90,74 @@ impl Live {
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<WebSocket> {
-        self.lock().sockets.get(&id).cloned()
+        let connections = self.lock();
+        let connecting = || match connections.others.get(&id) {
+            Some((socket, Other::Connecting)) => Some(socket),
+            _ => None,
+        };
+        connections.admitted.get(&id).or_else(connecting).cloned()
     }
 
-    /// Everybody, as a list that is made again when somebody has come or gone.
+    /// Everybody that was admitted, as a list that is made again when somebody has come or gone.
     pub(super) fn all(&self) -> Members {
         let mut connections = self.lock();
-        let Connections { sockets, listed, .. } = &mut *connections;
-        Arc::clone(listed.get_or_insert_with(|| sockets.values().cloned().collect()))
+        let Connections { admitted, listed, .. } = &mut *connections;
+        Arc::clone(listed.get_or_insert_with(|| admitted.values().cloned().collect()))
     }
 
     pub(super) fn active(&self) -> usize {
-        self.lock().sockets.len()
+        self.lock().admitted.len()
+    }
+
+    /// Admits a connection, unless it is gone already.
+    fn admit(&self, id: ConnectionId) {
+        let _listed;
+        let mut connections = self.lock();
+        if let Some((_, Other::Connecting)) = connections.others.get(&id)
+            && let Some((socket, _)) = connections.others.remove(&id)
+        {
+            connections.admitted.insert(id, socket);
+            _listed = connections.listed.take();
+        }
+    }
+
+    /// Notes that a connection is gone for everybody but its session.
+    pub(super) fn retire(&self, id: ConnectionId) {
+        let _listed;
+        let mut connections = self.lock();
+        if let Some((_, other)) = connections.others.get_mut(&id) {
+            *other = Other::Gone;
+        }
+        if let Some(socket) = connections.admitted.remove(&id) {
+            connections.others.insert(id, (socket, Other::Gone));
+            _listed = connections.listed.take();
+        }
+    }
+
+    fn remove(&self, id: ConnectionId) {
+        let _socket = self.lock().others.remove(&id);
+    }
+}
+
+impl Connections {
+    fn sockets(&self) -> impl Iterator<Item = &WebSocket> {
+        self.admitted.values().chain(self.others.values().map(|(socket, _)| socket))
     }
 }
 
 impl Hub {
     pub(crate) fn register(&self, socket: &WebSocket) -> Registration {
         self.shared.note_runtime();
-        let (leave, _listed) = {
+        let leave = {
             let mut connections = self.shared.live.lock();
-            connections.sockets.insert(socket.id(), socket.clone());
-            (connections.leave.clone(), connections.listed.take())
+            connections.others.insert(socket.id(), (socket.clone(), Other::Connecting));
+            connections.leave.clone()
         };
         self.shared.live.total.fetch_add(1, Ordering::Relaxed);
         if let Some(request) = leave {
             socket.outbox().request_close(request);
         }
-        Registration { hub: self.clone(), socket: socket.clone(), is_retired: false }
+        Registration { hub: self.clone(), socket: socket.clone() }
     }
 
     /// Asks every connection that is still to come to leave, and returns those there are.
@@ -117,16 +166,13 @@ impl Hub {
         self.shared.announcers.end();
         let mut connections = self.shared.live.lock();
         connections.leave = Some(request.clone());
-        let Connections { sockets, retired, .. } = &*connections;
-        sockets.values().chain(retired.values()).cloned().collect()
+        connections.sockets().cloned().collect()
     }
 
     /// What was sent to all connections, those that have ended included.
     pub(crate) fn outbound(&self) -> Outbound {
         let connections = self.shared.live.lock();
-        let Connections { sockets, retired, .. } = &*connections;
-        let sockets = sockets.values().chain(retired.values());
-        self.shared.totals.with(sockets.map(WebSocket::outbox))
+        self.shared.totals.with(connections.sockets().map(WebSocket::outbox))
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -135,27 +181,25 @@ impl Hub {
 }
 
 impl Registration {
-    /// The connection is gone for everybody, also from its rooms; until its session returns it can
-    /// still be cut.
-    pub(crate) fn retire(&mut self) {
-        if std::mem::replace(&mut self.is_retired, true) {
-            return;
+    /// Makes the connection one of all, and joins the room of its path, which it was allowed to.
+    ///
+    /// # Errors
+    ///
+    /// `too_many_rooms`, `room_full`.
+    pub(crate) fn admit(&self, room: Option<&str>) -> Result {
+        let Self { hub, socket } = self;
+        if let Some(room) = room {
+            hub.shared.enter(socket, room)?;
         }
-        let _listed = {
-            let mut connections = self.hub.shared.live.lock();
-            let id = self.socket.id();
-            if let Some(socket) = connections.sockets.remove(&id) {
-                connections.retired.insert(id, socket);
-            }
-            connections.listed.take()
-        };
-        self.hub.shared.end_membership(&self.socket);
+        // One that has left meanwhile is not among them.
+        hub.shared.live.admit(socket.id());
+        Ok(())
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.retire();
-        let _socket = self.hub.shared.live.lock().retired.remove(&self.socket.id());
+        self.hub.shared.depart(&self.socket, Standing::Over);
+        self.hub.shared.live.remove(self.socket.id());
     }
 }

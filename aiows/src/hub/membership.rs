@@ -10,7 +10,7 @@ use super::group::Changed;
 use super::presence::describe;
 use super::{Shared, Target, errand};
 use crate::error::{HandlerError, Result, SendError, code};
-use crate::websocket::{Aim, Info, Joining, Members, Membership, Registry, WebSocket};
+use crate::websocket::{Aim, Info, Joining, Members, Membership, Registry, Standing, WebSocket};
 
 impl Registry for Shared {
     fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
@@ -26,8 +26,8 @@ impl Registry for Shared {
             let Some(at) = membership.rooms.iter().position(|joined| **joined == *room) else {
                 return false;
             };
-            // What has ended is kept for the disconnect handlers, and nowhere else.
-            if membership.is_over {
+            // What has ended is kept for its handlers, and nowhere else.
+            if !membership.is_member() {
                 return false;
             }
             membership.rooms.remove(at);
@@ -44,7 +44,7 @@ impl Registry for Shared {
         // Dropped after the lock.
         let (_left, _added);
         let mut membership = socket.membership();
-        if membership.is_over {
+        if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         if membership.user.as_deref() == user {
@@ -62,7 +62,7 @@ impl Registry for Shared {
         // Dropped after the lock.
         let (_left, _added);
         let mut membership = socket.membership();
-        if membership.is_over {
+        if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         if membership.name.as_deref() == Some(name) {
@@ -74,6 +74,23 @@ impl Registry for Shared {
         let before = membership.name.replace(name);
         _left = before.map(|before| self.names.remove(&before, socket.id()));
         Ok(())
+    }
+
+    fn depart(&self, socket: &WebSocket, standing: Standing) {
+        let id = socket.id();
+        let mut membership = socket.membership();
+        let was_member = membership.is_member();
+        membership.standing = membership.standing.max(standing);
+        if !was_member {
+            return;
+        }
+        let Membership { rooms, user, name, .. } = &*membership;
+        let rooms: Vec<_> = rooms.iter().map(|room| self.rooms.remove(room, id)).collect();
+        let user = user.as_ref().map(|user| self.users.remove(user, id));
+        let name = name.as_ref().map(|name| self.names.remove(name, id));
+        drop(membership);
+        self.live.retire(id);
+        rooms.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
     }
 
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
@@ -118,7 +135,7 @@ impl Shared {
             .with("max_bytes", limits.member_info_size));
         }
         let mut membership = socket.membership();
-        if membership.is_over {
+        if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         let is_in = membership.rooms.iter().any(|joined| **joined == *room);
@@ -141,6 +158,18 @@ impl Shared {
         Ok(())
     }
 
+    /// Joins the room of the path, when everybody has admitted the connection. One whose client has left
+    /// is in no room, but what it sent before speaks there.
+    pub(super) fn enter(&self, socket: &WebSocket, room: &str) -> Result {
+        let mut membership = socket.membership();
+        if membership.standing == Standing::Leaving {
+            membership.rooms.push(room.into());
+            return Ok(());
+        }
+        drop(membership);
+        self.add(socket, room, None)
+    }
+
     /// # Errors
     ///
     /// `invalid_name` for a name that is empty or too long.
@@ -158,19 +187,11 @@ impl Shared {
             self.announcers.start(self.runtime().as_ref(), gathering);
         }
     }
+}
 
-    /// Takes a connection out of everything; its own list of rooms stays.
-    pub(super) fn end_membership(&self, socket: &WebSocket) {
-        let mut membership = socket.membership();
-        membership.is_over = true;
-        let Membership { rooms, user, name, .. } = &*membership;
-        let id = socket.id();
-        let rooms: Vec<_> = rooms.iter().map(|room| self.rooms.remove(room, id)).collect();
-        let user = user.as_ref().map(|user| self.users.remove(user, id));
-        let name = name.as_ref().map(|name| self.names.remove(name, id));
-        drop(membership);
-        rooms.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
-    }
+/// Looked at under the lock: who has closed meanwhile is taken out afterwards.
+fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
+    membership.is_member() && !socket.is_closed()
 }
 
 impl WebSocket {
@@ -256,13 +277,13 @@ impl WebSocket {
     /// it was in.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
-        self.membership().rooms.iter().map(|room| room.as_ref().to_owned()).collect()
+        self.membership().seen_rooms().iter().map(|room| room.as_ref().to_owned()).collect()
     }
 
     /// Tells whether the connection is in a room.
     #[must_use]
     pub fn is_in(&self, room: impl AsRef<str>) -> bool {
-        self.membership().rooms.iter().any(|joined| **joined == *room.as_ref())
+        self.membership().seen_rooms().iter().any(|joined| **joined == *room.as_ref())
     }
 
     /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
@@ -286,7 +307,8 @@ impl WebSocket {
     /// Returns who is at the other end, once [`set_user`](Self::set_user) has said it.
     #[must_use]
     pub fn user(&self) -> Option<Arc<str>> {
-        self.membership().user.clone()
+        let membership = self.membership();
+        membership.user.clone().filter(|_| membership.is_seen())
     }
 
     /// Gives the connection a name that no other one has, as long as it lasts; [`Hub::named`] finds it.
@@ -306,7 +328,8 @@ impl WebSocket {
     /// Returns the name that [`set_name`](Self::set_name) gave the connection.
     #[must_use]
     pub fn name(&self) -> Option<Arc<str>> {
-        self.membership().name.clone()
+        let membership = self.membership();
+        membership.name.clone().filter(|_| membership.is_seen())
     }
 
     /// Aims at everybody in a room but this connection, which need not be in it.

@@ -22,8 +22,8 @@ use tokio::runtime::Handle;
 
 use self::announce::Announcers;
 use self::group::Groups;
-pub(crate) use self::live::Candidate;
 use self::live::Live;
+pub(crate) use self::live::{Candidate, Registration};
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 pub use self::target::{Delivery, Target};
 use crate::close::CloseCode;
@@ -216,15 +216,6 @@ impl Hub {
     /// As [`WebSocket::join`].
     pub(crate) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
         self.shared.rules()?.allow(room, socket).await
-    }
-
-    /// Adds a connection to a room that it was allowed to join.
-    ///
-    /// # Errors
-    ///
-    /// `too_many_rooms`, `room_full`.
-    pub(crate) fn add(&self, socket: &WebSocket, room: &str) -> Result {
-        self.shared.add(socket, room, None)
     }
 
     /// The runtime of the session that began last.

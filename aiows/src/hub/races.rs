@@ -148,6 +148,7 @@ fn connect_as(hub: &Hub, peer: Peer) -> (WebSocket, Registration) {
     let outbox = Outbox::new(&Limits::default(), Arc::default());
     let socket = WebSocket::new(outbox, peer, Tag::default(), hub.registry());
     let registration = hub.register(&socket);
+    registration.admit(None).unwrap();
     (socket, registration)
 }
 

@@ -51,9 +51,17 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
-    Disconnect,
+    Disconnect(Ended),
     Fallback,
     Message(String),
+}
+
+/// Whose end a disconnect handler serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Connections whose connect handlers have all succeeded.
+    Admitted,
+    Any,
 }
 
 impl Route {
@@ -68,7 +76,8 @@ impl Route {
         Self::of_closure(Kind::Connect, "connect", handler, Location::caller())
     }
 
-    /// Serves the end of connections; what it returns is sent to nobody.
+    /// Serves the end of connections that were admitted: all their connect handlers have succeeded. What
+    /// it returns is sent to nobody.
     #[track_caller]
     pub fn disconnect<F, Fut>(handler: F) -> Self
     where
@@ -76,7 +85,22 @@ impl Route {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        Self::of_closure(Kind::Disconnect, "disconnect", handler, Location::caller())
+        let key = Kind::Disconnect(Ended::Admitted);
+        Self::of_closure(key, "disconnect", handler, Location::caller())
+    }
+
+    /// Serves the end of all connections, also of those that were not admitted:
+    /// [`ConnectFailed`](crate::DisconnectReason::ConnectFailed) if a connect handler failed, else what
+    /// ended them meanwhile.
+    #[track_caller]
+    pub fn disconnect_always<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(Call) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoOutcome,
+    {
+        let key = Kind::Disconnect(Ended::Any);
+        Self::of_closure(key, "disconnect", handler, Location::caller())
     }
 
     /// Serves one message type.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{BoxFuture, Kind, Route, Routes};
+use super::{BoxFuture, Ended, Kind, Route, Routes};
 use crate::call::Call;
 use crate::error::{ConstText, HandlerError};
 use crate::extract::Needs;
@@ -35,8 +35,10 @@ pub struct HandlerMeta {
 pub enum Key {
     /// New connections.
     Connect,
-    /// The end of connections.
+    /// The end of connections that were admitted.
     Disconnect,
+    /// The end of all connections.
+    DisconnectAlways,
     /// Messages nobody else serves.
     Fallback,
     /// Messages of this type.
@@ -79,7 +81,8 @@ where
     needs.iter().for_each(|needs| all.append(needs));
     let key = match meta.key {
         Key::Connect => Kind::Connect,
-        Key::Disconnect => Kind::Disconnect,
+        Key::Disconnect => Kind::Disconnect(Ended::Admitted),
+        Key::DisconnectAlways => Kind::Disconnect(Ended::Any),
         Key::Fallback => Kind::Fallback,
         Key::Message(message_type) => Kind::Message(message_type.to_owned()),
     };
@@ -149,7 +152,7 @@ const fn refuse(earlier: HandlerMeta, key: Key) {
             .with("\": `")
             .with(earlier.name)
             .with("` already handles it"),
-        Key::Connect | Key::Disconnect | Key::Fallback => ConstText::new()
+        Key::Connect | Key::Disconnect | Key::DisconnectAlways | Key::Fallback => ConstText::new()
             .with("a second fallback handler: `")
             .with(earlier.name)
             .with("` already handles every other message"),

@@ -9,7 +9,7 @@ use super::scope::{self, Outer, Scope};
 use crate::codec::{CORRELATION_ID, ID, Misfit, Tag};
 use crate::extract::Need;
 use crate::middleware::{Hook, wrap};
-use crate::route::{Kind, Route};
+use crate::route::{Ended, Kind, Route};
 use crate::state::StateMap;
 
 /// Message types the protocol itself uses.
@@ -119,7 +119,12 @@ fn add(
         let endpoint = endpoint(&route, &scope);
         match route.kind() {
             Kind::Connect => frozen.connect.push(endpoint),
-            Kind::Disconnect => frozen.disconnect.push(endpoint),
+            Kind::Disconnect(ended) => {
+                if *ended == Ended::Any {
+                    frozen.refused.push(self::endpoint(&route, &scope));
+                }
+                frozen.disconnect.push(endpoint);
+            }
             Kind::Fallback => match &known.fallback {
                 None => {
                     known.fallback = Some(route.title());
@@ -183,7 +188,7 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             )),
             Need::Message { name } if !in_message => mistakes
                 .push(format!("handler {title} takes `{name}`, which only message handlers have")),
-            Need::DisconnectReason if route.kind() != &Kind::Disconnect => mistakes.push(format!(
+            Need::DisconnectReason if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
                 "handler {title} takes `DisconnectReason`, which only disconnect handlers have"
             )),
             Need::Local { name, key } => {

@@ -14,6 +14,8 @@ use crate::websocket::WebSocket;
 pub(crate) struct Frozen {
     pub(crate) connect: Vec<Endpoint>,
     pub(crate) disconnect: Vec<Endpoint>,
+    /// The disconnect handlers of connections that were not admitted, without middleware.
+    pub(crate) refused: Vec<Endpoint>,
     /// Sorted by message type: a search compares a few short texts, which beats hashing one.
     messages: Vec<(Box<str>, Endpoint)>,
     pub(super) fallback: Option<Endpoint>,

@@ -55,10 +55,13 @@ impl Group {
         isolated(|| run(call.clone())).await
     }
 
-    /// Runs the connect handlers until one fails.
+    /// Runs the connect handlers until one fails or closes the connection.
     async fn enter(self: Arc<Self>, call: Call, passed: Arc<AtomicBool>) -> Returned {
         for handler in &self.handlers {
             send(&call, self.call(handler, &call).await?);
+            if call.websocket().is_closed() {
+                return ().into_outcome(&call);
+            }
         }
         passed.store(true, Ordering::Relaxed);
         ().into_outcome(&call)
@@ -96,7 +99,9 @@ impl Group {
 }
 
 fn send(call: &Call, outcome: Outcome) {
-    if let Some(answer) = outcome.into_answer() {
+    if let Some(answer) = outcome.into_answer()
+        && !call.websocket().is_closed()
+    {
         call.websocket().outbox().push_answer(Opcode::Text, answer);
     }
 }

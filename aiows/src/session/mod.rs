@@ -12,20 +12,20 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use self::drive::{beside, drive, start};
+use self::drive::{beside, drive_connect, start};
 use self::io::{ConnectionIo, Step};
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::call::{Call, Stage};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::error::HandlerError;
-use crate::hub::{Candidate, Hub};
+use crate::hub::{Candidate, Hub, Registration};
 use crate::id::{ConnectionId, error_id};
 use crate::limits::{Limits, deadline_after};
 use crate::outbox::{CloseRequest, Outbox};
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Io, Protocol, Stream, TcpWriter};
-use crate::websocket::{Peer, WebSocket};
+use crate::websocket::{Peer, Standing, WebSocket};
 
 /// What a session needs besides its socket.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub(crate) struct Session {
     socket: WebSocket,
     router: Arc<Frozen>,
     hub: Hub,
-    /// Joined before the connect handlers run.
+    /// The room of the path, until it is joined.
     room: Option<Box<str>>,
     /// Used again for the next message when no handler has kept it.
     call: Option<Call>,
@@ -93,12 +93,11 @@ impl Drop for Session {
     }
 }
 
-/// Whether handlers have seen the connection, so that its disconnect handlers have to run.
+/// Whether all connect handlers have succeeded, so that the disconnect handlers have to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Served {
-    Yes,
-    /// It was refused before the first connect handler.
-    No,
+enum Admission {
+    Admitted,
+    Refused,
 }
 
 impl Session {
@@ -138,50 +137,69 @@ impl Session {
     ///
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
-        let mut registration = self.hub.register(&self.socket);
+        let registration = self.hub.register(&self.socket);
         tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
         let router = Arc::clone(&self.router);
-        let served = self.serve(&router).await;
+        let admission = self.serve(&router, &registration).await;
         let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // The client is gone for all other tasks before its disconnect handlers run.
-        registration.retire();
+        self.socket.depart(Standing::Over);
         self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
-        if served == Served::Yes {
-            self.disconnect(&router, &reason).await;
-        }
+        let handlers = match admission {
+            Admission::Admitted => &router.disconnect,
+            Admission::Refused => &router.refused,
+        };
+        self.disconnect(handlers, &reason).await;
         self.socket.close_values();
         self.io.finish().await;
     }
 
-    /// Joins the room of the path, runs the connect handlers and handles messages until the end.
-    async fn serve(&mut self, router: &Frozen) -> Served {
-        if let Some(room) = self.room.take()
-            && let Err(error) = self.hub.add(&self.socket, &room)
-        {
-            // It was allowed; others came first.
-            let error = error.close(CloseCode::TRY_AGAIN_LATER);
-            self.fail_connect(&error, "the room of the path");
-            return Served::No;
+    /// Runs the connect handlers, admits the connection and handles messages until the end.
+    async fn serve(&mut self, router: &Frozen, registration: &Registration) -> Admission {
+        if !self.connect(router).await || !self.admit(registration) {
+            return Admission::Refused;
         }
-        if self.connect(router).await {
-            self.messages(router).await;
-        }
-        Served::Yes
+        self.messages(router).await;
+        Admission::Admitted
     }
 
-    /// Runs the connect handlers; `false` if one failed or the client has left.
+    /// Joins the room of the path; `false` if others came first and it is full.
+    fn admit(&mut self, registration: &Registration) -> bool {
+        let Err(error) = registration.admit(self.room.take().as_deref()) else { return true };
+        let error = error.close(CloseCode::TRY_AGAIN_LATER);
+        self.fail_connect(&error, "the room of the path");
+        false
+    }
+
+    /// Runs the connect handlers; `false` if one failed or closed, or the client did not wait.
     async fn connect(&mut self, router: &Frozen) -> bool {
+        let deadline = deadline_after(self.io.limits.connect_timeout);
         for endpoint in &router.connect {
             let call = self.call_for(endpoint, Stage::Connect);
-            match drive(&mut self.io, start(endpoint, &call)).await {
-                None => return false,
-                Some(Ok(outcome)) => {
+            let run = start(endpoint, &call);
+            let returned = match drive_connect(&mut self.io, run, deadline, &endpoint.title).await {
+                Ok(Some(returned)) => returned,
+                Ok(None) => return false,
+                Err(_) => {
+                    self.give_up_connect(&endpoint.title);
+                    return false;
+                }
+            };
+            if let Err(error) = &returned {
+                endpoint.log(error, &self.socket);
+            }
+            if self.socket.is_closed() {
+                // The session has yet to follow the request.
+                let _ = self.io.next().await;
+                return false;
+            }
+            match returned {
+                Ok(outcome) => {
                     outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
                 }
-                Some(Err(error)) => {
-                    endpoint.log(&error, &self.socket);
+                Err(error) => {
                     if let Some(error) = self.review(&endpoint.errors, &call, error).await {
                         self.fail_connect(&error, &endpoint.title);
                     }
@@ -190,6 +208,14 @@ impl Session {
             }
         }
         true
+    }
+
+    /// Closes because the connect handlers take too long.
+    fn give_up_connect(&mut self, handler: &str) {
+        let connection = self.socket.id();
+        tracing::warn!(%connection, handler, "a connect handler did not return in time");
+        let request = CloseRequest::application(CloseCode::TRY_AGAIN_LATER, "Connect timed out");
+        self.io.close(CloseRequest { because: DisconnectReason::ConnectFailed, ..request });
     }
 
     /// Closes with the error's own close code, or with 1008 and the error's code as the reason.
@@ -221,9 +247,9 @@ impl Session {
     }
 
     /// Runs every disconnect handler, all within one deadline.
-    async fn disconnect(&mut self, router: &Frozen, reason: &DisconnectReason) {
+    async fn disconnect(&mut self, handlers: &[Endpoint], reason: &DisconnectReason) {
         let deadline = deadline_after(self.io.limits.disconnect_timeout);
-        for endpoint in &router.disconnect {
+        for endpoint in handlers {
             let call = self.call_for(endpoint, Stage::Disconnect(reason.clone()));
             match beside(&mut self.io, start(endpoint, &call), deadline).await {
                 Some(Ok(_)) => {}

@@ -40,6 +40,10 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result;
 
+    /// Takes a connection out of everything. What it belonged to stays known to its handlers, as far as
+    /// its standing says.
+    fn depart(&self, socket: &WebSocket, standing: Standing);
+
     /// Finds each connection once.
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
 
@@ -50,11 +54,41 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 /// What a connection belongs to. Everything else that knows of it is changed under its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
+    /// What it belongs to, or did when it ended.
     pub(crate) rooms: Vec<Arc<str>>,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) name: Option<Arc<str>>,
-    /// The connection has ended; what it belonged to stays known to its disconnect handlers.
-    pub(crate) is_over: bool,
+    pub(crate) standing: Standing,
+}
+
+/// What a connection may do in its rooms, in the order in which that changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// It joins, leaves and speaks.
+    #[default]
+    Member,
+    /// Its client has left and it is in no room any more. Handlers of what the client sent before
+    /// still speak in the rooms it was in.
+    Leaving,
+    /// It was sent away: its handlers have no rooms.
+    SentAway,
+    /// Its disconnect handlers run, and may say goodbye in the rooms it was in.
+    Over,
+}
+
+impl Membership {
+    pub(crate) fn is_member(&self) -> bool {
+        self.standing == Standing::Member
+    }
+
+    /// Whether handlers see what the connection belongs to, or belonged to when it ended.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.standing != Standing::SentAway
+    }
+
+    pub(crate) fn seen_rooms(&self) -> &[Arc<str>] {
+        if self.is_seen() { &self.rooms } else { &[] }
+    }
 }
 
 impl WebSocket {

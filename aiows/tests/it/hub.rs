@@ -477,12 +477,16 @@ mod from_path {
     }
 
     #[tokio::test]
-    async fn a_room_is_joined_before_the_connect_handlers() {
+    async fn a_room_is_joined_after_the_connect_handlers() {
         over_both(rooms, async |server| {
             let mut ann = server.connect_to("/rooms/the%20hall").await;
-            assert_eq!(ann.recv_json().await, json!({ "rooms": ["the hall"], "size": 1 }));
+            assert_eq!(ann.recv_json().await, json!({ "rooms": [], "size": 0 }));
+            ann.send_json(&json!({ "type": "join", "room": "the hall" })).await;
+            assert_eq!(ann.recv_json().await["rooms"], json!(["the hall"]));
             let mut bob = server.connect_to("/rooms/the%20hall").await;
-            assert_eq!(bob.recv_json().await["size"], 2);
+            assert_eq!(bob.recv_json().await["size"], 1);
+            bob.send_json(&json!({ "type": "join", "room": "the hall" })).await;
+            assert_eq!(bob.recv_json().await["rooms"], json!(["the hall"]));
             let hub = server.handle().hub();
             assert_eq!(hub.room("the hall").send_text("hi").await.unwrap().accepted, 2);
             assert_eq!(ann.recv_text().await, "hi");
@@ -518,7 +522,7 @@ mod from_path {
             raw.write(REQUEST.replace("GET / ", "GET /rooms/open ").as_bytes()).await;
             assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
             raw.expect_text("from the check").await;
-            assert_eq!(raw.read_json().await["rooms"], json!(["open"]));
+            assert_eq!(raw.read_json().await["rooms"], json!([]));
         })
         .await;
     }
@@ -551,6 +555,7 @@ mod from_path {
             let mut ann = server.connect_to("/rooms/r").await;
             ann.recv_json().await;
             let mut bob = server.connect_to("/rooms/r").await;
+            assert_eq!(bob.recv_json().await["rooms"], json!([]));
             assert_eq!(bob.recv_json().await["code"], "room_full");
             bob.expect_closed(1013).await;
         })

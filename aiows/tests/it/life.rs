@@ -14,7 +14,7 @@ use super::kit::TestServer;
 
 type Reasons = mpsc::Sender<DisconnectReason>;
 
-#[disconnect]
+#[disconnect(always)]
 async fn report(reason: DisconnectReason, State(reasons): State<Reasons>) {
     reasons.send(reason).await.unwrap();
 }

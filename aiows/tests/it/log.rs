@@ -129,7 +129,7 @@ async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
     async fn shut() -> Result {
         Err(HandlerError::new("shut", "come back tomorrow"))
     }
-    #[disconnect]
+    #[disconnect(always)]
     async fn linger() {
         std::future::pending().await
     }

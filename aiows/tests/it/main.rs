@@ -4,6 +4,7 @@
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
 
 mod admission;
+mod admitted;
 mod bounded;
 mod burst;
 mod close;

@@ -229,7 +229,7 @@ async fn a_panic_that_carries_something_that_panics_is_one_failed_handler() {
 }
 
 #[tokio::test]
-async fn who_is_refused_before_the_first_connect_handler_has_no_disconnect_handler() {
+async fn who_finds_the_room_of_the_path_full_is_not_admitted() {
     let (ends, ended) = ends();
     let server = || {
         let router = Router::new().route(Route::connect(|call: Call| {
@@ -244,8 +244,10 @@ async fn who_is_refused_before_the_first_connect_handler_has_no_disconnect_handl
         let mut first = server.connect_to("/hall").await;
         first.recv_json().await;
         let mut second = server.connect_to("/hall").await;
+        assert_eq!(second.recv_json().await, json!({ "type": "hello" }));
         assert_eq!(second.recv_json().await["code"], "room_full");
         second.expect_closed(1013).await;
+        assert_eq!(ended.next().await, DisconnectReason::ConnectFailed);
         let left = DisconnectReason::Peer { code: Some(4000.into()), reason: "bye".to_owned() };
         first.close(4000, "bye").await;
         assert_eq!(ended.next().await, left);

@@ -309,7 +309,7 @@ async fn connect_handlers_that_middleware_has_spawned_do_not_outlive_the_connect
         sleep(Duration::from_secs(1)).await;
         log.add("entered");
     }
-    #[disconnect]
+    #[disconnect(always)]
     async fn exit(State(log): State<Log>) {
         log.add("exit");
     }

@@ -384,7 +384,7 @@ impl Ends {
     }
 }
 
-#[disconnect]
+#[disconnect(always)]
 async fn note_end(State(ends): State<Ends>, reason: DisconnectReason) {
     ends.0.try_send(reason).unwrap();
 }

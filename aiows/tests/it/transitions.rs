@@ -95,7 +95,7 @@ async fn enter(
     }
 }
 
-#[disconnect]
+#[disconnect(always)]
 async fn leave(
     ws: WebSocket,
     Path(kind): Path<String>,

@@ -10,6 +10,7 @@ use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
 use crate::session::clock::TimerEvent;
 use crate::transport::{Failure, PeerClose, close_frame};
+use crate::websocket::Standing;
 
 /// How long a connection that is cut may take for what is finished and its close frame.
 const CUT_TIMEOUT: Duration = Duration::from_millis(300);
@@ -85,6 +86,7 @@ impl ConnectionIo {
     pub(super) fn note_finished(&mut self) {
         if matches!(self.phase, Phase::Open) {
             self.outbox().note_client_end();
+            self.socket.depart(Standing::Leaving);
             let handler_by = deadline_after(self.limits.close_timeout);
             self.phase = Phase::Leaving { end: None, handler_by };
         }
@@ -99,6 +101,7 @@ impl ConnectionIo {
 
     /// The client has closed, or its side of the stream has ended.
     pub(super) fn client_ended(&mut self, end: ClientEnd) {
+        self.socket.depart(Standing::Leaving);
         self.socket.end_questions();
         let is_reset = matches!(end, ClientEnd::Reset);
         if is_reset {
@@ -173,6 +176,7 @@ impl ConnectionIo {
     fn stop_handling(&mut self, phase: Phase, because: DisconnectReason) {
         self.phase = phase;
         self.reason.get_or_insert(because);
+        self.socket.depart(Standing::SentAway);
         self.inbox.clear();
         self.protocol.drop_messages();
         // Less is never too much.

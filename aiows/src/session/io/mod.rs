@@ -24,6 +24,7 @@ use super::clock::{Clock, TimerEvent};
 use super::unfinished::Unfinished;
 use crate::close::DisconnectReason;
 use crate::codec::Encoded;
+use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::outbox::{Accepted, CloseMode, CloseOrder, Outbox};
 use crate::transport::{Inbound, Io, Opcode, Protocol};
@@ -180,6 +181,10 @@ impl ConnectionIo {
     pub(super) fn answer(&mut self, answer: Encoded) {
         let is_full = self.outbox().push_answer(Opcode::Text, answer);
         self.answers = if is_full { Answers::Wait } else { Answers::Fit };
+    }
+
+    pub(super) fn id(&self) -> ConnectionId {
+        self.socket.id()
     }
 
     fn outbox(&self) -> &Outbox {
