@@ -35,9 +35,11 @@ impl Announcers {
     pub(super) fn start(&self, runtime: Option<&Handle>, gathering: Gathering) {
         let runtime = runtime.cloned().or_else(|| Handle::try_current().ok());
         let mut tasks = self.lock();
-        let Some(runtime) = runtime.filter(|_| !tasks.is_over) else {
-            return;
-        };
+        if tasks.is_over {
+            drop(tasks);
+            return gathering.forget();
+        }
+        let Some(runtime) = runtime else { return };
         // What has finished gives back its place.
         while tasks.running.try_join_next().is_some() {}
         tasks.running.spawn_on(announce(gathering), &runtime);
@@ -67,5 +69,34 @@ async fn announce(mut gathering: Gathering) {
         };
         let told = teller.tell(gathering.room(), &members, changes).await;
         gathering.note(&told.caught_up, told.missed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::codec::Tag;
+    use crate::hub::Hub;
+    use crate::hub::group::Groups;
+    use crate::hub::presence::describe;
+    use crate::limits::Limits;
+    use crate::outbox::Outbox;
+    use crate::websocket::{Peer, WebSocket};
+
+    #[test]
+    fn after_the_end_a_change_of_a_room_begins_no_other_gathering() {
+        let (hub, groups, announcers) =
+            (Hub::with_default_rules(), Groups::default(), Announcers::default());
+        let join = |name: &str| {
+            let outbox = Outbox::new(&Limits::default(), hub.totals());
+            let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), hub.registry());
+            let info = describe(socket.id(), &json!({ "name": name })).unwrap();
+            groups.add("lobby", &socket, Some(info), 10).unwrap().1.gathering
+        };
+        announcers.end();
+        announcers.start(None, join("ann").unwrap());
+        assert!(join("bob").is_none());
     }
 }

@@ -191,6 +191,12 @@ impl Gathering {
         None
     }
 
+    /// Takes no changes, and lets no other gathering begin: the room is not told any more. So each
+    /// member that leaves costs the same, however many there are.
+    pub(super) fn forget(mut self) {
+        self.is_over = true;
+    }
+
     /// Notes who has the list now, and who has missed an announcement.
     pub(super) fn note(&self, caught_up: &[ConnectionId], missed: Vec<ConnectionId>) {
         let mut state = self.group.lock();

@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::target::Delivery;
 use crate::outbox::{Attempts, Published, SharedFrame};
-use crate::websocket::WebSocket;
+use crate::websocket::{Registry, WebSocket};
 
 /// Frames for clients whose queues are full although their sockets are not known to refuse bytes.
 ///
@@ -38,10 +39,11 @@ impl<'a> Late<'a> {
         }
     }
 
-    /// Waits for all sessions at once, at most as long as a client may refuse to read.
-    pub(super) async fn publish(self) -> Delivery {
+    /// Waits for all sessions at once, at most as long as a client may refuse to read. A publisher
+    /// outside of a runtime waits with the timer of the sessions.
+    pub(super) async fn publish(self, registry: &dyn Registry) -> Delivery {
         let mut delivery = Delivery::default();
-        for member in self.publish_all().await {
+        for member in self.publish_all(|| registry.runtime()).await {
             delivery.accepted += member.delivery.accepted;
             delivery.refused += member.delivery.refused;
         }
@@ -50,14 +52,23 @@ impl<'a> Late<'a> {
 
     /// As [`publish`](Self::publish); returns the clients that did not get all of their frames.
     pub(super) async fn publish_and_find_refused(self) -> Vec<&'a WebSocket> {
-        let members = self.publish_all().await.into_iter();
+        let members = self.publish_all(|| None).await.into_iter();
         members.filter(|member| member.delivery.refused > 0).map(|member| member.socket).collect()
     }
 
-    async fn publish_all(mut self) -> Vec<LateMember<'a>> {
+    async fn publish_all(
+        mut self,
+        sessions: impl FnOnce() -> Option<Handle>,
+    ) -> Vec<LateMember<'a>> {
         let Some(first) = self.members.first() else { return self.members };
         let limit = first.socket.outbox().write_timeout();
-        let _ = timeout(limit, join_all(self.members.iter_mut().map(LateMember::publish))).await;
+        let published = {
+            let runtime = Handle::try_current().ok().or_else(sessions);
+            // The timer belongs to the runtime in which it is made.
+            let _entered = runtime.as_ref().map(Handle::enter);
+            timeout(limit, join_all(self.members.iter_mut().map(LateMember::publish)))
+        };
+        let _ = published.await;
         self.members.iter_mut().for_each(LateMember::give_up);
         self.members
     }

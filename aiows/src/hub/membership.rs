@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::runtime::Handle;
 
 use super::group::Changed;
 use super::presence::describe;
@@ -106,8 +107,12 @@ impl Registry for Shared {
         })
     }
 
+    fn runtime(&self) -> Option<Handle> {
+        Self::runtime(self)
+    }
+
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        errand::start(self.runtime().as_ref(), members, range);
+        errand::start(Self::runtime(self).as_ref(), members, range);
     }
 }
 
@@ -184,7 +189,7 @@ impl Shared {
     /// Schedules the announcement of a change; to be called where no lock is held.
     fn tell_later(&self, changed: Changed) {
         if let Some(gathering) = changed.gathering {
-            self.announcers.start(self.runtime().as_ref(), gathering);
+            self.announcers.start(Self::runtime(self).as_ref(), gathering);
         }
     }
 }

@@ -179,7 +179,7 @@ impl Target {
         }
         // A message that cannot be sent is an error, whoever is there.
         forms.any()?;
-        let Delivery { accepted, refused } = late.publish().await;
+        let Delivery { accepted, refused } = late.publish(&*self.registry).await;
         delivery.accepted += accepted;
         delivery.refused += refused;
         Ok(delivery)

@@ -147,16 +147,20 @@ impl Outbox {
         }
         state.blocked = blocked;
         state.account(&self.totals);
-        if state.await_choice(cx.waker()) {
-            drop(state);
+        let closed = self.relieve_blocked(&state);
+        let is_chosen = state.await_choice(cx.waker());
+        if !is_chosen {
+            match &mut state.sleeper {
+                Some(sleeper) => sleeper.clone_from(cx.waker()),
+                None => state.sleeper = Some(cx.waker().clone()),
+            }
+        }
+        drop(state);
+        closed.into_iter().for_each(Waker::wake);
+        if is_chosen {
             self.close_chosen();
-            return false;
         }
-        match &mut state.sleeper {
-            Some(sleeper) => sleeper.clone_from(cx.waker()),
-            None => state.sleeper = Some(cx.waker().clone()),
-        }
-        true
+        !is_chosen
     }
 
     /// Takes everything that is queued, for a handle without a connection.

@@ -96,6 +96,7 @@ impl Outbox {
                     && let Some(found) = state.queue.find(slot)
                 {
                     state.queue.remove_replaced(found);
+                    state.account(&self.totals);
                 }
                 let count = self.drop_oldest(state, class, size, aftermath);
                 aftermath.dropped = Some(Dropped { policy, count });
@@ -145,6 +146,8 @@ impl Outbox {
     ) -> u64 {
         let mut dropped = 0;
         while !self.admits(state, size, aftermath) && state.queue.drop_oldest(class) {
+            // Otherwise this queue may be chosen to be closed for bytes that it no longer holds.
+            state.account(&self.totals);
             dropped += 1;
         }
         dropped

@@ -116,17 +116,24 @@ impl Outbox {
             return Published::Refused;
         }
         let mut aftermath = Aftermath::default();
-        let has_room = |state: &State| {
-            state.queue.has_room(frame.size, self.max_messages / 2, self.max_size / 2)
-                && self.has_room(state, frame.size)
-        };
         let mut published = Published::Refused;
-        if has_room(&state) || (state.try_tcp(&mut aftermath) && has_room(&state)) {
+        if self.has_room_for_part(&state, frame.size)
+            || (state.try_tcp(&mut aftermath) && self.has_room_for_part(&state, frame.size))
+        {
             state.append_shared(frame);
             published = state.note_published(&mut aftermath);
         }
         self.finish(state, aftermath);
         published
+    }
+
+    /// Whether a part fits without closing another connection for it: a part can wait.
+    fn has_room_for_part(&self, state: &State, size: usize) -> bool {
+        let own = state.queue.size() + size;
+        state.queue.has_room(size, self.max_messages / 2, self.max_size / 2)
+            && (!state.blocked
+                || state.queue.messages() == 0
+                || self.totals.without(state.accounted()).saturating_add(own) <= self.max_total)
     }
 
     /// Counts an announcement that found no room.

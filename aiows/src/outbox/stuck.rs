@@ -187,6 +187,19 @@ impl State {
 }
 
 impl Outbox {
+    /// Makes what waits for all blocked sockets fit into the bound. Messages that were queued before
+    /// this socket refused bytes were not compared with it. Returns the sessions to be woken.
+    ///
+    /// A queue of one message, or one that exceeds the bound by itself, was allowed to.
+    pub(super) fn relieve_blocked(&self, state: &State) -> Vec<Waker> {
+        let mut closed = Vec::new();
+        let may_exceed = state.queue.messages() < 2 || state.queue.size() > self.max_total;
+        if state.blocked && !may_exceed {
+            self.totals.relieve(0, 0, self.max_total, &mut closed);
+        }
+        closed
+    }
+
     /// Closes a connection whose queue is the largest when all of them hold too much.
     pub(super) fn close_chosen(&self) {
         if self.is_closed() {

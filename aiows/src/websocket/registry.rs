@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
 
 use super::WebSocket;
 use crate::error::{Result, SendError};
@@ -46,6 +47,9 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 
     /// Finds each connection once.
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
+
+    /// The runtime of the sessions, if there was one.
+    fn runtime(&self) -> Option<Handle>;
 
     /// Keeps the promises that were made to some members.
     fn write_soon(&self, members: &Members, range: Range<usize>);

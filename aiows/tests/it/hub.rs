@@ -1,5 +1,9 @@
 //! Rooms, users, and sending to many.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use aiows::testing::TestClient;
@@ -9,7 +13,7 @@ use aiows::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::kit::{TestServer, over_both};
@@ -585,4 +589,51 @@ mod from_path {
             assert!(error.contains(text), "{error}");
         }
     }
+}
+
+/// Wakes a thread that runs a future by itself.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future without any runtime.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+#[tokio::test]
+async fn a_thread_without_a_runtime_sends_more_than_a_queue_holds() {
+    const MESSAGES: usize = 100;
+    let server = || server().limits(limits(|limits| limits.outbound_messages = 1));
+    over_both(server, async |server| {
+        let mut guest = enter(&server).await;
+        let hub = server.handle().hub();
+        let (done, accepted) = oneshot::channel();
+        thread::spawn(move || {
+            let send_all = async {
+                let mut accepted = 0;
+                for n in 0..MESSAGES {
+                    accepted += hub.all().send_text(&n.to_string()).await.unwrap().accepted;
+                }
+                accepted
+            };
+            done.send(block_on(send_all)).unwrap();
+        });
+        for n in 0..MESSAGES {
+            assert_eq!(guest.client.recv_text().await, n.to_string());
+        }
+        assert_eq!(accepted.await, Ok(MESSAGES));
+    })
+    .await;
 }

@@ -33,6 +33,11 @@ pub fn number(n: u32) -> Number {
     Number { n, padding: "x".repeat(10_000) }
 }
 
+#[derive(Message, Serialize)]
+struct Letters {
+    text: String,
+}
+
 #[derive(Clone, Deserialize, Message, Serialize)]
 #[aiows(delivery = "latest", key = "symbol")]
 pub struct Tick {
@@ -388,6 +393,26 @@ async fn a_client_that_pauses_is_not_closed_for_what_deaf_ones_hold() {
     }
 }
 
+#[tokio::test]
+async fn a_client_is_not_closed_for_the_messages_that_its_policy_drops() {
+    let sockets = Sockets::new();
+    let server = Server::from(sockets.router()).limits(sharing(Overflow::DropOldest));
+    let server = TestServer::new(server);
+    let mut raw = Raw::join(&server).await;
+    let ws = sockets.next().await;
+    // The first is partly written and stays. Each of the others stands beside it, larger than the bound.
+    for (letter, length) in [("a", 190_000), ("b", 50_000), ("c", 40_000)] {
+        ws.try_send(&Letters { text: letter.repeat(length) }).unwrap();
+        settle().await;
+    }
+    let outbound = ws.outbound();
+    assert_eq!((outbound.pending, outbound.dropped, ws.is_closed()), (2, 1, false));
+    for (letter, length) in [("a", 190_000), ("c", 40_000)] {
+        assert_eq!(raw.read_json().await["text"], letter.repeat(length));
+    }
+    expect_alive(&ws, &mut raw).await;
+}
+
 fn ended_or_alive(sockets: &[WebSocket]) -> Vec<bool> {
     sockets.iter().map(WebSocket::is_closed).collect()
 }
@@ -415,6 +440,62 @@ async fn what_waits_for_all_clients_that_do_not_read_is_bounded() {
     drop(raws);
     while joined.iter().any(|ws| ws.outbound().pending > 0) {
         settle().await;
+    }
+}
+
+#[tokio::test]
+async fn bursts_for_clients_that_do_not_read_are_bounded_together() {
+    for is_published in [true, false] {
+        let sockets = Sockets::new();
+        let bounded = limits(|limits| limits.outbound_total = 500_000);
+        let server = TestServer::new(Server::from(sockets.router()).limits(bounded));
+        let (mut raws, mut joined) = (Vec::new(), Vec::new());
+        for _ in 0..50 {
+            raws.push(Raw::join(&server).await);
+            joined.push(sockets.next().await);
+        }
+        // No session has a turn in between, so no socket is known to refuse bytes.
+        for n in 0..10 {
+            if is_published {
+                server.handle().hub().all().send(&number(n)).await.unwrap();
+            } else {
+                joined.iter().for_each(|ws| ws.try_send(&number(n)).unwrap());
+            }
+        }
+        settle().await;
+        let open: Vec<_> = joined.iter().filter(|ws| !ws.is_closed()).collect();
+        let waiting: u64 = open.iter().map(|ws| ws.outbound().pending_bytes).sum();
+        assert!((1..=500_000).contains(&waiting), "{waiting} bytes for {} clients", open.len());
+    }
+}
+
+#[tokio::test]
+async fn parts_of_a_list_keep_to_the_bound_of_all_clients() {
+    let sockets = Sockets::new();
+    let mut bounded = sharing(Overflow::Reject);
+    bounded.outbound_size = 60_000;
+    let server = TestServer::new(Server::from(sockets.router()).limits(bounded));
+    let (mut raws, mut joined) = (Vec::new(), Vec::new());
+    for bytes in [50_000, 1, 1, 1, 1] {
+        raws.push(Raw::join(&server).await);
+        let ws = sockets.next().await;
+        fill(&ws, bytes).await;
+        joined.push(ws);
+    }
+    for ws in &joined[1..] {
+        ws.join_as("lobby", &json!({ "about": "x".repeat(900) })).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waiting = server.handle().stats().outbound.pending_bytes;
+    assert!(waiting <= 100_000, "{waiting}");
+    assert_eq!(ended_or_alive(&joined), [false; 5]);
+    // The list follows when the client has read.
+    loop {
+        let told = raws[1].read_json().await;
+        if told["type"] == "room.members" {
+            assert_eq!(told["members"].as_array().unwrap().len(), 4);
+            break;
+        }
     }
 }
 
