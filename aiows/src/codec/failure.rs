@@ -13,7 +13,7 @@ pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
 /// Names the field that serde refused.
 pub(crate) fn field_error(path: &Path, said: &str) -> FieldError {
     let (fault, name) = Fault::read(said);
-    let ends_with = |name: &str| match path.iter().last() {
+    let ends_with = |name: &str| match path.iter().next_back() {
         Some(Segment::Map { key }) => key == name,
         _ => false,
     };

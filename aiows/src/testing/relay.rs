@@ -64,16 +64,21 @@ enum Gone {
 async fn pass_both(up: impl Future<Output = Gone>, down: impl Future<Output = Gone>) {
     tokio::pin!(up, down);
     tokio::select! {
-        gone = &mut up => match gone {
-            Gone::Client => {}
-            // What it sent before is still to be received.
-            Gone::Server => drop(down.await),
-        },
+        gone = &mut up => {
+            // What a server sent before it left is still to be received.
+            if let Gone::Server = gone {
+                down.await;
+            }
+        }
         gone = &mut down => match gone {
             // The server gets what it has room for, and finds the connection closed at once, as without
             // a relay.
-            Gone::Client => drop(unconstrained(up).now_or_never()),
-            Gone::Server => drop(up.await),
+            Gone::Client => {
+                unconstrained(up).now_or_never();
+            }
+            Gone::Server => {
+                up.await;
+            }
         },
     }
 }
