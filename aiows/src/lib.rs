@@ -51,8 +51,8 @@ pub use aiows_macros::Message;
 pub use aiows_macros::WireNames;
 /// Makes an `async fn` a handler of new connections.
 ///
-/// What it returns is sent first. When it fails the connection is closed with 1011, or with the code
-/// of the error, and no message is handled. Several run in the order of their registration. Handlers
+/// What it returns is sent first. If it fails, the connection is closed with the close code of the
+/// error, else with 1008 for a visible error and 1011 for any other, and no message is handled. Several run in the order of their registration. Handlers
 /// are free functions: an attribute cannot see that it stands in an `impl` block.
 ///
 /// ```

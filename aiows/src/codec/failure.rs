@@ -11,18 +11,22 @@ pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
 }
 
 /// Names the field that serde refused.
-pub(crate) fn field_error(path: &Path, text: &str) -> FieldError {
-    let (fault, name) = Fault::read(text);
-    let mut path = join(path);
+pub(crate) fn field_error(path: &Path, said: &str) -> FieldError {
+    let (fault, name) = Fault::read(said);
+    let ends_with = |name: &str| match path.iter().next_back() {
+        Some(Segment::Map { key }) => key == name,
+        _ => false,
+    };
+    let mut text = join(path);
     if let Some(name) = name {
-        // The field itself is not part of the path when its key was refused or never came.
-        let last = path.rsplit('.').next() == Some(name);
-        if !last || fault == Fault::Missing {
-            let dot = if path.is_empty() { "" } else { "." };
-            path = format!("{path}{dot}{name}");
+        // The path has the key of an unknown field, unless serde read the fields ahead; the key of a
+        // missing or a repeated one it never has.
+        if fault != Fault::Unknown || !ends_with(name) {
+            let dot = if text.is_empty() { "" } else { "." };
+            text = format!("{text}{dot}{name}");
         }
     }
-    FieldError::new(path, fault.code(), fault.message()).cut()
+    FieldError::new(text, fault.code(), fault.message()).cut()
 }
 
 /// For a payload that failed once and, read again, did not.
@@ -135,6 +139,17 @@ mod tests {
         price: f32,
         #[serde(default)]
         few: BoundedVec<u8, 1>,
+        #[serde(default)]
+        named: HashMap<String, Tagged>,
+        #[serde(default)]
+        form: Option<Form>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "t", deny_unknown_fields)]
+    #[expect(dead_code, reason = "only decoded")]
+    enum Form {
+        Box { size: u8 },
     }
 
     #[derive(Debug, Deserialize)]
@@ -171,6 +186,16 @@ mod tests {
             (r#""userId":1,"tags":[{"name":"a","x":1}]"#, "tags[0].x", "unknown"),
             (r#""userId":1,"userId":2"#, "userId", "duplicate"),
             (r#""userId":1,"tags":[{"name":"a","name":"b"}]"#, "tags[0].name", "duplicate"),
+            (r#""userId":1,"named":{"a":{"name":"a","a":1}}"#, "named.a.a", "unknown"),
+            (r#""userId":1,"named":{"a":{"name":"a","b.c":1}}"#, "named.a.b.c", "unknown"),
+            (
+                r#""userId":1,"named":{"name":{"name":"a","name":"b"}}"#,
+                "named.name.name",
+                "duplicate",
+            ),
+            (r#""userId":1,"named":{"name":{}}"#, "named.name.name", "missing"),
+            (r#""userId":1,"form":{"t":"Box","size":1,"size":2}"#, "form.size", "duplicate"),
+            (r#""userId":1,"form":{"t":"Box","size":1,"x":2}"#, "form.x", "unknown"),
             (r#""userId":"secret""#, "userId", "wrong_type"),
             (r#""userId":1.5"#, "userId", "wrong_type"),
             (r#""userId":null"#, "userId", "wrong_type"),

@@ -9,6 +9,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
 use super::head::Key;
+use super::key::ObjectKey;
 use super::{CORRELATION_ID, ID, Tag};
 use crate::id::{MessageId, RAW};
 
@@ -226,7 +227,7 @@ struct KeySeed<'a, K> {
     tag: &'a Tag,
 }
 
-impl<K> KeySeed<'_, K> {
+impl<'de, K: DeserializeSeed<'de>> KeySeed<'_, K> {
     fn head_key(&self, key: &str) -> Option<HeadKey> {
         match key {
             ID => Some(HeadKey::Id),
@@ -234,6 +235,15 @@ impl<K> KeySeed<'_, K> {
             key if key == self.tag.key() => Some(HeadKey::Tag),
             _ => None,
         }
+    }
+
+    #[inline]
+    fn field<D: Deserializer<'de>>(
+        self,
+        text: &str,
+        json: D,
+    ) -> Result<Entry<K, K::Value>, D::Error> {
+        self.seed.deserialize(ObjectKey { text, json }).map(Entry::Field)
     }
 }
 
@@ -255,14 +265,14 @@ impl<'de, K: DeserializeSeed<'de>> Visitor<'de> for KeySeed<'_, K> {
     fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
         match self.head_key(key) {
             Some(head) => Ok(Entry::Head(head, self.seed)),
-            None => self.seed.deserialize(StrDeserializer::new(key)).map(Entry::Field),
+            None => self.field(key, StrDeserializer::new(key)),
         }
     }
 
     fn visit_borrowed_str<E: Error>(self, key: &'de str) -> Result<Self::Value, E> {
         match self.head_key(key) {
             Some(head) => Ok(Entry::Head(head, self.seed)),
-            None => self.seed.deserialize(BorrowedStrDeserializer::new(key)).map(Entry::Field),
+            None => self.field(key, BorrowedStrDeserializer::new(key)),
         }
     }
 }

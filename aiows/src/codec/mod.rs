@@ -7,6 +7,7 @@ mod encode;
 mod failure;
 mod filter;
 mod head;
+mod key;
 mod misfit;
 mod nesting;
 mod object;

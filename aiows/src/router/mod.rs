@@ -151,21 +151,21 @@ impl Router {
         self
     }
 
-    /// Lets every connection join the room that a parameter of its path names, before its connect
-    /// handlers run.
+    /// Lets every connection join the room that a parameter of its path names, once its connect handlers
+    /// have succeeded.
     ///
     /// Whom `Server::check_rooms` does not let in is refused before the upgrade, with 403 unless the
     /// error says another status. The router has to be bound to a path with that parameter.
     ///
     /// ```
-    /// use aiows::{Router, Server, WebSocket, connect, routes};
+    /// use aiows::{Router, Server, Text, WebSocket, fallback, routes};
     ///
-    /// #[connect]
-    /// async fn enter(ws: WebSocket) {
-    ///     println!("{} is in {:?}", ws.id(), ws.rooms());
+    /// #[fallback]
+    /// async fn say(ws: WebSocket, Text(text): Text) {
+    ///     println!("{} says in {:?}: {text}", ws.id(), ws.rooms());
     /// }
     ///
-    /// let rooms = Router::new().routes(routes![enter]).join_from_path("room");
+    /// let rooms = Router::new().routes(routes![say]).join_from_path("room");
     /// let server = Server::new().route("/rooms/{room}", rooms);
     /// # assert!(server.build().is_ok());
     /// ```

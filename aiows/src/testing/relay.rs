@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::mpsc;
+use tokio::task::unconstrained;
 
 use crate::transport::Stream;
 
@@ -49,14 +51,36 @@ pub(super) fn relay(stream: Box<dyn Stream>) -> (Box<dyn Stream>, Answers) {
     let (from_server, to_server) = split(stream);
     let down = pass_down(from_server, to_client, to_answer, answers.clone());
     let up = pass_up(from_client, to_server, pings);
-    tokio::spawn(async move {
-        tokio::pin!(up);
-        tokio::select! {
-            () = &mut up => {}
-            () = down => up.await,
-        }
-    });
+    tokio::spawn(pass_both(up, down));
     (Box::new(client), answers)
+}
+
+/// The side of a relay that does not take or send any more.
+enum Gone {
+    Client,
+    Server,
+}
+
+async fn pass_both(up: impl Future<Output = Gone>, down: impl Future<Output = Gone>) {
+    tokio::pin!(up, down);
+    tokio::select! {
+        gone = &mut up => {
+            // What a server sent before it left is still to be received.
+            if let Gone::Server = gone {
+                down.await;
+            }
+        }
+        gone = &mut down => match gone {
+            // The server gets what it has room for, and finds the connection closed at once, as without
+            // a relay.
+            Gone::Client => {
+                unconstrained(up).now_or_never();
+            }
+            Gone::Server => {
+                up.await;
+            }
+        },
+    }
 }
 
 /// Passes on what the server sends.
@@ -65,7 +89,7 @@ async fn pass_down(
     mut client: WriteHalf<DuplexStream>,
     to_answer: mpsc::Sender<BytesMut>,
     answers: Answers,
-) {
+) -> Gone {
     let mut bytes = BytesMut::with_capacity(CHUNK);
     let mut frames = Frames::Head;
     while let Ok(1..) = server.read_buf(&mut bytes).await {
@@ -74,7 +98,7 @@ async fn pass_down(
                 Piece::Ping(payload) => drop(to_answer.try_send(payload)),
                 Piece::Other(piece) => {
                     if client.write_all(&piece).await.is_err() {
-                        return;
+                        return Gone::Client;
                     }
                 }
             }
@@ -82,6 +106,7 @@ async fn pass_down(
     }
     let _ = client.write_all(&bytes).await;
     let _ = client.shutdown().await;
+    Gone::Server
 }
 
 /// Passes on what the client sends, and answers to pings between its frames.
@@ -89,7 +114,7 @@ async fn pass_up(
     mut client: ReadHalf<DuplexStream>,
     mut server: WriteHalf<Box<dyn Stream>>,
     mut pings: mpsc::Receiver<BytesMut>,
-) {
+) -> Gone {
     let mut bytes = BytesMut::with_capacity(CHUNK);
     let mut frames = Frames::Head;
     loop {
@@ -98,18 +123,18 @@ async fn pass_up(
             Some(payload) = pings.recv(), if is_between => {
                 let head = [PONG, MASK | payload.len() as u8, 0, 0, 0, 0];
                 if server.write_all(&[&head, &payload[..]].concat()).await.is_err() {
-                    return;
+                    return Gone::Server;
                 }
             }
             read = client.read_buf(&mut bytes) => {
-                let Ok(1..) = read else { return };
+                let Ok(1..) = read else { return Gone::Client };
                 // In one write: of several, TCP would send the second when the first is acknowledged.
                 let mut whole = BytesMut::new();
                 while let Some(Piece::Other(piece)) = frames.next(&mut bytes, false) {
                     whole.unsplit(piece);
                 }
                 if server.write_all(&whole).await.is_err() {
-                    return;
+                    return Gone::Server;
                 }
             }
         }

@@ -40,6 +40,8 @@ struct Board {
     #[validate(nested)]
     by_number: BTreeMap<i32, Item>,
     #[validate(nested)]
+    by_choice: Option<HashMap<String, Item>>,
+    #[validate(nested)]
     by_shared: BTreeMap<Box<str>, Plain>,
     #[validate(nested)]
     by_kind: BTreeMap<Kind, Item>,
@@ -93,6 +95,7 @@ fn a_path_goes_through_nested_lists_and_maps() {
         (json!({ "theRows": [[plain("x"), plain("")]] }), "theRows[0][1].item_name"),
         (json!({ "byName": { "ann": &ok, "bob": &bad, "eve": &ok } }), "byName.bob.itemName"),
         (json!({ "byNumber": { "1": &ok, "-7": &bad } }), "byNumber.-7.itemName"),
+        (json!({ "byChoice": { "ann": &ok, "bob": &bad } }), "byChoice.bob.itemName"),
         (json!({ "byShared": { "a": plain("x"), "b": plain("") } }), "byShared.b.item_name"),
         (json!({ "byKind": { "1": &ok, "2": &bad } }), "byKind.itemName"),
         (json!({ "byPlain": { "1": plain("x"), "2": plain("") } }), "byPlain.item_name"),

@@ -10,9 +10,9 @@ use aiows::{
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::raw::{echo_server, limits};
+use crate::raw::{Raw, echo_server, limits};
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 struct Note {
@@ -151,4 +151,81 @@ async fn frames_of_every_size_pass_a_client_unchanged_with_pings_between_them() 
     let Refused { status, body } = refused.unwrap_err();
     let expected = r#"{"error":{"code":"forbidden","message":"this origin may not connect"}}"#;
     assert_eq!((status, body.as_str()), (403, expected));
+}
+
+/// What the test kit and a socket without it have in common.
+trait Peer {
+    async fn say(&mut self, text: &str);
+}
+
+impl Peer for Raw {
+    async fn say(&mut self, text: &str) {
+        self.send_text(text).await;
+    }
+}
+
+impl Peer for aiows::testing::TestClient {
+    async fn say(&mut self, text: &str) {
+        self.send_text(text).await;
+    }
+}
+
+/// Sends more than the server has room for while its handler is pending, and leaves without reading;
+/// returns how the server has seen that, and when.
+async fn left(mut peer: impl Peer, ended: &mut Receiver<DisconnectReason>) -> String {
+    peer.say(r#"{"type":"fill","size":3000000}"#).await;
+    let text = "y".repeat(1000);
+    while timeout(Duration::from_millis(1), peer.say(&text)).await.is_ok() {}
+    let begun = Instant::now();
+    drop(peer);
+    let reason = ended.recv().await;
+    format!("{reason:?} after {} s", begun.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_dropped_is_gone_although_nothing_is_read() {
+    let (server, mut ended) = ended();
+    let without_kit = left(Raw::join(&server).await, &mut ended).await;
+    assert_eq!(left(server.connect().await, &mut ended).await, without_kit);
+}
+
+/// Sends 30 messages, and closes behind them.
+#[message("end")]
+async fn end(ws: WebSocket, fill: Fill) -> Result {
+    for number in 0..30 {
+        ws.send_text(&format!("{number}{}", "x".repeat(1000))).await?;
+        sleep(Duration::from_millis(fill.size.try_into()?)).await;
+    }
+    ws.close(4000, "bye");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_receives_what_the_server_sent_before_it_had_gone() {
+    let brief = limits(|limits| {
+        limits.ping_interval = Duration::from_millis(50);
+        limits.close_timeout = Duration::from_millis(50);
+    });
+    for (speaks, is_bound) in [(false, false), (true, false), (true, true)] {
+        let (ends, mut ended) = channel(1);
+        let router = Router::new().routes(routes![end, note_end]).state(ends);
+        let server = Server::from(router).limits(brief.clone());
+        let server = match is_bound {
+            true => TestServer::bind(server).await,
+            false => TestServer::new(server),
+        };
+        let mut client = server.connect().await;
+        // Pings stand between the messages.
+        client.send_json(&serde_json::json!({ "type": "end", "size": 5 })).await;
+        assert!(matches!(ended.recv().await, Some(DisconnectReason::Closed { .. })));
+        server.shutdown(Duration::from_secs(5)).await.unwrap();
+        if speaks {
+            client.send_text("late").await;
+        }
+        for number in 0..30 {
+            let expected = format!("{number}{}", "x".repeat(1000));
+            assert_eq!(client.recv_text().await, expected, "{speaks} {is_bound}");
+        }
+        assert_eq!(client.expect_closed(4000).await, "bye");
+    }
 }

@@ -1,7 +1,7 @@
 //! What is sent is one JSON object with each key of the head once, and what can be received is known
 //! at the build.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aiows::{
     Message, MessageId, RequestError, Result, Route, Router, SendError, Server, ServerHandle,
@@ -225,6 +225,21 @@ struct Perhaps(Option<Inner>);
 #[aiows(type = "chat")]
 struct Nothing(());
 
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+#[aiows(type = "chat")]
+struct ByNumber(BTreeMap<u8, char>);
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+#[aiows(type = "chat")]
+struct ByUser(BTreeMap<Option<User>, i128>);
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+struct User(i64);
+
+#[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
+#[aiows(type = "chat")]
+struct ByAnswer(BTreeMap<bool, Value>);
+
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
 struct Inner {
     user: u32,
@@ -278,10 +293,25 @@ async fn what_a_wrapper_sends_can_be_received() {
     both_ways(Perhaps(Some(Inner { user: 1 })), r#","user":1"#).await;
     both_ways(Nothing(()), "").await;
     both_ways(Any(json!({ "a": [1] })), r#","a":[1]"#).await;
+    both_ways(ByNumber([(0, 'a'), (255, 'b')].into()), r#","0":"a","255":"b""#).await;
+    both_ways(ByUser([(Some(User(-7)), 1), (Some(User(7)), 2)].into()), r#","-7":1,"7":2"#).await;
+    both_ways(ByAnswer([(false, json!(0)), (true, json!([]))].into()), r#","false":0,"true":[]"#)
+        .await;
     both_ways(flat("more"), r#","text":"hi","more":"forged""#).await;
     for to in [7.into(), (-7).into(), "a\"é".into(), MessageId::from(i64::MAX)] {
         let fields = format!(r#","text":"hi","to":{}"#, MessageId::as_json(&to));
         both_ways(Referring { text: "hi".into(), refers: Refers { to } }, &fields).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_no_number_is_refused() {
+    for key in ["256", "-1", "1.0", " 1", "1 ", "+1", "01", "", "a", "null", "\\u00311"] {
+        let answer = echoed::<ByNumber>(&format!(r#"{{"type":"chat","{key}":"x"}}"#)).await;
+        match key.strip_prefix('\\') {
+            Some(_) => assert_eq!(answer, json!({ "type": "chat", "11": "x" })),
+            None => assert_eq!(answer["code"], "invalid_payload", "{key:?}"),
+        }
     }
 }
 

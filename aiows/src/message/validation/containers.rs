@@ -62,6 +62,12 @@ impl<K: Key, T> Keyed for BTreeMap<K, T> {
     }
 }
 
+impl<T: Keyed> Keyed for Option<T> {
+    fn nth_key(&self, index: usize) -> Option<String> {
+        self.as_ref()?.nth_key(index)
+    }
+}
+
 /// A key that stands on the wire as it is displayed.
 pub(super) trait Key: ToString {}
 
