@@ -73,7 +73,9 @@ pub use aiows_macros::WireNames;
 pub use aiows_macros::connect;
 /// Makes an `async fn` a handler of the end of connections.
 ///
-/// It runs exactly once for every connection whose connect handlers were started, within
+/// It runs exactly once for every connection that was admitted: all its connect handlers have
+/// succeeded. With `#[disconnect(always)]` it runs for the others, too, with
+/// [`DisconnectReason::ConnectFailed`] if a connect handler has failed. Within
 /// [`Limits::disconnect_timeout`]; nothing can be sent any more.
 ///
 /// ```

@@ -35,7 +35,7 @@ mod private {
         unreachable_pub,
         reason = "the function itself; the attribute must not repeat it"
     )]
-    #[aiows::disconnect]
+    #[aiows::disconnect(always)]
     pub async fn left() {}
 
     #[aiows::connect]
