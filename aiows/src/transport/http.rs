@@ -24,6 +24,7 @@ pub(crate) fn view(parts: &Parts) -> Request<'_> {
         uncut_path: parts.extensions.get::<OriginalUri>().map(|uri| uri.path()),
         minor_version: u8::from(parts.version != Version::HTTP_10),
         headers: parts.headers.iter().map(|(name, value)| header(name, value)).collect(),
+        extensions: Some(&parts.extensions),
     }
 }
 

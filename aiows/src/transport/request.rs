@@ -28,6 +28,8 @@ pub(crate) struct Request<'a> {
     pub(super) uncut_path: Option<&'a str>,
     pub(crate) minor_version: u8,
     pub(super) headers: Vec<httparse::Header<'a>>,
+    /// What layers of a host have added to the request.
+    pub(crate) extensions: Option<&'a http::Extensions>,
 }
 
 impl RequestHead {
@@ -61,7 +63,7 @@ impl RequestHead {
         }
         let target = Target::parse(target);
         let headers = request.headers.to_vec();
-        Ok(Request { method, target, uncut_path: None, minor_version, headers })
+        Ok(Request { method, target, uncut_path: None, minor_version, headers, extensions: None })
     }
 }
 
