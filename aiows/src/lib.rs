@@ -176,7 +176,8 @@ pub use self::call::Call;
 pub use self::close::{CloseCode, DisconnectReason};
 pub use self::error::{Error, FieldError, HandlerError, RequestError, Result, SendError};
 pub use self::extract::{
-    ClientIp, Context, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query, State, Text,
+    ClientIp, Context, Extension, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query,
+    State, Text,
 };
 pub use self::hub::{Delivery, Hub, Target};
 pub use self::id::{ConnectionId, MessageId};

@@ -47,10 +47,13 @@ pub struct Limits {
     pub request_head_size: usize,
     /// Most headers of a request: 64. More are refused with 431.
     pub request_headers: usize,
-    /// Time from accepting a socket to a complete request head: 10 s. Middleware that is asked about
-    /// the request has as long again.
+    /// Time from accepting a socket to a complete request head: 10 s. A socket that has waited for one
+    /// of the [`handshakes`](Self::handshakes) has a tenth of it at least. Middleware that is asked
+    /// about the request has as long again.
     pub handshake_timeout: Duration,
-    /// Accepted sockets whose request is not decided yet: 4,096. More wait in the listener's backlog.
+    /// Accepted sockets whose request is not decided yet: 4,096. Beyond it, the client that has been
+    /// silent for longest is dropped, if it has had 20 ms to send something; if all have sent something,
+    /// more wait in the listener's backlog.
     /// As many refused clients may take up to 1 s to read their answers; further ones are dropped
     /// once the answer is written.
     pub handshakes: usize,

@@ -88,6 +88,11 @@ impl StateMap {
         }
     }
 
+    /// Keeps a value in place of the one of its type.
+    pub(crate) fn replace<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
+        self.values.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
     pub(crate) fn get<T: Clone + 'static>(&self) -> Option<T> {
         self.values.get(&TypeId::of::<T>())?.downcast_ref().cloned()
     }

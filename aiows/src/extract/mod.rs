@@ -2,6 +2,7 @@
 
 mod argument;
 mod builtin;
+mod extension;
 mod frame;
 mod local;
 mod needs;
@@ -16,10 +17,11 @@ use std::task::{Context as TaskContext, Poll};
 
 pub use self::argument::{Arg, Extractor, Last, Payload, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
+pub use self::extension::Extension;
 pub use self::frame::Frame;
 pub use self::local::Local;
 pub use self::needs::Needs;
-pub(crate) use self::needs::{Check, Need};
+pub(crate) use self::needs::{Check, Keep, Need};
 pub use self::request::{ClientIp, Headers, Path, Query};
 pub use self::serving::{Declares, Serves, Serving, serving};
 use crate::call::Call;

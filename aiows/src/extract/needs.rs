@@ -1,5 +1,7 @@
 use std::any::{TypeId, type_name};
 
+use http::Extensions;
+
 use crate::codec::Misfit;
 use crate::error::HandlerError;
 use crate::message::{Incoming, misfit_of};
@@ -10,6 +12,7 @@ use crate::transport::RequestInfo;
 pub struct Needs {
     items: Vec<Need>,
     checks: Vec<Check>,
+    keeps: Vec<Keep>,
     payloads: Vec<Payload>,
 }
 
@@ -19,6 +22,9 @@ struct Payload {
     name: &'static str,
     misfit: fn(&[&str]) -> Option<Misfit>,
 }
+
+/// Copies what an argument takes from the extensions of a request to those that are kept.
+pub(crate) type Keep = fn(&Extensions, &mut Extensions);
 
 /// Tells whether an argument can be taken from a request.
 pub(crate) type Check = fn(&RequestInfo) -> Result<(), HandlerError>;
@@ -81,6 +87,15 @@ impl Needs {
         self.checks.push(check);
     }
 
+    /// Has something of a request's extensions kept.
+    pub(crate) fn keep(&mut self, keep: Keep) {
+        self.keeps.push(keep);
+    }
+
+    pub(crate) fn keeps(&self) -> impl Iterator<Item = Keep> {
+        self.keeps.iter().copied()
+    }
+
     pub(crate) fn checks(&self) -> impl Iterator<Item = Check> {
         self.checks.iter().copied()
     }
@@ -96,6 +111,7 @@ impl Needs {
     pub(crate) fn append(&mut self, other: &Self) {
         self.items.extend_from_slice(&other.items);
         self.checks.extend_from_slice(&other.checks);
+        self.keeps.extend_from_slice(&other.keeps);
         self.payloads.extend_from_slice(&other.payloads);
     }
 

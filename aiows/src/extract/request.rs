@@ -204,7 +204,7 @@ fn client_ip(call: &Call) -> Option<ClientIp> {
     call.websocket().peer_addr().map(|peer| ClientIp(peer.ip().to_canonical()))
 }
 
-fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo, HandlerError> {
+pub(super) fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo, HandlerError> {
     call.websocket().request_info().ok_or_else(|| unasked(what))
 }
 

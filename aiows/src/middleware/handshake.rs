@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use serde::de::DeserializeOwned;
 
 use super::Layer;
@@ -28,6 +28,7 @@ pub(crate) struct Asked {
     /// Without the headers.
     info: RequestInfo,
     headers: HeaderMap,
+    extensions: Extensions,
     peer_addr: Option<SocketAddr>,
     context: ContextMap,
 }
@@ -45,11 +46,13 @@ impl Asked {
             params: Some(decode_params(params)?),
             query: Some(request.query().into()),
             headers: None,
+            extensions: Extensions::new(),
         };
         Ok(Self {
             path: request.sent_path().to_owned(),
             info,
             headers: request.header_map()?,
+            extensions: request.extensions.cloned().unwrap_or_default(),
             peer_addr,
             context: ContextMap::default(),
         })
@@ -89,6 +92,15 @@ impl Handshake {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.asked.headers
+    }
+
+    /// Returns what layers of the host have put into the request's extensions.
+    ///
+    /// They are empty unless the server is part of an axum application (`App::into_service`). Handlers
+    /// take them as [`Extension`](crate::Extension).
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.asked.extensions
     }
 
     /// Returns the address of the peer's end of the socket; `None` in memory.

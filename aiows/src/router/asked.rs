@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use crate::extract::{Check, Need};
+use http::Extensions;
+
+use crate::extract::{Check, Keep, Need};
 use crate::route::{Kind, Route};
 use crate::transport::{Refusal, Request, RequestInfo, decode_params};
 
@@ -11,6 +13,8 @@ pub(crate) struct Asked {
     path: Option<String>,
     query: bool,
     headers: bool,
+    /// What handlers take of the request's extensions.
+    keeps: Vec<Keep>,
     /// What connect handlers take has to be there before they run.
     checks: Vec<Check>,
 }
@@ -25,6 +29,7 @@ impl Asked {
                 _ => {}
             }
         }
+        self.keeps.extend(route.needs().keeps());
         if route.kind() == &Kind::Connect {
             self.checks.extend(route.needs().checks());
         }
@@ -45,17 +50,29 @@ impl Asked {
         request: &Request<'_>,
         params: &[(&str, &str)],
     ) -> Result<Option<Arc<RequestInfo>>, Refusal> {
-        if self.path.is_none() && !self.query && !self.headers {
+        if self.path.is_none() && !self.query && !self.headers && self.keeps.is_empty() {
             return Ok(None);
         }
         let info = RequestInfo {
             params: self.path.is_some().then(|| decode_params(params)).transpose()?,
             query: self.query.then(|| request.query().into()),
             headers: self.headers.then(|| request.header_map()).transpose()?.map(Arc::new),
+            extensions: self.extensions(request),
         };
         for check in &self.checks {
             check(&info).map_err(|error| Refusal::told(&error.status(400)))?;
         }
         Ok(Some(Arc::new(info)))
+    }
+
+    /// Takes what is asked for, so that the rest does not live as long as the connection.
+    fn extensions(&self, request: &Request<'_>) -> Extensions {
+        let mut kept = Extensions::new();
+        if let Some(extensions) = request.extensions {
+            for keep in &self.keeps {
+                keep(extensions, &mut kept);
+            }
+        }
+        kept
     }
 }

@@ -49,11 +49,12 @@ pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>
 #[derive(Default)]
 struct Known {
     messages: HashMap<String, String>,
-    fallback: Option<String>,
+    /// By their prefixes.
+    fallbacks: HashMap<String, String>,
 }
 
 fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
-    match said(router, &|router| router.tag.as_deref())[..] {
+    match said(router, &|router| &router.tags)[..] {
         [] => Tag::default(),
         [""] => {
             mistakes.push("the tag of a router must not be empty".to_owned());
@@ -76,7 +77,7 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
 }
 
 fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
-    match said(router, &|router| router.room.as_deref())[..] {
+    match said(router, &|router| &router.rooms)[..] {
         [] => None,
         [parameter] => Some(parameter.to_owned()),
         [first, second, ..] => {
@@ -89,8 +90,8 @@ fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
 }
 
 /// What a router and those it includes say about the whole connection, each thing once.
-fn said<'a>(router: &'a Router, of: &dyn Fn(&'a Router) -> Option<&'a str>) -> Vec<&'a str> {
-    let mut all: Vec<_> = of(router).into_iter().collect();
+fn said<'a>(router: &'a Router, of: &dyn Fn(&'a Router) -> &'a [String]) -> Vec<&'a str> {
+    let mut all: Vec<_> = of(router).iter().map(String::as_str).collect();
     for included in &router.included {
         all.extend(said(included, of));
     }
@@ -125,15 +126,14 @@ fn add(
                 }
                 frozen.disconnect.push(endpoint);
             }
-            Kind::Fallback => match &known.fallback {
-                None => {
-                    known.fallback = Some(route.title());
-                    frozen.fallback = Some(endpoint);
+            Kind::Fallback => match known.fallbacks.entry(prefix.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(route.title());
+                    frozen.add_fallback(&prefix, endpoint);
                 }
-                Some(first) => mistakes.push(format!(
-                    "{first} and {} are both fallback handlers, a router has one",
-                    route.title()
-                )),
+                Entry::Occupied(first) => {
+                    mistakes.push(two_fallbacks(&prefix, first.get(), &route.title()));
+                }
             },
             Kind::Message(name) => {
                 check_type(name, &route, mistakes);
@@ -156,6 +156,15 @@ fn add(
         add(router, &prefix, &inner, frozen, known, mistakes);
     }
     scope.group(&router.layers, frozen, starts);
+}
+
+fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
+    match prefix {
+        "" => format!("{first} and {second} are both fallback handlers, a router has one"),
+        _ => format!(
+            "{first} and {second} are both fallback handlers of the prefix \"{prefix}\", which has one"
+        ),
+    }
 }
 
 pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {

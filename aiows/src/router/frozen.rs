@@ -19,6 +19,8 @@ pub(crate) struct Frozen {
     /// Sorted by message type: a search compares a few short texts, which beats hashing one.
     messages: Vec<(Box<str>, Endpoint)>,
     pub(super) fallback: Option<Endpoint>,
+    /// The fallbacks of nested routers by their prefixes, the longest prefix first.
+    nested: Vec<(Box<str>, Endpoint)>,
     pub(crate) tag: Tag,
     /// The parameter of the path that names a room to join.
     pub(crate) room: Option<String>,
@@ -72,6 +74,7 @@ impl fmt::Debug for Frozen {
             .field("disconnect", &self.disconnect)
             .field("messages", &self.messages)
             .field("fallback", &self.fallback)
+            .field("nested", &self.nested)
             .finish_non_exhaustive()
     }
 }
@@ -96,20 +99,33 @@ impl Frozen {
         }
     }
 
+    /// Adds the fallback of a prefix that has none yet; the empty one is that of the whole router.
+    pub(super) fn add_fallback(&mut self, prefix: &str, endpoint: Endpoint) {
+        if prefix.is_empty() {
+            self.fallback = Some(endpoint);
+            return;
+        }
+        let at = self.nested.partition_point(|(known, _)| known.len() >= prefix.len());
+        self.nested.insert(at, (prefix.into(), endpoint));
+    }
+
+    fn fallback_of(&self, message_type: &str) -> Option<&Endpoint> {
+        let nested = self.nested.iter().find(|(prefix, _)| message_type.starts_with(&**prefix));
+        nested.map(|(_, endpoint)| endpoint).or(self.fallback.as_ref())
+    }
+
     fn search(&self, message_type: &str) -> Result<usize, usize> {
         self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type))
     }
 
     pub(crate) fn target(&self, message_type: &str) -> Target<'_> {
-        let found = self.search(message_type).ok().map(|at| &self.messages[at].1);
-        match (found, &self.fallback) {
-            (Some(endpoint), _) => Target::Message(endpoint),
-            (None, Some(endpoint)) => Target::Fallback(endpoint),
-            (None, None) => Target::Unknown,
+        match self.search(message_type) {
+            Ok(at) => Target::Message(&self.messages[at].1),
+            Err(_) => self.fallback_of(message_type).map_or(Target::Unknown, Target::Fallback),
         }
     }
 
-    /// The fallback, if it takes frames that are no messages.
+    /// The fallback, if it takes frames that are no messages; these carry no prefix.
     pub(crate) fn frame_fallback(&self, is_text: bool) -> Option<&Endpoint> {
         self.fallback
             .as_ref()

@@ -49,9 +49,10 @@ pub struct Router {
     prefix: String,
     layers: Vec<Layer>,
     state: StateMap,
-    tag: Option<String>,
-    /// The parameter of the path that names a room to join.
-    room: Option<String>,
+    /// What every call of `tag` says, so that none replaces another in silence.
+    tags: Vec<String>,
+    /// The parameters of the path that name a room to join, likewise.
+    rooms: Vec<String>,
 }
 
 impl Router {
@@ -72,7 +73,8 @@ impl Router {
         self
     }
 
-    /// Adds the handler of every message no other handler serves; see [`Route::fallback`].
+    /// Adds the handler of every message no other handler serves; see [`Route::fallback`]. In a router
+    /// that is nested, it serves the messages with the prefix of the [`nest`](Self::nest).
     ///
     /// A function is made a fallback with `#[fallback]` and listed in `routes![]`.
     #[track_caller]
@@ -94,9 +96,10 @@ impl Router {
     /// Adds the handlers of another router under message types that begin with `prefix`.
     ///
     /// Handlers keep the names they have: `#[message("move")]` nested under `game.` serves `game.move`.
-    /// A message that declares its type declares the whole, `#[aiows(type = "game.move")]`. In all
-    /// else it is [`include`](Self::include): connect, disconnect and fallback handlers serve the
-    /// whole connection.
+    /// A message that declares its type declares the whole, `#[aiows(type = "game.move")]`. A fallback
+    /// handler gets the messages whose type begins with the prefix and has no handler, so each prefix
+    /// may have one; if prefixes overlap, the longest counts. In all else it is
+    /// [`include`](Self::include): connect and disconnect handlers serve the whole connection.
     ///
     /// ```
     /// use aiows::{Message, Router, message, routes};
@@ -142,12 +145,19 @@ impl Router {
         self
     }
 
+    /// Gives the handlers of this router a state in place of the one of its type that they have; see
+    /// [`Server::replace_state`](crate::Server::replace_state).
+    pub fn replace_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.replace(state);
+        self
+    }
+
     /// Names the key that carries the message type: `type` unless this says otherwise.
     ///
     /// It holds for every message of the connection, received and sent, so included routers cannot
     /// have another one.
     pub fn tag(mut self, key: impl Into<String>) -> Self {
-        self.tag = Some(key.into());
+        self.tags.push(key.into());
         self
     }
 
@@ -170,7 +180,7 @@ impl Router {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn join_from_path(mut self, parameter: impl Into<String>) -> Self {
-        self.room = Some(parameter.into());
+        self.rooms.push(parameter.into());
         self
     }
 }
@@ -182,7 +192,7 @@ impl fmt::Debug for Router {
             .field("included", &self.included)
             .field("prefix", &self.prefix)
             .field("state", &self.state)
-            .field("tag", &self.tag)
+            .field("tags", &self.tags)
             .finish_non_exhaustive()
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
+use super::half_open::{HalfOpen, Handshakes};
 use super::handle::{Owner, ServerHandle};
 use super::lifecycle::Ending;
 use super::listener::Listener;
+use super::outage::Outage;
 use super::shutdown::StopOnDrop;
 use super::{door, listen, paths};
 use crate::error::Error;
@@ -36,8 +38,8 @@ struct Inner {
     origins: Origins,
     subprotocols: Subprotocols,
     owner: Owner,
-    /// Half-open connections there is room for.
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Handshakes>,
+    outage: Outage,
     /// Unfinished messages of all connections.
     unfinished: Arc<UnfinishedTotal>,
     /// Refused connections there is room for while they read their answers.
@@ -47,61 +49,40 @@ struct Inner {
     http: Option<axum::Router>,
 }
 
-/// Counts a connection until its request is decided.
-#[derive(Default)]
-pub(super) struct HalfOpen {
-    _permit: Option<OwnedSemaphorePermit>,
+/// What an `App` is made of.
+pub(super) struct Config {
+    pub(super) root: Option<Frozen>,
+    pub(super) paths: Vec<(String, Frozen)>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) origins: Origins,
+    pub(super) subprotocols: Subprotocols,
+    pub(super) owner: Owner,
+    pub(super) shutdown_timeout: Duration,
+    #[cfg(feature = "axum")]
+    pub(super) http: Option<axum::Router>,
 }
 
 impl App {
-    pub(super) fn new(
-        root: Option<Frozen>,
-        paths: Vec<(String, Frozen)>,
-        limits: Limits,
-        origins: Origins,
-        owner: Owner,
-        mistakes: &mut Vec<String>,
-    ) -> Self {
-        let paths = paths::table(paths, root.as_ref(), mistakes);
-        let handshakes = limits.handshakes.min(Semaphore::MAX_PERMITS);
+    pub(super) fn new(config: Config, mistakes: &mut Vec<String>) -> Self {
+        let paths = paths::table(config.paths, config.root.as_ref(), mistakes);
+        let handshakes = config.limits.handshakes.min(Semaphore::MAX_PERMITS);
         Self {
             inner: Arc::new(Inner {
-                root: root.map(Arc::new),
+                root: config.root.map(Arc::new),
                 paths,
-                handshakes: Arc::new(Semaphore::new(handshakes)),
+                handshakes: Arc::new(Handshakes::new(handshakes)),
+                outage: Outage::default(),
                 lingering: Semaphore::new(handshakes),
-                limits: Arc::new(limits),
-                origins,
-                subprotocols: Subprotocols::default(),
-                owner,
+                limits: config.limits,
+                origins: config.origins,
+                subprotocols: config.subprotocols,
+                owner: config.owner,
                 unfinished: Arc::default(),
-                shutdown_timeout: Duration::ZERO,
+                shutdown_timeout: config.shutdown_timeout,
                 #[cfg(feature = "axum")]
-                http: None,
+                http: config.http,
             }),
         }
-    }
-
-    pub(super) fn with_shutdown_timeout(mut self, timeout: Duration) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.shutdown_timeout = timeout;
-        }
-        self
-    }
-
-    pub(super) fn with_subprotocols(mut self, subprotocols: Subprotocols) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.subprotocols = subprotocols;
-        }
-        self
-    }
-
-    #[cfg(feature = "axum")]
-    pub(super) fn with_http(mut self, http: Option<axum::Router>) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.http = http;
-        }
-        self
     }
 
     /// The application that answers requests for no WebSocket.
@@ -168,11 +149,13 @@ impl App {
         }
     }
 
-    /// Waits until there is room for one more half-open connection.
+    /// Waits until there is room for a socket that has just been accepted.
     pub(super) async fn half_open(&self) -> HalfOpen {
-        let permit = Arc::clone(&self.inner.handshakes).acquire_owned().await;
-        // Nobody closes the semaphore.
-        HalfOpen { _permit: permit.ok() }
+        self.inner.handshakes.enter(self.limits().handshake_timeout).await
+    }
+
+    pub(super) fn outage(&self) -> &Outage {
+        &self.inner.outage
     }
 
     /// Takes room for one refused connection that reads its answer, if there is any.
@@ -238,7 +221,8 @@ impl App {
         peer_addr: impl Into<Option<SocketAddr>>,
     ) {
         self.start();
-        self.spawn_stream(Box::new(stream), peer_addr.into(), HalfOpen::default());
+        let half_open = HalfOpen::unbounded(self.limits().handshake_timeout);
+        self.spawn_stream(Box::new(stream), peer_addr.into(), half_open);
     }
 
     /// Finds the router of a path, and the parameters it has there.

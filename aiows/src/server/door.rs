@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use super::App;
-use super::app::HalfOpen;
 use super::ask::Questions;
+use super::half_open::HalfOpen;
 #[cfg(feature = "axum")]
 use super::http;
 use super::panics;
@@ -133,13 +133,15 @@ async fn admit<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let head = read_request_head(stream, app.limits(), || half_open.end_silence());
     let decided = tokio::select! {
         biased;
-        read = timeout(app.limits().handshake_timeout, read_request_head(stream, app.limits())) => match read {
+        read = timeout_at(half_open.deadline(), head) => match read {
             Ok(Ok(read)) => read.and_then(|head| decide(head, peer_addr, app)),
             // A peer that is gone or says nothing has not asked for an answer.
             Ok(Err(_)) | Err(_) => return None,
         },
+        () = half_open.must_leave() => return None,
         _ = app.handle().lifecycle().stopping() => Err(stopping()),
     };
     let answered = match decided {

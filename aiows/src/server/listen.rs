@@ -12,8 +12,11 @@ use crate::error::Error;
 /// Connections the kernel completes before they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Pause after a failed accept: without one, a process out of descriptors spins.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The first pause after a failed accept: without one, a process out of descriptors spins.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest one; each is twice as long as the one before.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens on every address a name resolves to.
 pub(super) async fn bind(address: &str) -> Result<Vec<TcpListener>, Error> {
@@ -71,14 +74,21 @@ pub(super) async fn accept(listener: Listener, app: App) {
 }
 
 async fn accept_all(listener: &Listener, app: &App) {
+    let mut pause = None;
     loop {
         match listener.accept(app).await {
-            Ok(()) => {}
+            Ok(()) => {
+                if pause.take().is_some() {
+                    app.outage().end();
+                }
+            }
             // The peer was gone before it was accepted: the next one is not affected.
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "connections cannot be accepted");
-                sleep(ACCEPT_PAUSE).await;
+                app.outage().note(&error);
+                let next = pause.map_or(FIRST_PAUSE, |last: Duration| last * 2).min(LONGEST_PAUSE);
+                pause = Some(next);
+                sleep(next).await;
             }
         }
     }

@@ -2,22 +2,26 @@
 
 mod app;
 mod ask;
+mod build;
 mod door;
+mod half_open;
 mod handle;
 #[cfg(feature = "axum")]
 mod http;
 mod lifecycle;
 mod listen;
 mod listener;
+mod once;
+mod outage;
 mod panics;
 mod paths;
 mod pattern;
 mod places;
 mod shutdown;
+mod signals;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::app::App;
@@ -26,18 +30,16 @@ pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
 pub use self::http::WebSocketService;
 pub use self::listener::Listener;
-use self::shutdown::SignalTask;
-use crate::error::{Error, HandlerError, Result};
-use crate::hub::{RoomCheck, Rules, room_check};
+use self::once::Once;
+use self::signals::SignalTask;
+use crate::error::{HandlerError, Result};
+use crate::hub::{RoomCheck, room_check};
 use crate::limits::Limits;
 use crate::middleware::{Layer, Middleware};
-use crate::router::{Router, build, check_state};
+use crate::router::Router;
 use crate::state::StateMap;
 use crate::transport::{Origins, Subprotocols};
 use crate::websocket::WebSocket;
-
-/// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A WebSocket server: routers, state and limits, then [`run`](Self::run).
 ///
@@ -56,15 +58,15 @@ pub struct Server {
     paths: Vec<(String, Router)>,
     layers: Vec<Layer>,
     state: StateMap,
-    limits: Limits,
-    origins: Origins,
-    subprotocols: Subprotocols,
-    shutdown_timeout: Duration,
-    room_check: Option<RoomCheck>,
+    limits: Once<Limits>,
+    origins: Once<Origins>,
+    subprotocols: Once<Subprotocols>,
+    shutdown_timeout: Once<Duration>,
+    room_check: Once<RoomCheck>,
     needs_room: bool,
     owner: Owner,
     #[cfg(feature = "axum")]
-    http: Option<axum::Router>,
+    http: Once<axum::Router>,
 }
 
 impl Server {
@@ -75,15 +77,15 @@ impl Server {
             paths: Vec::new(),
             layers: Vec::new(),
             state: StateMap::default(),
-            limits: Limits::default(),
-            origins: Origins::default(),
-            subprotocols: Subprotocols::default(),
-            shutdown_timeout: SHUTDOWN_TIMEOUT,
-            room_check: None,
+            limits: Once::default(),
+            origins: Once::default(),
+            subprotocols: Once::default(),
+            shutdown_timeout: Once::default(),
+            room_check: Once::default(),
             needs_room: false,
             owner: Owner::default(),
             #[cfg(feature = "axum")]
-            http: None,
+            http: Once::default(),
         }
     }
 
@@ -107,8 +109,36 @@ impl Server {
     }
 
     /// Gives all handlers a state, which they take as `State<T>`.
+    ///
+    /// A second state of the same type is a mistake at the build. A test that runs the server of a
+    /// program with another state calls [`replace_state`](Self::replace_state).
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
+        self
+    }
+
+    /// Gives all handlers a state in place of the one of its type that they have, for tests.
+    ///
+    /// If the server has none, this is [`state`](Self::state). A router that has a state of this type
+    /// keeps its own, see [`Router::replace_state`].
+    ///
+    /// ```
+    /// use aiows::{Router, Server};
+    ///
+    /// #[derive(Clone)]
+    /// struct Database {
+    ///     url: &'static str,
+    /// }
+    ///
+    /// fn server() -> Server {
+    ///     Server::from(Router::new()).state(Database { url: "postgres://db" })
+    /// }
+    ///
+    /// let tested = server().replace_state(Database { url: "memory" });
+    /// # assert!(tested.build().is_ok());
+    /// ```
+    pub fn replace_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.replace(state);
         self
     }
 
@@ -120,25 +150,30 @@ impl Server {
         self
     }
 
-    /// Sets what the server accepts and how long it waits.
+    /// Sets what the server accepts and how long it waits. A second call is a mistake at the build, as
+    /// for everything that a server has once.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits.give(limits);
         self
     }
 
     /// Lets pages of exactly these origins connect, in place of pages of this host.
     ///
-    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. The
-    /// origin `null` has to be named to be accepted. Requests without an `Origin` are not made by
-    /// a page and pass. Source: RFC 6455 section 10.2.
+    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. Origins of
+    /// other schemes, which applications made of web pages send, are compared as text:
+    /// `capacitor://localhost`, `file://`. The origin `null` has to be named to be accepted. Requests
+    /// without an `Origin` are not made by a page and pass. Source: RFC 6455 section 10.2.
+    ///
+    /// One call lists all origins; a second one, or one of [`allow_any_origin`](Self::allow_any_origin),
+    /// is a mistake at the build.
     pub fn allow_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.origins = Origins::Listed(origins.into_iter().map(Into::into).collect());
+        self.origins.give(Origins::Listed(origins.into_iter().map(Into::into).collect()));
         self
     }
 
     /// Lets any page connect. Only for services without cookies or other ambient rights.
     pub fn allow_any_origin(mut self) -> Self {
-        self.origins = Origins::Any;
+        self.origins.give(Origins::Any);
         self
     }
 
@@ -164,13 +199,13 @@ impl Server {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols = Subprotocols::new(names);
+        self.subprotocols.give(Subprotocols::new(names));
         self
     }
 
     /// Asks `check` before any connection joins a room.
     ///
-    /// Its error is what the join fails with. A second call replaces the first.
+    /// Its error is what the join fails with. A second call is a mistake at the build.
     ///
     /// ```
     /// use aiows::{HandlerError, Result, Router, Server, WebSocket};
@@ -191,7 +226,7 @@ impl Server {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<HandlerError>,
     {
-        self.room_check = Some(room_check(check));
+        self.room_check.give(room_check(check));
         self
     }
 
@@ -204,7 +239,7 @@ impl Server {
 
     /// Sets how long a stop may take before connections are cut: 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout = timeout;
+        self.shutdown_timeout.give(timeout);
         self
     }
 
@@ -212,50 +247,6 @@ impl Server {
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.owner.handle().clone()
-    }
-
-    /// Checks everything that was registered, without running it.
-    ///
-    /// # Errors
-    ///
-    /// One error that lists every mistake, with the names and places of the handlers.
-    pub fn build(self) -> Result<App, Error> {
-        let mut mistakes = self.limits.mistakes();
-        mistakes.extend(self.origins.mistakes());
-        mistakes.extend(self.subprotocols.mistakes());
-        check_state(&self.state, "the server", &mut mistakes);
-        if self.root.is_none() && self.paths.is_empty() {
-            mistakes.push("the server has no router".to_owned());
-        }
-        let mut state = self.state;
-        let handle = self.owner.handle().clone();
-        state.insert(handle.clone());
-        state.insert(handle.hub());
-        let rules = Rules {
-            limits: Arc::new(self.limits.clone()),
-            check: self.room_check,
-            needs_room: self.needs_room,
-        };
-        if handle.hub().set_rules(rules).is_err() {
-            mistakes
-                .push("the connections of this server belong to another one already".to_owned());
-        }
-        let layers = self.layers;
-        let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));
-        let paths = self
-            .paths
-            .into_iter()
-            .map(|(path, router)| (path, build(router.inside(&layers), &state, &mut mistakes)))
-            .collect();
-        let app = App::new(root, paths, self.limits, self.origins, self.owner, &mut mistakes);
-        #[cfg(feature = "axum")]
-        let app = app.with_http(self.http);
-        match mistakes.is_empty() {
-            true => Ok(app
-                .with_shutdown_timeout(self.shutdown_timeout)
-                .with_subprotocols(self.subprotocols)),
-            false => Err(Error::registration(mistakes)),
-        }
     }
 
     /// Builds the server and serves every address `address` resolves to, until a signal.
@@ -267,10 +258,14 @@ impl Server {
     /// handlers run. A second signal cuts what is left. Dropping the future stops it too, see
     /// [`App::serve`].
     ///
+    /// When this returns, a signal does again what it did before: by default it ends the process, also
+    /// while your program cleans up. If your program handles these signals itself, install its handlers
+    /// before you call this, or use [`serve`](Self::serve), which handles none.
+    ///
     /// # Errors
     ///
     /// A mistake in the registration, an address that cannot be listened on, or a stop that was
-    /// forced ([`HandlerError::is_forced`](crate::HandlerError::is_forced)); each is an [`Error`]
+    /// forced ([`HandlerError::is_forced`](crate::HandlerError::is_forced)); each is an [`Error`](crate::Error)
     /// that [`HandlerError::downcast_ref`](crate::HandlerError::downcast_ref) finds.
     pub async fn run(self, address: impl AsRef<str>) -> Result<()> {
         let app = self.build()?;

@@ -1,13 +1,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::App;
 use super::handle::ServerHandle;
 use super::lifecycle::Ending;
-use crate::error::Error;
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
 
@@ -122,70 +120,4 @@ async fn close_all(handle: &ServerHandle, within: Duration) {
 fn random_share() -> f64 {
     let random = RandomState::new().hash_one(0_u8);
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)
-}
-
-/// Stops the server at the first signal and cuts it short at the second, until it is dropped.
-pub(super) struct SignalTask {
-    task: AbortHandle,
-}
-
-impl SignalTask {
-    pub(super) fn spawn(app: &App) -> Result<Self, Error> {
-        let mut signals = Signals::install().map_err(|error| {
-            Error::runtime("the handlers of SIGINT and SIGTERM cannot be installed", error)
-        })?;
-        let (handle, timeout) = (app.handle().clone(), app.shutdown_timeout());
-        let task = tokio::spawn(async move {
-            signals.next().await;
-            handle.stop(deadline_after(timeout));
-            signals.next().await;
-            handle.lifecycle().stop(Instant::now());
-        });
-        Ok(Self { task: task.abort_handle() })
-    }
-}
-
-impl Drop for SignalTask {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn install() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn install() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn next(&mut self) {
-        // Without a handler for Ctrl-C the process ends by itself.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::handshake::Upgrade;
 use super::refusal::Refusal;
 use super::request::Request;
+use super::spelling::spelled;
 use super::target::Target;
 
 /// Shows a request to the checks of the handshake.
@@ -23,6 +24,7 @@ pub(crate) fn view(parts: &Parts) -> Request<'_> {
         uncut_path: parts.extensions.get::<OriginalUri>().map(|uri| uri.path()),
         minor_version: u8::from(parts.version != Version::HTTP_10),
         headers: parts.headers.iter().map(|(name, value)| header(name, value)).collect(),
+        extensions: Some(&parts.extensions),
     }
 }
 
@@ -49,12 +51,12 @@ pub(crate) fn switching(upgrade: &Upgrade, subprotocol: Option<&str>) -> Respons
     ];
     let subprotocol = subprotocol.map(|name| (SEC_WEBSOCKET_PROTOCOL, name));
     let headers = AppendHeaders(headers.into_iter().chain(subprotocol));
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    spelled((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
 /// The answer to a refused request.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let json = [(CONTENT_TYPE, "application/json")];
     let headers = AppendHeaders(refusal.headers().iter().map(|(name, value)| (*name, value)));
-    (refusal.status(), json, headers, refusal.body().to_owned()).into_response()
+    spelled((refusal.status(), json, headers, refusal.body().to_owned()).into_response())
 }

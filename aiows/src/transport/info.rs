@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
 use super::refusal::Refusal;
@@ -14,6 +14,8 @@ pub(crate) struct RequestInfo {
     /// The query as it was sent, without the `?`.
     pub(crate) query: Option<Box<str>>,
     pub(crate) headers: Option<Arc<HeaderMap>>,
+    /// Of what layers of a host have added, the types that handlers take.
+    pub(crate) extensions: Extensions,
 }
 
 /// Decodes the parameters of a path.

@@ -16,6 +16,8 @@ mod prefixed;
 mod protocol;
 mod refusal;
 mod request;
+#[cfg(feature = "axum")]
+mod spelling;
 mod subprotocol;
 mod target;
 mod tcp;

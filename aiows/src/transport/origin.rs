@@ -24,7 +24,7 @@ impl Origins {
                     .to_owned(),
             ];
         }
-        let wrong = origins.iter().filter(|origin| *origin != "null" && parse(origin).is_none());
+        let wrong = origins.iter().filter(|origin| *origin != "null" && !is_origin(origin));
         wrong
             .map(|origin| {
                 format!(
@@ -45,10 +45,11 @@ impl Origins {
         };
         let allowed = match self {
             Self::Any => true,
-            Self::Listed(listed) if origin == "null" => listed.iter().any(|name| name == "null"),
-            Self::Listed(listed) => parse(origin).is_some_and(|origin| {
+            Self::Listed(listed) if is_of_the_web(origin) => parse(origin).is_some_and(|origin| {
                 listed.iter().any(|listed| parse(listed).is_some_and(|listed| listed == origin))
             }),
+            // Such an origin has no default port, and perhaps no host: text is all there is.
+            Self::Listed(listed) => listed.iter().any(|listed| listed == origin),
             Self::Same => is_same(origin, request),
         };
         if allowed { Ok(()) } else { Err(refused()) }
@@ -65,6 +66,29 @@ fn is_same(origin: &str, request: &Request<'_>) -> bool {
         .is_some_and(|origin| parse_host(host, &origin.scheme) == Some((origin.host, origin.port)))
 }
 
+/// Whether a text may stand in a list of origins.
+fn is_origin(origin: &str) -> bool {
+    if is_of_the_web(origin) {
+        return parse(origin).is_some();
+    }
+    origin.split_once("://").is_some_and(|(scheme, rest)| {
+        is_scheme(scheme) && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+    })
+}
+
+/// Whether the scheme of an origin is one whose default port is known.
+fn is_of_the_web(origin: &str) -> bool {
+    let scheme = origin.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        ["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    })
+}
+
+fn is_scheme(scheme: &str) -> bool {
+    !scheme.is_empty()
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Origin {
     scheme: String,
@@ -76,10 +100,8 @@ struct Origin {
 fn parse(origin: &str) -> Option<Origin> {
     let (scheme, authority) = origin.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
-    let plain = !scheme.is_empty()
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let (host, port) = parse_host(authority, &scheme)?;
-    plain.then_some(Origin { scheme, host, port })
+    is_scheme(&scheme).then_some(Origin { scheme, host, port })
 }
 
 fn parse_host(authority: &str, scheme: &str) -> Option<(String, u16)> {

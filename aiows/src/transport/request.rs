@@ -28,6 +28,8 @@ pub(crate) struct Request<'a> {
     pub(super) uncut_path: Option<&'a str>,
     pub(crate) minor_version: u8,
     pub(super) headers: Vec<httparse::Header<'a>>,
+    /// What layers of a host have added to the request.
+    pub(crate) extensions: Option<&'a http::Extensions>,
 }
 
 impl RequestHead {
@@ -61,7 +63,7 @@ impl RequestHead {
         }
         let target = Target::parse(target);
         let headers = request.headers.to_vec();
-        Ok(Request { method, target, uncut_path: None, minor_version, headers })
+        Ok(Request { method, target, uncut_path: None, minor_version, headers, extensions: None })
     }
 }
 
@@ -103,18 +105,23 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads a request head; the deadline is the caller's.
+/// Reads a request head, and calls `on_first` when its first bytes have come; the deadline is the
+/// caller's.
 ///
 /// `Ok(Err(_))` is a request to refuse, `Err(_)` a peer that is gone.
 pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
     stream: &mut S,
     limits: &Limits,
+    on_first: impl Fn(),
 ) -> io::Result<Result<RequestHead, Refusal>> {
     let mut bytes = Vec::with_capacity(CHUNK);
     loop {
         let known = bytes.len();
         if stream.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if known == 0 {
+            on_first();
         }
         let Ok(end) = end_of_head(&bytes, known) else {
             return Ok(Err(Refusal::bad_request("a line of the request ends without CR")));
@@ -180,7 +187,7 @@ mod tests {
             client
         });
         let limits = Limits::default();
-        let head = read_request_head(&mut server, &limits).await.unwrap().unwrap();
+        let head = read_request_head(&mut server, &limits, || {}).await.unwrap().unwrap();
         let request = head.parse(&limits).unwrap();
         assert_eq!((request.method, request.path()), ("GET", "/a"));
         assert_eq!(request.one("HOST"), Ok(Some("x")));
@@ -192,7 +199,7 @@ mod tests {
     async fn what_is_no_http_is_refused_at_once() {
         let limits = Limits::default();
         let mut hello = &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..];
-        let refusal = read_request_head(&mut hello, &limits).await.unwrap().unwrap_err();
+        let refusal = read_request_head(&mut hello, &limits, || {}).await.unwrap().unwrap_err();
         assert_eq!(refusal.status(), http::StatusCode::BAD_REQUEST);
     }
 }

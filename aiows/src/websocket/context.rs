@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::LocalKey;
 
 use crate::state::TypeMap;
 
@@ -27,6 +28,8 @@ pub struct ContextMap {
 thread_local! {
     /// The maps that this thread updates, by their addresses.
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The maps whose lock this thread holds while it clones a value.
+    static CLONING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A thread's turn to change a map.
@@ -35,25 +38,41 @@ struct Turn<'a> {
     _held: Option<MutexGuard<'a, ()>>,
 }
 
-/// Notes that this thread updates a map.
-struct Updating;
+/// Notes what this thread does with a map, until it is dropped.
+struct Noted(&'static LocalKey<RefCell<Vec<usize>>>);
 
-impl Updating {
-    fn note(map: &ContextMap) -> Self {
-        UPDATING.with_borrow_mut(|updating| updating.push(map.address()));
-        Self
+impl Noted {
+    fn new(list: &'static LocalKey<RefCell<Vec<usize>>>, map: &ContextMap) -> Self {
+        list.with_borrow_mut(|maps| maps.push(map.address()));
+        Self(list)
     }
 }
 
-impl Drop for Updating {
+impl Drop for Noted {
     fn drop(&mut self) {
-        UPDATING.with_borrow_mut(Vec::pop);
+        self.0.with_borrow_mut(Vec::pop);
     }
 }
 
 impl ContextMap {
     fn lock(&self) -> MutexGuard<'_, TypeMap> {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.values.try_lock() {
+            Ok(values) => values,
+            Err(TryLockError::Poisoned(values)) => values.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.check_not_cloning();
+                self.values.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+
+    /// Panics where the thread would wait for itself.
+    fn check_not_cloning(&self) {
+        let is_cloning = CLONING.with_borrow(|maps| maps.contains(&self.address()));
+        assert!(
+            !is_cloning,
+            "the `Clone` of a value in a context must not use that context, which is locked meanwhile"
+        );
     }
 
     fn address(&self) -> usize {
@@ -61,6 +80,7 @@ impl ContextMap {
     }
 
     fn turn(&self) -> Turn<'_> {
+        self.check_not_cloning();
         let is_nested = UPDATING.with_borrow(|updating| updating.contains(&self.address()));
         let held = (!is_nested).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
         Turn { _held: held }
@@ -76,24 +96,34 @@ impl ContextMap {
         inserted.unwrap_or_default()
     }
 
-    /// Returns a clone of the value of type `T`. Its `clone` runs under a lock and must not use the
-    /// context itself.
+    /// Returns a clone of the value of type `T`.
+    ///
+    /// # Panics
+    ///
+    /// If the `clone` of the value uses this context, which is locked while it runs.
     #[must_use]
     pub fn get<T: Clone + 'static>(&self) -> Option<T> {
-        self.lock().get().cloned()
+        let values = self.lock();
+        let _cloning = Noted::new(&CLONING, self);
+        values.get().cloned()
     }
 
     /// Changes the value of type `T`; an absent one is made with `Default` first.
     ///
     /// `change` gets a clone, which replaces the value when it returns. If it panics, the old value
     /// stays. Other threads that change the context wait meanwhile. `change` itself may use the
-    /// context; what it does there to the value of type `T` is replaced.
+    /// context; what it does there to the value of type `T` is replaced. If it changes the context of
+    /// another connection, no other thread may do the reverse: the two would wait for each other.
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Self::get) does.
     pub fn update<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
     where
         T: Clone + Default + Send + Sync + 'static,
     {
         let turn = self.turn();
-        let updating = Updating::note(self);
+        let updating = Noted::new(&UPDATING, self);
         let mut value = self.get::<T>().unwrap_or_default();
         let result = change(&mut value);
         let replaced = self.lock().insert(value);

@@ -90,6 +90,24 @@ async fn the_accept_key_answers_the_key_of_the_request() {
 }
 
 #[tokio::test]
+async fn a_key_whose_last_character_has_spare_bits_is_accepted() {
+    over_both(echo_server, async |server| {
+        // The example of RFC 6455 section 4.1.
+        let mut raw = Raw::reach(&server).await;
+        raw.write(altered("dGhlIHNhbXBsZSBub25jZQ==", "AQIDBAUGBwgJCgsMDQ4PEC==").as_bytes()).await;
+        let head = raw.read_head().await;
+        assert_eq!(header(&head, "sec-websocket-accept"), Some("OfS0wDaT5NoxF2gqm7Zj2YtetzM="));
+        for last in ["B", "/", "9"] {
+            let key = format!("AQIDBAUGBwgJCgsMDQ4PE{last}==");
+            let mut raw = Raw::reach(&server).await;
+            raw.write(altered("dGhlIHNhbXBsZSBub25jZQ==", &key).as_bytes()).await;
+            assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "), "{key}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_may_come_byte_by_byte() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::reach(&server).await;
@@ -181,7 +199,9 @@ async fn a_request_that_breaks_the_handshake_is_answered_with_400() {
             altered(key, ""),
             altered(key, &key.repeat(2)),
             altered(key, "Sec-WebSocket-Key: c2hvcnQ=\r\n"),
-            altered(key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n"),
+            altered(key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=\r\n"),
+            altered(key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j*Q==\r\n"),
+            altered(key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j====\r\n"),
             altered(key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n"),
             altered(key, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZSBhbmQgbW9yZQ==\r\n"),
             altered("Connection: Upgrade\r\n", ""),
@@ -413,6 +433,41 @@ async fn listed_origins_replace_the_same_host_and_match_exactly() {
         }
         expect_accepted(&server, REQUEST).await;
     })
+    .await;
+}
+
+#[tokio::test]
+async fn listed_origins_of_other_schemes_are_compared_as_text() {
+    const LISTED: [&str; 5] = [
+        "file://",
+        "capacitor://localhost",
+        "chrome-extension://abcdefgh",
+        "app://.",
+        "https://app.example",
+    ];
+    over_both(
+        || echo_server().allow_origins(LISTED),
+        async |server| {
+            for origin in LISTED {
+                expect_accepted(&server, &with_header(&format!("Origin: {origin}"))).await;
+            }
+            for origin in [
+                "file:",
+                "file:///",
+                "FILE://",
+                "capacitor://localhost:80",
+                "capacitor://localhost.example.com",
+                "capacitor://",
+                "http://localhost",
+                "chrome-extension://abcdefghi",
+                "app://",
+                "null",
+            ] {
+                let request = with_header(&format!("Origin: {origin}"));
+                expect_refused(&server, &request, 403, "forbidden").await;
+            }
+        },
+    )
     .await;
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aiows::{
     Context, HandlerError, Handshake, Message, Middleware, Result, Router, Server, connect,
@@ -389,13 +389,56 @@ async fn a_stop_does_not_wait_for_middleware_that_was_asked() {
 async fn half_open_connections_are_accepted_up_to_their_limit() {
     let limits = limits(|limits| limits.handshakes = 1);
     let server = TestServer::bind(echo_server().limits(limits)).await;
-    let mut silent = Raw::dial(&server).await;
+    let mut slow = Raw::dial(&server).await;
+    slow.write(&REQUEST.as_bytes()[..1]).await;
+    // The server has read it: the next connection is accepted after this one.
     let mut next = Raw::dial(&server).await;
     next.write(REQUEST.as_bytes()).await;
     next.expect_silence(Duration::from_millis(100)).await;
-    silent.handshake().await;
-    let head = next.read_head().await;
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    slow.write(&REQUEST.as_bytes()[1..]).await;
+    for raw in [&mut slow, &mut next] {
+        let head = raw.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
     // A connection that is let in is not half-open any more.
     Raw::open(&server).await;
+}
+
+#[tokio::test]
+async fn silent_sockets_do_not_hold_the_door() {
+    let timeout = Duration::from_secs(3);
+    let limits = limits(|limits| {
+        limits.handshakes = 5;
+        limits.handshake_timeout = timeout;
+    });
+    let server = TestServer::bind(echo_server().limits(limits)).await;
+    let started = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..30 {
+        silent.push(Raw::dial(&server).await);
+    }
+    let mut raw = Raw::open(&server).await;
+    raw.send_text("hi").await;
+    raw.expect_text("hi").await;
+    assert!(started.elapsed() < timeout / 2, "{:?}", started.elapsed());
+    // The oldest gave way, and the last ones are still let in.
+    silent[0].expect_end().await;
+    silent[29].handshake().await;
+}
+
+#[tokio::test]
+async fn clients_that_come_all_at_once_and_have_sent_their_requests_are_all_let_in() {
+    let limits = limits(|limits| limits.handshakes = 5);
+    let server = TestServer::bind(echo_server().limits(limits)).await;
+    let mut clients = Vec::new();
+    for _ in 0..200 {
+        let mut raw = Raw::dial(&server).await;
+        raw.write(REQUEST.as_bytes()).await;
+        clients.push(raw);
+    }
+    for raw in &mut clients {
+        let head = raw.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    }
+    assert_eq!(server.handle().stats().active, 200);
 }

@@ -128,6 +128,36 @@ async fn without_an_application_pages_and_other_methods_are_refused() {
     }
 }
 
+/// Checks the names of the headers in a 101. Source: RFC 6455 section 4.2.2.
+pub fn expect_spelled_as_in_the_rfc(head: &str) {
+    for header in [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    ] {
+        assert!(head.contains(&format!("\r\n{header}\r\n")), "{header}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn header_names_are_spelled_as_in_the_rfc_on_every_path() {
+    let make = || server().subprotocols(["chat.v1"]);
+    let request = REQUEST.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat.v1\r\n\r\n");
+    over_both(make, async |server| {
+        for is_after_a_page in [false, true] {
+            let mut raw = Raw::reach(&server).await;
+            if is_after_a_page {
+                expect_page(&mut raw).await;
+            }
+            raw.write(request.as_bytes()).await;
+            let head = raw.read_head().await;
+            expect_spelled_as_in_the_rfc(&head);
+            assert!(head.contains("\r\nSec-WebSocket-Protocol: chat.v1\r\n"), "{head}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_page_may_become_a_socket_on_its_own_connection() {
     over_both(server, async |server| {
@@ -137,8 +167,7 @@ async fn a_page_may_become_a_socket_on_its_own_connection() {
         raw.write(&[REQUEST.as_bytes(), &masked(0x81, b"first")].concat()).await;
         let head = raw.read_head().await;
         assert!(head.starts_with(UPGRADED), "{head}");
-        let key = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-        assert!(head.contains(key), "{head}");
+        expect_spelled_as_in_the_rfc(&head);
         raw.expect_text("first").await;
         raw.send_text("second").await;
         raw.expect_text("second").await;
@@ -169,7 +198,8 @@ async fn a_later_upgrade_takes_the_same_checks() {
             raw.write(request.as_bytes()).await;
             let (answered, head, body) = raw.read_answer().await;
             assert_eq!(answered, *status, "{head}");
-            assert!(head.contains("connection: close\r\n"), "{head}");
+            assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+            assert!(head.contains("\r\nContent-Type: application/json\r\n"), "{head}");
             assert!(body.contains(&format!(r#""code":"{code}""#)), "{body}");
         }
         assert_eq!(server.handle().stats().rejected, 4);

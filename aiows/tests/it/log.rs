@@ -249,3 +249,65 @@ async fn a_panicking_page_is_logged_under_the_id_the_client_gets() {
     assert_eq!(levels(&lines, id), [Level::ERROR]);
     assert_eq!(levels(&lines, "no luck"), [Level::ERROR]);
 }
+
+/// Set for the process that runs out of descriptors.
+#[cfg(target_os = "linux")]
+const FEW_FILES: &str = "AIOWS_TEST_FEW_FILES";
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_without_descriptors_says_so_once_and_pauses_longer_and_longer() {
+    if std::env::var_os(FEW_FILES).is_some() {
+        return run_out_of_descriptors().await;
+    }
+    let test = "log::a_server_without_descriptors_says_so_once_and_pauses_longer_and_longer";
+    let script = format!("ulimit -n 60; exec \"$0\" {test} --exact --nocapture");
+    let run = tokio::process::Command::new("sh")
+        .args(["-c", &script])
+        .arg(std::env::current_exe().unwrap())
+        .env(FEW_FILES, "1")
+        .output();
+    let output = run.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+async fn run_out_of_descriptors() {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{sleep, timeout};
+    let mut listeners = Vec::new();
+    for _ in 0..2 {
+        listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let addresses: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+    let app = aiows::Server::from(Router::new()).build().unwrap();
+    let (lines, _guard) = log();
+    tokio::spawn(app.serve(listeners));
+    let mut clients = Vec::new();
+    for address in addresses.iter().cycle() {
+        // Each client takes a descriptor, and so does the server for it.
+        let Ok(client) = TcpStream::connect(address).await else { break };
+        clients.push(client);
+        tokio::task::yield_now().await;
+    }
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(levels(&lines, "connections cannot be accepted"), [Level::ERROR]);
+    assert_eq!(levels(&lines, "connections are accepted again").len(), 0);
+    clients.clear();
+    for address in &addresses {
+        clients.push(TcpStream::connect(address).await.unwrap());
+    }
+    let accepted = async {
+        while levels(&lines, "connections are accepted again").is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), accepted).await.expect("the server goes on");
+    assert_eq!(levels(&lines, "connections cannot be accepted"), [Level::ERROR]);
+    // 50, 100, 200, 400, 800, 1000 ms: no more than five fit into the time, for each listener.
+    let lines = lines.lock().unwrap();
+    let (_, again) = lines.iter().find(|(_, line)| line.contains("accepted again")).unwrap();
+    let failed = again.split("failed=").nth(1).unwrap().trim().parse::<u64>().unwrap();
+    assert!((1..=14).contains(&failed), "{again}");
+}

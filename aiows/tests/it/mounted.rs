@@ -5,13 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aiows::{DisconnectReason, Router, Server, WebSocket, WebSocketService, connect, routes};
+use aiows::{
+    Context, DisconnectReason, Extension, HandlerError, Router, Server, WebSocket,
+    WebSocketService, connect, message, routes,
+};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::get;
+use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
-use super::kit::wrapped;
+use super::kit::{TestServer, wrapped};
+use crate::http::expect_spelled_as_in_the_rfc;
 use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};
 
 fn application(sockets: WebSocketService) -> axum::Router {
@@ -67,7 +75,7 @@ async fn a_mounted_server_echoes_and_knows_its_peers() {
     let address = serve(sockets.clone()).await;
     let mut raw = dial(address).await;
     raw.write(&[request().as_bytes(), &masked(0x81, b"first")].concat()).await;
-    raw.read_head().await;
+    expect_spelled_as_in_the_rfc(&raw.read_head().await);
     raw.expect_text("true").await;
     raw.expect_text("first").await;
     raw.send_text("second").await;
@@ -146,7 +154,7 @@ async fn a_mounted_server_takes_any_stream_of_its_host() {
     streams.send(server).await.unwrap();
     let mut raw = Raw::over(client);
     raw.write(&[request().as_bytes(), &masked(0x81, b"first")].concat()).await;
-    raw.read_head().await;
+    expect_spelled_as_in_the_rfc(&raw.read_head().await);
     raw.expect_text("first").await;
     raw.send_text("second").await;
     raw.expect_text("second").await;
@@ -284,3 +292,136 @@ async fn a_stopped_service_frees_its_application_and_its_state() {
     freed(&state, "its handle is left").await;
     drop(handle);
 }
+
+/// What a session layer of the host knows of a request.
+#[derive(Clone, Debug, PartialEq)]
+struct User(String);
+
+#[derive(Clone)]
+struct Unknown;
+
+/// A session layer: it looks up who a cookie belongs to.
+async fn session(mut request: Request, next: Next) -> Response {
+    let cookie = request.headers().get("cookie").and_then(|cookie| cookie.to_str().ok());
+    let user = cookie.and_then(|cookie| cookie.strip_prefix("session=")).map(str::to_owned);
+    if let Some(user) = user {
+        request.extensions_mut().insert(User(user));
+    }
+    next.run(request).await
+}
+
+async fn serve_with_sessions(server: Server) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let application = application(service(server)).layer(from_fn(session));
+    tokio::spawn(axum::serve(listener, application).into_future());
+    address
+}
+
+fn with_cookie(cookie: &str) -> String {
+    request().replace("\r\n\r\n", &format!("\r\nCookie: {cookie}\r\n\r\n"))
+}
+
+#[tokio::test]
+async fn what_layers_of_the_host_know_reaches_the_handlers() {
+    #[connect]
+    async fn greet(Extension(user): Extension<User>) -> Value {
+        json!({ "hello": user.0 })
+    }
+    #[message("who")]
+    async fn who(
+        Extension(user): Extension<User>,
+        again: Option<Extension<User>>,
+        unknown: Option<Extension<Unknown>>,
+    ) -> Value {
+        assert_eq!(again, Some(Extension(user.clone())));
+        json!({ "who": user.0, "unknown": unknown.is_some() })
+    }
+    let router = Router::new().routes(routes![greet, who]);
+    let address = serve_with_sessions(router.into()).await;
+    let mut raw = dial(address).await;
+    raw.write(with_cookie("session=ann").as_bytes()).await;
+    raw.read_head().await;
+    assert_eq!(raw.read_json().await, json!({ "hello": "ann" }));
+    raw.send_text(r#"{"type":"who"}"#).await;
+    assert_eq!(raw.read_json().await, json!({ "who": "ann", "unknown": false }));
+    // Nobody has refused the request without a session.
+    let mut raw = open(address).await;
+    let reason = raw.read_close(1011).await;
+    assert!(reason.starts_with("Internal error ") && !reason.contains("User"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_message_handler_without_its_extension_fails_alone() {
+    #[message("who")]
+    async fn who(Extension(user): Extension<User>) -> Value {
+        json!({ "who": user.0 })
+    }
+    #[message("ping")]
+    async fn ping() -> Value {
+        json!({ "pong": true })
+    }
+    let router = || Router::new().routes(routes![who, ping]);
+    let mounted = dial(serve_with_sessions(router().into()).await).await;
+    let own = TestServer::new(router());
+    for (mut raw, request) in [(mounted, request()), (Raw::reach(&own).await, REQUEST.to_owned())] {
+        raw.write(request.as_bytes()).await;
+        raw.read_head().await;
+        raw.send_text(r#"{"type":"who"}"#).await;
+        assert_eq!(raw.read_json().await["code"], "internal");
+        raw.send_text(r#"{"type":"ping"}"#).await;
+        assert_eq!(raw.read_json().await, json!({ "pong": true }));
+    }
+}
+
+#[tokio::test]
+async fn middleware_reads_the_extensions_of_a_request() {
+    struct Guard;
+    impl aiows::Middleware for Guard {
+        async fn on_handshake(&self, handshake: &aiows::Handshake) -> aiows::Result {
+            let user = handshake.extensions().get::<User>().cloned();
+            let user =
+                user.ok_or_else(|| HandlerError::new("no_session", "sign in").status(401))?;
+            handshake.context().insert(user);
+            Ok(())
+        }
+    }
+    #[connect]
+    async fn greet(Context(user): Context<User>, Extension(same): Extension<User>) -> Value {
+        assert_eq!(user, same);
+        json!({ "hello": user.0 })
+    }
+    let router = || Router::new().middleware(Guard).routes(routes![greet]);
+    let address = serve_with_sessions(router().into()).await;
+    let mut raw = dial(address).await;
+    raw.write(with_cookie("session=ann").as_bytes()).await;
+    raw.read_head().await;
+    assert_eq!(raw.read_json().await, json!({ "hello": "ann" }));
+    assert_eq!(refused(address, &request()).await.0, 401);
+    // On a port of the server's own there are none.
+    let own = TestServer::new(router());
+    assert_eq!(own.try_connect("/", &[("Cookie", "session=ann")]).await.unwrap_err().status, 401);
+}
+
+#[tokio::test]
+async fn an_extension_that_no_handler_takes_is_not_kept() {
+    let held = Arc::new(());
+    let kept = Arc::clone(&held);
+    let sockets = service(Router::new().routes(routes![tell_address]).into());
+    let layer = axum::Extension(Held(kept));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let host = axum::serve(listener, application(sockets).layer(layer));
+    let host = host.with_graceful_shutdown(async { drop(stopped.await) });
+    let host = tokio::spawn(host.into_future());
+    let mut raw = open(address).await;
+    raw.expect_text("true").await;
+    stop.send(()).unwrap();
+    host.await.unwrap().unwrap();
+    freed(&held, "the connection is open").await;
+    drop(raw);
+}
+
+#[derive(Clone)]
+struct Held(#[expect(dead_code, reason = "is only counted")] Arc<()>);

@@ -1,8 +1,8 @@
 //! Routers whose message types get a prefix.
 
 use aiows::{
-    DisconnectReason, Message, Router, Server, State, Text, connect, disconnect, fallback, message,
-    routes,
+    DisconnectReason, Message, RawMessage, Router, Server, State, Text, connect, disconnect,
+    fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -71,29 +71,117 @@ async fn prefixes_add_up_and_states_are_those_of_an_include() {
 }
 
 #[tokio::test]
-async fn the_other_handlers_of_a_nested_router_serve_the_whole_connection() {
+async fn connect_and_disconnect_handlers_of_a_nested_router_serve_the_whole_connection() {
     #[connect]
     async fn greet() -> Value {
         json!({ "hello": true })
-    }
-    #[fallback]
-    async fn other(text: Text) -> Value {
-        json!({ "other": text.0 })
     }
     #[disconnect]
     async fn leave(State(ends): State<mpsc::Sender<DisconnectReason>>, reason: DisconnectReason) {
         ends.send(reason).await.unwrap();
     }
     let (ends, mut ended) = mpsc::channel(1);
-    let nested = Router::new().routes(routes![greet, other, leave]).state(ends);
+    let nested = Router::new().routes(routes![greet, leave]).state(ends);
     let server = TestServer::new(Router::new().nest("game.", nested));
     let mut client = server.connect().await;
     assert_eq!(client.recv_json().await, json!({ "hello": true }));
-    client.send_text("no json").await;
-    assert_eq!(client.recv_json().await, json!({ "other": "no json" }));
     client.close(1000, "").await;
     let reason = DisconnectReason::Peer { code: Some(1000.into()), reason: String::new() };
     assert_eq!(ended.recv().await, Some(reason));
+}
+
+#[fallback]
+async fn other(State(Name(of)): State<Name>, message: RawMessage) -> Value {
+    json!({ "other": message.message_type(), "of": of })
+}
+
+/// A router with a fallback that says whose it is.
+fn with_fallback(name: &'static str) -> Router {
+    Router::new().routes(routes![other]).state(Name(name))
+}
+
+async fn answer(raw: &mut Raw, text: &str) -> Value {
+    raw.send_text(text).await;
+    raw.read_json().await
+}
+
+#[tokio::test]
+async fn every_prefix_may_have_a_fallback_which_gets_what_carries_the_prefix() {
+    let router = || {
+        let game = with_fallback("game").routes(routes![play]);
+        let game = game.nest("chess.", Router::new().include(with_fallback("chess")));
+        Router::new().nest("game.", game).nest("chat.", with_fallback("chat"))
+    };
+    let cases = [
+        ("game.other", "game"),
+        ("game.", "game"),
+        ("game.chess", "game"),
+        ("game.chess.other", "chess"),
+        ("chat.game.other", "chat"),
+    ];
+    over_both(
+        || router().into(),
+        async |server| {
+            let mut raw = Raw::join(&server).await;
+            for (message_type, of) in cases {
+                let text = json!({ "type": message_type }).to_string();
+                let expected = json!({ "other": message_type, "of": of });
+                assert_eq!(answer(&mut raw, &text).await, expected);
+            }
+            let moved = answer(&mut raw, r#"{"type":"game.move","to":"a1"}"#).await;
+            assert_eq!(moved, json!({ "type": "game.move", "to": "a1" }));
+            for unknown in ["other", "game", "chats.other", "Game.other"] {
+                let text = json!({ "type": unknown }).to_string();
+                assert_eq!(answer(&mut raw, &text).await["code"], "unknown_type", "{unknown}");
+            }
+        },
+    )
+    .await;
+    let server = TestServer::new(router().include(with_fallback("all")));
+    let mut raw = Raw::join(&server).await;
+    for (message_type, of) in cases.into_iter().chain([("other", "all"), ("game", "all")]) {
+        let text = json!({ "type": message_type }).to_string();
+        let expected = json!({ "other": message_type, "of": of });
+        assert_eq!(answer(&mut raw, &text).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn frames_that_are_no_messages_carry_no_prefix() {
+    #[fallback]
+    async fn relay(State(Name(of)): State<Name>, text: Text) -> Value {
+        json!({ "text": text.0, "of": of })
+    }
+    let relaying = |name| Router::new().routes(routes![relay]).state(Name(name));
+    let server = TestServer::new(Router::new().nest("game.", relaying("game")));
+    let mut raw = Raw::join(&server).await;
+    assert_eq!(answer(&mut raw, "game.no json").await["code"], "invalid_json");
+    let text = r#"{"type":"game.x"}"#;
+    assert_eq!(answer(&mut raw, text).await, json!({ "text": text, "of": "game" }));
+
+    let both = Router::new().nest("game.", relaying("game")).include(relaying("all"));
+    let server = TestServer::new(both);
+    let mut raw = Raw::join(&server).await;
+    let expected = json!({ "text": "game.no json", "of": "all" });
+    assert_eq!(answer(&mut raw, "game.no json").await, expected);
+    assert_eq!(answer(&mut raw, text).await, json!({ "text": text, "of": "game" }));
+}
+
+#[test]
+fn a_prefix_has_one_fallback() {
+    let twice = Router::new().include(with_fallback("one")).include(with_fallback("two"));
+    let title = format!("`{HERE}::other` {}", place("async fn other(State(Name(of))"));
+    assert_eq!(
+        mistakes(Router::new().nest("game.", twice.clone())),
+        [format!(
+            "{title} and {title} are both fallback handlers of the prefix \"game.\", which has one"
+        )]
+    );
+    let expected = format!("{title} and {title} are both fallback handlers, a router has one");
+    assert_eq!(mistakes(twice.clone()), [expected.as_str()]);
+    assert_eq!(mistakes(Router::new().nest("", twice)), [expected]);
+    let apart = Router::new().nest("a.", with_fallback("a")).nest("a.", with_fallback("b"));
+    assert_eq!(mistakes(apart).len(), 1);
 }
 
 #[test]

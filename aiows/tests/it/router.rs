@@ -1,5 +1,7 @@
 //! What is registered, and every mistake in it.
 
+use std::time::Duration;
+
 use aiows::{
     Call, DisconnectReason, Limits, Local, Message, MessageId, Route, Router, Server, State,
     connect, disconnect, fallback, message, routes,
@@ -263,4 +265,88 @@ fn mistakes_in_paths_tags_limits_and_origins_are_told() {
              `https://example.com`",
         ]
     );
+}
+
+#[test]
+fn what_a_server_has_once_is_given_once() {
+    let once = |method: &str| {
+        format!(
+            "`Server::{method}` is called more than once, and the last call would replace what the \
+             others say: put it all into one call"
+        )
+    };
+    let server = || Server::from(Router::new());
+    let origins = ["https://app.example"];
+    let twice = "allow_origins` or `Server::allow_any_origin";
+    let open = async |_: String, _: aiows::WebSocket| Ok::<_, aiows::HandlerError>(());
+    for (server, method) in [
+        (server().limits(Limits::default()).limits(Limits::default()), "limits"),
+        (server().allow_origins(origins).allow_origins(origins), twice),
+        (server().allow_origins(origins).allow_any_origin(), twice),
+        (server().allow_any_origin().allow_origins(origins), twice),
+        (server().check_rooms(open).check_rooms(open), "check_rooms"),
+        (server().subprotocols(["a"]).subprotocols(["b"]), "subprotocols"),
+        (
+            server().shutdown_timeout(Duration::ZERO).shutdown_timeout(Duration::ZERO),
+            "shutdown_timeout",
+        ),
+    ] {
+        assert_eq!(mistakes(server), [once(method)]);
+    }
+    #[cfg(feature = "axum")]
+    {
+        let server = server().http(axum::Router::new()).http(axum::Router::new());
+        assert_eq!(mistakes(server), [once("http")]);
+    }
+    assert!(server().require_room().require_room().build().is_ok());
+}
+
+#[test]
+fn a_router_that_is_told_two_tags_or_rooms_does_not_take_the_last_in_silence() {
+    let tags = Router::new().tag("kind").tag("event");
+    assert_eq!(
+        mistakes(tags.into()),
+        ["one connection has one tag, but its routers say `kind` and `event`"]
+    );
+    let rooms = Router::new().join_from_path("room").join_from_path("hall");
+    assert_eq!(
+        mistakes(Server::new().route("/{room}/{hall}", rooms)),
+        ["a path names one room to join, but its routers say `room` and `hall`"]
+    );
+    let same = Router::new().tag("kind").tag("kind").join_from_path("room").join_from_path("room");
+    assert!(Server::new().route("/{room}", same).build().is_ok());
+}
+
+#[tokio::test]
+async fn a_test_replaces_the_state_of_a_server_and_of_a_router() {
+    #[derive(Clone)]
+    struct Database(&'static str);
+    #[derive(Clone)]
+    struct Clock(&'static str);
+    #[message("which")]
+    async fn which(State(database): State<Database>, State(clock): State<Clock>) -> Value {
+        json!({ "database": database.0, "clock": clock.0 })
+    }
+    let router = || Router::new().routes(routes![which]).state(Clock("of the wall"));
+    let server = |router| Server::from(router).state(Database("of the program"));
+    for (server, expected) in [
+        (server(router()), json!({ "database": "of the program", "clock": "of the wall" })),
+        (
+            server(router().replace_state(Clock("paused"))).replace_state(Database("in memory")),
+            json!({ "database": "in memory", "clock": "paused" }),
+        ),
+        (
+            // The router keeps its own, and a state that was not there is added.
+            Server::from(router()).replace_state(Clock("paused")).replace_state(Database("new")),
+            json!({ "database": "new", "clock": "of the wall" }),
+        ),
+    ] {
+        let server = TestServer::new(server);
+        let mut client = server.connect().await;
+        client.send_text(r#"{"type":"which"}"#).await;
+        assert_eq!(client.recv_json().await, expected);
+    }
+    // A state that is given twice before stays a mistake.
+    let twice = Server::from(router()).state(Database("a")).state(Database("b"));
+    assert_eq!(mistakes(twice.replace_state(Database("c"))).len(), 1);
 }

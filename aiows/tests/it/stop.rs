@@ -333,6 +333,153 @@ async fn serve_a_handler_that_hangs() {
     println!("returned forced: {}", error.is_forced());
 }
 
+/// A process that does something after `run` has returned.
+#[cfg(unix)]
+struct Child {
+    process: std::process::Child,
+    lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+}
+
+#[cfg(unix)]
+impl Child {
+    /// Runs a test of this module once more, in a process of its own.
+    fn start(test: &str, mode: &str) -> Self {
+        use std::io::BufRead;
+        let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([&format!("stop::{test}"), "--exact", "--nocapture"])
+            .env(CHILD, mode)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = process.stdout.take().unwrap();
+        Self { process, lines: std::io::BufReader::new(stdout).lines() }
+    }
+
+    fn expect(&mut self, line: &str) {
+        let found = self.lines.by_ref().map(Result::unwrap).any(|found| found.contains(line));
+        assert!(found, "{line}");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// The signal that has ended the process, if one has.
+    fn ended_by(mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        self.process.wait().unwrap().signal()
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_signal_after_run_has_returned_ends_the_process_again() {
+    const TEST: &str = "a_signal_after_run_has_returned_ends_the_process_again";
+    if let Some(mode) = std::env::var_os(CHILD) {
+        return serve_and_clean_up(mode.to_str().unwrap()).await;
+    }
+    for (mode, last, number) in [("once", "-INT", 2), ("once", "-TERM", 15), ("forced", "-INT", 2)]
+    {
+        let mut child = Child::start(TEST, mode);
+        child.expect(if mode == "forced" { "hanging" } else { "serving" });
+        child.signal("-TERM");
+        if mode == "forced" {
+            child.expect("stopping");
+            child.signal("-TERM");
+        }
+        child.expect("returned");
+        child.signal(last);
+        assert_eq!(child.ended_by(), Some(number), "{mode} {last}");
+    }
+    // A second server in the process is stopped like the first.
+    let mut child = Child::start(TEST, "twice");
+    for _ in 0..2 {
+        child.expect("serving");
+        child.signal("-INT");
+        child.expect("returned");
+    }
+    child.signal("-INT");
+    assert_eq!(child.ended_by(), Some(2));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_that_handles_signals_itself_gets_them_after_run_has_returned() {
+    const TEST: &str = "a_program_that_handles_signals_itself_gets_them_after_run_has_returned";
+    if std::env::var_os(CHILD).is_some() {
+        return serve_and_handle_signals().await;
+    }
+    let mut child = Child::start(TEST, "own");
+    child.expect("serving");
+    child.signal("-INT");
+    child.expect("returned");
+    child.signal("-INT");
+    child.expect("own handler");
+    // It does not handle the other signal.
+    child.signal("-TERM");
+    assert_eq!(child.ended_by(), Some(15));
+}
+
+/// Serves once or more, and says when a server runs and when it has returned.
+#[cfg(unix)]
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+async fn serve_until_signalled(server: Server) {
+    let handle = server.handle();
+    let ready = async {
+        handle.ready().await;
+        println!("serving");
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        returned = server.run("127.0.0.1:0") => println!("returned {}", returned.is_ok()),
+        () = ready => {}
+    }
+}
+
+#[cfg(unix)]
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+async fn serve_and_clean_up(mode: &str) {
+    if mode == "forced" {
+        let hang = Route::connect(|_: Call| async {
+            println!("hanging");
+            std::future::pending::<()>().await;
+        });
+        let server = Server::from(Router::new().route(hang));
+        let handle = server.handle();
+        tokio::spawn(async move {
+            let mut client = connect(handle.ready().await[0]).await;
+            tokio::io::AsyncWriteExt::write_all(&mut client, REQUEST.as_bytes()).await.unwrap();
+            while !handle.is_shutting_down() {
+                tokio::task::yield_now().await;
+            }
+            println!("stopping");
+            std::future::pending::<()>().await;
+        });
+        serve_until_signalled(server).await;
+    } else {
+        serve_until_signalled(Router::new().into()).await;
+    }
+    if mode == "twice" {
+        serve_until_signalled(Router::new().into()).await;
+    }
+    // Cleaning up takes its time.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::print_stdout, reason = "the parent process reads it")]
+async fn serve_and_handle_signals() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupts = signal(SignalKind::interrupt()).unwrap();
+    serve_until_signalled(Router::new().into()).await;
+    // The one that has stopped the server.
+    interrupts.recv().await;
+    interrupts.recv().await;
+    println!("own handler");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+}
+
 async fn connect(address: std::net::SocketAddr) -> tokio::net::TcpStream {
     tokio::net::TcpStream::connect(address).await.unwrap()
 }

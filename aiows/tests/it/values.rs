@@ -295,3 +295,55 @@ fn a_change_may_change_another_context_and_other_values() {
         assert_eq!(one.context().get(), Some(Name("a".into())));
     });
 }
+
+/// Uses its context in every way when it is cloned.
+#[derive(Default)]
+struct Copied(Option<WebSocket>, u8);
+
+impl Clone for Copied {
+    fn clone(&self) -> Self {
+        if let Some(ws) = &self.0 {
+            match self.1 {
+                0 => drop(ws.context().get::<Name>()),
+                1 => drop(ws.context().insert(1_u8)),
+                2 => drop(ws.context().remove::<u8>()),
+                _ => ws.context().update(|count: &mut u32| *count += 1),
+            }
+        }
+        Self(None, self.1)
+    }
+}
+
+#[test]
+fn a_clone_that_uses_its_context_panics_and_does_not_hang() {
+    for case in 0..8 {
+        let panic = in_time(move || {
+            let (ws, _sent) = socket();
+            ws.context().insert(Copied(Some(ws.clone()), case % 4));
+            let clones = || match case / 4 {
+                0 => drop(ws.context().get::<Copied>()),
+                _ => ws.context().update(|_: &mut Copied| {}),
+            };
+            let panic = catch_unwind(AssertUnwindSafe(clones)).unwrap_err();
+            // The context is as it was, and works.
+            ws.context().update(|name: &mut Name| name.0.push('a'));
+            assert_eq!(ws.context().get(), Some(Name("a".into())));
+            assert_eq!((ws.context().get::<u8>(), ws.context().get::<u32>()), (None, None));
+            assert!(ws.context().remove::<Copied>().is_some());
+            *panic.downcast::<&str>().unwrap()
+        });
+        let expected = "the `Clone` of a value in a context must not use that context, which is \
+                        locked meanwhile";
+        assert_eq!(panic, expected, "case {case}");
+    }
+}
+
+#[test]
+fn a_clone_may_use_another_context() {
+    in_time(|| {
+        let ((one, _), (two, _)) = (socket(), socket());
+        one.context().insert(Copied(Some(two.clone()), 3));
+        assert!(one.context().get::<Copied>().is_some());
+        assert_eq!(two.context().get(), Some(1_u32));
+    });
+}

@@ -41,8 +41,8 @@ impl Server {
     /// Serves an axum application on the port of the sockets.
     ///
     /// A request with `Upgrade: websocket` is one for the routers of this server, whatever its path;
-    /// every other one is answered by the application, by its own 404 too. A second call replaces the
-    /// first.
+    /// every other one is answered by the application, by its own 404 too. A second call is a mistake at
+    /// the build: `axum::Router::merge` puts two applications together.
     ///
     /// Its connections count as [`Limits::connections`] and finish what they are at when the server
     /// stops. They have [`Limits::handshake_timeout`] for each request head, also while they are idle,
@@ -68,7 +68,7 @@ impl Server {
     /// }
     /// ```
     pub fn http(mut self, application: axum::Router) -> Self {
-        self.http = Some(application);
+        self.http.give(application);
         self
     }
 }

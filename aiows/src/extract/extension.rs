@@ -1,0 +1,75 @@
+use std::any::type_name;
+
+use http::Extensions;
+
+use super::request::request;
+use super::{Extraction, FromCall, Needs};
+use crate::call::Call;
+use crate::error::HandlerError;
+use crate::transport::RequestInfo;
+
+/// A clone of what a layer of the host has put into the extensions of the request: the user of a
+/// session, for instance.
+///
+/// Requests have extensions in a server that is part of an axum application (`App::into_service`, with
+/// the feature `axum`). If the request does not have one, it is the error `internal`, and the log names
+/// the type; a connect handler that fails with it closes the connection with 1011.
+/// `Option<Extension<T>>` takes it as `None`. Middleware reads them with
+/// [`Handshake::extensions`](crate::Handshake::extensions), and may refuse the request.
+///
+/// They are kept for connections only that have a handler which takes them.
+///
+/// ```
+/// use aiows::{Extension, message};
+///
+/// #[derive(Clone)]
+/// struct User(String);
+///
+/// #[message("whoami")]
+/// async fn whoami(Extension(user): Extension<User>) -> serde_json::Value {
+///     serde_json::json!({ "type": "you", "name": user.0 })
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Extension<T>(pub T);
+
+impl<T: Clone + Send + Sync + 'static> Extension<T> {
+    fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
+        let value = info.extensions.get::<T>().cloned().map(Self);
+        value.ok_or_else(|| {
+            let name = type_name::<T>();
+            format!("no layer of the host has put a `{name}` into the request's extensions").into()
+        })
+    }
+
+    fn keep(from: &Extensions, to: &mut Extensions) {
+        if let (Some(value), None) = (from.get::<T>(), to.get::<T>()) {
+            to.insert(value.clone());
+        }
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> FromCall for Extension<T> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        request(call, "Extension").and_then(Self::read).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        // Not checked before the upgrade: middleware runs after such checks, and is to refuse with a status
+        // of its own.
+        needs.keep(Self::keep);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> FromCall for Option<Extension<T>> {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let info = request(call, "Extension");
+        info.map(|info| info.extensions.get::<T>().cloned().map(Extension)).into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.keep(Extension::<T>::keep);
+    }
+}

@@ -1,0 +1,36 @@
+use std::fmt;
+
+/// A setting that a program gives once; a later call must not replace it in silence.
+pub(super) struct Once<T> {
+    value: Option<T>,
+    is_repeated: bool,
+}
+
+impl<T> Once<T> {
+    pub(super) fn give(&mut self, value: T) {
+        self.is_repeated |= self.value.replace(value).is_some();
+    }
+
+    /// Returns the value, and notes a mistake if it was given more than once.
+    pub(super) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
+        if self.is_repeated {
+            mistakes.push(format!(
+                "`Server::{method}` is called more than once, and the last call would replace what \
+                 the others say: put it all into one call"
+            ));
+        }
+        self.value
+    }
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self { value: None, is_repeated: false }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Once<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
