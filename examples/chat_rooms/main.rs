@@ -70,6 +70,7 @@ async fn join(
 #[message("leave")]
 async fn leave(
     ws: WebSocket,
+    hub: Hub,
     member: Member,
     State(door): State<Doorkeeper>,
     Leave { room }: Leave,
@@ -79,7 +80,8 @@ async fn leave(
         return Ok(None);
     }
     let left = Left { room, member };
-    ws.to(&left.room).send(&left).await?;
+    // It is no member any more, so this is said by the server.
+    hub.room(&left.room).send(&left).await?;
     Ok(Some(left))
 }
 

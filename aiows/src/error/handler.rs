@@ -260,7 +260,11 @@ impl HandlerError {
 
 impl<E: Into<Source>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self::internal(error.into())
+        let source = error.into();
+        match source.downcast_ref() {
+            Some(SendError::NotMember) => Self::new(code::FORBIDDEN, "join the room first"),
+            _ => Self::internal(source),
+        }
     }
 }
 

@@ -14,6 +14,9 @@ pub enum SendError {
     Full,
     /// Something was sent to everybody, where everything is sent to rooms.
     NoRoom,
+    /// [`WebSocket::to`](crate::WebSocket::to) was used for a room that the connection is not in. As the
+    /// error of a handler it is visible: `forbidden`.
+    NotMember,
 }
 
 impl fmt::Display for SendError {
@@ -22,6 +25,7 @@ impl fmt::Display for SendError {
             Self::Closed => "the connection is closed",
             Self::Encode(_) => "the message cannot be written as a JSON object",
             Self::Full => "the outbound queue of the connection is full",
+            Self::NotMember => "the connection is not in the room",
             Self::NoRoom => "nothing is sent to everybody on this server, name a room",
         })
     }
@@ -31,7 +35,7 @@ impl StdError for SendError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Encode(error) => Some(error),
-            Self::Closed | Self::Full | Self::NoRoom => None,
+            Self::Closed | Self::Full | Self::NoRoom | Self::NotMember => None,
         }
     }
 }

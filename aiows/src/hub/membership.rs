@@ -101,6 +101,10 @@ impl Registry for Shared {
         Ok(match aim {
             Aim::All if rules.needs_room => return Err(SendError::NoRoom),
             Aim::All => self.live.all(),
+            Aim::Room { name, speaker } => {
+                speaker.membership().may_speak(name)?;
+                self.rooms.members(name)
+            }
             Aim::Rooms(names) => union(names, |name| self.rooms.members(name)),
             Aim::Users(names) => union(names, |name| self.users.members(name)),
             Aim::Connection(id) => self.live.get(*id).into_iter().collect(),
@@ -337,9 +341,13 @@ impl WebSocket {
         membership.name.clone().filter(|_| membership.is_seen())
     }
 
-    /// Aims at everybody in a room but this connection, which need not be in it.
+    /// Aims at everybody in a room but this connection, which speaks as a member.
+    ///
+    /// If it is not in the room when it sends, it gets [`SendError::NotMember`], and nothing is sent. The
+    /// server's own voice is [`Hub::room`](crate::Hub::room). A disconnect handler may still use it for the
+    /// rooms that the connection was in when it ended.
     pub fn to(&self, room: impl AsRef<str>) -> Target {
-        let aim = Aim::Rooms(vec![room.as_ref().to_owned()]);
+        let aim = Aim::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
         Target::new(Arc::clone(self.registry()), aim).except(self.id())
     }
 }

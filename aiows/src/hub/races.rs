@@ -75,7 +75,8 @@ impl Crowd {
             11 => drop(socket.set_user(random.of(&USERS))),
             12 => socket.clear_user(),
             13 => {
-                let sent = socket.to(room).send_text("x").now_or_never().unwrap().unwrap();
+                let sent = self.hub.room(room).except(socket.id()).send_text("x");
+                let sent = sent.now_or_never().unwrap().unwrap();
                 assert!(sent.accepted + sent.refused <= SOCKETS);
             }
             // Another may have the name.

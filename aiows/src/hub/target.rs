@@ -103,7 +103,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`SendError::Encode`], or [`SendError::NoRoom`] for [`Hub::all`](crate::Hub::all) where that is forbidden.
+    /// [`SendError::Encode`]; [`SendError::NoRoom`] for [`Hub::all`](crate::Hub::all) where that is forbidden;
+    /// [`SendError::NotMember`] for [`WebSocket::to`] and a room that the speaker is not in.
     ///
     /// # Cancel safety
     ///

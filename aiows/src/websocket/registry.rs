@@ -26,6 +26,11 @@ pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result> + Send + 'a>>;
 pub(crate) enum Aim {
     All,
     Rooms(Vec<String>),
+    /// The members of a room, for one of them that speaks.
+    Room {
+        name: String,
+        speaker: WebSocket,
+    },
     Users(Vec<String>),
     Connection(ConnectionId),
 }
@@ -88,6 +93,18 @@ impl Membership {
     /// Whether handlers see what the connection belongs to, or belonged to when it ended.
     pub(crate) fn is_seen(&self) -> bool {
         self.standing != Standing::SentAway
+    }
+
+    /// # Errors
+    ///
+    /// `NotMember` for a room that the connection is not in, nor was when it ended; `Closed` for one that
+    /// was sent away.
+    pub(crate) fn may_speak(&self, room: &str) -> std::result::Result<(), SendError> {
+        match self.standing {
+            Standing::SentAway => Err(SendError::Closed),
+            _ if self.rooms.iter().any(|joined| **joined == *room) => Ok(()),
+            _ => Err(SendError::NotMember),
+        }
     }
 
     pub(crate) fn seen_rooms(&self) -> &[Arc<str>] {
