@@ -108,7 +108,7 @@ mod arguments {
             Extraction::pending(async move {
                 tokio::task::yield_now().await;
                 let raw: RawMessage = call.extract().await?;
-                let mood = raw.json()["mood"].as_str().map(ToOwned::to_owned);
+                let mood = raw.json()?["mood"].as_str().map(ToOwned::to_owned);
                 mood.map(Self).ok_or_else(|| HandlerError::new("no_mood", "cheer up"))
             })
         }

@@ -42,6 +42,9 @@ pub struct Limits {
     /// Most frames of one message, empty ones included: 16,384. More close with 1009.
     pub fragments: usize,
     /// Deepest nesting of arrays and objects in a message: 128. Deeper is `invalid_json`.
+    ///
+    /// serde_json keeps values that are nested at most 127 deep: if a field of a message holds more, the
+    /// message is refused with `invalid_payload`, whatever this limit is.
     pub nesting: usize,
     /// Largest request head, in bytes: 16 KiB. A larger one is refused with 431.
     pub request_head_size: usize,

@@ -1,8 +1,9 @@
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::failure;
 use super::filter::{Found, Payload};
-use super::{Tag, read_head};
+use super::{Tag, check_keys, read_head};
 use crate::error::HandlerError;
 use crate::id::MessageId;
 
@@ -15,6 +16,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     tag: &Tag,
     text: &str,
 ) -> Result<(T, Option<MessageId>), HandlerError> {
+    check_keys(text)?;
     let mut found = Found::default();
     let mut json = serde_json::Deserializer::from_str(text);
     let decoded = T::deserialize(Payload { json: &mut json, tag, found: &mut found })
@@ -38,4 +40,20 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
         Ok(_) => failure::unexplained(),
         Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string()),
     }
+}
+
+/// Decodes a whole message, the keys of its head included.
+///
+/// # Errors
+///
+/// As those of [`decode`].
+pub(crate) fn decode_whole(text: &str) -> Result<Value, HandlerError> {
+    check_keys(text)?;
+    serde_json::from_str(text).map_err(|_| {
+        let mut json = serde_json::Deserializer::from_str(text);
+        match serde_path_to_error::deserialize::<_, Value>(&mut json) {
+            Ok(_) => failure::unexplained(),
+            Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string()),
+        }
+    })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ID, Tag};
+use super::{ID, Tag, check_keys};
 use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 
@@ -35,8 +35,10 @@ fn after<'a>(text: &'a str, token: &str) -> Option<&'a str> {
 ///
 /// # Errors
 ///
-/// `invalid_json`, or `invalid_message` for JSON that is no message.
+/// `invalid_json`, also for a key that serde_json keeps for itself; or `invalid_message` for JSON that
+/// is no message.
 pub(crate) fn read_head<'a>(tag: &Tag, text: &'a str) -> Result<Head<'a>, HandlerError> {
+    check_keys(text)?;
     let mut json = serde_json::Deserializer::from_str(text);
     let keys = match json.deserialize_map(HeadVisitor { tag }) {
         Ok(keys) if json.end().is_ok() => keys,

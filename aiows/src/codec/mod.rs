@@ -11,11 +11,12 @@ mod key;
 mod misfit;
 mod nesting;
 mod object;
+mod private;
 
 use std::sync::Arc;
 
 pub(crate) use self::answer::answered;
-pub(crate) use self::decode::decode;
+pub(crate) use self::decode::{decode, decode_whole};
 pub(crate) use self::encode::{
     Encoded, HEADROOM, encode, encode_named, encode_own, encode_question, encode_value,
 };
@@ -24,6 +25,7 @@ pub(crate) use self::head::{leading_type, read_head};
 pub(crate) use self::misfit::Misfit;
 pub(crate) use self::misfit::misfit;
 pub(crate) use self::nesting::check_nesting;
+pub(crate) use self::private::{PRIVATE, check_keys};
 
 /// The key that carries the message type; `type` unless a router chose another.
 #[derive(Clone, Debug, PartialEq, Eq)]

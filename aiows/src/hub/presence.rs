@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::mem::take;
 
 use serde::Serialize;
+use serde::ser::Error as _;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::tell::Progress;
@@ -150,13 +152,15 @@ impl Presence {
 ///
 /// # Errors
 ///
-/// When that is no object, or has an `id` of its own.
+/// When that is no object, has an `id` of its own, or is no [`Value`], as which it is listed.
 pub(super) fn describe<P: Serialize + ?Sized>(
     id: ConnectionId,
     about: &P,
 ) -> serde_json::Result<Info> {
     let encoded = codec::encode_named(ID, &id.to_string(), about)?;
     let info: Box<RawValue> = serde_json::from_slice(encoded.payload())?;
+    codec::check_keys(info.get()).map_err(serde_json::Error::custom)?;
+    serde_json::from_str::<Value>(info.get())?;
     Ok(info.into())
 }
 

@@ -14,7 +14,7 @@ use crate::id::MessageId;
 ///
 /// #[fallback]
 /// async fn other(message: RawMessage) -> Result<serde_json::Value, HandlerError> {
-///     Ok(serde_json::json!({ "type": "seen", "what": message.json()["type"] }))
+///     Ok(serde_json::json!({ "type": "seen", "what": message.json()?["type"] }))
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -62,10 +62,12 @@ impl RawMessage {
 
     /// Returns the whole message as a JSON value, `type` and `id` included.
     ///
-    /// A number JSON allows but no Rust number can hold makes it `null`.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    /// # Errors
+    ///
+    /// `invalid_payload` for JSON that no [`Value`] holds: a number like `1e400`, half of a surrogate
+    /// pair in a string, or arrays and objects nested 128 deep.
+    pub fn json(&self) -> Result<Value> {
+        codec::decode_whole(&self.text)
     }
 
     /// Decodes and validates the message as a `T`, whatever its message type.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Router;
 use super::frozen::{Endpoint, Frozen};
 use super::scope::{self, Outer, Scope};
-use crate::codec::{CORRELATION_ID, ID, Misfit, Tag};
+use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag};
 use crate::extract::Need;
 use crate::middleware::{Hook, wrap};
 use crate::route::{Ended, Kind, Route};
@@ -60,7 +60,7 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
             mistakes.push("the tag of a router must not be empty".to_owned());
             Tag::default()
         }
-        [key] if KEYS.contains(&key) => {
+        [key] if KEYS.contains(&key) || key.starts_with(PRIVATE) => {
             mistakes.push(format!(
                 "the tag of a router must not be `{key}`: the framework uses that key, choose another"
             ));

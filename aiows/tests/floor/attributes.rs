@@ -68,8 +68,8 @@ async fn chat(chat: Chat) -> Chat {
 }
 
 #[message("raw")]
-async fn raw(id: MessageId, message: RawMessage) -> Value {
-    json!({ "raw": message.json(), "request": id })
+async fn raw(id: MessageId, message: RawMessage) -> Result<Value> {
+    Ok(json!({ "raw": message.json()?, "request": id }))
 }
 
 #[message("maybe")]
@@ -91,11 +91,11 @@ async fn no_object() -> Value {
 }
 
 #[message("one.of")]
-async fn one_of(message: RawMessage) -> Answer {
-    match message.json()["echo"].take() {
+async fn one_of(message: RawMessage) -> Result<Answer> {
+    Ok(match message.json()?["echo"].take() {
         Value::String(text) => Answer::Chat(Chat { text }),
         _ => Answer::Seen(seen("one of")),
-    }
+    })
 }
 
 #[message("visible")]

@@ -79,7 +79,7 @@ fn message() -> Vec<Route> {
     let raw = Route::message("raw", async |call: Call| -> Result<Value> {
         let id: MessageId = call.extract().await?;
         let message: RawMessage = call.extract().await?;
-        Ok(json!({ "raw": message.json(), "request": id }))
+        Ok(json!({ "raw": message.json()?, "request": id }))
     });
     let maybe = Route::message("maybe", async |call: Call| -> Result<Option<Seen>> {
         let id: Option<MessageId> = call.extract().await?;
@@ -98,7 +98,7 @@ fn returns() -> Vec<Route> {
         Route::message("value", async |_| json!({ "free": ["form", 1] })),
         Route::message("no.object", async |_| Value::Null),
         Route::message("one.of", async |call: Call| -> Result<Answer> {
-            match call.extract::<RawMessage>().await?.json()["echo"].take() {
+            match call.extract::<RawMessage>().await?.json()?["echo"].take() {
                 Value::String(text) => Ok(Answer::Chat(Chat { text })),
                 _ => Ok(Answer::Seen(seen("one of"))),
             }

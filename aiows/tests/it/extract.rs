@@ -80,7 +80,7 @@ async fn a_local_is_kept_per_connection_and_survives_a_panic() {
     #[message("count")]
     async fn count(mut seen: Local<u64>, raw: RawMessage) -> Value {
         *seen += 1;
-        assert_ne!(raw.json()["panic"], true);
+        assert_ne!(raw.json().unwrap()["panic"], true);
         json!({ "seen": *seen })
     }
     let server = TestServer::new(Router::new().routes(routes![count]));
@@ -109,7 +109,7 @@ async fn a_message_can_be_taken_raw_and_parsed_later() {
         let said: Say = raw.parse()?;
         Ok(json!({
             "text": said.text, "type": raw.message_type(), "id": raw.id(), "raw": raw.text() == text,
-            "bytes": bytes.len(), "extra": raw.json()["extra"],
+            "bytes": bytes.len(), "extra": raw.json()?["extra"],
         }))
     }
     let router = || Router::new().routes(routes![say]);
@@ -160,7 +160,7 @@ impl FromCall for Tenant {
         Extraction::pending(async move {
             tokio::task::yield_now().await;
             let raw: RawMessage = call.extract().await?;
-            match raw.json()["tenant"].as_str() {
+            match raw.json()?["tenant"].as_str() {
                 Some(name) => Ok(Self(name.to_owned())),
                 None => Err(HandlerError::new("no_tenant", "name a tenant")),
             }

@@ -37,6 +37,7 @@ mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
 mod nest;
+mod nesting;
 mod next;
 mod paths;
 mod presence;

@@ -10,8 +10,9 @@ mod variant;
 use serde::ser::{Error as _, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::Error;
 
-use self::raw::{PRIVATE, append_raw};
+use self::raw::append_raw;
 use self::variant::{Fields, Items};
+use super::private::PRIVATE;
 
 /// The keys a payload may not have, one of them as often as there is no other.
 #[derive(Clone, Copy)]

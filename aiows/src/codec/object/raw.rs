@@ -10,9 +10,6 @@ use serde_json::Error;
 use super::super::head::Key;
 use super::{Object, no_object};
 
-/// What the names begin with that serde_json has for JSON as it is.
-pub(super) const PRIVATE: &str = "$serde_json::private::";
-
 /// Appends the fields of an object that is written already, however it is written.
 #[cold]
 pub(super) fn append_raw<T: Serialize + ?Sized>(
