@@ -1,7 +1,9 @@
 use std::any::{TypeId, type_name};
 
 use http::Extensions;
+use serde::de::DeserializeOwned;
 
+use super::params::fits_query;
 use crate::codec::Misfit;
 use crate::error::HandlerError;
 use crate::message::{Incoming, misfit_of};
@@ -14,6 +16,8 @@ pub struct Needs {
     checks: Vec<Check>,
     keeps: Vec<Keep>,
     payloads: Vec<Payload>,
+    /// Types that no query fits, by name.
+    unfit: Vec<&'static str>,
 }
 
 /// Tells why a message does not get what it reads, if these keys belong to the head.
@@ -74,6 +78,13 @@ impl Needs {
         self.payloads.push(Payload { name: type_name::<T>(), misfit: misfit_of::<T> });
     }
 
+    pub(crate) fn query<T: DeserializeOwned>(&mut self) {
+        self.push(Need::Query);
+        if !fits_query::<T>() {
+            self.unfit.push(type_name::<T>());
+        }
+    }
+
     pub(crate) fn local<T: 'static>(&mut self) {
         self.push(Need::Local { name: type_name::<T>(), key: TypeId::of::<T>() });
     }
@@ -108,11 +119,17 @@ impl Needs {
         self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.misfit)(head)?)))
     }
 
+    /// The types of `Query` that no query fits, by name.
+    pub(crate) fn unfit(&self) -> &[&'static str] {
+        &self.unfit
+    }
+
     pub(crate) fn append(&mut self, other: &Self) {
         self.items.extend_from_slice(&other.items);
         self.checks.extend_from_slice(&other.checks);
         self.keeps.extend_from_slice(&other.keeps);
         self.payloads.extend_from_slice(&other.payloads);
+        self.unfit.extend_from_slice(&other.unfit);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Need> {

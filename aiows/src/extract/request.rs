@@ -12,11 +12,12 @@ use super::needs::Need;
 use super::{Extraction, FromCall, Needs, params};
 use crate::call::Call;
 use crate::error::{HandlerError, code};
-use crate::transport::RequestInfo;
+use crate::transport::{RequestInfo, is_utf8};
 
 /// The parameters of the path, for a router that `Server::route` binds to one like `/rooms/{room}`.
 ///
-/// A struct is filled by the names of the parameters, a tuple or a single value by their order.
+/// A struct is filled by the names of the parameters, a tuple, a list or a single value by their
+/// order. A list of pairs, such as `Vec<(String, String)>`, gets each name with its value.
 /// Values are percent-decoded. A request whose path does not fit what a connect handler takes is
 /// refused with 400 before the upgrade; in other handlers it is the error `invalid_path`. Neither
 /// repeats a value.
@@ -47,10 +48,13 @@ use crate::transport::RequestInfo;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Path<T>(pub T);
 
-/// The query of the request's URL, read as a form into a struct or a map.
+/// The query of the request's URL, read as a form into a struct, a map, or a list of pairs such as
+/// `Vec<(String, String)>`.
 ///
 /// A missing or wrong parameter refuses the request as it does for [`Path`]; in handlers of
-/// messages the error is `invalid_query`. Bytes that are not UTF-8 are replaced.
+/// messages the error is `invalid_query`. A query that is not UTF-8 is refused with 400 before the
+/// upgrade, as such a path is. [`Server::build`](crate::Server::build) reports a type that no query
+/// fits, such as a single value.
 ///
 /// ```
 /// use aiows::{Query, connect};
@@ -129,6 +133,10 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
 impl<T: DeserializeOwned> Query<T> {
     pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
         let query = info.query.as_deref().ok_or_else(|| unasked("Query"))?;
+        if !is_utf8(query) {
+            let text = "the query is not percent-encoded UTF-8";
+            return Err(HandlerError::new(code::INVALID_QUERY, text));
+        }
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         params::read(pairs, false).map(Self).map_err(|field| {
             HandlerError::new(code::INVALID_QUERY, "the query does not have the expected fields")
@@ -144,7 +152,7 @@ impl<T: DeserializeOwned> FromCall for Query<T> {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.push(Need::Query);
+        needs.query::<T>();
         needs.check(|info| Self::read(info).map(drop));
     }
 }

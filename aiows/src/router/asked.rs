@@ -4,7 +4,7 @@ use http::Extensions;
 
 use crate::extract::{Check, Keep, Need};
 use crate::route::{Kind, Route};
-use crate::transport::{Refusal, Request, RequestInfo, decode_params};
+use crate::transport::{Refusal, Request, RequestInfo, decode_params, is_utf8};
 
 /// What the handlers of a router want to know of the request a connection began with.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Asked {
     ///
     /// # Errors
     ///
-    /// 400 for what a connect handler could not take.
+    /// 400 for a path or a query that is not UTF-8, and for what a connect handler could not take.
     pub(crate) fn read(
         &self,
         request: &Request<'_>,
@@ -55,7 +55,7 @@ impl Asked {
         }
         let info = RequestInfo {
             params: self.path.is_some().then(|| decode_params(params)).transpose()?,
-            query: self.query.then(|| request.query().into()),
+            query: self.query.then(|| utf8_query(request)).transpose()?,
             headers: self.headers.then(|| request.header_map()).transpose()?.map(Arc::new),
             extensions: self.extensions(request),
         };
@@ -74,5 +74,12 @@ impl Asked {
             }
         }
         kept
+    }
+}
+
+fn utf8_query(request: &Request<'_>) -> Result<Box<str>, Refusal> {
+    match is_utf8(request.query()) {
+        true => Ok(request.query().into()),
+        false => Err(Refusal::bad_request("the query is not percent-encoded UTF-8")),
     }
 }

@@ -116,6 +116,7 @@ fn add(
         route.nest(&prefix);
         check_needs(&route, &scope.state, mistakes);
         check_payload(&route, &frozen.tag, mistakes);
+        check_query(&route, mistakes);
         frozen.asked.note(&route);
         let endpoint = endpoint(&route, &scope);
         match route.kind() {
@@ -233,6 +234,17 @@ fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
                  it a field with a name"
             ),
         });
+    }
+}
+
+/// Refuses what would turn every client away.
+fn check_query(route: &Route, mistakes: &mut Vec<String>) {
+    for name in route.needs().unfit() {
+        mistakes.push(format!(
+            "handler {} takes `Query<{name}>`, which no query fits: take a struct, a map or a list of \
+             pairs",
+            route.title()
+        ));
     }
 }
 

@@ -33,6 +33,11 @@ pub(crate) fn decode_params(params: &[(&str, &str)]) -> Result<Vec<(String, Stri
     decoded.map_err(|_| Refusal::bad_request("the path is not percent-encoded UTF-8"))
 }
 
+/// Whether a query is UTF-8 when its percent-encoding is decoded.
+pub(crate) fn is_utf8(query: &str) -> bool {
+    percent_decode_str(query).decode_utf8().is_ok()
+}
+
 impl Request<'_> {
     pub(crate) fn query(&self) -> &str {
         self.target.query()

@@ -1,9 +1,11 @@
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// A stream whose peer may refuse to read for so long only; then writing to it fails.
@@ -28,6 +30,7 @@ impl<S> Patient<S> {
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<T>>,
+        last: impl FnOnce(&S) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         let polled = poll(&mut self.stream, cx);
         if polled.is_ready() {
@@ -36,7 +39,8 @@ impl<S> Patient<S> {
         }
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(self.patience)));
         ready!(stuck.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        self.stuck = None;
+        Poll::Ready(last(&self.stream))
     }
 }
 
@@ -50,29 +54,53 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+/// A stream that may be a socket of plain TCP.
+pub(crate) trait MaybeTcp {
+    fn as_tcp(&self) -> Option<&TcpStream>;
+}
+
+/// Writes past tokio's readiness, as the last attempt.
+///
+/// The kernel reports that a socket takes bytes only when a large part of those it holds has gone, which a
+/// client that reads slowly may not achieve in time; it takes some before.
+fn write_last<S: MaybeTcp>(stream: &S, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+    let Some(tcp) = stream.as_tcp() else { return timed_out(stream) };
+    match SockRef::from(tcp).send_vectored(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => timed_out(stream),
+        written => written,
+    }
+}
+
+fn timed_out<S, T>(_: &S) -> io::Result<T> {
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+impl<S: AsyncWrite + MaybeTcp + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_within(cx, |stream, cx| Pin::new(stream).poll_write(cx, bytes))
+        let write = |stream: &mut S, cx: &mut Context<'_>| Pin::new(stream).poll_write(cx, bytes);
+        self.poll_within(cx, write, |stream| write_last(stream, &[IoSlice::new(bytes)]))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_within(cx, |stream, cx| Pin::new(stream).poll_flush(cx))
+        self.poll_within(cx, |stream, cx| Pin::new(stream).poll_flush(cx), timed_out)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_within(cx, |stream, cx| Pin::new(stream).poll_shutdown(cx))
+        self.poll_within(cx, |stream, cx| Pin::new(stream).poll_shutdown(cx), timed_out)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
+        bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_within(cx, |stream, cx| Pin::new(stream).poll_write_vectored(cx, bytes))
+        let write =
+            |stream: &mut S, cx: &mut Context<'_>| Pin::new(stream).poll_write_vectored(cx, bytes);
+        self.poll_within(cx, write, |stream| write_last(stream, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,8 +1,12 @@
+use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::patient::MaybeTcp;
 
 /// A stream some bytes were read from, which are read again first.
 #[derive(Debug)]
@@ -20,6 +24,12 @@ impl<S> Prefixed<S> {
     /// The stream, and the bytes that nobody has read again.
     pub(crate) fn into_parts(mut self) -> (S, Vec<u8>) {
         (self.stream, self.prefix.split_off(self.taken))
+    }
+}
+
+impl<S: 'static> MaybeTcp for Prefixed<S> {
+    fn as_tcp(&self) -> Option<&TcpStream> {
+        (&self.stream as &dyn Any).downcast_ref()
     }
 }
 

@@ -1,10 +1,10 @@
 //! What handlers take of the request their connection began with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aiows::{
-    Call, ClientIp, HandlerError, HeaderMap, Headers, Path, Query, Result, Route, Router, Server,
-    State, connect, disconnect, message, routes,
+    Call, ClientIp, HandlerError, Handshake, HeaderMap, Headers, Middleware, Path, Query, Result,
+    Route, Router, Server, State, connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ struct Join {
     level: Option<Level>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
     High,
@@ -213,13 +213,122 @@ async fn a_query_fits_a_map_and_never_a_position() {
     async fn map(Query(query): Query<BTreeMap<String, String>>) -> Value {
         json!({ "query": query })
     }
-    #[message("alone")]
-    async fn alone(Query(_): Query<String>) {}
-    let server = TestServer::new(Router::new().routes(routes![map, alone]));
+    let server = TestServer::new(Router::new().routes(routes![map]));
     let query = asked(&server, "/?a=1&b=2&a=3", r#"{"type":"map"}"#).await;
     assert_eq!(query, json!({ "query": { "a": "3", "b": "2" } }));
-    let refused = asked(&server, "/?a=1", r#"{"type":"alone"}"#).await;
-    assert_eq!(refused["code"], "invalid_query");
+    fn mistakes<T: serde::de::DeserializeOwned + Send + 'static>() -> String {
+        let connect = Route::connect(async |call: Call| call.extract::<Query<T>>().await.map(drop));
+        let route = connect.needing::<Query<T>>();
+        match Server::from(Router::new().route(route)).build() {
+            Ok(_) => String::new(),
+            Err(mistakes) => mistakes.to_string(),
+        }
+    }
+    let expected = "takes `Query<alloc::vec::Vec<u8>>`, which no query fits: take a struct, a map or a \
+                    list of pairs";
+    assert!(mistakes::<Vec<u8>>().contains(expected), "{}", mistakes::<Vec<u8>>());
+    for refused in [
+        mistakes::<String>(),
+        mistakes::<Option<u8>>(),
+        mistakes::<Level>(),
+        mistakes::<(String, u8)>(),
+        mistakes::<Vec<Option<String>>>(),
+        mistakes::<BTreeSet<Level>>(),
+    ] {
+        assert!(refused.contains("which no query fits"), "{refused}");
+    }
+    for accepted in [
+        mistakes::<Join>(),
+        mistakes::<Option<Join>>(),
+        mistakes::<Value>(),
+        mistakes::<()>(),
+        mistakes::<Vec<(String, u8)>>(),
+        mistakes::<Option<BTreeSet<[String; 2]>>>(),
+        mistakes::<BTreeMap<String, Level>>(),
+    ] {
+        assert_eq!(accepted, "");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_pairs_has_each_parameter_with_its_name() {
+    #[derive(Deserialize, Serialize)]
+    struct Pairs(Vec<(String, String)>);
+    #[connect]
+    async fn greet(
+        Query(pairs): Query<Pairs>,
+        Query(levels): Query<Option<BTreeSet<(String, Level)>>>,
+        Path(path): Path<Vec<(String, String)>>,
+        Path(values): Path<Vec<String>>,
+    ) -> Value {
+        json!({ "pairs": pairs, "levels": levels.map(|all| all.len()), "path": path, "values": values })
+    }
+    #[message("numbers")]
+    async fn numbers(Path(numbers): Path<Vec<(String, u8)>>) -> Value {
+        json!({ "numbers": numbers })
+    }
+    #[message("nothing")]
+    async fn nothing(Query(()): Query<()>) -> Value {
+        json!({ "nothing": true })
+    }
+    let router = Router::new().routes(routes![greet, numbers, nothing]);
+    let server = TestServer::new(Server::new().route("/rooms/{room}/{number}", router));
+    let mut client = server.connect_to("/rooms/a%20b/7?x=low&y=high&x=low").await;
+    let expected = json!({
+        "pairs": [["x", "low"], ["y", "high"], ["x", "low"]], "levels": 2,
+        "path": [["room", "a b"], ["number", "7"]], "values": ["a b", "7"],
+    });
+    assert_eq!(client.recv_json().await, expected);
+    client.send_text(r#"{"type":"numbers"}"#).await;
+    let error = client.recv_json().await;
+    assert_eq!(
+        (&error["code"], &error["fields"][0]["path"]),
+        (&"invalid_path".into(), &"room".into())
+    );
+    client.send_text(r#"{"type":"nothing"}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "nothing": true }));
+    let expected = query_error("y", "invalid_value", "does not have an accepted value");
+    assert_eq!(refused(&server, "/rooms/a/1?x=low&y=secret").await, (400, expected));
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_utf8_is_refused_as_such_a_path_is() {
+    let text = "the query is not percent-encoded UTF-8";
+    let expected = json!({ "error": { "code": "bad_request", "message": text } });
+    for routes in [routes![join], routes![tell_join]] {
+        let server = TestServer::new(Router::new().routes(routes));
+        for query in ["name=%ff", "name=%C3&x=%A9", "%ff=1", "name=a&room=%ED%A0%80"] {
+            let refused = refused(&server, &format!("/?{query}")).await;
+            assert_eq!(refused, (400, expected.clone()), "{query}");
+        }
+    }
+    let server = TestServer::new(Router::new().routes(routes![join]));
+    let greeting = greeted(&server, "/?name=%C3%A9+%f0%9f%98%80%25ff").await;
+    assert_eq!(greeting["join"]["name"], "é \u{1f600}%ff");
+    struct Asking;
+    impl Middleware for Asking {
+        async fn on_handshake(&self, handshake: &Handshake) -> Result {
+            handshake.query::<BTreeMap<String, String>>().map(drop)
+        }
+    }
+    let server = TestServer::new(Server::from(Router::new()).middleware(Asking));
+    let expected = json!({ "error": { "code": "invalid_query", "message": text } });
+    assert_eq!(refused(&server, "/?name=%ff").await, (400, expected));
+}
+
+#[tokio::test]
+async fn a_parameter_that_serde_json_keeps_for_itself_is_refused() {
+    #[connect]
+    async fn any(Query(query): Query<Value>) -> Value {
+        json!({ "query": query })
+    }
+    let server = TestServer::new(Router::new().routes(routes![any]));
+    let name = "$serde_json::private::RawValue";
+    assert_eq!(greeted(&server, "/?a=[1]").await, json!({ "query": { "a": "[1]" } }));
+    let expected = query_error(name, "unknown", "is not a parameter of this request");
+    for target in [&format!("/?{name}=[1]"), "/?%24serde_json%3a:private::RawValue=[1]"] {
+        assert_eq!(refused(&server, target).await, (400, expected.clone()), "{target}");
+    }
 }
 
 #[tokio::test]

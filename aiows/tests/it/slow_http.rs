@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use axum::routing::{get, post};
+use futures_util::stream::{Stream, iter};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::kit::TestServer;
@@ -97,4 +100,41 @@ async fn a_body_that_stops_coming_is_refused_and_one_with_pauses_is_not() {
     sleep(Duration::from_secs(11)).await;
     assert_eq!(raw.read_answer().await.0, 400);
     assert_eq!(status(&server).await, 200);
+}
+
+fn parts(size: usize) -> impl Stream<Item = std::io::Result<String>> {
+    const PART: usize = 16 * 1024;
+    iter((0..size / PART).map(|_| Ok("x".repeat(PART))))
+}
+
+/// The ratio of what is read to the patience of the server is that of a client which reads 6 kB/s from a
+/// server with the limits it has by default.
+#[tokio::test]
+async fn a_large_answer_arrives_whole_at_a_slow_reader_with_a_small_window() {
+    const SIZE: usize = 6 * 1024 * 1024;
+    let application = axum::Router::new()
+        .route("/large", get(async || "x".repeat(SIZE)))
+        .route("/parts", get(async || axum::body::Body::from_stream(parts(SIZE))));
+    let limits = limits(|limits| limits.write_timeout = Duration::from_millis(1000));
+    let server = TestServer::bind(echo_server().limits(limits).http(application)).await;
+    for path in ["/large", "/parts"] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(server.address()).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (mut read, mut buffer) = (0, vec![0; 6 * 1024]);
+        // The first bytes come slowly, the others as fast as they can.
+        while read < 60 * 1024 {
+            sleep(Duration::from_millis(100)).await;
+            read += stream.read(&mut buffer[..600]).await.unwrap();
+        }
+        loop {
+            match stream.read(&mut buffer).await.unwrap() {
+                0 => break,
+                some => read += some,
+            }
+        }
+        assert!(read > SIZE, "{path}: {read} of {SIZE} bytes");
+    }
 }

@@ -1,0 +1,146 @@
+//! Whether a type is one that a query may fit, found at the build by letting the type read.
+
+use std::fmt::{self, Display};
+
+use serde::de::value::SeqDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+/// Tells whether some query fits a `T`, as far as its type shows it.
+pub(in crate::extract) fn fits_query<T: DeserializeOwned>() -> bool {
+    !matches!(T::deserialize(Query), Err(Read::Single))
+}
+
+/// What was read first.
+#[derive(Debug)]
+enum Read {
+    Other,
+    /// One value, where a query has names and values.
+    Single,
+}
+
+impl std::error::Error for Read {}
+
+impl Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("only the shape was read")
+    }
+}
+
+impl Error for Read {
+    fn custom<T: Display>(_: T) -> Self {
+        Self::Other
+    }
+}
+
+macro_rules! ends_with {
+    ($read:ident: $($method:ident($($argument:ty),*);)*) => {$(
+        fn $method<V: Visitor<'de>>(self, $(_: $argument,)* _: V) -> Result<V::Value, Read> {
+            Err(Read::$read)
+        }
+    )*};
+}
+
+macro_rules! singles {
+    () => {
+        ends_with! {
+            Single:
+            deserialize_bool();
+            deserialize_i8();
+            deserialize_i16();
+            deserialize_i32();
+            deserialize_i64();
+            deserialize_i128();
+            deserialize_u8();
+            deserialize_u16();
+            deserialize_u32();
+            deserialize_u64();
+            deserialize_u128();
+            deserialize_f32();
+            deserialize_f64();
+            deserialize_char();
+            deserialize_str();
+            deserialize_string();
+            deserialize_identifier();
+            deserialize_enum(&'static str, &'static [&'static str]);
+        }
+
+        fn deserialize_newtype_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            visitor: V,
+        ) -> Result<V::Value, Read> {
+            visitor.visit_newtype_struct(self)
+        }
+
+        fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Read> {
+            visitor.visit_some(self)
+        }
+    };
+}
+
+struct Query;
+
+impl Query {
+    fn items<'de, V: Visitor<'de>>(visitor: V) -> Result<V::Value, Read> {
+        visitor.visit_seq(SeqDeserializer::new([Item].into_iter()))
+    }
+}
+
+impl<'de> Deserializer<'de> for Query {
+    type Error = Read;
+
+    singles! {}
+
+    ends_with! {
+        Other:
+        deserialize_any();
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Read> {
+        Self::items(visitor)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Read> {
+        Self::items(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Read> {
+        Self::items(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bytes byte_buf unit unit_struct map struct ignored_any
+    }
+}
+
+/// One parameter: a pair.
+struct Item;
+
+impl<'de> Deserializer<'de> for Item {
+    type Error = Read;
+
+    singles! {}
+
+    ends_with! {
+        Other:
+        deserialize_any();
+    }
+
+    forward_to_deserialize_any! {
+        bytes byte_buf unit unit_struct seq tuple tuple_struct map struct ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, Read> for Item {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
