@@ -8,8 +8,9 @@ pub use crate::extract::{
 };
 #[cfg(feature = "validator")]
 pub use crate::message::{
-    ListSize, Names, Validated, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys,
-    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames,
+    ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
+    ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
+    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told,
     validated, validated_in_parts,
 };
 pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};

@@ -2,9 +2,11 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::DeriveInput;
+use syn::{Data, DeriveInput, Fields, Member};
 
-use super::{Derive, attr::Attr, fields::Field, length::Length, valid::validate_attr};
+use super::{
+    Derive, attr::Attr, fields::Field, length::Length, serde::Container, valid::validate_attr,
+};
 use crate::{krate::Krate, type_name};
 
 pub(super) fn implementation(
@@ -18,8 +20,12 @@ pub(super) fn implementation(
     let has_rules = derive == Derive::WireNames || validate_attr(input).is_some();
     let names = cfg!(feature = "validator").then(|| wire_names(name, fields, has_rules));
     let message = (derive == Derive::Message).then(|| {
-        let validate = validate_attr(input).map(|_| validate(name, fields));
-        let (validate, delivery) = (validate.unwrap_or_default(), attr.delivery.method(input));
+        let validate = match validate_attr(input) {
+            Some(_) => validate(name, fields),
+            None if cfg!(feature = "validator") => validate_if_ruled(name, wrapped_fields(input)),
+            None => TokenStream::new(),
+        };
+        let delivery = attr.delivery.method(input);
         let flattened = fields.iter().any(|field| field.flatten).then(|| flattened(name, fields));
         message(input, attr, &quote!(#delivery #flattened #validate))
     });
@@ -86,6 +92,44 @@ fn validate(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
             let validated = #validated;
             validated(self)
         }
+    }
+}
+
+/// Checks the rules of a type that shows none in its attributes: it may implement `Validate` by hand,
+/// or wrap a type with rules.
+fn validate_if_ruled(name: &Ident, wrapped: Vec<Member>) -> TokenStream {
+    let import = (!wrapped.is_empty()).then(|| {
+        quote! {
+            use __runtime::__private::{
+                ViaInnerHeld as _, ViaInnerHeldRules as _, ViaInnerMessage as _, ViaInnerNamed as _,
+                ViaInnerRules as _, ViaNoInner as _,
+            };
+        }
+    });
+    quote_spanned! {Span::mixed_site()=>
+        fn validate(&self) -> ::core::result::Result<(), __runtime::HandlerError> {
+            use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
+            #import
+            let checked = (&__runtime::__private::Probe::of(|value: &#name| value)).check(self);
+            __runtime::__private::told(self, checked)?;
+            #((&&&&&__runtime::__private::Probe::of(|value: &#name| &value.#wrapped))
+                .check_inner(&self.#wrapped)?;)*
+            ::core::result::Result::Ok(())
+        }
+    }
+}
+
+/// What stands on the wire in the place of the message: its only field, without a name, or that of a
+/// transparent struct.
+fn wrapped_fields(input: &DeriveInput) -> Vec<Member> {
+    match &input.data {
+        Data::Struct(data) if matches!(data.fields, Fields::Unnamed(_)) => {
+            data.fields.members().collect()
+        }
+        Data::Struct(data) if Container::of(&input.attrs).transparent => {
+            data.fields.members().collect()
+        }
+        Data::Struct(_) | Data::Enum(_) | Data::Union(_) => Vec::new(),
     }
 }
 

@@ -17,8 +17,9 @@ pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
 pub use self::validation::{
-    ListSize, Names, Validated, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys,
-    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames,
+    ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
+    ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
+    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told,
     validated, validated_in_parts,
 };
 use crate::codec::{self, Encoded, Tag};

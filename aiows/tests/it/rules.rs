@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use aiows::{BoundedVec, HandlerError, Message, WireNames};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use validator::{Validate, ValidationError};
+use validator::{Validate, ValidationError, ValidationErrors};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, WireNames, Deserialize, Validate)]
 #[serde(rename_all = "camelCase")]
@@ -195,4 +195,92 @@ fn parameters_of_the_application_survive_and_values_do_not() {
         !text.contains("s3cret") && !text.contains("h1dden") && !text.contains("here"),
         "{text}"
     );
+}
+
+/// What is told about the rules of a message that is read from these fields.
+fn told<M: Message + serde::de::DeserializeOwned>(fields: Value) -> Vec<String> {
+    let message: M = serde_json::from_value(fields).unwrap();
+    match message.validate() {
+        Ok(()) => Vec::new(),
+        Err(error) => error.fields().iter().map(|field| field.path.clone()).collect(),
+    }
+}
+
+#[test]
+fn a_message_that_wraps_a_type_with_rules_has_these_rules() {
+    #[derive(Message, Deserialize)]
+    struct Named(Item);
+    #[derive(Message, Deserialize)]
+    struct Unnamed(Plain);
+    #[derive(Message, Deserialize)]
+    struct Boxed(Box<Item>);
+    #[derive(Message, Deserialize)]
+    struct BoxedPlain(Box<Plain>);
+    #[derive(Message, Deserialize)]
+    struct Perhaps(Option<Item>);
+    #[derive(Message, Deserialize)]
+    struct Twice(Named);
+    #[derive(Message, Deserialize)]
+    #[serde(transparent)]
+    struct Transparent {
+        item: Item,
+    }
+    #[derive(Message, Deserialize)]
+    struct All(HashMap<String, Item>);
+    #[derive(Message, Deserialize)]
+    struct Free(Value);
+    #[derive(Deserialize, Validate)]
+    struct Page<T: Validate> {
+        #[validate(nested)]
+        items: Vec<T>,
+    }
+    #[derive(Message, Deserialize)]
+    struct Generic(Page<Item>);
+
+    let (ok, bad) = (item("x"), item(""));
+    assert_eq!(told::<Named>(bad.clone()), ["itemName"]);
+    assert_eq!(told::<Unnamed>(plain("")), ["item_name"]);
+    assert_eq!(told::<Boxed>(bad.clone()), ["itemName"]);
+    assert_eq!(told::<BoxedPlain>(plain("")), ["item_name"]);
+    assert_eq!(told::<Perhaps>(bad.clone()), ["itemName"]);
+    assert_eq!(told::<Twice>(bad.clone()), ["itemName"]);
+    assert_eq!(told::<Transparent>(bad.clone()), ["itemName"]);
+    assert_eq!(told::<Generic>(json!({ "items": [ok, bad] })), ["items[1].item_name"]);
+    assert_eq!(told::<All>(json!({ "a": ok, "b": bad })), ["b.itemName"]);
+    assert_eq!(told::<Free>(bad.clone()), [""; 0]);
+    for accepted in [
+        told::<Named>(ok.clone()),
+        told::<Unnamed>(plain("x")),
+        told::<Boxed>(ok.clone()),
+        told::<BoxedPlain>(plain("x")),
+        told::<Perhaps>(ok.clone()),
+        told::<Perhaps>(Value::Null),
+        told::<Twice>(ok.clone()),
+        told::<Transparent>(ok.clone()),
+        told::<Generic>(json!({ "items": [ok] })),
+        told::<All>(json!({ "a": ok })),
+    ] {
+        assert_eq!(accepted, [""; 0]);
+    }
+}
+
+#[test]
+fn rules_that_a_message_implements_by_hand_are_checked() {
+    #[derive(Message, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Span {
+        from_page: u8,
+        to_page: u8,
+    }
+    impl Validate for Span {
+        fn validate(&self) -> Result<(), ValidationErrors> {
+            let mut errors = ValidationErrors::new();
+            if self.from_page > self.to_page {
+                errors.add("to_page", ValidationError::new("range"));
+            }
+            Err(errors).or_else(|errors| if errors.is_empty() { Ok(()) } else { Err(errors) })
+        }
+    }
+    assert_eq!(told::<Span>(json!({ "fromPage": 2, "toPage": 1 })), ["toPage"]);
+    assert_eq!(told::<Span>(json!({ "fromPage": 1, "toPage": 1 })), [""; 0]);
 }

@@ -3,6 +3,7 @@
 
 mod containers;
 mod faults;
+mod inner;
 mod names;
 mod path;
 mod probe;
@@ -11,6 +12,9 @@ mod walk;
 use validator::{Validate, ValidateLength, ValidationErrors};
 
 use self::faults::Faults;
+pub use self::inner::{
+    ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed, ViaInnerRules, ViaNoInner,
+};
 pub use self::names::{Names, WireNames};
 pub use self::probe::{
     ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys, ViaNoList, ViaNoWalk, ViaNothing,
@@ -48,7 +52,20 @@ impl<T: Validate> Validated for T {
 ///
 /// `validation_failed`.
 pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
-    value.check().map_err(|errors| {
+    told(value, value.check())
+}
+
+/// Tells what is wrong with a message, if anything is, under the names of the wire.
+///
+/// # Errors
+///
+/// `validation_failed`.
+#[inline]
+pub fn told<T: WireNames>(
+    value: &T,
+    checked: Result<(), ValidationErrors>,
+) -> Result<(), HandlerError> {
+    checked.map_err(|errors| {
         failed(&errors, Some(T::names())).into_error(|path, at| Walk::find_key(value, path, at))
     })
 }

@@ -1,0 +1,125 @@
+//! The rules of what a message of one unnamed field holds: its fields stand on the wire as the
+//! message's own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use validator::Validate;
+
+use super::containers::{Key, Keyed as _};
+use super::path::Segment;
+use super::{Validated, Walk, WireNames, failed, validated_in_parts};
+use crate::error::HandlerError;
+use crate::message::{Message, Probe};
+
+// A method that is called on a `&&&&&Probe` is looked for on `&&&&Probe`, then on `&&&&&Probe`, then with
+// one reference less each time.
+
+macro_rules! via {
+    ($($doc:literal $name:ident $probe:ty, [$($bound:tt)*] |$value:ident| $check:expr;)*) => {$(
+        #[doc = $doc]
+        pub trait $name<T: ?Sized> {
+            /// Checks the rules.
+            ///
+            /// # Errors
+            ///
+            /// `validation_failed`.
+            fn check_inner(&self, value: &T) -> Result<(), HandlerError>;
+        }
+
+        impl<T: $($bound)*> $name<T> for $probe {
+            fn check_inner(&self, $value: &T) -> Result<(), HandlerError> {
+                $check
+            }
+        }
+    )*};
+}
+
+via! {
+    "Found first, for messages." ViaInnerMessage &&&&Probe<T>, [Message]
+        |value| value.validate();
+    "Found next, for types with rules and wire names." ViaInnerNamed &&&&&Probe<T>,
+        [Validated + WireNames] |value| validated_in_parts(value);
+    "Found next, for such types in a box or the like." ViaInnerHeld &&&Probe<T>, [Held]
+        |value| value.check_held();
+    "Found next, for types with rules." ViaInnerRules &&Probe<T>, [Validated]
+        |value| plain(value);
+    "Found next, for such types in a box or the like." ViaInnerHeldRules &Probe<T>, [HeldPlain]
+        |value| value.check_held();
+    "Found last, for all other types." ViaNoInner Probe<T>, [?Sized]
+        |_value| Ok(());
+}
+
+fn plain<T: Validated>(value: &T) -> Result<(), HandlerError> {
+    value.check().map_err(|errors| HandlerError::from_validation(&errors))
+}
+
+/// Holds one value that has rules and wire names.
+trait Held {
+    fn check_held(&self) -> Result<(), HandlerError>;
+}
+
+/// Holds one value that has rules.
+trait HeldPlain {
+    fn check_held(&self) -> Result<(), HandlerError>;
+}
+
+macro_rules! held {
+    ($($container:ty)*) => {$(
+        impl<T: Validated + WireNames> Held for $container {
+            fn check_held(&self) -> Result<(), HandlerError> {
+                validated_in_parts(&**self)
+            }
+        }
+
+        impl<T: Validated> HeldPlain for $container {
+            fn check_held(&self) -> Result<(), HandlerError> {
+                plain(&**self)
+            }
+        }
+    )*};
+}
+
+held! { Arc<T> Box<T> Rc<T> }
+
+impl<T: Validated + WireNames> Held for Option<T> {
+    fn check_held(&self) -> Result<(), HandlerError> {
+        self.as_ref().map_or(Ok(()), validated_in_parts)
+    }
+}
+
+impl<T: Validated> HeldPlain for Option<T> {
+    fn check_held(&self) -> Result<(), HandlerError> {
+        self.as_ref().map_or(Ok(()), plain)
+    }
+}
+
+macro_rules! held_maps {
+    ($([$($hasher:ident)?] $container:ty,)*) => {$(
+        impl<K: Key, T: Validate + WireNames $(, $hasher)?> Held for $container {
+            fn check_held(&self) -> Result<(), HandlerError> {
+                let key = |path: &[Segment], at: usize| match path[at] {
+                    Segment::Entry(index) if at == 0 => self.nth_key(index),
+                    _ => Walk::find_key(self, path, at),
+                };
+                if let Some(faults) = Walk::search(self) {
+                    return Err(faults.into_error(key));
+                }
+                Validate::validate(&self)
+                    .map_err(|errors| failed(&errors, Some(Self::names())).into_error(key))
+            }
+        }
+
+        impl<K, T: Validate $(, $hasher)?> HeldPlain for $container {
+            fn check_held(&self) -> Result<(), HandlerError> {
+                plain(&self)
+            }
+        }
+    )*};
+}
+
+held_maps! {
+    [S] HashMap<K, T, S>,
+    [] BTreeMap<K, T>,
+}
