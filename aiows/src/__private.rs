@@ -10,8 +10,8 @@ pub use crate::extract::{
 pub use crate::message::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
     ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
-    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told,
-    validated, validated_in_parts,
+    ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
+    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told, validated, validated_in_parts,
 };
 pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};
 pub use crate::overflow::{Kind, KindOf, Overflow, Rule, Slot};

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Data, DeriveInput, Fields, Member};
+use syn::{Data, DeriveInput, Fields, Member, ext::IdentExt};
 
 use super::{
     Derive, attr::Attr, fields::Field, length::Length, serde::Container, valid::validate_attr,
@@ -27,7 +27,8 @@ pub(super) fn implementation(
         };
         let delivery = attr.delivery.method(input);
         let flattened = fields.iter().any(|field| field.flatten).then(|| flattened(name, fields));
-        message(input, attr, &quote!(#delivery #flattened #validate))
+        let unchecked = cfg!(feature = "validator").then(|| unchecked(name, fields));
+        message(input, attr, &quote!(#delivery #flattened #unchecked #validate))
     });
     if message.is_none() && names.is_none() {
         return TokenStream::new();
@@ -91,6 +92,32 @@ fn validate(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
         fn validate(&self) -> ::core::result::Result<(), __runtime::HandlerError> {
             let validated = #validated;
             validated(self)
+        }
+    }
+}
+
+/// Names the fields in whose types there may be rules that `#[validate(nested)]` would check.
+fn unchecked(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
+    let fields = fields.iter().filter(|field| field.skips_rules).map(|Field { ident, .. }| {
+        let key = ident.unraw().to_string();
+        quote_spanned! {Span::mixed_site()=>
+            if (&&&&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).is_ruled() {
+                fields.push(#key);
+            }
+        }
+    });
+    let mut fields = fields.peekable();
+    if fields.peek().is_none() {
+        return TokenStream::new();
+    }
+    quote_spanned! {Span::mixed_site()=>
+        fn unchecked() -> ::std::vec::Vec<&'static str> {
+            use __runtime::__private::{
+                ViaNotRuled as _, ViaRuled as _, ViaRuledHeld as _, ViaRuledNames as _,
+            };
+            let mut fields = ::std::vec::Vec::new();
+            #(#fields)*
+            fields
         }
     }
 }
@@ -169,6 +196,12 @@ fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStrea
                 #import
                 __runtime::__private::Names::new(#wire, #nested) #matched
             }
+
+            fn has_rules() -> bool {
+                use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
+                (&__runtime::__private::Probe::of(|value: &#name| value)).has_rules()
+            }
+
             #walk
         }
     }

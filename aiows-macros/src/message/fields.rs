@@ -18,6 +18,8 @@ pub(super) struct Field<'a> {
     pub(super) flatten: bool,
     /// Whether `#[validate(nested)]` looks into the field.
     pub(super) nested: bool,
+    /// Whether rules of its type would be skipped although a peer sends it.
+    pub(super) skips_rules: bool,
     /// The code of its rule `must_match`.
     pub(super) matched: Option<TokenStream>,
     /// The rule for how many items a list has; a text, which is cheap to copy, has none here.
@@ -47,10 +49,12 @@ impl<'a> Field<'a> {
         let matched = matched(attrs);
         let length = Length::of(attrs).filter(|_| !is_text(&field.ty));
         let FieldAttr { rename, skip, aliases, flatten } = FieldAttr::of(attrs);
+        let is_checked = nested || ["custom", "skip"].iter().any(|word| validates(attrs, word));
+        let skips_rules = !is_checked && !skip.deserialize && !container.transparent;
         if flatten || container.transparent {
             let flatten = flatten && !skip.deserialize;
             let (wire, keys) = (String::new(), Vec::new());
-            return Self { ident, wire, keys, flatten, nested, matched, length };
+            return Self { ident, wire, keys, flatten, nested, skips_rules, matched, length };
         }
         let name = ident.unraw().to_string();
         let rules = &container.rename_all;
@@ -67,7 +71,7 @@ impl<'a> Field<'a> {
         if !skip.serialize && !container.converted.serialize {
             keys.push(sent);
         }
-        Self { ident, wire: received, keys, flatten, nested, matched, length }
+        Self { ident, wire: received, keys, flatten, nested, skips_rules, matched, length }
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Needs {
 struct Payload {
     name: &'static str,
     misfit: fn(&[&str]) -> Option<Misfit>,
+    unchecked: fn() -> Vec<&'static str>,
 }
 
 /// Copies what an argument takes from the extensions of a request to those that are kept.
@@ -75,7 +76,8 @@ impl Needs {
     pub(crate) fn payload<T: Incoming>(&mut self) {
         let declared = T::DECLARED.then_some(T::TYPE);
         self.push(Need::Payload { name: type_name::<T>(), declared });
-        self.payloads.push(Payload { name: type_name::<T>(), misfit: misfit_of::<T> });
+        let (name, unchecked) = (type_name::<T>(), T::unchecked);
+        self.payloads.push(Payload { name, misfit: misfit_of::<T>, unchecked });
     }
 
     pub(crate) fn query<T: DeserializeOwned>(&mut self) {
@@ -122,6 +124,13 @@ impl Needs {
     /// The types of `Query` that no query fits, by name.
     pub(crate) fn unfit(&self) -> &[&'static str] {
         &self.unfit
+    }
+
+    /// The fields with rules that are not checked, behind the names of their messages.
+    pub(crate) fn unchecked(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.payloads.iter().flat_map(|payload| {
+            (payload.unchecked)().into_iter().map(|field| (payload.name, field))
+        })
     }
 
     pub(crate) fn append(&mut self, other: &Self) {

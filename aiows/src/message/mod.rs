@@ -19,8 +19,8 @@ pub use self::raw::RawMessage;
 pub use self::validation::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
     ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
-    ViaNoList, ViaNoWalk, ViaNothing, ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told,
-    validated, validated_in_parts,
+    ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
+    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told, validated, validated_in_parts,
 };
 use crate::codec::{self, Encoded, Tag};
 use crate::error::HandlerError;
@@ -90,6 +90,13 @@ pub trait Message {
     /// Notes the keys that the message reads besides those its type shows.
     #[doc(hidden)]
     fn flattened(_keys: &mut ReadKeys<'_>) {}
+
+    /// Names the fields whose types have rules that are not checked.
+    #[doc(hidden)]
+    #[must_use]
+    fn unchecked() -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// Checks a message that was received and decoded; derived, it is the `#[validate]` rules.
     ///

@@ -116,6 +116,7 @@ fn add(
         route.nest(&prefix);
         check_needs(&route, &scope.state, mistakes);
         check_payload(&route, &frozen.tag, mistakes);
+        check_rules(&route, mistakes);
         check_query(&route, mistakes);
         frozen.asked.note(&route);
         let endpoint = endpoint(&route, &scope);
@@ -234,6 +235,17 @@ fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
                  it a field with a name"
             ),
         });
+    }
+}
+
+/// Refuses rules that nothing would check.
+fn check_rules(route: &Route, mistakes: &mut Vec<String>) {
+    for (name, field) in route.needs().unchecked() {
+        mistakes.push(format!(
+            "handler {} receives `{name}`, but the rules of its field `{field}` are not checked: add \
+             `#[validate(nested)]`, or `#[validate(skip)]` if that is intended",
+            route.title()
+        ));
     }
 }
 

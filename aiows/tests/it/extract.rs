@@ -215,7 +215,6 @@ async fn the_first_argument_that_fails_is_the_answer() {
     struct Nick;
     #[derive(aiows::Message, serde::Deserialize)]
     struct Say {
-        #[expect(dead_code, reason = "only decoded")]
         text: String,
     }
     #[message("say")]

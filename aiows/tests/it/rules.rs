@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use aiows::{BoundedVec, HandlerError, Message, WireNames};
+use aiows::{BoundedVec, HandlerError, Message, Router, Server, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use validator::{Validate, ValidationError, ValidationErrors};
@@ -283,4 +283,59 @@ fn rules_that_a_message_implements_by_hand_are_checked() {
     }
     assert_eq!(told::<Span>(json!({ "fromPage": 2, "toPage": 1 })), ["toPage"]);
     assert_eq!(told::<Span>(json!({ "fromPage": 1, "toPage": 1 })), [""; 0]);
+}
+
+#[test]
+fn rules_that_nothing_checks_are_mistakes_of_the_build() {
+    #[derive(Message, Deserialize)]
+    #[expect(dead_code, reason = "only its type is looked at")]
+    struct Loose {
+        item: Item,
+        #[serde(flatten)]
+        flat: Plain,
+        list: Vec<Item>,
+        plain: Option<Vec<Plain>>,
+        boxed: Option<Box<Item>>,
+        map: HashMap<String, Plain>,
+        #[validate(length(max = 3))]
+        r#ref: BTreeMap<String, Vec<Item>>,
+        #[validate(nested)]
+        nested: Item,
+        #[validate(skip)]
+        skipped: Item,
+        #[serde(skip)]
+        unsent: Option<Item>,
+        #[validate(custom(function = "any"))]
+        custom: Vec<Item>,
+        free: Vec<Value>,
+        text: String,
+    }
+    impl Validate for Loose {
+        fn validate(&self) -> Result<(), ValidationErrors> {
+            Ok(())
+        }
+    }
+    #[derive(Message, Deserialize, Validate)]
+    #[validate(nest_all_fields)]
+    struct Strict {
+        item: Item,
+        list: Vec<Item>,
+    }
+    #[message("loose")]
+    async fn loose(_: Loose) {}
+    #[message("strict")]
+    async fn strict(_: Strict) {}
+
+    let router = |routes| Server::new().include_router(Router::new().routes(routes));
+    assert!(router(routes![strict]).build().is_ok());
+    let error = router(routes![loose]).build().unwrap_err();
+    let told: Vec<_> = error
+        .mistakes()
+        .iter()
+        .map(|text| {
+            assert!(text.contains("add `#[validate(nested)]`, or `#[validate(skip)]`"), "{text}");
+            text.split('`').nth(5).unwrap()
+        })
+        .collect();
+    assert_eq!(told, ["item", "flat", "list", "plain", "boxed", "map", "ref"]);
 }

@@ -347,7 +347,7 @@ struct MaybeId {
 #[test]
 fn a_wrapper_whose_keys_the_head_takes_is_a_mistake() {
     #[derive(Message, Deserialize)]
-    struct Wrapper(#[expect(dead_code, reason = "only decoded")] WithId);
+    struct Wrapper(WithId);
     #[derive(Message, Deserialize)]
     #[serde(transparent)]
     struct Transparent {
@@ -367,7 +367,7 @@ fn a_wrapper_whose_keys_the_head_takes_is_a_mistake() {
         A { _a: u32 },
     }
     #[derive(Message, Deserialize)]
-    struct OverTagged(#[expect(dead_code, reason = "only decoded")] Tagged);
+    struct OverTagged(Tagged);
     for (told, key) in [
         (received::<Wrapper>(), "id"),
         (received::<Transparent>(), "id"),
@@ -424,11 +424,11 @@ fn a_flattened_field_whose_keys_the_head_takes_is_a_mistake() {
 #[test]
 fn a_message_that_no_object_can_be_is_a_mistake() {
     #[derive(Message, Deserialize)]
-    struct List(#[expect(dead_code, reason = "only decoded")] Vec<u8>);
+    struct List(Vec<u8>);
     #[derive(Message, Deserialize)]
-    struct Word(#[expect(dead_code, reason = "only decoded")] String);
+    struct Word(String);
     #[derive(Message, Deserialize)]
-    struct Number(#[expect(dead_code, reason = "only decoded")] Option<u8>);
+    struct Number(Option<u8>);
     for told in [received::<List>(), received::<Word>(), received::<Number>()] {
         let [told] = &told[..] else { panic!("one mistake, not {told:?}") };
         assert!(told.contains("is no JSON object"), "{told}");

@@ -55,6 +55,57 @@ fn plain<T: Validated>(value: &T) -> Result<(), HandlerError> {
     value.check().map_err(|errors| HandlerError::from_validation(&errors))
 }
 
+/// Found first, for the fields whose types have wire names.
+pub trait ViaRuledNames {
+    /// Tells whether the type has rules.
+    fn is_ruled(&self) -> bool;
+}
+
+impl<T: WireNames> ViaRuledNames for &&Probe<T> {
+    fn is_ruled(&self) -> bool {
+        T::has_rules()
+    }
+}
+
+/// Found next, for other types with rules, maps of them included.
+pub trait ViaRuled {
+    /// Tells that the type has rules.
+    fn is_ruled(&self) -> bool;
+}
+
+impl<T> ViaRuled for &&&Probe<T>
+where
+    for<'a> &'a T: Validate,
+{
+    fn is_ruled(&self) -> bool {
+        true
+    }
+}
+
+/// Found next, for such types in a box or the like.
+pub trait ViaRuledHeld {
+    /// Tells that the type has rules.
+    fn is_ruled(&self) -> bool;
+}
+
+impl<T: HeldPlain> ViaRuledHeld for &Probe<T> {
+    fn is_ruled(&self) -> bool {
+        true
+    }
+}
+
+/// Found last, for all other types.
+pub trait ViaNotRuled {
+    /// Tells that the type has no rules.
+    fn is_ruled(&self) -> bool;
+}
+
+impl<T: ?Sized> ViaNotRuled for Probe<T> {
+    fn is_ruled(&self) -> bool {
+        false
+    }
+}
+
 /// Holds one value that has rules and wire names.
 trait Held {
     fn check_held(&self) -> Result<(), HandlerError>;

@@ -14,6 +14,7 @@ use validator::{Validate, ValidateLength, ValidationErrors};
 use self::faults::Faults;
 pub use self::inner::{
     ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed, ViaInnerRules, ViaNoInner,
+    ViaNotRuled, ViaRuled, ViaRuledHeld, ViaRuledNames,
 };
 pub use self::names::{Names, WireNames};
 pub use self::probe::{

@@ -85,6 +85,12 @@ pub trait WireNames {
     /// Returns the names of the type's fields.
     fn names() -> Names;
 
+    /// Tells whether the type has rules.
+    #[doc(hidden)]
+    fn has_rules() -> bool {
+        false
+    }
+
     /// Shows the value to a walk, or the values in it.
     #[doc(hidden)]
     fn walk(&self, walk: &mut Walk) {
@@ -98,6 +104,10 @@ macro_rules! same_names_as_item {
             fn names() -> Names {
                 let around: fn(Names) -> Names = $names;
                 around(T::names())
+            }
+
+            fn has_rules() -> bool {
+                T::has_rules()
             }
 
             fn walk(&self, walk: &mut Walk) {

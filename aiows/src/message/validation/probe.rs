@@ -73,6 +73,11 @@ impl<T: ?Sized> ViaNoKeys<T> for &Probe<T> {
 pub trait ViaValidated<T: ?Sized> {
     /// Checks the rules.
     fn check(&self, value: &T) -> Result<(), ValidationErrors>;
+
+    /// Tells whether there are rules.
+    fn has_rules(&self) -> bool {
+        true
+    }
 }
 
 impl<T: Validated + ?Sized> ViaValidated<T> for Probe<T> {
@@ -85,6 +90,11 @@ impl<T: Validated + ?Sized> ViaValidated<T> for Probe<T> {
 pub trait ViaNoCheck<T: ?Sized> {
     /// Finds nothing wrong.
     fn check(&self, value: &T) -> Result<(), ValidationErrors>;
+
+    /// Tells that there are no rules.
+    fn has_rules(&self) -> bool {
+        false
+    }
 }
 
 impl<T: ?Sized> ViaNoCheck<T> for &Probe<T> {
