@@ -80,7 +80,7 @@ impl IntoOutcome for Value {
         let Self::Object(object) = self else {
             return Err("a handler returned a JSON value that is no object".into());
         };
-        Ok(Outcome { answer: Some(encode_value(&object, call.id())?) })
+        Ok(Outcome { answer: Some(encode_value(call.websocket().tag(), &object, call.id())?) })
     }
 }
 

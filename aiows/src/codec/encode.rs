@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Error, Map, Value};
 
 use super::object::{HeadKeys, Object};
+use super::reserved::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::overflow::Rule;
@@ -133,10 +134,16 @@ pub(crate) fn encode_named<P: Serialize + ?Sized>(
 }
 
 /// Encodes an object as it is, with a `correlation_id` unless it has one.
+///
+/// # Errors
+///
+/// When its message type is reserved.
 pub(crate) fn encode_value(
+    tag: &Tag,
     object: &Map<String, Value>,
     id: Option<&MessageId>,
 ) -> Result<Encoded, Error> {
+    object.get(tag.key()).and_then(Value::as_str).map_or(Ok(()), check_type)?;
     let mut encoded = Encoded::start();
     serde_json::to_writer(&mut encoded.buffer, object)?;
     if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
@@ -200,7 +207,7 @@ mod tests {
     fn a_value_is_sent_as_it_is() {
         let value = |value: Value, id: Option<MessageId>| {
             let Value::Object(object) = value else { panic!("no object") };
-            let encoded = encode_value(&object, id.as_ref()).unwrap();
+            let encoded = encode_value(&Tag::default(), &object, id.as_ref()).unwrap();
             String::from_utf8(encoded.payload().to_vec()).unwrap()
         };
         assert_eq!(value(json!({ "a": 1 }), None), r#"{"a":1}"#);

@@ -8,7 +8,8 @@ pub enum SendError {
     /// The connection is closed or closing; nothing will be delivered any more.
     Closed,
     /// The message could not be written as a JSON object, or has a key of its head a second time:
-    /// `type` or the router's tag, `id`, `correlation_id`.
+    /// `type` or the router's tag, `id`, `correlation_id`; or its type is one of the protocol's own, such
+    /// as `error` or `ack`.
     Encode(serde_json::Error),
     /// The peer does not read as fast as it is sent to.
     Full,

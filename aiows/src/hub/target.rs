@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use super::late::Late;
-use crate::codec::{Encoded, Tag};
+use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
@@ -124,7 +124,12 @@ impl Target {
     /// As [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Delivery, SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
-        self.deliver_raw(Opcode::Text, &text).await
+        let frame = SharedFrame::new(Opcode::Text, Encoded::raw(&text));
+        self.deliver(|tag| {
+            check_reserved(tag, &text).map_err(SendError::Encode)?;
+            Ok(frame.clone())
+        })
+        .await
     }
 
     /// Sends a text as it is; see [`send`](Self::send).

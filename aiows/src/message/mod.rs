@@ -4,6 +4,7 @@ mod bounded;
 mod error_frame;
 mod probe;
 mod raw;
+mod reserved;
 #[cfg(feature = "validator")]
 mod validation;
 
@@ -15,6 +16,7 @@ pub(crate) use self::error_frame::ErrorFrame;
 pub(crate) use self::probe::misfit_of;
 pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
+use self::reserved::refuse_reserved;
 #[cfg(feature = "validator")]
 pub use self::validation::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
@@ -74,7 +76,9 @@ use crate::overflow::Rule;
     note = "annotate `{Self}` with `#[derive(aiows::Message)]`"
 )]
 pub trait Message {
-    /// The message type, as it stands on the wire.
+    /// The message type, as it stands on the wire. A message that is sent does not compile if this is a
+    /// type of the protocol (`ack`, `auth`, `auth_success`, `error`, `room.joined`, `room.left`,
+    /// `room.members`), empty, or has white space.
     const TYPE: &'static str;
 
     /// Whether handlers of this message must be registered for [`TYPE`](Self::TYPE) and no other
@@ -181,6 +185,7 @@ pub trait Outgoing {
 #[diagnostic::do_not_recommend]
 impl<T: Message + Serialize + ?Sized> Outgoing for T {
     fn visit<V: Visitor>(&self, mut visitor: V) -> V::Output {
+        const { refuse_reserved(T::TYPE) };
         visitor.set_rule(|| self.delivery());
         visitor.visit(T::TYPE, self)
     }

@@ -6,15 +6,11 @@ use std::sync::Arc;
 use super::Router;
 use super::frozen::{Endpoint, Frozen};
 use super::scope::{self, Outer, Scope};
-use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag};
+use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::Need;
 use crate::middleware::{Hook, wrap};
 use crate::route::{Ended, Kind, Route};
 use crate::state::StateMap;
-
-/// Message types the protocol itself uses.
-const RESERVED: [&str; 7] =
-    ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"];
 
 /// Keys of the messages that the framework itself writes, which no tag may be.
 const KEYS: [&str; 14] = [
@@ -177,7 +173,7 @@ pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<Stri
 
 fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
     let title = route.title();
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         mistakes.push(format!("handler {title} serves the reserved message type \"{name}\""));
     }
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {

@@ -21,7 +21,7 @@ use self::questions::Questions;
 pub(crate) use self::registry::{Aim, Info, Joining, Members, Membership, Registry, Standing};
 use self::reply::Replies;
 use crate::close::CloseCode;
-use crate::codec::{Encoded, Tag};
+use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
@@ -171,6 +171,7 @@ impl WebSocket {
     /// As [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
+        check_reserved(self.tag(), &text).map_err(SendError::Encode)?;
         self.record.outbox.push(Opcode::Text, Encoded::raw(&text)).await
     }
 

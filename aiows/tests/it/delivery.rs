@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use aiows::{
-    Message, MessageId, Overflow, RequestError, Route, Router, SendError, Server, WebSocket,
+    Message, MessageId, Overflow, RawMessage, RequestError, Result, Route, Router, SendError,
+    Server, WebSocket, message, routes,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::task::yield_now;
 
@@ -220,6 +222,57 @@ async fn a_message_that_is_no_object_is_an_error_towards_an_empty_room_too() {
     assert!(is_refused(hub.all().except(ws.id()).send(&NoObject(1)).await));
     assert!(is_refused(hub.all().filter(|_| false).send(&NoObject(1)).await));
     assert_eq!(hub.room("nobody").send(&Ask).await.unwrap().accepted, 0);
+}
+
+#[tokio::test]
+async fn json_of_a_type_of_the_protocol_is_refused_wherever_its_type_stands() {
+    #[message("say")]
+    async fn say(value: RawMessage) -> Result<Value> {
+        Ok(value.json()?["value"].take())
+    }
+    for tag in ["type", "action", "a\"b"] {
+        let sockets = Sockets::new();
+        let router = sockets.router().tag(tag).routes(routes![say]);
+        let server = TestServer::new(Server::from(router));
+        let hub = server.handle().hub();
+        let mut raw = Raw::join(&server).await;
+        let ws: WebSocket = sockets.next().await;
+        let is_refused = |sent: &Result<(), SendError>| match sent {
+            Err(SendError::Encode(error)) => {
+                assert!(error.to_string().contains("` is reserved for the protocol"), "{error}");
+                true
+            }
+            _ => false,
+        };
+        for name in
+            ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"]
+        {
+            let value = json!({ "a": [{ tag: "x" }], tag: name, "z": 1 });
+            assert!(is_refused(&ws.send_json(&value).await), "{value}");
+            assert!(is_refused(&hub.all().send_json(&value).await.map(drop)), "{value}");
+            raw.send_text(&json!({ tag: "say", "value": value }).to_string()).await;
+            assert_eq!(raw.read_json().await["code"], "internal", "{value}");
+        }
+        let key = serde_json::to_string(tag).unwrap();
+        for text in
+            [format!("{{\"x\":1,\n {key} : \"err\\u006fr\"}}"), format!("{{{key}\t:\t\"error\"}}")]
+        {
+            let written = RawValue::from_string(text).unwrap();
+            assert!(is_refused(&ws.send_json(&written).await), "{written}");
+        }
+        for value in [
+            json!({ tag: "errors", "other": "error" }),
+            json!({ tag: "x", "inner": { tag: "error" }, "text": format!("{key}:\"error\"") }),
+            json!([{ tag: "error" }]),
+            json!({ tag: 7 }),
+            json!("error"),
+        ] {
+            ws.send_json(&value).await.unwrap();
+            assert_eq!(raw.read_json().await, value);
+            assert_eq!(hub.all().send_json(&value).await.unwrap().accepted, 1);
+            assert_eq!(raw.read_json().await, value);
+        }
+    }
 }
 
 /// A scan of the queue for each message would take minutes.

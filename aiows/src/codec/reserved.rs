@@ -1,0 +1,64 @@
+//! Message types that the protocol itself uses.
+
+use serde::ser::Error as _;
+use serde_json::Error;
+
+use super::{Tag, read_head};
+
+const RESERVED: [&str; 7] =
+    ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"];
+
+pub(crate) const fn is_reserved(message_type: &str) -> bool {
+    let mut at = 0;
+    while at < RESERVED.len() {
+        if is_same(RESERVED[at].as_bytes(), message_type.as_bytes()) {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn is_same(first: &[u8], second: &[u8]) -> bool {
+    let mut at = 0;
+    while at < first.len() && at < second.len() && first[at] == second[at] {
+        at += 1;
+    }
+    at == first.len() && at == second.len()
+}
+
+/// Refuses a JSON text of the application that is a message of a reserved type.
+pub(crate) fn check_reserved(tag: &Tag, text: &[u8]) -> Result<(), Error> {
+    let text = str::from_utf8(text).unwrap_or_default();
+    if !text.starts_with('{') || !may_be_reserved(tag, text) {
+        return Ok(());
+    }
+    // A text that is no message, or has its type twice, is the application's own affair.
+    match read_head(tag, text) {
+        Ok(head) => check_type(&head.message_type),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether such a type stands behind the key of the tag, anywhere in the text.
+fn may_be_reserved(tag: &Tag, text: &str) -> bool {
+    let key = tag.key();
+    text.match_indices(key).any(|(at, _)| {
+        let value = text[at + key.len()..].strip_prefix('"').map(str::trim_ascii_start);
+        let value = value.and_then(|rest| rest.strip_prefix(':')).map(str::trim_ascii_start);
+        let value = value.and_then(|rest| rest.strip_prefix('"')).unwrap_or_default();
+        let name = value.split('"').next().unwrap_or_default();
+        // An escape may stand for any letter.
+        is_reserved(name) || name.contains('\\')
+    }) || key.contains(|letter: char| matches!(letter, '"' | '\\' | '\0'..' '))
+}
+
+/// Refuses a reserved message type.
+pub(crate) fn check_type(message_type: &str) -> Result<(), Error> {
+    match is_reserved(message_type) {
+        false => Ok(()),
+        true => Err(Error::custom(format_args!(
+            "message type `{message_type}` is reserved for the protocol, choose another"
+        ))),
+    }
+}
