@@ -1,6 +1,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::culprit::beyond;
 use super::failure;
 use super::filter::{Found, Payload};
 use super::{Tag, check_keys, read_head};
@@ -38,7 +39,10 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
     let payload = Payload { json: &mut json, tag, found: &mut found };
     match serde_path_to_error::deserialize::<_, T>(payload) {
         Ok(_) => failure::unexplained(),
-        Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string()),
+        Err(error) => {
+            let (path, fault) = (error.path(), error.inner().to_string());
+            failure::invalid_payload(path, &fault, &beyond(tag, text, path, &fault))
+        }
     }
 }
 
@@ -53,7 +57,7 @@ pub(crate) fn decode_whole(text: &str) -> Result<Value, HandlerError> {
         let mut json = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, Value>(&mut json) {
             Ok(_) => failure::unexplained(),
-            Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string()),
+            Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string(), ""),
         }
     })
 }

@@ -6,18 +6,24 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::error::{FieldError, HandlerError, code};
 
-pub(super) fn invalid_payload(path: &Path, text: &str) -> HandlerError {
-    unexplained().with_fields(vec![field_error(path, text)])
+pub(super) fn invalid_payload(path: &Path, text: &str, beyond: &str) -> HandlerError {
+    unexplained().with_fields(vec![field_error_beyond(path, text, beyond)])
 }
 
 /// Names the field that serde refused.
 pub(crate) fn field_error(path: &Path, said: &str) -> FieldError {
+    field_error_beyond(path, said, "")
+}
+
+/// As [`field_error`], with the rest of a path that ends too early.
+fn field_error_beyond(path: &Path, said: &str, beyond: &str) -> FieldError {
     let (fault, name) = Fault::read(said);
     let ends_with = |name: &str| match path.iter().next_back() {
         Some(Segment::Map { key }) => key == name,
         _ => false,
     };
     let mut text = join(path);
+    text.push_str(if text.is_empty() { beyond.trim_start_matches('.') } else { beyond });
     if let Some(name) = name {
         // The path has the key of an unknown field, unless serde read the fields ahead; the key of a
         // missing or a repeated one it never has.

@@ -2,6 +2,7 @@
 
 mod answer;
 pub(crate) mod buffer;
+mod culprit;
 mod decode;
 mod encode;
 mod failure;

@@ -107,7 +107,7 @@ fn parts(size: usize) -> impl Stream<Item = std::io::Result<String>> {
     iter((0..size / PART).map(|_| Ok("x".repeat(PART))))
 }
 
-/// The ratio of what is read to the patience of the server is that of a client which reads 6 kB/s from a
+/// The ratio of what is read to the patience of the server is that of a client which reads 2 kB/s from a
 /// server with the limits it has by default.
 #[tokio::test]
 async fn a_large_answer_arrives_whole_at_a_slow_reader_with_a_small_window() {
@@ -115,7 +115,7 @@ async fn a_large_answer_arrives_whole_at_a_slow_reader_with_a_small_window() {
     let application = axum::Router::new()
         .route("/large", get(async || "x".repeat(SIZE)))
         .route("/parts", get(async || axum::body::Body::from_stream(parts(SIZE))));
-    let limits = limits(|limits| limits.write_timeout = Duration::from_millis(1000));
+    let limits = limits(|limits| limits.write_timeout = Duration::from_millis(1500));
     let server = TestServer::bind(echo_server().limits(limits).http(application)).await;
     for path in ["/large", "/parts"] {
         let socket = TcpSocket::new_v4().unwrap();
@@ -127,7 +127,7 @@ async fn a_large_answer_arrives_whole_at_a_slow_reader_with_a_small_window() {
         // The first bytes come slowly, the others as fast as they can.
         while read < 60 * 1024 {
             sleep(Duration::from_millis(100)).await;
-            read += stream.read(&mut buffer[..600]).await.unwrap();
+            read += stream.read(&mut buffer[..1200]).await.unwrap();
         }
         loop {
             match stream.read(&mut buffer).await.unwrap() {

@@ -1,6 +1,7 @@
 //! Whether a type is one that a query may fit, found at the build by letting the type read.
 
 use std::fmt::{self, Display};
+use std::panic::catch_unwind;
 
 use serde::de::value::SeqDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, Visitor};
@@ -8,7 +9,8 @@ use serde::forward_to_deserialize_any;
 
 /// Tells whether some query fits a `T`, as far as its type shows it.
 pub(in crate::extract) fn fits_query<T: DeserializeOwned>() -> bool {
-    !matches!(T::deserialize(Query), Err(Read::Single))
+    // Code of the application: a panic is left to the requests that cause it again.
+    !matches!(catch_unwind(|| T::deserialize(Query).err()), Ok(Some(Read::Single)))
 }
 
 /// What was read first.

@@ -1,0 +1,103 @@
+//! The place of a fault that serde does not report.
+//!
+//! Behind `flatten` and inside of internally tagged enums serde reads a copy of the fields that knows no
+//! path. Its error shows the value, though: a value that is in the message once has one place.
+
+use std::fmt::Write as _;
+
+use serde::de::{Error as _, Unexpected};
+use serde_json::{Error, Value};
+use serde_path_to_error::{Path, Segment};
+
+use super::Tag;
+
+/// Finds the rest of a path that ends too early, as it is written behind the path; empty if that is not
+/// known.
+pub(super) fn beyond(tag: &Tag, text: &str, path: &Path, fault: &str) -> String {
+    let Ok(mut message) = serde_json::from_str::<Value>(text) else { return String::new() };
+    if let Value::Object(fields) = &mut message {
+        tag.head_keys().iter().for_each(|key| drop(fields.remove(*key)));
+    }
+    let Some(start) = path.iter().try_fold(&message, step) else { return String::new() };
+    let mut search = Search { fault, path: String::new(), found: None, is_repeated: false };
+    match path.iter().len() {
+        // That the message is an object is right.
+        0 => search.look_into(start),
+        _ => search.look(start),
+    }
+    search.found.filter(|_| !search.is_repeated).unwrap_or_default()
+}
+
+fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
+    match segment {
+        Segment::Seq { index } => value.get(index),
+        Segment::Map { key } => value.get(key),
+        Segment::Enum { variant } => value.get(variant),
+        Segment::Unknown => None,
+    }
+}
+
+struct Search<'a> {
+    fault: &'a str,
+    path: String,
+    found: Option<String>,
+    is_repeated: bool,
+}
+
+impl Search<'_> {
+    fn look(&mut self, value: &Value) {
+        if is_shown(value, self.fault) {
+            self.is_repeated |= self.found.replace(self.path.clone()).is_some();
+        }
+        self.look_into(value);
+    }
+
+    fn look_into(&mut self, value: &Value) {
+        let length = self.path.len();
+        match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(self.path, "[{index}]");
+                    self.look(item);
+                    self.path.truncate(length);
+                }
+            }
+            Value::Object(fields) => {
+                for (key, field) in fields {
+                    self.path.extend([".", key]);
+                    self.look(field);
+                    self.path.truncate(length);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
+/// Whether an error is about such a value.
+fn is_shown(value: &Value, fault: &str) -> bool {
+    let about = |text: &Error| fault.starts_with(&text.to_string());
+    if let Value::String(text) = value
+        && about(&Error::custom(format_args!("unknown variant `{text}`, ")))
+    {
+        return true;
+    }
+    let Some(shown) = unexpected(value) else { return false };
+    about(&Error::invalid_type(shown, &"")) || about(&Error::invalid_value(shown, &""))
+}
+
+fn unexpected(value: &Value) -> Option<Unexpected<'_>> {
+    Some(match value {
+        Value::Null => Unexpected::Unit,
+        Value::Bool(value) => Unexpected::Bool(*value),
+        Value::Number(number) => {
+            let unsigned = number.as_u64().map(Unexpected::Unsigned);
+            let signed = || number.as_i64().map(Unexpected::Signed);
+            unsigned.or_else(signed).or_else(|| number.as_f64().map(Unexpected::Float))?
+        }
+        Value::String(text) => Unexpected::Str(text),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Object(_) => Unexpected::Map,
+    })
+}
