@@ -22,7 +22,7 @@ pub(super) fn implementation(
     let message = (derive == Derive::Message).then(|| {
         let validate = match validate_attr(input) {
             Some(_) => validate(name, fields),
-            None if cfg!(feature = "validator") => validate_if_ruled(name, wrapped_fields(input)),
+            None if cfg!(feature = "validator") => validate_if_ruled(name, &wrapped_fields(input)),
             None => TokenStream::new(),
         };
         let delivery = attr.delivery.method(input);
@@ -124,7 +124,7 @@ fn unchecked(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
 
 /// Checks the rules of a type that shows none in its attributes: it may implement `Validate` by hand,
 /// or wrap a type with rules.
-fn validate_if_ruled(name: &Ident, wrapped: Vec<Member>) -> TokenStream {
+fn validate_if_ruled(name: &Ident, wrapped: &[Member]) -> TokenStream {
     let import = (!wrapped.is_empty()).then(|| {
         quote! {
             use __runtime::__private::{

@@ -40,6 +40,7 @@ mod nest;
 mod nesting;
 mod next;
 mod paths;
+mod places;
 mod presence;
 mod presence_chaos;
 mod pressure;
