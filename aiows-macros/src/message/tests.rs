@@ -26,6 +26,22 @@ fn a_unit_struct_is_a_message() {
                         |_| ::core::option::Option::None
                     )
                 }
+
+                fn has_rules() -> bool {
+                    use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
+                    (&__runtime::__private::Probe::of(|value: &HTTPPing| value)).has_rules()
+                }
+            }
+        }
+    });
+    let validate = cfg!(feature = "validator").then(|| {
+        quote! {
+            fn validate(&self) -> ::core::result::Result<(), __runtime::HandlerError> {
+                use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
+                let checked =
+                    (&__runtime::__private::Probe::of(|value: &HTTPPing| value)).check(self);
+                __runtime::__private::told(self, checked)?;
+                ::core::result::Result::Ok(())
             }
         }
     });
@@ -36,6 +52,7 @@ fn a_unit_struct_is_a_message() {
             impl __runtime::Message for HTTPPing {
                 const TYPE: &'static str = "http_ping";
                 const DECLARED: bool = false;
+                #validate
             }
             #names
         };
