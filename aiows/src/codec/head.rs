@@ -20,9 +20,15 @@ pub(crate) struct Head<'a> {
 /// The rest of the text is not looked at: `None` means nothing more than that
 /// [`read_head`] has to be asked.
 pub(crate) fn leading_type<'a>(tag: &Tag, text: &'a str) -> Option<&'a str> {
-    let rest = after(text.trim_ascii_start(), "{")?;
-    let rest = after(rest, "\"")?.strip_prefix(tag.key())?.strip_prefix('"')?;
-    let rest = after(after(rest.trim_ascii_start(), ":")?, "\"")?;
+    let begun = match text.strip_prefix("{\"") {
+        Some(begun) => begun,
+        None => after(after(text, "{")?, "\"")?,
+    };
+    let rest = begun.strip_prefix(tag.key())?;
+    let rest = match rest.strip_prefix("\":\"") {
+        Some(rest) => rest,
+        None => after(after(rest.strip_prefix('"')?, ":")?, "\"")?,
+    };
     let end = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
     (rest.as_bytes()[end] == b'"').then(|| &rest[..end])
 }
