@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use super::policy::{Aftermath, Attempts};
@@ -150,6 +151,7 @@ impl Outbox {
         let closed = self.relieve_blocked(&state);
         let is_chosen = state.await_choice(cx.waker());
         if !is_chosen {
+            self.has_slept.store(true, Ordering::Relaxed);
             match &mut state.sleeper {
                 Some(sleeper) => sleeper.clone_from(cx.waker()),
                 None => state.sleeper = Some(cx.waker().clone()),

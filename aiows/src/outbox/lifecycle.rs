@@ -87,6 +87,7 @@ pub(super) enum Lifecycle {
 #[derive(Debug, Default)]
 pub(super) struct Mirror(AtomicU8);
 
+const OPEN: u8 = 0;
 /// The end is in sight: `WebSocket::closed` resolves.
 const ENDING: u8 = 1;
 /// No message is accepted any more; the session has to close.
@@ -152,7 +153,7 @@ impl Outbox {
 
     fn transition(&self, state: &mut State, to: Lifecycle) {
         let mirrored = match &to {
-            Lifecycle::Open => 0,
+            Lifecycle::Open => OPEN,
             Lifecycle::CloseReceived => ENDING,
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
             Lifecycle::CloseRequested(_) => ORDERED,
@@ -195,6 +196,13 @@ impl Outbox {
     /// Takes the request to close if its time has come; the session that calls this is awake and
     /// needs no waker.
     pub(crate) fn take_close_order(&self, accepted: Accepted) -> CloseOrder {
+        // Looked at without the lock, because this is called for every message. An order that comes now
+        // is found under the lock before the session sleeps.
+        let is_open = self.mirror.0.load(Ordering::Acquire) == OPEN;
+        if is_open && !self.has_slept.load(Ordering::Relaxed) {
+            return CloseOrder::None;
+        }
+        self.has_slept.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.sleeper = None;
         match &mut state.lifecycle {

@@ -13,6 +13,7 @@ mod stuck;
 mod tests;
 mod totals;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(crate) struct Outbox {
     state: Mutex<State>,
     /// What may be read of the lifecycle without the lock; changed under it.
     mirror: Mirror,
+    /// Whether the session has left its waker here since it last looked for orders; used by it alone.
+    has_slept: AtomicBool,
     /// Wakes senders that wait for room.
     room: Room,
     max_messages: usize,
@@ -112,6 +115,7 @@ impl Outbox {
                 watched: None,
             }),
             mirror: Mirror::default(),
+            has_slept: AtomicBool::new(false),
             room: Room::default(),
             max_messages: limits.outbound_messages,
             max_size: limits.outbound_size,

@@ -222,22 +222,24 @@ impl Clock {
             (Reading::Blind, Some(_)) => None,
         };
         let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping_timeout));
-        let stuck = self
-            .stuck
-            .as_ref()
-            .map(|stuck| (after(stuck.since, *write_timeout), TimerEvent::Stuck));
-        let begun =
-            self.message_begun.map(|(_, at)| (after(at, *message_timeout), TimerEvent::Unfinished));
-        let events = [
-            deadline.map(|at| (at, TimerEvent::Deadline)),
-            stuck,
-            unread.map(|at| (at, TimerEvent::Unread)),
-            begun,
-            self.share_at.map(|at| (at, TimerEvent::Share)),
-            self.large_at.map(|at| (at + KEEP_LARGE, TimerEvent::Shrink)),
-            liveness,
-        ];
-        events.into_iter().flatten().min_by_key(|(at, _)| *at)
+        let stuck = self.stuck.as_ref().map(|stuck| after(stuck.since, *write_timeout));
+        let begun = self.message_begun.map(|(_, at)| after(at, *message_timeout));
+        let mut next = liveness;
+        // Of two at the same time the one that stands lower is due first. Most are `None`.
+        let mut consider = |at: Option<Instant>, event| {
+            if let Some(at) = at
+                && next.is_none_or(|(first, _)| at <= first)
+            {
+                next = Some((at, event));
+            }
+        };
+        consider(self.large_at.map(|at| at + KEEP_LARGE), TimerEvent::Shrink);
+        consider(self.share_at, TimerEvent::Share);
+        consider(begun, TimerEvent::Unfinished);
+        consider(unread, TimerEvent::Unread);
+        consider(stuck, TimerEvent::Stuck);
+        consider(deadline, TimerEvent::Deadline);
+        next
     }
 
     fn note(&mut self, event: TimerEvent, now: Instant, limits: &Limits) {
