@@ -222,6 +222,25 @@ async fn a_slow_client_gets_its_answers_and_1002_after_a_violation() {
     assert_eq!(ended.next().await, violation);
 }
 
+/// A ping that waited behind everything the kernel can hold would not be answered in time.
+#[tokio::test]
+async fn a_slow_client_that_answers_pings_is_not_taken_for_silent() {
+    let (ends, ended) = ends();
+    let often = Duration::from_millis(500);
+    let mut limits = hasty();
+    (limits.ping_interval, limits.ping_timeout) = (often, often);
+    let server = TestServer::bind(server(&ends, limits)).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    let last = text(49);
+    slow.read(false, |frame| frame.payload == last.as_bytes()).await;
+    slow.expect(50, None);
+    slow.read(false, |frame| frame.first == PING).await;
+    slow.send(CLOSE, &close_payload(1000, "")).await;
+    let left = DisconnectReason::Peer { code: Some(1000.into()), reason: String::new() };
+    assert_eq!(ended.next().await, left);
+}
+
 /// How long a stop takes when a client reads as `read` does and then nothing more.
 async fn stop_takes(limits: Limits, read: impl AsyncFn(&mut Raw)) -> Duration {
     let (ends, _ended) = ends();
