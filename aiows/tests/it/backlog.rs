@@ -1,5 +1,6 @@
 //! Connections that close while much is still queued for a client that reads slowly.
 
+use std::process::Command;
 use std::time::Duration;
 
 use aiows::testing::TestServer;
@@ -58,7 +59,10 @@ impl Slow {
     async fn open(server: &TestServer) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(32 * 1024).unwrap();
-        let stream = socket.connect(server.address()).await.unwrap();
+        Self::over(socket.connect(server.address()).await.unwrap()).await
+    }
+
+    async fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let mut raw = Raw::over(stream);
         raw.handshake().await;
@@ -239,6 +243,55 @@ async fn a_slow_client_that_answers_pings_is_not_taken_for_silent() {
     slow.send(CLOSE, &close_payload(1000, "")).await;
     let left = DisconnectReason::Peer { code: Some(1000.into()), reason: String::new() };
     assert_eq!(ended.next().await, left);
+}
+
+/// Set for the child process whose network is slow.
+const CHILD: &str = "AIOWS_TEST_SLOW_LINK";
+
+/// Runs a test where the network has 500 kB/s, if the system allows that.
+const SLOW_LINK: &str = r#"
+    ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 68k latency 100ms || exit 1
+    exec "$0" --exact "$1""#;
+
+/// What a failed test returns.
+const FAILED: i32 = 101;
+
+#[expect(clippy::print_stderr, reason = "the test harness shows it on failure only")]
+fn over_slow_link(test: &str) {
+    let mut child = Command::new("unshare");
+    child.args(["--map-root-user", "--net", "sh", "-c", SLOW_LINK]);
+    child.arg(std::env::current_exe().unwrap()).arg(test).env(CHILD, "1");
+    match child.output() {
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].concat();
+            eprintln!("{}", String::from_utf8_lossy(&said));
+            // Otherwise there is no such network here.
+            assert_ne!(output.status.code(), Some(FAILED));
+        }
+        Err(error) => eprintln!("{error}"),
+    }
+}
+
+/// The client reads as fast as the link allows, and answers pings.
+#[tokio::test]
+async fn over_a_slow_link_everything_that_was_sent_before_a_close_arrives() {
+    if std::env::var_os(CHILD).is_none() {
+        return over_slow_link(
+            "backlog::over_a_slow_link_everything_that_was_sent_before_a_close_arrives",
+        );
+    }
+    let (ends, ended) = ends();
+    let mut limits = hasty();
+    (limits.ping_interval, limits.ping_timeout) = (CLOSE_TIMEOUT, CLOSE_TIMEOUT);
+    let server = TestServer::bind(server(&ends, limits)).await;
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let mut client = Slow::over(stream).await;
+    client.send(TEXT, br#"{"type":"close"}"#).await;
+    client.read(true, is_close).await;
+    client.expect(90, Some((4000, "done")));
+    client.send(CLOSE, &close_payload(4000, "done")).await;
+    client.read(false, |_| false).await;
+    expect_ended(&ended, 4000, "done").await;
 }
 
 /// How long a stop takes when a client reads as `read` does and then nothing more.
