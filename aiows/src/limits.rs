@@ -94,13 +94,16 @@ pub struct Limits {
     /// [`Message`](macro@crate::Message).
     pub overflow: Overflow,
     /// Time a peer may refuse to read before it is cut off as a slow consumer: 10 s. A send waits
-    /// no longer than this for room.
+    /// no longer than this for room. It also bounds a peer that refuses to read what is queued before
+    /// its close frame.
     pub write_timeout: Duration,
     /// Time between two pings to a peer, busy or not: 20 s.
     pub ping_interval: Duration,
     /// Silence after a ping that ends the connection: 20 s. Any bytes are a sign of life.
     pub ping_timeout: Duration,
-    /// Time for the closing handshake, and for a handler whose peer is gone: 10 s.
+    /// Time for the closing handshake, and for a handler whose peer is gone: 10 s. The closing handshake
+    /// begins when the close frame is written, so a slow peer that reads what was sent before it has as
+    /// long as it needs for that.
     pub close_timeout: Duration,
     /// Time for all disconnect handlers of one connection together: 10 s.
     pub disconnect_timeout: Duration,

@@ -122,6 +122,7 @@ async fn a_burst_does_not_stop_the_close_timeout() {
     expect_answers(&mut raw, BURST - 1).await;
     assert_eq!(raw.read_close(4000).await, "enough");
     raw.expect_end().await;
+    server.shutdown(60 * SECOND).await.unwrap();
     let elapsed = started.elapsed();
     assert!((SECOND..2 * SECOND).contains(&elapsed), "{elapsed:?}");
 }

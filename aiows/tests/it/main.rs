@@ -5,6 +5,8 @@
 
 mod admission;
 mod admitted;
+#[cfg(target_os = "linux")]
+mod backlog;
 mod bounded;
 mod burst;
 mod close;

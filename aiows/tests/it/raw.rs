@@ -107,6 +107,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         Self { stream, buffer: Vec::new(), begun: None }
     }
 
+    /// The stream, of which nothing was read that was not taken.
+    pub fn into_stream(self) -> S {
+        assert_eq!(self.buffer, b"");
+        self.stream
+    }
+
     pub async fn handshake(&mut self) {
         self.write(REQUEST.as_bytes()).await;
         let head = self.read_head().await;

@@ -259,7 +259,8 @@ async fn stubborn_clients_delay_a_stop_by_their_deadlines_only() {
         while ws.try_send(&Flood { text: "x".repeat(50_000) }).is_ok() {}
     });
     let mut limits = Limits::default();
-    limits.close_timeout = Duration::from_millis(300);
+    let short = Duration::from_millis(300);
+    (limits.close_timeout, limits.write_timeout) = (short, short);
     let server = Server::from(Router::new().route(flood)).limits(limits);
     let server = TestServer::bind(server).await;
     // One never answers the close frame, one reads nothing, one is still in its handshake.

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::phase::ClientEnd;
 use super::{ConnectionIo, Phase, Writability};
 use crate::close::{CloseCode, DisconnectReason};
@@ -38,16 +40,14 @@ impl ConnectionIo {
             tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
         }
         self.outbox().seal(Some(close_frame(Some(code), &reason)));
-        let by = deadline_after(match because {
-            DisconnectReason::SlowConsumer => self.slow_timeout(),
-            _ => self.limits.close_timeout,
-        });
+        let is_slow = because == DisconnectReason::SlowConsumer;
+        let by = is_slow.then(|| deadline_after(self.slow_timeout()));
         let phase = match (&self.phase, mode) {
-            (_, CloseMode::Cut) => Phase::Failing { by: deadline_after(CUT_TIMEOUT) },
+            (_, CloseMode::Cut) => Phase::Failing { by: Some(deadline_after(CUT_TIMEOUT)) },
             (Phase::Leaving { end: Some(end), .. }, _) => match **end {
                 ClientEnd::Close(_) | ClientEnd::Finished => Phase::Flushing { by },
                 ClientEnd::Failure(_) => Phase::Failing { by },
-                ClientEnd::Reset => Phase::Ended { by },
+                ClientEnd::Reset => Phase::Ended { by: self.handler_deadline(by) },
             },
             _ => Phase::Closing { by },
         };
@@ -65,8 +65,13 @@ impl ConnectionIo {
         if self.outbox().is_flushed() {
             self.lose();
         } else if !self.phase.has_ended() {
-            self.phase = Phase::Failing { by: deadline_after(CUT_TIMEOUT) };
+            self.phase = Phase::Failing { by: Some(deadline_after(CUT_TIMEOUT)) };
         }
+    }
+
+    /// How long a pending handler may go on once the stream is gone.
+    fn handler_deadline(&self, begun: Option<Instant>) -> Instant {
+        begun.unwrap_or_else(|| deadline_after(self.limits.close_timeout))
     }
 
     fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
@@ -156,7 +161,7 @@ impl ConnectionIo {
     }
 
     fn conclude(&mut self, end: ClientEnd) {
-        let by = deadline_after(self.limits.close_timeout);
+        let by = None;
         let (frame, phase, because) = match end {
             ClientEnd::Close(PeerClose { code, reason }) => {
                 let frame = close_frame(code, &reason);
@@ -186,8 +191,7 @@ impl ConnectionIo {
 
     /// Nothing can be read or written any more.
     pub(super) fn lose(&mut self) {
-        let by = self.phase.deadline();
-        let by = by.unwrap_or_else(|| deadline_after(self.limits.close_timeout));
+        let by = self.handler_deadline(self.phase.deadline());
         self.stop_handling(Phase::Ended { by }, lost());
         self.outbox().end();
         self.writability = Writability::Ready;
@@ -212,6 +216,11 @@ impl ConnectionIo {
             }
             TimerEvent::Stuck if self.phase.handles_messages() => {
                 self.close(CloseRequest::slow_consumer());
+            }
+            TimerEvent::Stuck if self.phase.deadline().is_none() => {
+                tracing::debug!(connection = %self.socket.id(), "close frame not read in time");
+                self.lose();
+                return ControlFlow::Break(());
             }
             // The deadline of the phase bounds it.
             TimerEvent::Stuck => {}

@@ -14,12 +14,14 @@ pub(super) enum Phase {
         end: Option<Box<ClientEnd>>,
         handler_by: Instant,
     },
-    /// Our close frame is queued, and the client's is awaited.
-    Closing { by: Instant },
+    /// Our close frame is queued, and the client's is awaited. In this phase and the next two there
+    /// is no deadline until everything is written, except for a slow client and a cut: before, a
+    /// client that reads has as long as it needs.
+    Closing { by: Option<Instant> },
     /// Our close frame is queued; what the client still sends is discarded until it ends its side.
-    Failing { by: Instant },
+    Failing { by: Option<Instant> },
     /// Nothing more is expected of the client; what is queued for it is written.
-    Flushing { by: Instant },
+    Flushing { by: Option<Instant> },
     /// Nothing can be read or written any more; a handler that is pending has until the deadline.
     Ended { by: Instant },
 }
@@ -55,11 +57,16 @@ impl Phase {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Open => None,
-            Self::Leaving { handler_by: by, .. }
-            | Self::Closing { by }
-            | Self::Failing { by }
-            | Self::Flushing { by }
-            | Self::Ended { by } => Some(*by),
+            Self::Closing { by } | Self::Failing { by } | Self::Flushing { by } => *by,
+            Self::Leaving { handler_by: by, .. } | Self::Ended { by } => Some(*by),
+        }
+    }
+
+    /// The deadline of a phase that begins with the last frame in the queue.
+    pub(super) fn closing_deadline(&mut self) -> Option<&mut Option<Instant>> {
+        match self {
+            Self::Closing { by } | Self::Failing { by } | Self::Flushing { by } => Some(by),
+            Self::Open | Self::Leaving { .. } | Self::Ended { .. } => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::phase::ClientEnd;
 use super::{Answers, ConnectionIo, Phase, Writability};
+use crate::limits::deadline_after;
 use crate::outbox::write_tcp;
 use crate::transport::Io;
 
@@ -58,14 +59,15 @@ impl ConnectionIo {
         }
     }
 
-    /// Ends our side of the stream once the last frame is written.
+    /// Once the last frame is written, starts the client's deadline and ends our side of the stream.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) {
-        let is_last = matches!(self.phase, Phase::Flushing { .. } | Phase::Failing { .. });
-        if !is_last || self.writability == Writability::Blocked {
+        let Some(by) = self.phase.closing_deadline() else { return };
+        if self.writability == Writability::Blocked {
             return;
         }
-        // RFC 6455 section 7.1.1: the server ends the stream first. After a failure the client may
-        // still be sending: dropping the socket then would make the kernel discard our close frame.
+        by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
+        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be sending:
+        // dropping the socket then would make the kernel discard what the client has not received.
         if let Io::Stream(stream) = &mut self.io
             && stream.poll_shutdown(cx).is_pending()
         {

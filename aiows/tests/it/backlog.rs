@@ -1,0 +1,344 @@
+//! Connections that close while much is still queued for a client that reads slowly.
+
+use std::process::Command;
+use std::time::Duration;
+
+use aiows::testing::TestServer;
+use aiows::{Call, DisconnectReason, Limits, Route, Router, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, interval, sleep};
+
+use crate::raw::{Ended, Ends, Frame, Raw, close_payload, ends, limits, masked, parse};
+
+const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+
+/// The size of a message.
+const SIZE: usize = 20_000;
+
+/// Less than a slow client needs to read what is queued for it.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(700);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn text(n: usize) -> String {
+    format!("{n:0SIZE$}")
+}
+
+async fn send_texts(call: &Call, count: usize) {
+    for n in 0..count {
+        call.websocket().send_text(&text(n)).await.unwrap();
+    }
+}
+
+fn hasty() -> Limits {
+    limits(|limits| (limits.close_timeout, limits.write_timeout) = (CLOSE_TIMEOUT, WRITE_TIMEOUT))
+}
+
+/// Sends 20 kB messages, as many as its type says, and closes if it is `close`.
+fn server(ends: &Ends, limits: Limits) -> Server {
+    let router = Router::new()
+        .route(Route::message("close", async |call: Call| {
+            send_texts(&call, 90).await;
+            call.websocket().close(4000, "done");
+        }))
+        .route(Route::message("queue", async |call: Call| send_texts(&call, 50).await));
+    ends.watch(router).limits(limits)
+}
+
+/// A client that takes 6 kB off its socket every 10 ms, as it would over a slow link.
+struct Slow {
+    stream: TcpStream,
+    bytes: Vec<u8>,
+    frames: Vec<Frame>,
+}
+
+impl Slow {
+    async fn open(server: &TestServer) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        Self::over(socket.connect(server.address()).await.unwrap()).await
+    }
+
+    async fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        let mut raw = Raw::over(stream);
+        raw.handshake().await;
+        Self { stream: raw.into_stream(), bytes: Vec::new(), frames: Vec::new() }
+    }
+
+    async fn send(&mut self, first: u8, payload: &[u8]) {
+        self.stream.write_all(&masked(first, payload)).await.unwrap();
+    }
+
+    /// Reads until `is_enough` says so of the last frame, or to the end of the stream. Every pong that
+    /// is due is sent, and with `pings` one ping in 100 ms.
+    async fn read(&mut self, pings: bool, is_enough: impl Fn(&Frame) -> bool) {
+        let mut ticks = interval(Duration::from_millis(10));
+        for tick in 1.. {
+            ticks.tick().await;
+            if pings && tick % 10 == 0 {
+                self.send(PING, b"").await;
+            }
+            let mut buffer = [0; 6_000];
+            match self.stream.read(&mut buffer).await.expect("no reset") {
+                0 => return,
+                read => self.bytes.extend_from_slice(&buffer[..read]),
+            }
+            while let Some((frame, length)) = parse(&self.bytes) {
+                self.bytes.drain(..length);
+                if frame.first == PING {
+                    self.send(PONG, &frame.payload).await;
+                }
+                self.frames.push(frame);
+            }
+            if self.frames.last().is_some_and(&is_enough) {
+                return;
+            }
+        }
+    }
+
+    /// Expects the first texts, all whole and in order, and then nothing but this close frame.
+    fn expect(&self, texts: usize, close: Option<(u16, &str)>) {
+        let is_pong = |frame: &&Frame| frame.first != PONG && frame.first != PING;
+        let frames: Vec<_> = self.frames.iter().filter(is_pong).collect();
+        for (n, frame) in frames.iter().take(texts).enumerate() {
+            assert_eq!((frame.first, frame.payload.len()), (TEXT, SIZE), "frame {n}");
+            assert_eq!(frame.text(), text(n), "frame {n}");
+        }
+        let last = frames.get(texts..).expect("all texts").iter();
+        let last: Vec<_> = last.map(|frame| (frame.first, &frame.payload[..])).collect();
+        let payload = close.map(|(code, reason)| close_payload(code, reason));
+        assert_eq!(last, Vec::from_iter(payload.iter().map(|payload| (CLOSE, &payload[..]))));
+        assert_eq!(self.bytes, b"", "a frame that is cut");
+    }
+}
+
+fn is_close(frame: &Frame) -> bool {
+    frame.first == CLOSE
+}
+
+async fn expect_ended(ended: &Ended, code: u16, reason: &str) {
+    let (code, reason) = (code.into(), reason.to_owned());
+    assert_eq!(ended.next().await, DisconnectReason::Closed { code, reason });
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_everything_that_was_sent_before_a_close() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"close"}"#).await;
+    slow.read(true, is_close).await;
+    slow.expect(90, Some((4000, "done")));
+    // It still sends while the end is on its way.
+    slow.send(PING, b"").await;
+    slow.send(CLOSE, &close_payload(4000, "done")).await;
+    slow.read(false, |_| false).await;
+    slow.expect(90, Some((4000, "done")));
+    expect_ended(&ended, 4000, "done").await;
+}
+
+#[tokio::test]
+async fn a_slow_client_that_never_answers_the_close_frame_sees_the_end_behind_it() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"close"}"#).await;
+    slow.read(true, |_| false).await;
+    slow.expect(90, Some((4000, "done")));
+    expect_ended(&ended, 4000, "done").await;
+}
+
+/// Returns when everything that a client has asked for is queued or written.
+async fn await_queued(server: &TestServer, messages: u64) {
+    while server.handle().stats().outbound.queued < messages {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_everything_and_1001_at_a_stop() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    await_queued(&server, 50).await;
+    let stop = tokio::spawn(server.shutdown(Duration::from_secs(20)));
+    slow.read(true, |_| false).await;
+    slow.expect(50, Some((1001, "Server shutdown")));
+    stop.await.unwrap().unwrap();
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+}
+
+#[tokio::test]
+async fn a_stop_that_cuts_a_client_with_a_backlog_is_forced() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    await_queued(&server, 50).await;
+    let stop = tokio::spawn(server.shutdown(Duration::from_millis(100)));
+    slow.read(false, |_| false).await;
+    assert!(slow.frames.len() < 50);
+    assert!(stop.await.unwrap().unwrap_err().is_forced());
+    assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_its_answers_after_its_own_close_frame() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    slow.send(CLOSE, &close_payload(1000, "bye")).await;
+    slow.read(false, |_| false).await;
+    slow.expect(50, Some((1000, "bye")));
+    let left = DisconnectReason::Peer { code: Some(1000.into()), reason: "bye".into() };
+    assert_eq!(ended.next().await, left);
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_its_answers_after_its_side_has_ended() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    slow.stream.shutdown().await.unwrap();
+    slow.read(false, |_| false).await;
+    slow.expect(50, None);
+    let lost = DisconnectReason::Peer { code: None, reason: String::new() };
+    assert_eq!(ended.next().await, lost);
+}
+
+#[tokio::test]
+async fn a_slow_client_gets_its_answers_and_1002_after_a_violation() {
+    let (ends, ended) = ends();
+    let server = TestServer::bind(server(&ends, hasty())).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    slow.send(0x83, b"").await;
+    slow.read(true, |_| false).await;
+    slow.expect(50, Some((1002, "Protocol violation")));
+    let violation = DisconnectReason::Protocol { code: 1002.into() };
+    assert_eq!(ended.next().await, violation);
+}
+
+/// A ping that waited behind everything the kernel can hold would not be answered in time.
+#[tokio::test]
+async fn a_slow_client_that_answers_pings_is_not_taken_for_silent() {
+    let (ends, ended) = ends();
+    let often = Duration::from_millis(500);
+    let mut limits = hasty();
+    (limits.ping_interval, limits.ping_timeout) = (often, often);
+    let server = TestServer::bind(server(&ends, limits)).await;
+    let mut slow = Slow::open(&server).await;
+    slow.send(TEXT, br#"{"type":"queue"}"#).await;
+    let last = text(49);
+    slow.read(false, |frame| frame.payload == last.as_bytes()).await;
+    slow.expect(50, None);
+    slow.read(false, |frame| frame.first == PING).await;
+    slow.send(CLOSE, &close_payload(1000, "")).await;
+    let left = DisconnectReason::Peer { code: Some(1000.into()), reason: String::new() };
+    assert_eq!(ended.next().await, left);
+}
+
+/// Set for the child process whose network is slow.
+const CHILD: &str = "AIOWS_TEST_SLOW_LINK";
+
+/// Runs a test where the network has 500 kB/s, if the system allows that.
+const SLOW_LINK: &str = r#"
+    ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 68k latency 100ms || exit 1
+    exec "$0" --exact "$1""#;
+
+/// What a failed test returns.
+const FAILED: i32 = 101;
+
+#[expect(clippy::print_stderr, reason = "the test harness shows it on failure only")]
+fn over_slow_link(test: &str) {
+    let mut child = Command::new("unshare");
+    child.args(["--map-root-user", "--net", "sh", "-c", SLOW_LINK]);
+    child.arg(std::env::current_exe().unwrap()).arg(test).env(CHILD, "1");
+    match child.output() {
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].concat();
+            eprintln!("{}", String::from_utf8_lossy(&said));
+            // Otherwise there is no such network here.
+            assert_ne!(output.status.code(), Some(FAILED));
+        }
+        Err(error) => eprintln!("{error}"),
+    }
+}
+
+/// The client reads as fast as the link allows, and answers pings.
+#[tokio::test]
+async fn over_a_slow_link_everything_that_was_sent_before_a_close_arrives() {
+    if std::env::var_os(CHILD).is_none() {
+        return over_slow_link(
+            "backlog::over_a_slow_link_everything_that_was_sent_before_a_close_arrives",
+        );
+    }
+    let (ends, ended) = ends();
+    let mut limits = hasty();
+    (limits.ping_interval, limits.ping_timeout) = (CLOSE_TIMEOUT, CLOSE_TIMEOUT);
+    let server = TestServer::bind(server(&ends, limits)).await;
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let mut client = Slow::over(stream).await;
+    client.send(TEXT, br#"{"type":"close"}"#).await;
+    client.read(true, is_close).await;
+    client.expect(90, Some((4000, "done")));
+    client.send(CLOSE, &close_payload(4000, "done")).await;
+    client.read(false, |_| false).await;
+    expect_ended(&ended, 4000, "done").await;
+}
+
+/// How long a stop takes when a client reads as `read` does and then nothing more.
+async fn stop_takes(limits: Limits, read: impl AsyncFn(&mut Raw)) -> Duration {
+    let (ends, _ended) = ends();
+    let server = TestServer::new(server(&ends, limits));
+    let mut raw = Raw::join(&server).await;
+    raw.send_text(r#"{"type":"queue"}"#).await;
+    await_queued(&server, 50).await;
+    let started = Instant::now();
+    let stop = tokio::spawn(server.shutdown(Duration::from_secs(600)));
+    read(&mut raw).await;
+    stop.await.unwrap().unwrap();
+    started.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_during_a_close_is_cut_after_the_write_timeout() {
+    let patient = || {
+        let mut limits = hasty();
+        limits.close_timeout = Duration::from_secs(60);
+        limits
+    };
+    let slack = Duration::from_millis(10);
+    let is_about = |took: Duration, expected| took.abs_diff(expected) < slack;
+    let took = stop_takes(patient(), async |_| {}).await;
+    assert!(is_about(took, WRITE_TIMEOUT), "{took:?}");
+    let took = stop_takes(patient(), async |raw| {
+        for _ in 0..3 {
+            sleep(WRITE_TIMEOUT * 3 / 4).await;
+            raw.take(10_000).await;
+        }
+    });
+    let (took, expected) = (took.await, WRITE_TIMEOUT * 9 / 4 + WRITE_TIMEOUT);
+    assert!(is_about(took, expected), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_close_timeout_begins_when_the_close_frame_is_written() {
+    let took = stop_takes(hasty(), async |raw| {
+        for n in 0..50 {
+            sleep(CLOSE_TIMEOUT / 2).await;
+            raw.expect_text(&text(n)).await;
+        }
+        assert_eq!(raw.read_close(1001).await, "Server shutdown");
+        raw.expect_end().await;
+    });
+    let (took, least) = (took.await, CLOSE_TIMEOUT * 25);
+    assert!((least..CLOSE_TIMEOUT * 27).contains(&took), "{took:?}");
+}
