@@ -158,7 +158,8 @@ impl Session {
 
     /// Runs the connect handlers, admits the connection and handles messages until the end.
     async fn serve(&mut self, router: &Frozen, registration: &Registration) -> Admission {
-        if !self.connect(router).await || !self.admit(registration) {
+        // Boxed, so that a connection keeps no room for it afterwards.
+        if !Box::pin(self.connect(router)).await || !self.admit(registration) {
             return Admission::Refused;
         }
         self.messages(router).await;
