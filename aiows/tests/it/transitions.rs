@@ -238,8 +238,13 @@ impl Stage {
     /// Waits until all connections have ended, and expects that nothing is left of them.
     async fn expect_nothing_left(&self) {
         let alive = &self.watch.0.alive;
+        // A connection that is gone for others may still be written to.
+        let is_settled = || {
+            let counts = self.handle.stats().outbound;
+            counts.pending == 0 && counts.queued == counts.sent + counts.dropped
+        };
         let wait = timeout(self.patience, async {
-            while self.hub.size() > 0 || alive.load(Ordering::Relaxed) > 0 {
+            while self.hub.size() > 0 || alive.load(Ordering::Relaxed) > 0 || !is_settled() {
                 sleep(Duration::from_millis(5)).await;
             }
         });
