@@ -192,8 +192,8 @@ impl Session {
                 endpoint.log(error, &self.socket);
             }
             if self.socket.is_closed() {
-                // The session has yet to follow the request.
-                let _ = self.io.next().await;
+                // The session has yet to follow the request, or to notice a reset behind messages.
+                while let Step::Message(_) = self.io.next().await {}
                 return false;
             }
             match returned {
