@@ -40,8 +40,9 @@ const MAX_DISCARDED: usize = 256 * 1024;
 enum Wanted {
     /// An answer of the axum application.
     #[cfg(feature = "axum")]
-    Http(RequestHead, Place),
-    WebSocket(Admitted),
+    Http(Box<RequestHead>, Place),
+    /// Boxed like the other, so that the task of a session keeps no room for them.
+    WebSocket(Box<Admitted>),
 }
 
 /// A request for a WebSocket that was let in.
@@ -68,14 +69,14 @@ impl Wanted {
 
 // Not async, so that the task of a connection keeps no room for what its session is made of.
 impl Admitted {
-    fn over_tcp(self, stream: TcpStream) -> (Place, Session) {
-        let Self { head, greeting, setting, newcomer, place } = self;
+    fn over_tcp(self: Box<Self>, stream: TcpStream) -> (Place, Session) {
+        let Self { head, greeting, setting, newcomer, place } = *self;
         let accepted = Accepted { newcomer, greeting, leftover: head.leftover() };
         (place, Session::tcp(stream, accepted, setting))
     }
 
-    fn over_stream(self, stream: Box<dyn Stream>) -> (Place, Session) {
-        let Self { head, greeting, setting, newcomer, place } = self;
+    fn over_stream(self: Box<Self>, stream: Box<dyn Stream>) -> (Place, Session) {
+        let Self { head, greeting, setting, newcomer, place } = *self;
         let accepted = Accepted { newcomer, greeting, leftover: head.leftover() };
         (place, Session::stream(stream, accepted, setting))
     }
@@ -88,12 +89,14 @@ pub(super) async fn admit_tcp(
     app: App,
 ) {
     tune(&stream);
+    // Boxed, so that a session keeps no room for its handshake.
+    let admission = Box::pin(admit(&mut stream, Some(peer_addr), half_open, &app));
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admit(&mut stream, Some(peer_addr), half_open, &app).await {
+    let admitted = match admission.await {
         #[cfg(feature = "axum")]
         Some(Wanted::Http(head, place)) => {
             // Boxed, because it is larger than all a WebSocket needs.
-            return Box::pin(http::serve(stream, Some(peer_addr), head, place, app)).await;
+            return Box::pin(http::serve(stream, Some(peer_addr), *head, place, app)).await;
         }
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
@@ -109,11 +112,12 @@ pub(super) async fn admit_stream(
     half_open: HalfOpen,
     app: App,
 ) {
+    let admission = Box::pin(admit(&mut stream, peer_addr, half_open, &app));
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admit(&mut stream, peer_addr, half_open, &app).await {
+    let admitted = match admission.await {
         #[cfg(feature = "axum")]
         Some(Wanted::Http(head, place)) => {
-            return Box::pin(http::serve(stream, peer_addr, head, place, app)).await;
+            return Box::pin(http::serve(stream, peer_addr, *head, place, app)).await;
         }
         Some(Wanted::WebSocket(admitted)) => admitted,
         None => return,
@@ -182,7 +186,7 @@ fn decide(
     #[cfg(feature = "axum")]
     if http::is_for_application(&request, app) {
         let place = take_place(app).map_err(answering)?;
-        return Ok((Wanted::Http(head, place), None));
+        return Ok((Wanted::Http(Box::new(head), place), None));
     }
     let Checked { upgrade, router, peer, questions } =
         check(&request, peer_addr, app).map_err(answering)?;
@@ -191,7 +195,7 @@ fn decide(
     let setting = app.setting(router);
     let newcomer = Newcomer::Peer(peer);
     let admitted = Admitted { head, greeting, setting, newcomer, place };
-    Ok((Wanted::WebSocket(admitted), questions))
+    Ok((Wanted::WebSocket(Box::new(admitted)), questions))
 }
 
 /// A request for a WebSocket that nothing speaks against.
