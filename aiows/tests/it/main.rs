@@ -49,6 +49,7 @@ mod pressure;
 mod probe;
 mod protocol;
 mod question;
+mod random;
 mod raw;
 mod request;
 #[cfg(target_os = "linux")]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::kit::TestServer;
+use crate::random::Random;
 
 /// What serde_json calls JSON as it is.
 const RAW: &str = "$serde_json::private::RawValue";
@@ -264,23 +265,16 @@ fn such_a_key_is_no_tag() {
     assert!(mistakes.contains(&expected), "{mistakes}");
 }
 
-/// The next of some numbers that look like chance (xorshift).
-struct Random(u64);
+/// Makes texts in JSON.
+struct Texts(Random);
 
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-
+impl Texts {
     fn string(&mut self, text: &str) -> String {
-        let escapes = self.below(4);
+        let escapes = self.0.below(4);
         let mut json = String::from('"');
         for c in text.chars() {
             match c {
-                _ if escapes == 0 && self.below(4) == 0 => {
+                _ if escapes == 0 && self.0.below(4) == 0 => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         json.push_str(&format!("\\u{unit:04x}"));
                     }
@@ -297,33 +291,33 @@ impl Random {
     /// A key, and whether it is one of serde_json's own.
     fn key(&mut self) -> (String, bool) {
         let keys = ["a", "$", "b\"", "\\", "é", ":", "$serde_json", RAW, NUMBER];
-        let at = self.below(40).min(keys.len() * 3) % keys.len();
+        let at = self.0.below(40).min(keys.len() * 3) % keys.len();
         (self.string(keys[at]), keys[at].starts_with("$serde_json::private::"))
     }
 
     /// A value, and whether it has such a key.
     fn value(&mut self, left: usize) -> (String, bool) {
-        let space = ["", " ", "\n"][self.below(3)];
-        match self.below(if left == 0 { 3 } else { 7 }) {
-            0 => (self.below(1000).to_string(), false),
+        let space = ["", " ", "\n"][self.0.below(3)];
+        match self.0.below(if left == 0 { 3 } else { 7 }) {
+            0 => (self.0.below(1000).to_string(), false),
             1 => {
-                let text = ["", "a\\", "{\"a\":[", "[[[", RAW][self.below(5)];
+                let text = ["", "a\\", "{\"a\":[", "[[[", RAW][self.0.below(5)];
                 (self.string(text), false)
             }
             // JSON in a text, as deep as it may be.
             2 if left > 0 => {
                 let (inner, _) = self.value(left - 1);
-                let inner = nested(self.below(20), &inner);
+                let inner = nested(self.0.below(20), &inner);
                 (self.string(&inner), false)
             }
             2 => ("null".to_owned(), false),
             3 => {
                 let (inner, private) = self.value(left - 1);
-                (nested(1 + self.below(30), &inner), private)
+                (nested(1 + self.0.below(30), &inner), private)
             }
             _ => {
                 let mut any = false;
-                let entries: Vec<_> = (0..1 + self.below(2))
+                let entries: Vec<_> = (0..1 + self.0.below(2))
                     .map(|_| {
                         let ((key, own), (value, private)) = (self.key(), self.value(left - 1));
                         any |= own || private;
@@ -365,7 +359,7 @@ fn decoded<T: Incoming>(raw: &RawMessage, value: impl FnOnce(T) -> Value) -> Opt
 
 #[test]
 fn what_passes_the_check_is_decoded_no_deeper_than_its_text() {
-    let mut random = Random(0x51f0_77a4_11c9_e2d3);
+    let mut random = Texts(Random(0x51f0_77a4_11c9_e2d3));
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..6_000 {
         let (value, private) = random.value(5);

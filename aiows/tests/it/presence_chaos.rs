@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::members::{Known, truth};
+use crate::random::Random;
 use crate::raw::{Raw, Wire, limits};
 
 const CLIENTS: usize = 50;
@@ -39,17 +40,6 @@ async fn leave(ws: WebSocket) {
 #[derive(Message, Serialize)]
 struct Noise {
     text: String,
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
 }
 
 enum Order {

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::random::Random;
 use crate::raw::{Frame, REQUEST, Wire, close_payload, masked, parse};
 
 const TEXT: u8 = 0x81;
@@ -24,22 +25,6 @@ const WRITE: Duration = Duration::from_secs(1);
 
 /// How long a client waits for the server to end the connection, at the end of its script.
 const STAY: Duration = Duration::from_secs(1);
-
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, end: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 33) % end
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 /// What a message makes its handler do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::kit::TestServer;
+use crate::random::Random;
 
 /// For each tag.
 const MESSAGES: usize = 400;
@@ -69,32 +70,21 @@ enum Answer {
     Wrapped(Wrapped),
 }
 
-/// The next of some numbers that look like chance (xorshift).
-struct Random(u64);
+/// Makes objects, and what is none.
+struct Objects(Random);
 
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % bound
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-
+impl Objects {
     /// A key as JSON, now and then one of the head, now and then with an escape.
     fn key(&mut self, tag: &str) -> String {
         let heads = [tag, "id", "correlation_id", "type"];
         let others = ["a", "own", "", "Type", "ids", "\u{1f600}", "q\"", "b\\", "correlation-id"];
-        let key = match self.below(4) {
-            0 => *self.pick(&heads),
-            _ => *self.pick(&others),
+        let key = match self.0.below(4) {
+            0 => self.0.of(&heads),
+            _ => self.0.of(&others),
         };
         let json = Value::from(key).to_string();
         match key.chars().next() {
-            Some(first) if first.is_ascii_alphabetic() && self.below(4) == 0 => {
+            Some(first) if first.is_ascii_alphabetic() && self.0.below(4) == 0 => {
                 format!("\"\\u{:04x}{}", u32::from(first), &json[2..])
             }
             _ => json,
@@ -102,7 +92,7 @@ impl Random {
     }
 
     fn space(&mut self) -> &'static str {
-        ["", "", "", " ", "\n\t "][self.below(5)]
+        ["", "", "", " ", "\n\t "][self.0.below(5)]
     }
 
     fn value(&mut self) -> &'static str {
@@ -117,16 +107,16 @@ impl Random {
             "[ {} , 1 ]",
             "{ }",
             r#""\ud83d\ude00""#,
-        ][self.below(10)]
+        ][self.0.below(10)]
     }
 
     /// An object, or now and then something else.
     fn object(&mut self, tag: &str) -> String {
-        if self.below(12) == 0 {
-            return (*self.pick(&["null", "[]", "7", r#""{}""#, "[{\"a\":1}]"])).to_owned();
+        if self.0.below(12) == 0 {
+            return self.0.of(&["null", "[]", "7", r#""{}""#, "[{\"a\":1}]"]).to_owned();
         }
         let mut text = format!("{{{}", self.space());
-        for number in 0..self.below(4) {
+        for number in 0..self.0.below(4) {
             let comma = if number > 0 { "," } else { "" };
             let (key, value) = (self.key(tag), self.value());
             let spaces = [self.space(), self.space(), self.space(), self.space()];
@@ -229,12 +219,12 @@ async fn whatever_is_sent_is_one_object_with_each_key_of_the_head_once() {
         let heads = [tag, "id", "correlation_id"];
         let router = Router::new().routes(routes![go, value]).tag(tag);
         let server = TestServer::new(router);
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 + u64::try_from(number).unwrap());
+        let mut random = Objects(Random(0x9e37_79b9_7f4a_7c15 + u64::try_from(number).unwrap()));
         for _ in 0..MESSAGES {
             let mut client = server.connect().await;
-            let (text, way) = (random.object(tag), random.below(WAYS));
-            let how = *random.pick(&["return", "return", "send", "reply", "ask", "room"]);
-            let id = (how == "return" && random.below(2) == 0).then_some(9);
+            let (text, way) = (random.object(tag), random.0.below(WAYS));
+            let how = random.0.of(&["return", "return", "send", "reply", "ask", "room"]);
+            let id = (how == "return" && random.0.below(2) == 0).then_some(9);
             let mut message = json!({ "how": how, "way": way, "text": text, "id": id });
             message[tag] = "go".into();
             client.send_json(&message).await;

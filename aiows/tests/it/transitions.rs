@@ -19,10 +19,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::random::Random;
 use crate::raw::{Wire, limits};
-use crate::script::{
-    Act, Client, Random, Reading, Script, Seen, Step, kind, second_handle, upgrade,
-};
+use crate::script::{Act, Client, Reading, Script, Seen, Step, kind, second_handle, upgrade};
 
 const CLIENTS: usize = 6;
 
@@ -271,8 +270,8 @@ impl Stage {
 
     /// Stops the server at some time, and expects it to take as long as it may.
     async fn stop(&mut self, random: &mut Random, scripts: &[Script]) {
-        let pause = Duration::from_millis([0, 5, 30, 150, 500, 1200][random.below(6) as usize]);
-        let within = Duration::from_millis([0, 50, 300, 8_000][random.below(4) as usize]);
+        let pause = Duration::from_millis([0, 5, 30, 150, 500, 1200][random.below(6)]);
+        let within = Duration::from_millis([0, 50, 300, 8_000][random.below(4)]);
         sleep(pause).await;
         let started = Instant::now();
         let stopped = self.server.take().expect("it runs").shutdown(within).await;
