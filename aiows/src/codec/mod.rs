@@ -28,7 +28,7 @@ pub(crate) use self::misfit::Misfit;
 pub(crate) use self::misfit::misfit;
 pub(crate) use self::nesting::check_nesting;
 pub(crate) use self::private::{PRIVATE, check_keys};
-pub(crate) use self::reserved::{check_reserved, is_reserved};
+pub(crate) use self::reserved::{assert_type, check_reserved, is_reserved};
 
 /// The key that carries the message type; `type` unless a router chose another.
 #[derive(Clone, Debug, PartialEq, Eq)]

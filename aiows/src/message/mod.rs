@@ -4,7 +4,6 @@ mod bounded;
 mod error_frame;
 mod probe;
 mod raw;
-mod reserved;
 #[cfg(feature = "validator")]
 mod validation;
 
@@ -16,7 +15,6 @@ pub(crate) use self::error_frame::ErrorFrame;
 pub(crate) use self::probe::misfit_of;
 pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
-use self::reserved::refuse_reserved;
 #[cfg(feature = "validator")]
 pub use self::validation::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
@@ -24,7 +22,7 @@ pub use self::validation::{
     ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
     ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told, validated, validated_in_parts,
 };
-use crate::codec::{self, Encoded, Tag};
+use crate::codec::{self, Encoded, Tag, assert_type};
 use crate::error::HandlerError;
 use crate::id::MessageId;
 use crate::overflow::Rule;
@@ -185,7 +183,7 @@ pub trait Outgoing {
 #[diagnostic::do_not_recommend]
 impl<T: Message + Serialize + ?Sized> Outgoing for T {
     fn visit<V: Visitor>(&self, mut visitor: V) -> V::Output {
-        const { refuse_reserved(T::TYPE) };
+        const { assert_type(T::TYPE) };
         visitor.set_rule(|| self.delivery());
         visitor.visit(T::TYPE, self)
     }

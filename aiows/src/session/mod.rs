@@ -23,6 +23,7 @@ use crate::hub::{Candidate, Hub, Registration};
 use crate::id::{ConnectionId, error_id};
 use crate::limits::{Limits, deadline_after};
 use crate::outbox::{CloseRequest, Outbox};
+use crate::route::Returned;
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Io, Protocol, Stream, TcpWriter};
 use crate::websocket::{Peer, Standing, WebSocket};
@@ -180,35 +181,49 @@ impl Session {
         for endpoint in &router.connect {
             let call = self.call_for(endpoint, Stage::Connect);
             let run = start(endpoint, &call);
-            let returned = match drive_connect(&mut self.io, run, deadline, &endpoint.title).await {
-                Ok(Some(returned)) => returned,
+            match drive_connect(&mut self.io, run, deadline, &endpoint.title).await {
                 Ok(None) => return false,
+                Ok(Some(returned)) => {
+                    if !self.settle_connect(endpoint, &call, returned).await {
+                        return false;
+                    }
+                }
                 Err(_) => {
                     self.give_up_connect(&endpoint.title);
-                    return false;
-                }
-            };
-            if let Err(error) = &returned {
-                endpoint.log(error, &self.socket);
-            }
-            if self.socket.is_closed() {
-                // The session has yet to follow the request, or to notice a reset behind messages.
-                while let Step::Message(_) = self.io.next().await {}
-                return false;
-            }
-            match returned {
-                Ok(outcome) => {
-                    outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
-                }
-                Err(error) => {
-                    if let Some(error) = self.review(&endpoint.errors, &call, error).await {
-                        self.fail_connect(&error, &endpoint.title);
-                    }
                     return false;
                 }
             }
         }
         true
+    }
+
+    /// Sends what a connect handler has returned; `false` if it is the last one.
+    async fn settle_connect(
+        &mut self,
+        endpoint: &Endpoint,
+        call: &Call,
+        returned: Returned,
+    ) -> bool {
+        if let Err(error) = &returned {
+            endpoint.log(error, &self.socket);
+        }
+        if self.socket.is_closed() {
+            // The session has yet to follow the request, or to notice a reset behind messages.
+            while let Step::Message(_) = self.io.next().await {}
+            return false;
+        }
+        match returned {
+            Ok(outcome) => {
+                outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
+                true
+            }
+            Err(error) => {
+                if let Some(error) = self.review(&endpoint.errors, call, error).await {
+                    self.fail_connect(&error, &endpoint.title);
+                }
+                false
+            }
+        }
     }
 
     /// Closes because the connect handlers take too long.
