@@ -124,6 +124,27 @@ async fn an_internal_error_is_logged_with_its_id_and_a_visible_one_for_debugging
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connect_handler_that_does_not_return_is_named_before_it_is_given_up() {
+    #[connect]
+    async fn endless() {
+        std::future::pending().await
+    }
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![endless]));
+    let mut client = server.connect().await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(levels(&lines, "endless").is_empty());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(levels(&lines, "endless"), [Level::WARN]);
+    let line = lines.lock().unwrap().last().unwrap().1.clone();
+    assert!(line.contains("connection=") && line.contains("ws.spawn"), "{line}");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(client.expect_closed(1013).await, "Connect timed out");
+    assert_eq!(levels(&lines, "did not return in time"), [Level::WARN]);
+    assert_eq!(levels(&lines, "endless"), [Level::WARN, Level::WARN]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
     #[connect]
     async fn shut() -> Result {
