@@ -88,6 +88,24 @@ async fn more_members_than_are_written_at_once_all_get_everything_in_order() {
     .await;
 }
 
+/// More than are appended to in one turn, over TCP, where the publisher writes.
+#[tokio::test]
+async fn each_part_of_a_large_crowd_gets_what_is_sent_once() {
+    const CROWD: usize = 2_048 + 150;
+    let server = TestServer::bind(server()).await;
+    let mut members = members(&server, CROWD).await;
+    let hub = server.handle().hub();
+    settle().await;
+    for text in ["first", "second"] {
+        let delivery = hub.room(ROOM).send_text(text).await.unwrap();
+        assert_eq!((delivery.accepted, delivery.refused), (CROWD, 0));
+    }
+    for member in &mut members {
+        member.expect_text("first").await;
+        member.expect_text("second").await;
+    }
+}
+
 #[tokio::test]
 async fn a_member_that_did_not_read_gets_the_rest_when_it_does() {
     over_both(

@@ -8,6 +8,7 @@ use aiows::{
     App, Call, DisconnectReason, HandlerError, Listener, Route, Router, Server, ServerHandle,
     Shutdown, State, message, routes,
 };
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -289,6 +290,28 @@ fn a_stop_closes_the_connections_of_a_runtime_that_is_left() {
             assert_eq!(ended.next().await, DisconnectReason::Shutdown);
         });
     }
+}
+
+/// A thread of the program that has no runtime stops the server, whose first runtime is gone.
+#[test]
+fn a_stop_from_outside_of_a_runtime_finds_the_one_that_is_left() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let (ends, ended) = ends();
+    let app = ends.server().build().unwrap();
+    let _earlier = first.block_on(open_here(&app));
+    let mut raw = second.block_on(open_here(&app));
+    drop(first);
+    let mut stop = app.handle().shutdown(Duration::from_secs(60));
+    second.block_on(async {
+        assert_eq!(raw.read_close(1001).await, "Server shutdown");
+        // The closing handshake of this client is waited for.
+        settle().await;
+        assert!((&mut stop).now_or_never().is_none());
+        raw.send_close(1001, "").await;
+        timeout(PATIENCE, stop).await.unwrap();
+        assert_eq!(ended.next().await, DisconnectReason::Shutdown);
+    });
 }
 
 #[tokio::test(start_paused = true)]
