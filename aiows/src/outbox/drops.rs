@@ -85,10 +85,7 @@ impl State {
     /// unless another one was written a moment ago.
     pub(super) fn end_spell(&mut self) -> Option<Line> {
         let spell = self.spell.as_mut()?;
-        if spell.count == 0 || spell.is_quiet() {
-            return None;
-        }
-        spell.end(Instant::now())
+        if spell.is_quiet() { None } else { spell.end(Instant::now()) }
     }
 
     /// The connection ends; returns the line with what is left to be logged.

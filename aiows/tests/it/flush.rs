@@ -5,6 +5,8 @@ use std::time::Duration;
 use aiows::{
     CloseCode, Hub, Limits, Result, Router, Server, Text, WebSocket, connect, fallback, routes,
 };
+use futures_util::FutureExt;
+use tokio::net::TcpListener;
 
 use super::kit::{TestServer, over_both};
 use crate::raw::{Raw, limits, masked};
@@ -206,4 +208,33 @@ async fn a_publisher_whose_runtime_stands_still_is_heard() {
         still.shutdown_background();
     })
     .await;
+}
+
+/// Whoever publishes outside of a runtime leaves the writing to the runtime of the session that began
+/// last, here one that ends without doing it.
+#[test]
+fn what_a_runtime_that_ends_had_to_write_is_written_by_the_sessions() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let app = server().build().unwrap();
+    let mut member = first.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(app.clone().serve([listener]));
+        let mut member = Raw::dial_at(address).await;
+        member.handshake().await;
+        settle().await;
+        member
+    });
+    let _last = second.block_on(async {
+        let (client, stream) = tokio::io::duplex(64 * 1024);
+        app.serve_stream(stream, None);
+        let mut last = Raw::over(client);
+        last.handshake().await;
+        last
+    });
+    let sent = app.handle().hub().room(ROOM).send_text("late").now_or_never();
+    assert_eq!(sent.unwrap().unwrap().accepted, 2);
+    drop(second);
+    first.block_on(member.expect_text("late"));
 }
