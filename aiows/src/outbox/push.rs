@@ -157,8 +157,8 @@ impl Outbox {
     /// Ends a change of the queue by a sender: wakes the session for what was queued, and whoever
     /// else the change concerns.
     pub(super) fn release(&self, mut state: MutexGuard<'_, State>, mut aftermath: Aftermath) {
-        if !state.blocked && aftermath.session.is_none() {
-            aftermath.session = state.sleeper.take();
+        if !state.blocked {
+            aftermath.session = aftermath.session.or_else(|| state.sleeper.take());
         }
         self.finish(state, aftermath);
     }
