@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
-use crate::codec::{Encoded, HEADROOM, buffer};
+use crate::codec::{Encoded, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule};
 use crate::transport::{Opcode, write_header};
@@ -214,9 +214,10 @@ fn append(state: &mut State, opcode: Opcode, message: Encoded) {
 
 /// The whole frame; a small one in memory of its own size, since buffers are larger.
 fn compact(opcode: Opcode, message: Encoded) -> Bytes {
+    let size = message.payload().len();
     let mut frame = message.into_buffer();
     let start = write_header(opcode, &mut frame);
-    if frame.len() - HEADROOM > MAX_INLINE {
+    if size > MAX_INLINE {
         return Bytes::from(frame).slice(start..);
     }
     let bytes = Bytes::copy_from_slice(&frame[start..]);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use futures_util::poll;
 
 use self::model::Model;
 use super::policy::When;
@@ -395,4 +396,40 @@ fn two_senders_at_once_make_room_with_one_queue() {
         assert_eq!(totals.without(0), 4000);
         drop(large);
     }
+}
+
+#[test]
+fn the_oldest_gives_way_behind_a_message_that_is_begun() {
+    let outbox =
+        outbox(Overflow::DropOldest, |limits| limits.outbound_messages = 1, &Arc::default());
+    assert!(push(&outbox, b"one", None, false));
+    let mut bytes = write(&outbox, 3);
+    for text in [b"two", b"tri"] {
+        assert!(push(&outbox, text, None, false));
+    }
+    let counts = outbox.outbound();
+    assert_eq!((counts.pending, counts.dropped), (2, 1));
+    bytes.extend(write(&outbox, usize::MAX));
+    assert_eq!(bytes, b"\x81\x03one\x81\x03tri");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_send_does_not_overtake_a_large_one_that_waits() {
+    let outbox = outbox(Overflow::Disconnect, |limits| limits.outbound_size = 10, &Arc::default());
+    outbox.open(Vec::new(), None);
+    let send = |payload: &'static [u8]| Box::pin(outbox.push(Opcode::Text, Encoded::raw(payload)));
+    send(b"small").await.unwrap();
+    send(b"fills").await.unwrap();
+    let (mut large, mut small) = (send(b"a large 1"), send(b"tiny"));
+    assert!(poll!(&mut large).is_pending());
+    let mut bytes = write(&outbox, 7);
+    assert!(poll!(&mut large).is_pending(), "there is room for 5 bytes");
+    assert!(poll!(&mut small).is_pending());
+    bytes.extend(write(&outbox, usize::MAX));
+    large.await.unwrap();
+    assert!(poll!(&mut small).is_pending());
+    bytes.extend(write(&outbox, usize::MAX));
+    small.await.unwrap();
+    bytes.extend(write(&outbox, usize::MAX));
+    assert_eq!(bytes, b"\x81\x05small\x81\x05fills\x81\x09a large 1\x81\x04tiny");
 }
