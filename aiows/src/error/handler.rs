@@ -29,6 +29,7 @@ pub(crate) mod code {
     pub(crate) const ROOM_FULL: &str = "room_full";
     pub(crate) const TOO_MANY_ROOMS: &str = "too_many_rooms";
     pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";
+    pub(crate) const UNSUPPORTED_DATA: &str = "unsupported_data";
     pub(crate) const VALIDATION_FAILED: &str = "validation_failed";
 }
 

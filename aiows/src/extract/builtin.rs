@@ -27,7 +27,8 @@ pub struct Context<T>(pub T);
 
 /// The text of a frame as it was received, a copy.
 ///
-/// In a `#[fallback]` it also stands for texts that are not JSON.
+/// A `#[fallback]` that takes it is a relay: it gets every text that is no message of another handler,
+/// JSON or not, and nothing is acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Text(pub String);
 
@@ -95,7 +96,7 @@ impl FromCall for RawMessage {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.message::<Self>();
+        needs.head::<Self>();
     }
 }
 
@@ -134,7 +135,7 @@ impl FromCall for MessageId {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.message::<Self>();
+        needs.head::<Self>();
     }
 }
 
@@ -145,7 +146,7 @@ impl FromCall for Option<MessageId> {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.message::<Self>();
+        needs.head::<Self>();
     }
 }
 

@@ -7,8 +7,8 @@ use crate::call::Call;
 
 /// A message as it came: as text or as bytes. It is taken by relays and by protocols of your own.
 ///
-/// Everywhere else bytes that are UTF-8 are as good as text. A fallback that takes it also gets frames
-/// that are no messages.
+/// Everywhere else bytes that are UTF-8 are as good as text. A fallback that takes it is a relay: it gets
+/// every frame that is no message of another handler, and nothing is acknowledged.
 ///
 /// ```
 /// use aiows::{Frame, Result, WebSocket, fallback};

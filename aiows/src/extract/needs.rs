@@ -41,6 +41,10 @@ pub(crate) enum Need {
     /// Any frame of UTF-8, also one that is not JSON.
     AnyText,
     DisconnectReason,
+    /// Something of the head, which only a message has; `name` is the argument's type.
+    Head {
+        name: &'static str,
+    },
     Headers,
     Local {
         name: &'static str,
@@ -71,6 +75,12 @@ impl Needs {
     /// Says that the argument exists in message handlers only.
     pub fn message<T>(&mut self) {
         self.push(Need::Message { name: type_name::<T>() });
+    }
+
+    /// Says that the argument is taken of the head of a message.
+    pub(crate) fn head<T>(&mut self) {
+        self.message::<T>();
+        self.push(Need::Head { name: type_name::<T>() });
     }
 
     pub(crate) fn payload<T: Incoming>(&mut self) {

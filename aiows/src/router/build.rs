@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::Router;
-use super::frozen::{Endpoint, Frozen};
+use super::frozen::{Endpoint, Frames, Frozen};
 use super::scope::{self, Outer, Scope};
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::Need;
@@ -198,6 +198,10 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             Need::DisconnectReason if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
                 "handler {title} takes `DisconnectReason`, which only disconnect handlers have"
             )),
+            Need::Head { name } if frames(route) != Frames::None => mistakes.push(format!(
+                "handler {title} takes frames as they are, as `Text`, `Bytes` or `Frame`, so it gets no \
+                 message to take `{name}` from: leave one of them out"
+            )),
             Need::Local { name, key } => {
                 if locals.contains(key) {
                     mistakes.push(format!("handler {title} takes `Local<{name}>` twice"));
@@ -281,7 +285,15 @@ fn endpoint(route: &Route, scope: &Scope) -> Endpoint {
         is_layered: !hooks.is_empty(),
         run: wrap(&hooks, Arc::clone(route.run())),
         errors: scope.errors.clone(),
-        takes_text: route.needs().has(&Need::AnyText),
-        takes_bytes: route.needs().has(&Need::AnyFrame),
+        frames: frames(route),
+    }
+}
+
+fn frames(route: &Route) -> Frames {
+    let has = |need| *route.kind() == Kind::Fallback && route.needs().has(need);
+    match (has(&Need::AnyFrame), has(&Need::AnyText)) {
+        (true, _) => Frames::All,
+        (false, true) => Frames::Text,
+        (false, false) => Frames::None,
     }
 }

@@ -7,6 +7,7 @@ use crate::error::HandlerError;
 use crate::middleware::{ErrorHooks, HandshakeHooks};
 use crate::route::Run;
 use crate::state::StateMap;
+use crate::transport::Inbound;
 use crate::websocket::WebSocket;
 
 /// A router after the build: never changed, read without locks.
@@ -41,11 +42,28 @@ pub(crate) struct Endpoint {
     /// Whether middleware stands in `run`, which sees sound messages only.
     pub(crate) is_layered: bool,
     pub(crate) errors: ErrorHooks,
-    pub(super) takes_text: bool,
-    pub(super) takes_bytes: bool,
+    /// Which frames it takes that are no messages.
+    pub(super) frames: Frames,
+}
+
+/// What a handler takes besides messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Frames {
+    None,
+    Text,
+    All,
 }
 
 impl Endpoint {
+    /// Whether it takes frames as they are, for which there is neither a request nor an acknowledgement.
+    pub(crate) fn is_relay(&self) -> bool {
+        self.frames != Frames::None
+    }
+
+    pub(crate) fn takes(&self, inbound: &Inbound) -> bool {
+        self.frames == Frames::All || inbound.as_text().is_some()
+    }
+
     /// Logs why the handler failed; the peer's own mistakes are no news.
     pub(crate) fn log(&self, error: &HandlerError, socket: &WebSocket) {
         let (connection, handler) = (socket.id(), &self.title);
@@ -126,9 +144,12 @@ impl Frozen {
     }
 
     /// The fallback, if it takes frames that are no messages; these carry no prefix.
-    pub(crate) fn frame_fallback(&self, is_text: bool) -> Option<&Endpoint> {
-        self.fallback
-            .as_ref()
-            .filter(|endpoint| endpoint.takes_bytes || (is_text && endpoint.takes_text))
+    pub(crate) fn relay(&self) -> Option<&Endpoint> {
+        self.fallback.as_ref().filter(|endpoint| endpoint.is_relay())
+    }
+
+    /// Whether every frame is for the relay, so that none is read as a message.
+    pub(crate) fn only_relays(&self) -> bool {
+        self.messages.is_empty() && self.nested.is_empty() && self.relay().is_some()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Router;
-use super::frozen::{Endpoint, Frozen};
+use super::frozen::{Endpoint, Frames, Frozen};
 use super::group::Group;
 use crate::middleware::{ErrorHooks, Hook, Layer};
 use crate::route::Run;
@@ -63,8 +63,7 @@ impl Scope {
             decodes: false,
             is_layered: true,
             errors: self.errors.clone(),
-            takes_text: false,
-            takes_bytes: false,
+            frames: Frames::None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Session;
 use super::drive::{drive, start};
 use crate::call::{Call, Received, Stage};
+use crate::close::CloseCode;
 use crate::codec::{check_nesting, encode, encode_own, leading_type, read_head};
 use crate::error::{HandlerError, code};
 use crate::id::MessageId;
@@ -31,13 +32,28 @@ struct Aim<'a> {
 /// Why a message goes nowhere.
 struct Missed {
     error: HandlerError,
+    told: Told,
     id: Option<MessageId>,
     message_type: Option<String>,
 }
 
+/// How the client learns why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    ByMessage,
+    /// By the close frame alone, because the stream is not ours to write errors into.
+    ByClose,
+}
+
 impl From<HandlerError> for Missed {
     fn from(error: HandlerError) -> Self {
-        Self { error, id: None, message_type: None }
+        Self { error, told: Told::ByMessage, id: None, message_type: None }
+    }
+}
+
+impl Missed {
+    fn is_no_message(&self) -> bool {
+        matches!(self.error.code(), code::INVALID_JSON | code::INVALID_MESSAGE)
     }
 }
 
@@ -64,7 +80,7 @@ impl Session {
             return false;
         };
         if let Err(error) = returned.and_then(|outcome| self.settle(outcome, &call))
-            && !Box::pin(self.refuse(error, endpoint, &call)).await
+            && !Box::pin(self.refuse(error, router, endpoint, &call)).await
         {
             return false;
         }
@@ -74,7 +90,7 @@ impl Session {
 
     /// Answers a message that no handler gets; `false` when the connection ended meanwhile.
     async fn miss(&mut self, router: &Frozen, inbound: Inbound, missed: Missed) -> bool {
-        let Missed { mut error, id, message_type } = missed;
+        let Missed { mut error, told, id, message_type } = missed;
         if !router.errors.is_empty() {
             let stage = Stage::Message(Received::new(inbound, Some(id.clone())));
             let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
@@ -83,7 +99,10 @@ impl Session {
             };
             error = left;
         }
-        self.tell(&error, id.as_ref(), message_type.as_deref());
+        match told {
+            Told::ByMessage => self.tell(&error, id.as_ref(), message_type.as_deref()),
+            Told::ByClose => self.close_for(&error),
+        }
         true
     }
 
@@ -129,7 +148,7 @@ impl Session {
     }
 
     /// Sends the handler's answer, or the acknowledgement a request without one gets.
-    fn settle(&mut self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
+    pub(super) fn settle(&mut self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
         // Middleware may have answered without the handler, which would have looked.
         call.check_head()?;
         let replied = self.socket.end_handling(call.id());
@@ -144,15 +163,25 @@ impl Session {
     }
 
     /// Answers a message whose handler failed; `false` when the connection ended meanwhile.
-    async fn refuse(&mut self, error: HandlerError, endpoint: &Endpoint, call: &Call) -> bool {
+    async fn refuse(
+        &mut self,
+        error: HandlerError,
+        router: &Frozen,
+        endpoint: &Endpoint,
+        call: &Call,
+    ) -> bool {
+        if endpoint.is_relay() {
+            return self.refuse_relayed(error, endpoint, call).await;
+        }
         endpoint.log(&error, &self.socket);
         self.socket.end_handling(None);
         // What is wrong with the head is told first, also when an extractor failed before it was
         // looked at.
-        let error = match call.is_head_known() {
-            true => error,
-            false => call.head_fault().unwrap_or(error),
-        };
+        let fault = if call.is_head_known() { None } else { call.head_fault() };
+        if let (Some(_), Some(relay)) = (&fault, router.relay()) {
+            return self.relay(relay, call).await;
+        }
+        let error = fault.unwrap_or(error);
         let Some(error) = self.review(&endpoint.errors, call, error).await else {
             return false;
         };
@@ -186,21 +215,22 @@ impl Session {
 
 /// Finds the handler of a message, reading no more of it than that takes.
 fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<'a>, Missed> {
-    // What does not even look like a message goes to those who take any text without being parsed.
-    let fallback = router.frame_fallback(inbound.as_text().is_some());
-    if let Some(endpoint) = fallback
-        && inbound.bytes().trim_ascii_start().first() != Some(&b'{')
-    {
-        return Ok(Aim { endpoint, id: Some(None) });
-    }
-    let missed = match find(router, inbound, nesting) {
-        Ok(aim) => return Ok(aim),
-        Err(missed) => missed,
+    let Some(relay) = router.relay() else {
+        return find(router, inbound, nesting);
     };
-    let no_message = matches!(missed.error.code(), code::INVALID_JSON | code::INVALID_MESSAGE);
-    match fallback {
-        Some(endpoint) if no_message => Ok(Aim { endpoint, id: Some(None) }),
-        _ => Err(missed),
+    if !relay.takes(inbound) {
+        let error = HandlerError::new(code::UNSUPPORTED_DATA, "Binary data that is not UTF-8");
+        let error = error.close(CloseCode::UNSUPPORTED);
+        return Err(Missed { told: Told::ByClose, ..error.into() });
+    }
+    let relayed = Aim { endpoint: relay, id: Some(None) };
+    // What does not even look like a message is not parsed.
+    if router.only_relays() || inbound.bytes().trim_ascii_start().first() != Some(&b'{') {
+        return Ok(relayed);
+    }
+    match find(router, inbound, nesting) {
+        Err(missed) if missed.is_no_message() => Ok(relayed),
+        found => found,
     }
 }
 
@@ -217,13 +247,14 @@ fn find<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim
     }
     let head = read_head(&router.tag, text)?;
     match router.target(&head.message_type) {
+        Target::Fallback(endpoint) if endpoint.is_relay() => Ok(Aim { endpoint, id: Some(None) }),
         Target::Message(endpoint) | Target::Fallback(endpoint) => {
             Ok(Aim { endpoint, id: Some(head.id) })
         }
         Target::Unknown => Err(Missed {
-            error: HandlerError::new(code::UNKNOWN_TYPE, "no handler serves this message type"),
             id: head.id,
             message_type: Some(head.message_type.into_owned()),
+            ..HandlerError::new(code::UNKNOWN_TYPE, "no handler serves this message type").into()
         }),
     }
 }

@@ -4,6 +4,7 @@ mod clock;
 mod dispatch;
 mod drive;
 mod io;
+mod relay;
 mod unfinished;
 
 #[cfg(feature = "axum")]
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 
 use self::drive::{beside, drive_connect, start};
 use self::io::{ConnectionIo, Step};
+use self::relay::farewell;
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::call::{Call, Stage};
@@ -237,17 +239,14 @@ impl Session {
     /// Closes with the error's own close code, or with 1008 and the error's code as the reason.
     fn fail_connect(&mut self, error: &HandlerError, title: &str) {
         let is_visible = error.source().is_none();
-        // An internal error shows nothing but its id.
         let id = error.error_id().map_or_else(error_id, str::to_owned);
         if is_visible {
-            self.push_error(error, None, None);
+            if !self.router.only_relays() {
+                self.push_error(error, None, None);
+            }
             tracing::warn!(error_id = %id, handler = title, %error, "connect refused");
         }
-        let (code, reason) = match error.close_code() {
-            Some(code) => (code, error.message().to_owned()),
-            None if is_visible => (CloseCode::POLICY, error.code().to_owned()),
-            None => (CloseCode::INTERNAL, format!("Internal error {id}")),
-        };
+        let (code, reason) = farewell(error, &id);
         let request = CloseRequest::application(code, &reason);
         let because = DisconnectReason::ConnectFailed;
         self.io.close(CloseRequest { because, ..request });

@@ -186,7 +186,7 @@ async fn a_fallback_that_takes_text_relays_what_is_no_message() {
     client.send_binary("é".as_bytes()).await;
     assert_eq!(client.recv_text().await, "<é>");
     client.send_binary(&[0xff]).await;
-    assert_eq!(client.recv_json().await["code"], "invalid_json");
+    assert_eq!(client.expect_closed(1003).await, "Binary data that is not UTF-8");
 }
 
 #[tokio::test]

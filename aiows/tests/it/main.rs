@@ -51,6 +51,7 @@ mod protocol;
 mod question;
 mod random;
 mod raw;
+mod relay;
 mod request;
 #[cfg(target_os = "linux")]
 mod resources;

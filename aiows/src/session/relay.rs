@@ -1,0 +1,60 @@
+//! A foreign stream: what goes to a fallback that takes frames as they are, and how its errors are told.
+
+use super::Session;
+use super::drive::{drive, start};
+use crate::call::{Call, Received, Stage};
+use crate::close::CloseCode;
+use crate::error::HandlerError;
+use crate::id::error_id;
+use crate::outbox::CloseRequest;
+use crate::router::Endpoint;
+
+impl Session {
+    /// Hands a text to the relay that another handler has found to be no message; `false` when the
+    /// connection ended meanwhile.
+    pub(super) async fn relay(&mut self, relay: &Endpoint, found: &Call) -> bool {
+        let Some(inbound) = found.inbound().cloned() else { return true };
+        let call = self.call_for(relay, Stage::Message(Received::new(inbound, Some(None))));
+        self.socket.begin_handling();
+        let Some(returned) = drive(&mut self.io, start(relay, &call)).await else {
+            return false;
+        };
+        match returned.and_then(|outcome| self.settle(outcome, &call)) {
+            Ok(()) => true,
+            Err(error) => self.refuse_relayed(error, relay, &call).await,
+        }
+    }
+
+    /// Closes because a relay failed; `false` when the connection ended meanwhile.
+    pub(super) async fn refuse_relayed(
+        &mut self,
+        error: HandlerError,
+        relay: &Endpoint,
+        call: &Call,
+    ) -> bool {
+        relay.log(&error, &self.socket);
+        self.socket.end_handling(None);
+        let Some(error) = self.review(&relay.errors, call, error).await else {
+            return false;
+        };
+        self.close_for(&error);
+        true
+    }
+
+    /// Tells an error by the close frame alone: a message would be one of the foreign stream.
+    pub(super) fn close_for(&mut self, error: &HandlerError) {
+        let id = error.error_id().map_or_else(error_id, str::to_owned);
+        let (code, reason) = farewell(error, &id);
+        self.socket.outbox().request_close(CloseRequest::application(code, &reason));
+    }
+}
+
+/// The close frame of an error: its own code, or 1008 with the error's code as the reason. An internal
+/// error shows nothing but its id.
+pub(super) fn farewell(error: &HandlerError, id: &str) -> (CloseCode, String) {
+    match error.close_code() {
+        Some(code) => (code, error.message().to_owned()),
+        None if error.source().is_none() => (CloseCode::POLICY, error.code().to_owned()),
+        None => (CloseCode::INTERNAL, format!("Internal error {id}")),
+    }
+}
