@@ -181,7 +181,7 @@ pub use self::extract::{
 };
 pub use self::hub::{Delivery, Hub, Target};
 pub use self::id::{ConnectionId, MessageId};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, RouteLimits};
 #[cfg(feature = "validator")]
 pub use self::message::WireNames;
 pub use self::message::{BoundedVec, Incoming, Message, Outgoing, RawMessage};
@@ -191,9 +191,9 @@ pub use self::outcome::{IntoOutcome, Outcome};
 pub use self::overflow::Overflow;
 pub use self::route::{Route, Routes};
 pub use self::router::Router;
+pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
 pub use self::server::WebSocketService;
-pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 pub use self::websocket::{ContextMap, WebSocket};
 
 /// Lists handlers for [`Router::routes`].

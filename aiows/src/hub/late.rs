@@ -60,8 +60,9 @@ impl<'a> Late<'a> {
         mut self,
         sessions: impl FnOnce() -> Option<Handle>,
     ) -> Vec<LateMember<'a>> {
-        let Some(first) = self.members.first() else { return self.members };
-        let limit = first.socket.outbox().write_timeout();
+        // Routes may differ in it.
+        let limits = self.members.iter().map(|member| member.socket.outbox().write_timeout());
+        let Some(limit) = limits.max() else { return self.members };
         let published = {
             let runtime = Handle::try_current().ok().or_else(sessions);
             // The timer belongs to the runtime in which it is made.

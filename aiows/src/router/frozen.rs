@@ -4,10 +4,11 @@ use std::sync::Arc;
 use super::asked::Asked;
 use crate::codec::Tag;
 use crate::error::HandlerError;
+use crate::limits::Limits;
 use crate::middleware::{ErrorHooks, HandshakeHooks};
 use crate::route::Run;
 use crate::state::StateMap;
-use crate::transport::Inbound;
+use crate::transport::{Inbound, Subprotocols};
 use crate::websocket::WebSocket;
 
 /// A router after the build: never changed, read without locks.
@@ -26,6 +27,8 @@ pub(crate) struct Frozen {
     /// The parameter of the path that names a room to join.
     pub(crate) room: Option<String>,
     pub(crate) asked: Asked,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) subprotocols: Subprotocols,
     pub(crate) handshake: HandshakeHooks,
     /// What failures without a handler are seen by, and the state they are seen with.
     pub(crate) errors: ErrorHooks,

@@ -2,9 +2,11 @@
 
 mod asked;
 mod build;
+mod connection;
 mod frozen;
 mod group;
 mod lent;
+mod once;
 mod scope;
 
 use std::fmt;
@@ -12,11 +14,14 @@ use std::future::Future;
 
 pub(crate) use self::build::{build, check_state};
 pub(crate) use self::frozen::{Endpoint, Frozen, Target};
+pub(crate) use self::once::Once;
 use crate::call::Call;
+use crate::limits::RouteLimits;
 use crate::middleware::{Layer, Middleware};
 use crate::outcome::IntoOutcome;
 use crate::route::{Route, Routes};
 use crate::state::StateMap;
+use crate::transport::Subprotocols;
 
 /// A set of handlers with the state they share.
 ///
@@ -53,6 +58,8 @@ pub struct Router {
     tags: Vec<String>,
     /// The parameters of the path that name a room to join, likewise.
     rooms: Vec<String>,
+    limits: Once<RouteLimits>,
+    subprotocols: Once<Subprotocols>,
 }
 
 impl Router {
@@ -158,6 +165,58 @@ impl Router {
     /// have another one.
     pub fn tag(mut self, key: impl Into<String>) -> Self {
         self.tags.push(key.into());
+        self
+    }
+
+    /// Sets what is accepted from the connections of this route and how long it takes, in place of what
+    /// the server says.
+    ///
+    /// It holds for whole connections, so the router has to be the one that is given to
+    /// [`Server::route`](crate::Server::route), or the only one that is given to
+    /// [`Server::include_router`](crate::Server::include_router): on a router that is included or nested it
+    /// is a mistake at the build, and so is a second call.
+    ///
+    /// ```
+    /// use aiows::{RouteLimits, Router, Server};
+    ///
+    /// let mut limits = RouteLimits::default();
+    /// limits.message_size = Some(8 * 1024 * 1024);
+    /// let server = Server::new()
+    ///     .route("/chat", Router::new())
+    ///     .route("/uploads", Router::new().limits(limits));
+    /// # assert!(server.build().is_ok());
+    /// ```
+    pub fn limits(mut self, limits: RouteLimits) -> Self {
+        self.limits.give(limits);
+        self
+    }
+
+    /// Names the subprotocols of this route, the preferred first, in place of those of the server.
+    ///
+    /// An empty list is none: nothing is agreed on, whatever the server speaks elsewhere. It may be called
+    /// where [`limits`](Self::limits) may, and once. Else it is
+    /// [`Server::subprotocols`](crate::Server::subprotocols).
+    ///
+    /// ```
+    /// use aiows::{Bytes, Router, Server, Text, fallback, routes};
+    ///
+    /// #[fallback]
+    /// async fn packet(packet: Bytes) {
+    ///     println!("{} bytes of MQTT", packet.len());
+    /// }
+    ///
+    /// #[fallback]
+    /// async fn call(Text(call): Text) {
+    ///     println!("OCPP: {call}");
+    /// }
+    ///
+    /// let mqtt = Router::new().routes(routes![packet]).subprotocols(["mqtt"]);
+    /// let ocpp = Router::new().routes(routes![call]).subprotocols(["ocpp2.0.1", "ocpp1.6"]);
+    /// let server = Server::new().route("/mqtt", mqtt).route("/ocpp/{station}", ocpp);
+    /// # assert!(server.build().is_ok());
+    /// ```
+    pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.subprotocols.give(Subprotocols::new(names));
         self
     }
 

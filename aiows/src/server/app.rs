@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 use crate::router::Frozen;
 use crate::session::{Setting, UnfinishedTotal};
-use crate::transport::{Origins, Stream, Subprotocols};
+use crate::transport::{Origins, Stream};
 
 /// The names and the values of a path's parameters.
 type Params<'a, 'p> = Vec<(&'a str, &'p str)>;
@@ -36,7 +36,6 @@ struct Inner {
     paths: matchit::Router<Arc<Frozen>>,
     limits: Arc<Limits>,
     origins: Origins,
-    subprotocols: Subprotocols,
     owner: Owner,
     handshakes: Arc<Handshakes>,
     outage: Outage,
@@ -55,7 +54,6 @@ pub(super) struct Config {
     pub(super) paths: Vec<(String, Frozen)>,
     pub(super) limits: Arc<Limits>,
     pub(super) origins: Origins,
-    pub(super) subprotocols: Subprotocols,
     pub(super) owner: Owner,
     pub(super) shutdown_timeout: Duration,
     #[cfg(feature = "axum")]
@@ -75,7 +73,6 @@ impl App {
                 lingering: Semaphore::new(handshakes),
                 limits: config.limits,
                 origins: config.origins,
-                subprotocols: config.subprotocols,
                 owner: config.owner,
                 unfinished: Arc::default(),
                 shutdown_timeout: config.shutdown_timeout,
@@ -239,22 +236,19 @@ impl App {
     pub(super) fn setting(&self, router: &Arc<Frozen>) -> Setting {
         Setting {
             router: Arc::clone(router),
-            limits: Arc::clone(&self.inner.limits),
+            limits: Arc::clone(&router.limits),
             unfinished: Arc::clone(&self.inner.unfinished),
             hub: self.handle().hub(),
         }
     }
 
+    /// The limits of the server, which those of a route may differ from.
     pub(super) fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
     pub(super) fn origins(&self) -> &Origins {
         &self.inner.origins
-    }
-
-    pub(super) fn subprotocols(&self) -> &Subprotocols {
-        &self.inner.subprotocols
     }
 
     pub(super) fn tasks(&self) -> &TaskTracker {

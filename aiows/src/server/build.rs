@@ -5,13 +5,13 @@ use super::app::Config;
 use super::{App, Server};
 use crate::error::Error;
 use crate::hub::Rules;
-use crate::router::{build, check_state};
+use crate::router::{Router, build, check_state};
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Both methods that give a server its origins.
-const ORIGINS: &str = "allow_origins` or `Server::allow_any_origin";
+const ORIGINS: &str = "Server::allow_origins` or `Server::allow_any_origin";
 
 impl Server {
     /// Checks everything that was registered, without running it.
@@ -21,14 +21,15 @@ impl Server {
     /// One error that lists every mistake, with the names and places of the handlers.
     pub fn build(self) -> Result<App, Error> {
         let mut mistakes = Vec::new();
-        let limits = self.limits.take("limits", &mut mistakes).unwrap_or_default();
+        let limits = self.limits.take("Server::limits", &mut mistakes).unwrap_or_default();
         let origins = self.origins.take(ORIGINS, &mut mistakes).unwrap_or_default();
-        let subprotocols = self.subprotocols.take("subprotocols", &mut mistakes);
+        let subprotocols = self.subprotocols.take("Server::subprotocols", &mut mistakes);
         let subprotocols = subprotocols.unwrap_or_default();
-        let check = self.room_check.take("check_rooms", &mut mistakes);
-        let shutdown_timeout = self.shutdown_timeout.take("shutdown_timeout", &mut mistakes);
+        let check = self.room_check.take("Server::check_rooms", &mut mistakes);
+        let shutdown_timeout =
+            self.shutdown_timeout.take("Server::shutdown_timeout", &mut mistakes);
         #[cfg(feature = "axum")]
-        let http = self.http.take("http", &mut mistakes);
+        let http = self.http.take("Server::http", &mut mistakes);
         mistakes.extend(limits.mistakes());
         mistakes.extend(origins.mistakes());
         mistakes.extend(subprotocols.mistakes());
@@ -47,18 +48,19 @@ impl Server {
                 .push("the connections of this server belong to another one already".to_owned());
         }
         let layers = self.layers;
-        let root = self.root.map(|router| build(router.inside(&layers), &state, &mut mistakes));
-        let paths = self
-            .paths
-            .into_iter()
-            .map(|(path, router)| (path, build(router.inside(&layers), &state, &mut mistakes)))
-            .collect();
+        let mut freeze = |mut router: Router| {
+            let rules = router.take_rules(&mut mistakes);
+            let mut frozen = build(router.inside(&layers), &state, &mut mistakes);
+            rules.apply(&mut frozen, &limits, &subprotocols);
+            frozen
+        };
+        let root = self.root.map(|root| freeze(root.hoisted()));
+        let paths = self.paths.into_iter().map(|(path, router)| (path, freeze(router))).collect();
         let config = Config {
             root,
             paths,
             limits,
             origins,
-            subprotocols,
             owner: self.owner,
             shutdown_timeout: shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT),
             #[cfg(feature = "axum")]

@@ -222,7 +222,7 @@ pub(super) fn check<'a>(
     let peer = Peer {
         addr: peer_addr.map_or_else(OnceLock::new, OnceLock::from),
         request: info.map_err(|error| panics::refusal(&error))??,
-        subprotocol: app.subprotocols().choose(request),
+        subprotocol: router.subprotocols.choose(request),
         context: ContextMap::default(),
     };
     if app.handle().is_shutting_down() {

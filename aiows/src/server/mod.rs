@@ -11,7 +11,6 @@ mod http;
 mod lifecycle;
 mod listen;
 mod listener;
-mod once;
 mod outage;
 mod panics;
 mod paths;
@@ -30,13 +29,12 @@ pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
 pub use self::http::WebSocketService;
 pub use self::listener::Listener;
-use self::once::Once;
 use self::signals::SignalTask;
 use crate::error::{HandlerError, Result};
 use crate::hub::{RoomCheck, room_check};
 use crate::limits::Limits;
 use crate::middleware::{Layer, Middleware};
-use crate::router::Router;
+use crate::router::{Once, Router};
 use crate::state::StateMap;
 use crate::transport::{Origins, Subprotocols};
 use crate::websocket::WebSocket;
@@ -151,7 +149,7 @@ impl Server {
     }
 
     /// Sets what the server accepts and how long it waits. A second call is a mistake at the build, as
-    /// for everything that a server has once.
+    /// for everything that a server has once. [`Router::limits`] sets it for one route.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits.give(limits);
         self
@@ -182,7 +180,8 @@ impl Server {
     /// The first of them that a client offers is agreed on, and
     /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) tells it. A client that offers none
     /// of them, or nothing, is let in without one: browsers then fail a connection for which the
-    /// page had named subprotocols, other clients may go on. Names are compared as they are.
+    /// page had named subprotocols, other clients may go on. Names are compared as they are. A route that
+    /// speaks others says so with [`Router::subprotocols`].
     ///
     /// ```
     /// use aiows::{Router, Server, WebSocket, connect, routes};

@@ -136,6 +136,11 @@ impl Scanner {
         }
     }
 
+    /// Frames that a message may have.
+    pub(super) fn max_fragments(&self) -> usize {
+        self.max_fragments
+    }
+
     /// Bytes that a message may have.
     pub(super) fn message_size(&self) -> usize {
         self.message_size

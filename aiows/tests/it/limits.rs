@@ -70,7 +70,7 @@ async fn a_message_of_one_byte_more_is_answered_with_1009() {
                 [masked(FIRST_TEXT, &[b'x'; 999]), masked(LAST, b"xx")].concat(),
                 [masked(FIRST_TEXT, &[b'x'; 1000]), masked(CONTINUATION, b"x")].concat(),
             ] {
-                expect_too_large(&server, &frames, "Message too large").await;
+                expect_too_large(&server, &frames, "Message larger than 1000 bytes").await;
             }
         },
     )
@@ -81,7 +81,8 @@ async fn a_message_of_one_byte_more_is_answered_with_1009() {
 async fn an_absurd_announced_length_is_answered_with_1009_at_once() {
     over_both(echo_server, async |server| {
         for length in [1 << 20 | 1, 1 << 31, 1 << 62, (1 << 63) - 1] {
-            expect_too_large(&server, &announced(length), "Message too large").await;
+            expect_too_large(&server, &announced(length), "Message larger than 1048576 bytes")
+                .await;
         }
     })
     .await;
@@ -94,7 +95,7 @@ async fn a_peer_that_goes_on_sending_too_much_is_told_1009() {
         async |server| {
             let mut raw = Raw::join(&server).await;
             raw.write_while_reading(&masked(TEXT, &[b'x'; 1_000_000])).await;
-            assert_eq!(raw.read_close(1009).await, "Message too large");
+            assert_eq!(raw.read_close(1009).await, "Message larger than 1000 bytes");
             raw.expect_end().await;
         },
     )
@@ -112,7 +113,7 @@ async fn messages_before_one_that_is_too_large_are_answered_first() {
             for _ in 0..100 {
                 raw.expect_text("small").await;
             }
-            assert_eq!(raw.read_close(1009).await, "Message too large");
+            assert_eq!(raw.read_close(1009).await, "Message larger than 1000 bytes");
         },
     )
     .await;
@@ -155,7 +156,7 @@ async fn a_message_may_have_as_many_fragments_as_the_limit_says() {
 
 #[tokio::test]
 async fn one_fragment_too_many_is_answered_with_1009_also_if_all_are_empty() {
-    let reason = "Too many fragments in a message";
+    let reason = "Message in more than 4 fragments";
     over_both(
         || echo_with(|limits| limits.fragments = 4),
         async |server| {

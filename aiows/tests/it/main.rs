@@ -42,6 +42,7 @@ mod nest;
 mod nesting;
 mod next;
 mod paths;
+mod per_route;
 mod places;
 mod presence;
 mod presence_chaos;

@@ -357,7 +357,7 @@ async fn many_messages_before_too_many_fragments_in_one_packet_are_answered_firs
         let fragments = [masked(FIRST_TEXT, b""), masked(CONTINUATION, b"").repeat(2)];
         raw.write(&[count_frames(0..500), fragments.concat()].concat()).await;
         expect_counts(&mut raw, 0..500).await;
-        assert_eq!(raw.read_close(1009).await, "Too many fragments in a message");
+        assert_eq!(raw.read_close(1009).await, "Message in more than 2 fragments");
     })
     .await;
 }

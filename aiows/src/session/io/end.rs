@@ -168,7 +168,7 @@ impl ConnectionIo {
                 (Some(frame), Phase::Flushing { by }, DisconnectReason::Peer { code, reason })
             }
             ClientEnd::Failure(Failure { code, reason }) => {
-                let frame = close_frame(Some(code), reason);
+                let frame = close_frame(Some(code), &reason);
                 (Some(frame), Phase::Failing { by }, DisconnectReason::Protocol { code })
             }
             ClientEnd::Finished => (None, Phase::Flushing { by }, lost()),

@@ -3,6 +3,7 @@
 mod context;
 mod control;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -74,22 +75,32 @@ pub(crate) enum ProtocolEnd {
 }
 
 /// The peer broke the protocol or a limit: the code to close with, and the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: CloseCode,
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
 }
 
 impl Failure {
-    const FRAGMENTS: Self =
-        Self { code: CloseCode::TOO_LARGE, reason: "Too many fragments in a message" };
-    const PROTOCOL: Self = Self { code: CloseCode::PROTOCOL, reason: "Protocol violation" };
-    const SIZE: Self = Self { code: CloseCode::TOO_LARGE, reason: "Message too large" };
-    const UTF8: Self = Self { code: CloseCode::INVALID_DATA, reason: "Invalid UTF-8" };
+    const PROTOCOL: Self =
+        Self { code: CloseCode::PROTOCOL, reason: Cow::Borrowed("Protocol violation") };
+    const UTF8: Self =
+        Self { code: CloseCode::INVALID_DATA, reason: Cow::Borrowed("Invalid UTF-8") };
 
-    fn of(error: &Error) -> Self {
+    // The limit is named for clients that send the same message again after each reconnect.
+    fn too_large(limit: usize) -> Self {
+        let reason = format!("Message larger than {limit} bytes").into();
+        Self { code: CloseCode::TOO_LARGE, reason }
+    }
+
+    fn too_many_fragments(limit: usize) -> Self {
+        let reason = format!("Message in more than {limit} fragments").into();
+        Self { code: CloseCode::TOO_LARGE, reason }
+    }
+
+    fn of(error: &Error, message_size: usize) -> Self {
         match error {
-            Error::Capacity(_) => Self::SIZE,
+            Error::Capacity(_) => Self::too_large(message_size),
             Error::Utf8(_) => Self::UTF8,
             _ => Self::PROTOCOL,
         }
@@ -289,9 +300,11 @@ impl Protocol {
     fn read_control(&self, stop: Stop, at: usize) -> Parsed {
         match stop {
             Stop::Control => control::parse(&self.backlog[at..]),
-            Stop::Fragments => Parsed::Invalid(Failure::FRAGMENTS),
+            Stop::Fragments => {
+                Parsed::Invalid(Failure::too_many_fragments(self.scanner.max_fragments()))
+            }
             Stop::Invalid => Parsed::Invalid(Failure::PROTOCOL),
-            Stop::TooLarge => Parsed::Invalid(Failure::SIZE),
+            Stop::TooLarge => Parsed::Invalid(Failure::too_large(self.scanner.message_size())),
         }
     }
 
@@ -327,7 +340,7 @@ impl Protocol {
                     self.unfinished = false;
                     return None;
                 }
-                Err(error) => return Some(Failure::of(&error)),
+                Err(error) => return Some(Failure::of(&error, message_size)),
             }
             messages += 1;
             self.decoded = self.decoded.wrapping_add(1);

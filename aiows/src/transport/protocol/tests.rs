@@ -171,7 +171,7 @@ fn a_context_follows_the_limits_of_the_connection_it_serves() {
     assert_eq!(texts(&mut strict, &text("tiny"), 9), ["tiny"]);
     assert_eq!(texts(&mut protocol(), &text("roomy"), 9), ["roomy"]);
     let end = receive(&mut strict, &text("roomy"), 9).2;
-    assert_eq!(end, Some(ProtocolEnd::Failure(Failure::SIZE)));
+    assert_eq!(end, Some(ProtocolEnd::Failure(Failure::too_large(4))));
 }
 
 #[test]
@@ -222,7 +222,10 @@ fn one_fragment_too_many_is_never_decoded() {
             let mut protocol = Protocol::new(&limits, &[]);
             let found = whole.chunks(size).map(|chunk| receive(&mut protocol, chunk, 9));
             let found: Vec<_> = found.filter(|(_, _, end)| end.is_some()).collect();
-            assert_eq!(found, [(vec![], vec![], Some(ProtocolEnd::Failure(Failure::FRAGMENTS)))]);
+            assert_eq!(
+                found,
+                [(vec![], vec![], Some(ProtocolEnd::Failure(Failure::too_many_fragments(4))))]
+            );
         }
     }
 }

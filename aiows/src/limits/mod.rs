@@ -1,9 +1,12 @@
 //! Sizes, counts and deadlines, as plain values.
 
+mod route;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::route::RouteLimits;
 use crate::overflow::Overflow;
 
 const KIB: usize = 1024;
@@ -22,7 +25,8 @@ pub(crate) fn deadline_after(timeout: Duration) -> Instant {
 /// What one server accepts from its peers, and how long it waits for them.
 ///
 /// Every value has a default that is safe on the open internet; set fields by name and hand the
-/// result to [`Server::limits`](crate::Server::limits).
+/// result to [`Server::limits`](crate::Server::limits). One route may have some of them of its own, see
+/// [`RouteLimits`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +41,7 @@ pub(crate) fn deadline_after(timeout: Duration) -> Instant {
 #[non_exhaustive]
 pub struct Limits {
     /// Largest message and largest frame from a peer, in bytes: 1 MiB. A larger one closes with
-    /// 1009.
+    /// 1009, and the reason says how large one may be.
     pub message_size: usize,
     /// Most frames of one message, empty ones included: 16,384. More close with 1009.
     pub fragments: usize,

@@ -1,21 +1,26 @@
 use std::fmt;
 
 /// A setting that a program gives once; a later call must not replace it in silence.
-pub(super) struct Once<T> {
+#[derive(Clone)]
+pub(crate) struct Once<T> {
     value: Option<T>,
     is_repeated: bool,
 }
 
 impl<T> Once<T> {
-    pub(super) fn give(&mut self, value: T) {
+    pub(crate) fn give(&mut self, value: T) {
         self.is_repeated |= self.value.replace(value).is_some();
     }
 
+    pub(super) fn is_given(&self) -> bool {
+        self.value.is_some()
+    }
+
     /// Returns the value, and notes a mistake if it was given more than once.
-    pub(super) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
+    pub(crate) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
         if self.is_repeated {
             mistakes.push(format!(
-                "`Server::{method}` is called more than once, and the last call would replace what \
+                "`{method}` is called more than once, and the last call would replace what \
                  the others say: put it all into one call"
             ));
         }

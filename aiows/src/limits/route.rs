@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use super::Limits;
+use crate::overflow::Overflow;
+
+macro_rules! route_limits {
+    ($($name:ident: $type:ty,)*) => {
+        /// The limits that one route may have of its own, in place of the server's.
+        ///
+        /// Every value is `None` at first: the route then has the server's. Set fields by name and hand
+        /// the result to [`Router::limits`](crate::Router::limits). What is missing here is counted before
+        /// the path of a request is known, or over all connections together, and is the server's alone.
+        ///
+        /// ```
+        /// use aiows::{Limits, RouteLimits, Router, Server};
+        ///
+        /// let mut server = Limits::default();
+        /// server.message_size = 64 * 1024;
+        /// let mut uploads = RouteLimits::default();
+        /// uploads.message_size = Some(8 * 1024 * 1024);
+        ///
+        /// let server = Server::new()
+        ///     .limits(server)
+        ///     .route("/chat", Router::new())
+        ///     .route("/uploads", Router::new().limits(uploads));
+        /// # assert!(server.build().is_ok());
+        /// ```
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct RouteLimits {
+            $(
+                #[doc = concat!("In place of [`Limits::", stringify!($name), "`].")]
+                pub $name: Option<$type>,
+            )*
+        }
+
+        impl RouteLimits {
+            /// The limits of the route, on a server with these.
+            pub(crate) fn over(&self, server: &Limits) -> Limits {
+                let mut limits = server.clone();
+                $(if let Some(value) = self.$name {
+                    limits.$name = value;
+                })*
+                limits
+            }
+        }
+    };
+}
+
+route_limits! {
+    message_size: usize,
+    fragments: usize,
+    nesting: usize,
+    inbound_messages: usize,
+    inbound_size: usize,
+    message_timeout: Duration,
+    connect_timeout: Duration,
+    messages_per_turn: usize,
+    outbound_messages: usize,
+    outbound_size: usize,
+    overflow: Overflow,
+    write_timeout: Duration,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    close_timeout: Duration,
+    disconnect_timeout: Duration,
+}
+
+impl RouteLimits {
+    /// Names every value with which a route cannot work.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let mistakes = self.over(&Limits::default()).mistakes();
+        mistakes.into_iter().map(|mistake| format!("{mistake}, nor may that of a router")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_has_its_own_values_and_otherwise_those_of_the_server() {
+        let server = Limits {
+            message_size: 7,
+            ping_timeout: Duration::from_millis(7),
+            connections: 7,
+            ..Limits::default()
+        };
+        assert_eq!(RouteLimits::default().over(&server), server);
+        let (count, time) = (Some(3), Some(Duration::from_secs(3)));
+        let own = RouteLimits {
+            message_size: count,
+            fragments: count,
+            nesting: count,
+            inbound_messages: count,
+            inbound_size: count,
+            message_timeout: time,
+            connect_timeout: time,
+            messages_per_turn: count,
+            outbound_messages: count,
+            outbound_size: count,
+            overflow: Some(Overflow::DropOldest),
+            write_timeout: time,
+            ping_interval: time,
+            ping_timeout: time,
+            close_timeout: time,
+            disconnect_timeout: time,
+        };
+        let (count, time) = (3, Duration::from_secs(3));
+        let expected = Limits {
+            message_size: count,
+            fragments: count,
+            nesting: count,
+            inbound_messages: count,
+            inbound_size: count,
+            message_timeout: time,
+            connect_timeout: time,
+            messages_per_turn: count,
+            outbound_messages: count,
+            outbound_size: count,
+            overflow: Overflow::DropOldest,
+            write_timeout: time,
+            ping_interval: time,
+            ping_timeout: time,
+            close_timeout: time,
+            disconnect_timeout: time,
+            ..server.clone()
+        };
+        assert_eq!(own.over(&server), expected);
+        assert_eq!(expected.connections, 7);
+    }
+}
