@@ -3,7 +3,7 @@ use std::any::{TypeId, type_name};
 use http::Extensions;
 use serde::de::DeserializeOwned;
 
-use super::params::fits_query;
+use super::params::{fits_query, other_count};
 use crate::codec::Misfit;
 use crate::error::HandlerError;
 use crate::message::{Incoming, misfit_of};
@@ -18,6 +18,15 @@ pub struct Needs {
     payloads: Vec<Payload>,
     /// Types that no query fits, by name.
     unfit: Vec<&'static str>,
+    paths: Vec<PathType>,
+}
+
+/// A type that is taken of a path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathType {
+    pub(crate) name: &'static str,
+    /// Tells how many parameters it takes, if no path with this many fits it.
+    pub(crate) other_count: fn(usize) -> Option<usize>,
 }
 
 /// Tells why a message does not get what it reads, if these keys belong to the head.
@@ -90,6 +99,11 @@ impl Needs {
         self.payloads.push(Payload { name, misfit: misfit_of::<T>, unchecked });
     }
 
+    pub(crate) fn path<T: DeserializeOwned>(&mut self) {
+        self.push(Need::Path);
+        self.paths.push(PathType { name: type_name::<T>(), other_count: other_count::<T> });
+    }
+
     pub(crate) fn query<T: DeserializeOwned>(&mut self) {
         self.push(Need::Query);
         if !fits_query::<T>() {
@@ -131,6 +145,10 @@ impl Needs {
         self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.misfit)(head)?)))
     }
 
+    pub(crate) fn paths(&self) -> &[PathType] {
+        &self.paths
+    }
+
     /// The types of `Query` that no query fits, by name.
     pub(crate) fn unfit(&self) -> &[&'static str] {
         &self.unfit
@@ -149,6 +167,7 @@ impl Needs {
         self.keeps.extend_from_slice(&other.keeps);
         self.payloads.extend_from_slice(&other.payloads);
         self.unfit.extend_from_slice(&other.unfit);
+        self.paths.extend_from_slice(&other.paths);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Need> {

@@ -125,7 +125,7 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.push(Need::Path);
+        needs.path::<T>();
         needs.check(|info| Self::read(info).map(drop));
     }
 }

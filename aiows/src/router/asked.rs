@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::Extensions;
 
-use crate::extract::{Check, Keep, Need};
+use crate::extract::{Check, Keep, Need, PathType};
 use crate::route::{Kind, Route};
 use crate::transport::{Refusal, Request, RequestInfo, decode_params, is_utf8};
 
@@ -11,6 +11,8 @@ use crate::transport::{Refusal, Request, RequestInfo, decode_params, is_utf8};
 pub(crate) struct Asked {
     /// The handler that asks for the path.
     path: Option<String>,
+    /// What handlers take of it, behind their titles.
+    paths: Vec<(String, PathType)>,
     query: bool,
     headers: bool,
     /// What handlers take of the request's extensions.
@@ -29,6 +31,7 @@ impl Asked {
                 _ => {}
             }
         }
+        self.paths.extend(route.needs().paths().iter().map(|path| (route.title(), *path)));
         self.keeps.extend(route.needs().keeps());
         if route.kind() == &Kind::Connect {
             self.checks.extend(route.needs().checks());
@@ -38,6 +41,14 @@ impl Asked {
     /// The title of a handler that takes parameters of the path.
     pub(crate) fn path(&self) -> Option<&str> {
         self.path.as_deref()
+    }
+
+    /// What handlers take that no path with this many parameters fits: the title, the type, and how many
+    /// parameters that takes.
+    pub(crate) fn misfits(&self, params: usize) -> impl Iterator<Item = (&str, &str, usize)> {
+        self.paths.iter().filter_map(move |(title, path)| {
+            Some((&**title, path.name, (path.other_count)(params)?))
+        })
     }
 
     /// Takes from a request what is asked for; nothing if that is nothing.

@@ -24,6 +24,7 @@ pub(super) fn table(
         match Pattern::parse(&path) {
             Ok(Pattern { canonical, params }) => {
                 check_params(&params, &router, mistakes);
+                check_counts(&path, params.len(), &router, mistakes);
                 if !path.starts_with('/') {
                     continue;
                 }
@@ -55,6 +56,20 @@ fn check_params(params: &[String], router: &Frozen, mistakes: &mut Vec<String>) 
     {
         mistakes.push(format!(
             "a router joins the room `{{{room}}}` of its path, but is bound to no path with that parameter"
+        ));
+    }
+}
+
+/// Refuses what no request of this path would fit. Without any parameter that is told already.
+fn check_counts(path: &str, params: usize, router: &Frozen, mistakes: &mut Vec<String>) {
+    if params == 0 {
+        return;
+    }
+    for (title, name, taken) in router.asked.misfits(params) {
+        let plural = if taken == 1 { "" } else { "s" };
+        mistakes.push(format!(
+            "handler {title} takes `Path<{name}>`, which is {taken} parameter{plural}, but the path \
+             `{path}` has {params}"
         ));
     }
 }

@@ -250,6 +250,63 @@ async fn a_query_fits_a_map_and_never_a_position() {
     }
 }
 
+#[test]
+fn a_path_that_takes_another_number_of_parameters_is_a_mistake() {
+    #[derive(Deserialize)]
+    struct Pair(#[expect(dead_code)] String, #[expect(dead_code)] u8);
+    #[derive(Deserialize)]
+    struct Name(#[expect(dead_code)] String);
+    #[derive(Deserialize)]
+    struct Defaulted(
+        #[expect(dead_code)] u8,
+        #[serde(default)]
+        #[expect(dead_code)]
+        u8,
+    );
+    fn mistakes<T: serde::de::DeserializeOwned + Send + 'static>(path: &str) -> String {
+        let routes = [
+            Route::connect(|_: Call| async {}).needing::<Path<T>>(),
+            Route::message("a", |_: Call| async {}).needing::<Path<T>>(),
+        ];
+        let router = routes.into_iter().fold(Router::new(), Router::route);
+        let error = Server::new().route(path, router).build().err();
+        error.map_or_else(String::new, |error| error.mistakes().join(", "))
+    }
+    let (one, two) = ("/rooms/{room}", "/rooms/{room}/{*rest}");
+    for (refused, taken, path) in [
+        (mistakes::<(String, u8)>(one), "2 parameters", one),
+        (mistakes::<(String, u8, u8)>(two), "3 parameters", two),
+        (mistakes::<[String; 3]>(two), "3 parameters", two),
+        (mistakes::<Option<(String,)>>(two), "1 parameter,", two),
+        (mistakes::<String>(two), "1 parameter,", two),
+        (mistakes::<Option<Name>>(two), "1 parameter,", two),
+        (mistakes::<Level>(two), "1 parameter,", two),
+        (mistakes::<Pair>("/{a}/{b}/{c}"), "2 parameters", "/{a}/{b}/{c}"),
+    ] {
+        assert!(refused.contains(taken), "{refused}");
+        assert!(refused.contains(&format!("but the path `{path}` has ")), "{refused}");
+        assert_eq!(refused.matches("takes `Path<").count(), 2, "{refused}");
+    }
+    for accepted in [
+        mistakes::<(String, u8)>(two),
+        mistakes::<[String; 1]>(one),
+        mistakes::<Pair>(two),
+        mistakes::<Defaulted>(one),
+        mistakes::<Name>(one),
+        mistakes::<Option<u8>>(one),
+        mistakes::<Vec<String>>(two),
+        mistakes::<Vec<(String, String)>>(one),
+        mistakes::<BTreeMap<String, String>>(two),
+        mistakes::<Value>(two),
+        mistakes::<()>(two),
+        mistakes::<Seat>(two),
+    ] {
+        assert_eq!(accepted, "");
+    }
+    let told = mistakes::<(String, u8)>("/rooms");
+    assert_eq!(told.matches("is bound to no path with a parameter").count(), 1, "{told}");
+}
+
 #[tokio::test]
 async fn a_list_of_pairs_has_each_parameter_with_its_name() {
     #[derive(Deserialize, Serialize)]

@@ -76,7 +76,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use serde::forward_to_deserialize_any;
 
 use self::item::{Entry, Value};
-pub(super) use self::shape::fits_query;
+pub(super) use self::shape::{fits_query, other_count};
 use crate::codec::{PRIVATE, field_error};
 use crate::error::FieldError;
 

@@ -1,4 +1,4 @@
-//! Whether a type is one that a query may fit, found at the build by letting the type read.
+//! Whether a type is one that a query or a path may fit, found at the build by letting the type read.
 
 use std::fmt::{self, Display};
 use std::panic::catch_unwind;
@@ -13,12 +13,26 @@ pub(in crate::extract) fn fits_query<T: DeserializeOwned>() -> bool {
     !matches!(catch_unwind(|| T::deserialize(Query).err()), Ok(Some(Read::Single)))
 }
 
+/// Tells how many parameters a `T` takes by their order, if no path with this many fits it.
+pub(in crate::extract) fn other_count<T: DeserializeOwned>(params: usize) -> Option<usize> {
+    let taken = match catch_unwind(|| T::deserialize(Path).err()) {
+        Ok(Some(Read::Single)) => 1,
+        Ok(Some(Read::Tuple(length))) => length,
+        // The last fields of a tuple struct may have defaults.
+        Ok(Some(Read::TupleStruct(length))) => length.min(params),
+        Ok(Some(Read::Other) | None) | Err(_) => params,
+    };
+    (taken != params).then_some(taken)
+}
+
 /// What was read first.
 #[derive(Debug)]
 enum Read {
     Other,
     /// One value, where a query has names and values.
     Single,
+    Tuple(usize),
+    TupleStruct(usize),
 }
 
 impl std::error::Error for Read {}
@@ -118,6 +132,36 @@ impl<'de> Deserializer<'de> for Query {
 
     forward_to_deserialize_any! {
         bytes byte_buf unit unit_struct map struct ignored_any
+    }
+}
+
+struct Path;
+
+impl<'de> Deserializer<'de> for Path {
+    type Error = Read;
+
+    singles! {}
+
+    ends_with! {
+        Other:
+        deserialize_any();
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, _: V) -> Result<V::Value, Read> {
+        Err(Read::Tuple(length))
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        length: usize,
+        _: V,
+    ) -> Result<V::Value, Read> {
+        Err(Read::TupleStruct(length))
+    }
+
+    forward_to_deserialize_any! {
+        bytes byte_buf unit unit_struct seq map struct ignored_any
     }
 }
 
