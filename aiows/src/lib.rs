@@ -193,7 +193,7 @@ pub use self::route::{Route, Routes};
 pub use self::router::Router;
 pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
-pub use self::server::WebSocketService;
+pub use self::server::{JsonBody, WebSocketService};
 pub use self::websocket::{ContextMap, WebSocket};
 
 /// Lists handlers for [`Router::routes`].

@@ -106,6 +106,7 @@ mod tests {
             close_timeout: time,
             disconnect_timeout: time,
         };
+        let found = own.over(&server);
         let (count, time) = (3, Duration::from_secs(3));
         let expected = Limits {
             message_size: count,
@@ -124,9 +125,9 @@ mod tests {
             ping_timeout: time,
             close_timeout: time,
             disconnect_timeout: time,
-            ..server.clone()
+            ..server
         };
-        assert_eq!(own.over(&server), expected);
+        assert_eq!(found, expected);
         assert_eq!(expected.connections, 7);
     }
 }

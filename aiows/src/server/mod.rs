@@ -27,7 +27,7 @@ pub use self::app::App;
 use self::handle::Owner;
 pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
-pub use self::http::WebSocketService;
+pub use self::http::{JsonBody, WebSocketService};
 pub use self::listener::Listener;
 use self::signals::SignalTask;
 use crate::error::{HandlerError, Result};

@@ -42,7 +42,7 @@ impl Session {
     }
 
     /// Tells an error by the close frame alone: a message would be one of the foreign stream.
-    pub(super) fn close_for(&mut self, error: &HandlerError) {
+    pub(super) fn close_for(&self, error: &HandlerError) {
         let id = error.error_id().map_or_else(error_id, str::to_owned);
         let (code, reason) = farewell(error, &id);
         self.socket.outbox().request_close(CloseRequest::application(code, &reason));

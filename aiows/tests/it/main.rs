@@ -26,6 +26,8 @@ mod hostile;
 mod http;
 mod hub;
 mod intake;
+#[cfg(feature = "axum")]
+mod json_body;
 
 mod layered;
 mod leaving;

@@ -202,7 +202,7 @@ fn only_the_outermost_router_may_have_limits_and_subprotocols() {
             vec![subprotocols.clone()],
         ),
         // Two routers share the connections of all other paths.
-        (Server::from(limited()).include_router(Router::new()), vec![limits.clone()]),
+        (Server::from(limited()).include_router(Router::new()), vec![limits]),
         (Server::from(Router::new()).include_router(named()), vec![subprotocols]),
     ] {
         assert_eq!(mistakes(server), expected);

@@ -1,6 +1,7 @@
 //! HTTP beside the sockets: an axum application on the same port.
 
 mod body;
+mod json;
 mod service;
 mod upgrade;
 
@@ -23,6 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tower_service::Service;
 
 use self::body::PatientBody;
+pub use self::json::JsonBody;
 pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
 use super::panics::{self, caught_future};
