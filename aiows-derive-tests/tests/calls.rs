@@ -6,7 +6,7 @@ use aiows::testing::{TestCall, answer, next, socket};
 use aiows::{
     Bytes, Call, ClientIp, Context, DisconnectReason, FromCall, HandlerError, HeaderMap, Headers,
     Local, Message, MessageId, Middleware, Next, Outcome, Path, Query, RawMessage, Result, Server,
-    ServerHandle, State, Text, WebSocket, disconnect, fallback, message, middleware,
+    ServerHandle, State, Text, WebSocket, disconnect, message, middleware,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,8 +34,8 @@ async fn chat(
     }))
 }
 
-#[expect(clippy::too_many_arguments, reason = "all a fallback may take")]
-#[fallback]
+#[expect(clippy::too_many_arguments, reason = "all that shows a message as it came")]
+#[message("dance")]
 async fn frames(
     call: Call,
     raw: RawMessage,
@@ -73,7 +73,7 @@ async fn a_message_handler_takes_what_a_test_made() -> Result {
 }
 
 #[tokio::test]
-async fn a_fallback_takes_what_a_test_made() -> Result {
+async fn a_handler_of_frames_takes_what_a_test_made() -> Result {
     const TEXT: &str = r#"{"type":"dance","id":7}"#;
     let (ws, _sent) = socket();
     let mut headers = HeaderMap::new();

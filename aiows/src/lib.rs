@@ -90,7 +90,8 @@ pub use aiows_macros::connect;
 pub use aiows_macros::disconnect;
 /// Makes an `async fn` the handler of every message no other handler serves.
 ///
-/// One that takes [`Text`], [`Bytes`] or [`Frame`] also gets frames that are no messages at all.
+/// One that takes [`Text`], [`Bytes`] or [`Frame`] is a relay: it gets every frame that is no message of
+/// another handler as it was sent, nothing is acknowledged, and its errors close the connection.
 ///
 /// ```
 /// use aiows::{Result, Text, WebSocket, fallback};

@@ -43,12 +43,16 @@ mod mishaps;
 mod mounted;
 #[path = "nest.rs"]
 mod nest;
+#[path = "per_route.rs"]
+mod per_route;
 #[path = "presence.rs"]
 mod presence;
 #[path = "protocol.rs"]
 mod protocol;
 #[path = "question.rs"]
 mod question;
+#[path = "relay.rs"]
+mod relay;
 #[path = "request.rs"]
 mod request;
 #[path = "router.rs"]
