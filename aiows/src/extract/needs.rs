@@ -25,7 +25,7 @@ pub struct Needs {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathType {
     pub(crate) name: &'static str,
-    /// Tells how many parameters it takes, if no path with this many fits it.
+    /// Returns the number of parameters it takes, if no path with this many fits it.
     pub(crate) other_count: fn(usize) -> Option<usize>,
 }
 

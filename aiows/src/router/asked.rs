@@ -43,8 +43,8 @@ impl Asked {
         self.path.as_deref()
     }
 
-    /// What handlers take that no path with this many parameters fits: the title, the type, and how many
-    /// parameters that takes.
+    /// Returns the handlers whose `Path` fits no path with this many parameters: the title, the type, and
+    /// the number that the type takes.
     pub(crate) fn misfits(&self, params: usize) -> impl Iterator<Item = (&str, &str, usize)> {
         self.paths.iter().filter_map(move |(title, path)| {
             Some((&**title, path.name, (path.other_count)(params)?))

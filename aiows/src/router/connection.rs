@@ -1,4 +1,4 @@
-//! What a router says about the connections that are served with it.
+//! Rules of a router for its connections, which take the place of the server's.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use super::frozen::Frozen;
 use crate::limits::{Limits, RouteLimits};
 use crate::transport::Subprotocols;
 
-/// What holds for a connection in place of what the server says.
+/// The rules of the outermost router.
 pub(crate) struct ConnectionRules {
     limits: Option<RouteLimits>,
     subprotocols: Option<Subprotocols>,
 }
 
 impl Router {
-    /// Makes a router that has nothing but another one mean what that says.
+    /// Moves the rules of the only included router to the one around it, which the server has made.
     pub(crate) fn hoisted(mut self) -> Self {
         if let [only] = &mut self.included[..] {
             self.limits = std::mem::take(&mut only.limits);
@@ -23,7 +23,7 @@ impl Router {
         self
     }
 
-    /// Takes what the router says about its connections, and refuses what those within say about them.
+    /// Takes the rules, and notes a mistake for every included router that has rules of its own.
     pub(crate) fn take_rules(&mut self, mistakes: &mut Vec<String>) -> ConnectionRules {
         for included in &self.included {
             included.refuse_rules(mistakes);
@@ -52,7 +52,7 @@ impl Router {
 }
 
 impl ConnectionRules {
-    /// Gives a router its own, or the server's.
+    /// Sets the rules of a router: its own, or else the server's.
     pub(crate) fn apply(
         self,
         router: &mut Frozen,

@@ -45,11 +45,11 @@ pub(crate) struct Endpoint {
     /// Whether middleware stands in `run`, which sees sound messages only.
     pub(crate) is_layered: bool,
     pub(crate) errors: ErrorHooks,
-    /// Which frames it takes that are no messages.
+    /// The frames it takes besides messages.
     pub(super) frames: Frames,
 }
 
-/// What a handler takes besides messages.
+/// The frames that a handler takes as they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frames {
     None,
@@ -58,7 +58,7 @@ pub(super) enum Frames {
 }
 
 impl Endpoint {
-    /// Whether it takes frames as they are, for which there is neither a request nor an acknowledgement.
+    /// Whether it takes frames as they came, which are never requests and are not acknowledged.
     pub(crate) fn is_relay(&self) -> bool {
         self.frames != Frames::None
     }
@@ -151,7 +151,7 @@ impl Frozen {
         self.fallback.as_ref().filter(|endpoint| endpoint.is_relay())
     }
 
-    /// Whether every frame is for the relay, so that none is read as a message.
+    /// Whether the relay is the only message handler, so that no frame is read as a message.
     pub(crate) fn only_relays(&self) -> bool {
         self.messages.is_empty() && self.nested.is_empty() && self.relay().is_some()
     }

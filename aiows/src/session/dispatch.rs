@@ -32,22 +32,22 @@ struct Aim<'a> {
 /// Why a message goes nowhere.
 struct Missed {
     error: HandlerError,
-    told: Told,
+    report: Report,
     id: Option<MessageId>,
     message_type: Option<String>,
 }
 
-/// How the client learns why.
+/// What reports an error to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    ByMessage,
-    /// By the close frame alone, because the stream is not ours to write errors into.
-    ByClose,
+enum Report {
+    ErrorFrame,
+    /// The close frame alone, because an error frame would become part of a foreign stream.
+    Close,
 }
 
 impl From<HandlerError> for Missed {
     fn from(error: HandlerError) -> Self {
-        Self { error, told: Told::ByMessage, id: None, message_type: None }
+        Self { error, report: Report::ErrorFrame, id: None, message_type: None }
     }
 }
 
@@ -90,7 +90,7 @@ impl Session {
 
     /// Answers a message that no handler gets; `false` when the connection ended meanwhile.
     async fn miss(&mut self, router: &Frozen, inbound: Inbound, missed: Missed) -> bool {
-        let Missed { mut error, told, id, message_type } = missed;
+        let Missed { mut error, report, id, message_type } = missed;
         if !router.errors.is_empty() {
             let stage = Stage::Message(Received::new(inbound, Some(id.clone())));
             let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
@@ -99,9 +99,9 @@ impl Session {
             };
             error = left;
         }
-        match told {
-            Told::ByMessage => self.tell(&error, id.as_ref(), message_type.as_deref()),
-            Told::ByClose => self.close_for(&error),
+        match report {
+            Report::ErrorFrame => self.tell(&error, id.as_ref(), message_type.as_deref()),
+            Report::Close => self.close_for(&error),
         }
         true
     }
@@ -221,10 +221,10 @@ fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<
     if !relay.takes(inbound) {
         let error = HandlerError::new(code::UNSUPPORTED_DATA, "Binary data that is not UTF-8");
         let error = error.close(CloseCode::UNSUPPORTED);
-        return Err(Missed { told: Told::ByClose, ..error.into() });
+        return Err(Missed { report: Report::Close, ..error.into() });
     }
     let relayed = Aim { endpoint: relay, id: Some(None) };
-    // What does not even look like a message is not parsed.
+    // A frame that does not begin like a message is not parsed.
     if router.only_relays() || inbound.bytes().trim_ascii_start().first() != Some(&b'{') {
         return Ok(relayed);
     }

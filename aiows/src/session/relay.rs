@@ -1,4 +1,4 @@
-//! A foreign stream: what goes to a fallback that takes frames as they are, and how its errors are told.
+//! Relays: fallbacks that take frames as they came. Only the close frame reports their errors.
 
 use super::Session;
 use super::drive::{drive, start};
@@ -10,8 +10,8 @@ use crate::outbox::CloseRequest;
 use crate::router::Endpoint;
 
 impl Session {
-    /// Hands a text to the relay that another handler has found to be no message; `false` when the
-    /// connection ended meanwhile.
+    /// Hands a text to the relay after another handler has found that it is no message. Returns `false` if
+    /// the connection ended meanwhile.
     pub(super) async fn relay(&mut self, relay: &Endpoint, found: &Call) -> bool {
         let Some(inbound) = found.inbound().cloned() else { return true };
         let call = self.call_for(relay, Stage::Message(Received::new(inbound, Some(None))));
@@ -25,7 +25,7 @@ impl Session {
         }
     }
 
-    /// Closes because a relay failed; `false` when the connection ended meanwhile.
+    /// Closes the connection because a relay failed. Returns `false` if the connection ended meanwhile.
     pub(super) async fn refuse_relayed(
         &mut self,
         error: HandlerError,
@@ -41,7 +41,7 @@ impl Session {
         true
     }
 
-    /// Tells an error by the close frame alone: a message would be one of the foreign stream.
+    /// Reports an error by the close frame alone, because an error frame would become part of the stream.
     pub(super) fn close_for(&self, error: &HandlerError) {
         let id = error.error_id().map_or_else(error_id, str::to_owned);
         let (code, reason) = farewell(error, &id);
@@ -49,8 +49,8 @@ impl Session {
     }
 }
 
-/// The close frame of an error: its own code, or 1008 with the error's code as the reason. An internal
-/// error shows nothing but its id.
+/// Returns the close code and the reason for an error: its own code, or 1008 with the error's code as the
+/// reason. An internal error shows nothing but its id.
 pub(super) fn farewell(error: &HandlerError, id: &str) -> (CloseCode, String) {
     match error.close_code() {
         Some(code) => (code, error.message().to_owned()),

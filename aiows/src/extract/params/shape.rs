@@ -13,7 +13,7 @@ pub(in crate::extract) fn fits_query<T: DeserializeOwned>() -> bool {
     !matches!(catch_unwind(|| T::deserialize(Query).err()), Ok(Some(Read::Single)))
 }
 
-/// Tells how many parameters a `T` takes by their order, if no path with this many fits it.
+/// Returns the number of parameters a `T` takes by their order, if no path with `params` of them fits it.
 pub(in crate::extract) fn other_count<T: DeserializeOwned>(params: usize) -> Option<usize> {
     let taken = match catch_unwind(|| T::deserialize(Path).err()) {
         Ok(Some(Read::Single)) => 1,
