@@ -214,14 +214,23 @@ impl Session {
 }
 
 /// Finds the handler of a message, reading no more of it than that takes.
+#[inline]
 fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<'a>, Missed> {
-    let Some(relay) = router.relay() else {
-        return find(router, inbound, nesting);
-    };
+    match router.relay() {
+        None => find(router, inbound, nesting),
+        Some(relay) => aim_beside(relay, router, inbound, nesting),
+    }
+}
+
+/// Finds the handler of a frame where a relay takes what is no message of another handler.
+fn aim_beside<'a>(
+    relay: &'a Endpoint,
+    router: &'a Frozen,
+    inbound: &Inbound,
+    nesting: usize,
+) -> Result<Aim<'a>, Missed> {
     if !relay.takes(inbound) {
-        let error = HandlerError::new(code::UNSUPPORTED_DATA, "Binary data that is not UTF-8");
-        let error = error.close(CloseCode::UNSUPPORTED);
-        return Err(Missed { report: Report::Close, ..error.into() });
+        return Err(not_text());
     }
     let relayed = Aim { endpoint: relay, id: Some(None) };
     // A frame that does not begin like a message is not parsed.
@@ -232,6 +241,13 @@ fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<
         Err(missed) if missed.is_no_message() => Ok(relayed),
         found => found,
     }
+}
+
+/// A relay of text has no error frame for what it does not take.
+#[cold]
+fn not_text() -> Missed {
+    let error = HandlerError::new(code::UNSUPPORTED_DATA, "Binary data that is not UTF-8");
+    Missed { report: Report::Close, ..error.close(CloseCode::UNSUPPORTED).into() }
 }
 
 fn find<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<'a>, Missed> {

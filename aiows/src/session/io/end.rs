@@ -11,7 +11,7 @@ use crate::close::{CloseCode, DisconnectReason};
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
 use crate::session::clock::TimerEvent;
-use crate::transport::{Failure, PeerClose, close_frame};
+use crate::transport::{PeerClose, close_frame};
 use crate::websocket::Standing;
 
 /// How long a connection that is cut may take for what is finished and its close frame.
@@ -167,8 +167,9 @@ impl ConnectionIo {
                 let frame = close_frame(code, &reason);
                 (Some(frame), Phase::Flushing { by }, DisconnectReason::Peer { code, reason })
             }
-            ClientEnd::Failure(Failure { code, reason }) => {
-                let frame = close_frame(Some(code), &reason);
+            ClientEnd::Failure(failure) => {
+                let code = failure.code();
+                let frame = close_frame(Some(code), &failure.reason());
                 (Some(frame), Phase::Failing { by }, DisconnectReason::Protocol { code })
             }
             ClientEnd::Finished => (None, Phase::Flushing { by }, lost()),

@@ -46,14 +46,14 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     };
     if !matches!(*first, CLOSE | PING | PONG) {
         // Fragmented, with a reserved bit, or with an opcode that has no meaning.
-        return Parsed::Invalid(Failure::PROTOCOL);
+        return Parsed::Invalid(Failure::Protocol);
     }
     let [second, rest @ ..] = rest else {
         return Parsed::Incomplete;
     };
     let length = usize::from(second & !MASK);
     if second & MASK == 0 || length > MAX_CONTROL {
-        return Parsed::Invalid(Failure::PROTOCOL);
+        return Parsed::Invalid(Failure::Protocol);
     }
     let Some((mask, masked)) = rest.split_first_chunk::<4>() else {
         return Parsed::Incomplete;
@@ -77,14 +77,14 @@ fn close(payload: &[u8]) -> Result<PeerClose, Failure> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
         return match payload {
             [] => Ok(PeerClose { code: None, reason: String::new() }),
-            _ => Err(Failure::PROTOCOL),
+            _ => Err(Failure::Protocol),
         };
     };
     let code = CloseCode::from(u16::from_be_bytes(*code));
     if !code.is_sendable() {
-        return Err(Failure::PROTOCOL);
+        return Err(Failure::Protocol);
     }
-    let reason = std::str::from_utf8(reason).map_err(|_| Failure::UTF8)?;
+    let reason = std::str::from_utf8(reason).map_err(|_| Failure::Utf8)?;
     Ok(PeerClose { code: Some(code), reason: reason.to_owned() })
 }
 
@@ -143,7 +143,7 @@ mod tests {
             &[PING, MASK | 126],
             &[CLOSE, MASK | 127],
         ] {
-            assert_eq!(parse(bytes), Parsed::Invalid(Failure::PROTOCOL), "{bytes:?}");
+            assert_eq!(parse(bytes), Parsed::Invalid(Failure::Protocol), "{bytes:?}");
         }
     }
 
@@ -152,8 +152,8 @@ mod tests {
         assert_eq!(parse_close(b""), Ok(PeerClose { code: None, reason: String::new() }));
         let normal = PeerClose { code: Some(CloseCode::NORMAL), reason: "é".into() };
         assert_eq!(parse_close(b"\x03\xe8\xc3\xa9"), Ok(normal));
-        assert_eq!(parse_close(b"\x03"), Err(Failure::PROTOCOL));
-        assert_eq!(parse_close(b"\x03\xed"), Err(Failure::PROTOCOL));
-        assert_eq!(parse_close(b"\x03\xe8\xff"), Err(Failure::UTF8));
+        assert_eq!(parse_close(b"\x03"), Err(Failure::Protocol));
+        assert_eq!(parse_close(b"\x03\xed"), Err(Failure::Protocol));
+        assert_eq!(parse_close(b"\x03\xe8\xff"), Err(Failure::Utf8));
     }
 }

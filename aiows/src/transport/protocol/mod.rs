@@ -74,35 +74,44 @@ pub(crate) enum ProtocolEnd {
     Failure(Failure),
 }
 
-/// The peer broke the protocol or a limit: the code to close with, and the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) code: CloseCode,
-    pub(crate) reason: Cow<'static, str>,
+/// How the peer broke the protocol or a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Protocol,
+    /// The message is larger than this.
+    TooLarge(usize),
+    /// The message has more fragments than this.
+    TooManyFragments(usize),
+    Utf8,
 }
 
 impl Failure {
-    const PROTOCOL: Self =
-        Self { code: CloseCode::PROTOCOL, reason: Cow::Borrowed("Protocol violation") };
-    const UTF8: Self =
-        Self { code: CloseCode::INVALID_DATA, reason: Cow::Borrowed("Invalid UTF-8") };
-
-    // The limit is named for clients that send the same message again after each reconnect.
-    fn too_large(limit: usize) -> Self {
-        let reason = format!("Message larger than {limit} bytes").into();
-        Self { code: CloseCode::TOO_LARGE, reason }
-    }
-
-    fn too_many_fragments(limit: usize) -> Self {
-        let reason = format!("Message in more than {limit} fragments").into();
-        Self { code: CloseCode::TOO_LARGE, reason }
-    }
-
     fn of(error: &Error, message_size: usize) -> Self {
         match error {
-            Error::Capacity(_) => Self::too_large(message_size),
-            Error::Utf8(_) => Self::UTF8,
-            _ => Self::PROTOCOL,
+            Error::Capacity(_) => Self::TooLarge(message_size),
+            Error::Utf8(_) => Self::Utf8,
+            _ => Self::Protocol,
+        }
+    }
+
+    pub(crate) fn code(self) -> CloseCode {
+        match self {
+            Self::Protocol => CloseCode::PROTOCOL,
+            Self::TooLarge(_) | Self::TooManyFragments(_) => CloseCode::TOO_LARGE,
+            Self::Utf8 => CloseCode::INVALID_DATA,
+        }
+    }
+
+    /// Returns the close reason. It names the limit for clients that send the same message again after
+    /// each reconnect.
+    pub(crate) fn reason(self) -> Cow<'static, str> {
+        match self {
+            Self::Protocol => "Protocol violation".into(),
+            Self::TooLarge(limit) => format!("Message larger than {limit} bytes").into(),
+            Self::TooManyFragments(limit) => {
+                format!("Message in more than {limit} fragments").into()
+            }
+            Self::Utf8 => "Invalid UTF-8".into(),
         }
     }
 }
@@ -301,10 +310,10 @@ impl Protocol {
         match stop {
             Stop::Control => control::parse(&self.backlog[at..]),
             Stop::Fragments => {
-                Parsed::Invalid(Failure::too_many_fragments(self.scanner.max_fragments()))
+                Parsed::Invalid(Failure::TooManyFragments(self.scanner.max_fragments()))
             }
-            Stop::Invalid => Parsed::Invalid(Failure::PROTOCOL),
-            Stop::TooLarge => Parsed::Invalid(Failure::too_large(self.scanner.message_size())),
+            Stop::Invalid => Parsed::Invalid(Failure::Protocol),
+            Stop::TooLarge => Parsed::Invalid(Failure::TooLarge(self.scanner.message_size())),
         }
     }
 

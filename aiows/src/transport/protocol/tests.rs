@@ -139,7 +139,7 @@ fn a_fault_of_a_message_comes_before_the_close_frame_behind_it() {
     let bytes = [frame(0x81, b"\xff"), frame(0x88, &1000_u16.to_be_bytes())].concat();
     let end = receive(&mut protocol, &bytes, 0).2;
     assert_eq!(end, Some(normal()));
-    assert_eq!(receive(&mut protocol, &[], 9).2, Some(ProtocolEnd::Failure(Failure::UTF8)));
+    assert_eq!(receive(&mut protocol, &[], 9).2, Some(ProtocolEnd::Failure(Failure::Utf8)));
     assert!(!protocol.has_undecoded());
 }
 
@@ -171,7 +171,7 @@ fn a_context_follows_the_limits_of_the_connection_it_serves() {
     assert_eq!(texts(&mut strict, &text("tiny"), 9), ["tiny"]);
     assert_eq!(texts(&mut protocol(), &text("roomy"), 9), ["roomy"]);
     let end = receive(&mut strict, &text("roomy"), 9).2;
-    assert_eq!(end, Some(ProtocolEnd::Failure(Failure::too_large(4))));
+    assert_eq!(end, Some(ProtocolEnd::Failure(Failure::TooLarge(4))));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn one_fragment_too_many_is_never_decoded() {
             let found: Vec<_> = found.filter(|(_, _, end)| end.is_some()).collect();
             assert_eq!(
                 found,
-                [(vec![], vec![], Some(ProtocolEnd::Failure(Failure::too_many_fragments(4))))]
+                [(vec![], vec![], Some(ProtocolEnd::Failure(Failure::TooManyFragments(4))))]
             );
         }
     }
@@ -252,7 +252,7 @@ fn nothing_behind_a_frame_that_is_not_allowed_is_looked_at() {
                 ends.extend(end);
             }
             assert_eq!(found, ["before"]);
-            assert_eq!(ends, [ProtocolEnd::Failure(Failure::PROTOCOL)]);
+            assert_eq!(ends, [ProtocolEnd::Failure(Failure::Protocol)]);
         }
     }
 }
