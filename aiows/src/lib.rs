@@ -194,7 +194,7 @@ pub use self::router::Router;
 #[cfg(feature = "axum")]
 pub use self::server::WebSocketService;
 pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
-pub use self::websocket::{ContextMap, WebSocket};
+pub use self::websocket::{ContextMap, Departure, Joined, Left, UserChange, WebSocket};
 
 /// Lists handlers for [`Router::routes`].
 ///

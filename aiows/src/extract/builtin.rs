@@ -10,7 +10,7 @@ use crate::error::{HandlerError, code};
 use crate::hub::Hub;
 use crate::id::MessageId;
 use crate::message::RawMessage;
-use crate::websocket::WebSocket;
+use crate::websocket::{Departure, WebSocket};
 
 /// A clone of the application's state of type `T`.
 ///
@@ -157,7 +157,19 @@ impl FromCall for DisconnectReason {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.push(Need::DisconnectReason);
+        needs.push(Need::End { name: "DisconnectReason" });
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl FromCall for Departure {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let departure = call.disconnect_reason().map(|_| call.websocket().membership().departure());
+        departure.ok_or("there is no departure outside of disconnect handlers").into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.push(Need::End { name: "Departure" });
     }
 }
 

@@ -40,7 +40,10 @@ pub(crate) enum Need {
     AnyFrame,
     /// Any frame of UTF-8, also one that is not JSON.
     AnyText,
-    DisconnectReason,
+    /// Something of the end of a connection; `name` is the argument's type.
+    End {
+        name: &'static str,
+    },
     Headers,
     Local {
         name: &'static str,

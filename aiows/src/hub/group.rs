@@ -42,6 +42,8 @@ pub(super) struct Full;
 pub(super) struct Changed {
     /// Somebody has to tell the group after a while.
     pub(super) gathering: Option<Gathering>,
+    /// The first member has come, or the last one has left.
+    pub(super) is_edge: bool,
     /// What the group no longer keeps. It may hold the last handle on a connection and with it values
     /// of the application, whose destructors may use this group, or the connection that was changed.
     _released: (Option<WebSocket>, Option<Members>),
@@ -102,9 +104,11 @@ impl Groups {
             let listed = if is_new { state.listed.take() } else { None };
             let gathers = info
                 .is_some_and(|info| state.presence.get_or_insert_default().join(socket.id(), info));
+            let is_edge = is_new && state.members.len() == 1;
             drop(state);
             let gathering = gathers.then(|| Gathering::of(&group));
-            return Ok((Arc::clone(&group.name), Changed { gathering, _released: (None, listed) }));
+            let changed = Changed { gathering, is_edge, _released: (None, listed) };
+            return Ok((Arc::clone(&group.name), changed));
         }
     }
 
@@ -117,12 +121,13 @@ impl Groups {
         let gathers = state.presence.as_mut().is_some_and(|presence| presence.leave(id));
         let released = (state.members.remove(&id), state.listed.take());
         let is_empty = state.members.is_empty();
+        let is_edge = is_empty && released.0.is_some();
         drop(state);
         let mut gathering = gathers.then(|| Gathering::of(&group));
         if is_empty && self.remove_empty(&group) {
             gathering = None;
         }
-        Changed { gathering, _released: released }
+        Changed { gathering, is_edge, _released: released }
     }
 
     fn remove_empty(&self, group: &Arc<Group>) -> bool {

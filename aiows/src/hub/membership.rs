@@ -11,7 +11,10 @@ use super::group::Changed;
 use super::presence::describe;
 use super::{Shared, Target, errand};
 use crate::error::{HandlerError, Result, SendError, code};
-use crate::websocket::{Aim, Info, Joining, Members, Membership, Registry, Standing, WebSocket};
+use crate::websocket::{
+    Aim, Info, Joined, Joining, Left, Members, Membership, Registry, Standing, UserChange,
+    WebSocket,
+};
 
 impl Registry for Shared {
     fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
@@ -21,24 +24,21 @@ impl Registry for Shared {
         })
     }
 
-    fn leave(&self, socket: &WebSocket, room: &str) -> bool {
+    fn leave(&self, socket: &WebSocket, room: &str) -> Left {
         let changed = {
             let mut membership = socket.membership();
-            let Some(at) = membership.rooms.iter().position(|joined| **joined == *room) else {
-                return false;
-            };
             // What has ended is kept for its handlers, and nowhere else.
-            if !membership.is_member() {
-                return false;
+            if !membership.rooms.remove(room) {
+                return Left::default();
             }
-            membership.rooms.remove(at);
             self.rooms.remove(room, socket.id())
         };
+        let left = Left { was_member: true, is_last: changed.is_edge };
         self.tell_later(changed);
-        true
+        left
     }
 
-    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result {
+    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result<UserChange> {
         if let Some(user) = user {
             self.check_name(user, "this is no name for a user")?;
         }
@@ -49,13 +49,19 @@ impl Registry for Shared {
             return Err(SendError::Closed.into());
         }
         if membership.user.as_deref() == user {
-            return Ok(());
+            return Ok(UserChange::default());
         }
-        _left = membership.user.take().map(|before| self.users.remove(&before, socket.id()));
+        let mut change = UserChange::default();
+        _left = membership.user.take().map(|before| {
+            let left = self.users.remove(&before, socket.id());
+            change.ended = left.is_edge.then_some(before);
+            left
+        });
         // A user has any number of connections.
         let added = user.and_then(|user| self.users.add(user, socket, None, usize::MAX).ok());
+        change.is_first = added.as_ref().is_some_and(|(_, added)| added.is_edge);
         (membership.user, _added) = added.unzip();
-        Ok(())
+        Ok(change)
     }
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result {
@@ -85,13 +91,20 @@ impl Registry for Shared {
         if !was_member {
             return;
         }
-        let Membership { rooms, user, name, .. } = &*membership;
-        let rooms: Vec<_> = rooms.iter().map(|room| self.rooms.remove(room, id)).collect();
+        let Membership { rooms, user, name, was_last_of_user, .. } = &mut *membership;
+        let mut left = Vec::with_capacity(rooms.len());
+        rooms.leave_all(|room| {
+            let changed = self.rooms.remove(room, id);
+            let is_last = changed.is_edge;
+            left.push(changed);
+            is_last
+        });
         let user = user.as_ref().map(|user| self.users.remove(user, id));
+        *was_last_of_user = user.as_ref().is_some_and(|user| user.is_edge);
         let name = name.as_ref().map(|name| self.names.remove(name, id));
         drop(membership);
         self.live.retire(id);
-        rooms.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
+        left.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
     }
 
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
@@ -134,7 +147,7 @@ fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
 impl Shared {
     /// Adds a connection to a room that it may join, and lists it there if there is something to
     /// say about it.
-    pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result {
+    pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result<Joined> {
         let limits = &self.rules()?.limits;
         if info.as_ref().is_some_and(|info| info.get().len() > limits.member_info_size) {
             return Err(HandlerError::new(
@@ -147,9 +160,9 @@ impl Shared {
         if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
-        let is_in = membership.rooms.iter().any(|joined| **joined == *room);
+        let is_in = membership.rooms.has(room);
         if is_in && info.is_none() {
-            return Ok(());
+            return Ok(Joined::default());
         }
         if !is_in && membership.rooms.len() >= limits.rooms {
             return Err(HandlerError::new(code::TOO_MANY_ROOMS, "leave a room first")
@@ -163,8 +176,9 @@ impl Shared {
             membership.rooms.push(name);
         }
         drop(membership);
+        let joined = Joined { is_new: !is_in, is_first: changed.is_edge };
         self.tell_later(changed);
-        Ok(())
+        Ok(joined)
     }
 
     /// Joins the room of the path, when everybody has admitted the connection. One whose client has left
@@ -176,7 +190,7 @@ impl Shared {
             return Ok(());
         }
         drop(membership);
-        self.add(socket, room, None)
+        self.add(socket, room, None).map(|_| ())
     }
 
     /// # Errors
@@ -204,7 +218,8 @@ fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
 }
 
 impl WebSocket {
-    /// Joins a room, which is there as long as it has members. Joining twice is joining once.
+    /// Joins a room, which is there as long as it has members. Joining twice is joining once. The
+    /// returned [`Joined`] tells whether the connection is the first member.
     ///
     /// # Errors
     ///
@@ -215,7 +230,7 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// A dropped future has joined, or not; never half.
-    pub async fn join(&self, room: impl AsRef<str>) -> Result {
+    pub async fn join(&self, room: impl AsRef<str>) -> Result<Joined> {
         self.registry().join(self, room.as_ref(), None).await
     }
 
@@ -244,7 +259,7 @@ impl WebSocket {
     /// an `id` that a client knows already replaces what it knows. The whole list is not sent again.
     ///
     /// ```
-    /// use aiows::{Message, Result, WebSocket, message};
+    /// use aiows::{Joined, Message, Result, WebSocket, message};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Message, Deserialize)]
@@ -258,7 +273,7 @@ impl WebSocket {
     /// }
     ///
     /// #[message("enter")]
-    /// async fn enter(ws: WebSocket, enter: Enter) -> Result {
+    /// async fn enter(ws: WebSocket, enter: Enter) -> Result<Joined> {
     ///     ws.join_as("lobby", &Member { name: enter.name }).await
     /// }
     /// ```
@@ -272,13 +287,17 @@ impl WebSocket {
     /// # Cancel safety
     ///
     /// As [`join`](Self::join).
-    pub async fn join_as<P: Serialize + ?Sized>(&self, room: impl AsRef<str>, about: &P) -> Result {
+    pub async fn join_as<P: Serialize + ?Sized>(
+        &self,
+        room: impl AsRef<str>,
+        about: &P,
+    ) -> Result<Joined> {
         let info = describe(self.id(), about).map_err(SendError::Encode)?;
         self.registry().join(self, room.as_ref(), Some(info)).await
     }
 
-    /// Leaves a room; `false` when the connection is not in it.
-    pub fn leave(&self, room: impl AsRef<str>) -> bool {
+    /// Leaves a room, and tells whether the connection was in it, as its last member perhaps.
+    pub fn leave(&self, room: impl AsRef<str>) -> Left {
         self.registry().leave(self, room.as_ref())
     }
 
@@ -286,31 +305,36 @@ impl WebSocket {
     /// it was in.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
-        self.membership().seen_rooms().iter().map(|room| room.as_ref().to_owned()).collect()
+        let membership = self.membership();
+        if membership.is_seen() { membership.rooms.names() } else { Vec::new() }
     }
 
     /// Tells whether the connection is in a room.
     #[must_use]
     pub fn is_in(&self, room: impl AsRef<str>) -> bool {
-        self.membership().seen_rooms().iter().any(|joined| **joined == *room.as_ref())
+        let membership = self.membership();
+        membership.is_seen() && membership.rooms.has(room.as_ref())
     }
 
     /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
     ///
-    /// A connection has one user at a time; the latest call counts.
+    /// A connection has one user at a time; the latest call counts. The returned [`UserChange`] tells
+    /// whether this is the user's first connection, and whether it was the last one of the user it had
+    /// before.
     ///
     /// # Errors
     ///
     /// `invalid_name`, visible to the client, if the name is empty or longer than
     /// [`Limits::name_size`](crate::Limits::name_size): the connection keeps the user it has. A
     /// connection that has ended gets no user.
-    pub fn set_user(&self, user: impl AsRef<str>) -> Result {
+    pub fn set_user(&self, user: impl AsRef<str>) -> Result<UserChange> {
         self.registry().set_user(self, Some(user.as_ref()))
     }
 
-    /// Forgets who is at the other end. After the end of the connection it does nothing.
-    pub fn clear_user(&self) {
-        let _ = self.registry().set_user(self, None);
+    /// Forgets who is at the other end, and tells whether that was the user's last connection. After
+    /// the end of the connection it does nothing.
+    pub fn clear_user(&self) -> UserChange {
+        self.registry().set_user(self, None).unwrap_or_default()
     }
 
     /// Returns who is at the other end, once [`set_user`](Self::set_user) has said it.

@@ -195,8 +195,8 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             )),
             Need::Message { name } if !in_message => mistakes
                 .push(format!("handler {title} takes `{name}`, which only message handlers have")),
-            Need::DisconnectReason if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
-                "handler {title} takes `DisconnectReason`, which only disconnect handlers have"
+            Need::End { name } if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
+                "handler {title} takes `{name}`, which only disconnect handlers have"
             )),
             Need::Local { name, key } => {
                 if locals.contains(key) {

@@ -1,11 +1,13 @@
 //! The connection's record, and the handle on it that handlers get.
 
+mod changes;
 mod context;
 mod life;
 mod peer;
 mod questions;
 mod registry;
 mod reply;
+mod rooms;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+pub use self::changes::{Departure, Joined, Left, UserChange};
 pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;

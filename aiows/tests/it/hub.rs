@@ -43,7 +43,7 @@ async fn join(ws: WebSocket, join: Join) -> Result<Value> {
 
 #[message("leave")]
 async fn leave(ws: WebSocket, join: Join) -> Value {
-    json!({ "left": ws.leave(&join.room), "rooms": ws.rooms() })
+    json!({ "left": ws.leave(&join.room).was_member(), "rooms": ws.rooms() })
 }
 
 #[message("say")]
@@ -161,7 +161,7 @@ async fn a_room_forgets_who_has_gone_and_the_leaver_remembers_its_rooms() {
         let state = json!({
             "rooms": ws.rooms(), "left": hub.room_size("lobby"), "heard": heard.accepted,
             "user": ws.user().as_deref(), "of_user": hub.connections_of("ann").len(),
-            "leave": ws.leave("lobby"), "joined": joined,
+            "leave": ws.leave("lobby").was_member(), "joined": joined,
         });
         Ok(gone.send(state).await?)
     }

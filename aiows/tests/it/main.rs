@@ -15,6 +15,7 @@ mod deadlines;
 mod delegation;
 mod delivery;
 mod door;
+mod edges;
 mod errors;
 mod extract;
 mod flush;

@@ -28,7 +28,8 @@ struct Enter {
 
 #[message("enter")]
 async fn enter(ws: WebSocket, Enter { name }: Enter) -> Result {
-    ws.join_as("lobby", &json!({ "name": name })).await
+    ws.join_as("lobby", &json!({ "name": name })).await?;
+    Ok(())
 }
 
 #[message("leave")]
