@@ -9,18 +9,26 @@ use tokio::runtime::Handle;
 
 use super::group::Changed;
 use super::presence::describe;
+use super::rules::is_name;
+use super::tabs::Grace;
 use super::{Shared, Target, errand};
 use crate::error::{HandlerError, Result, SendError, code};
+use crate::limits::deadline_after;
 use crate::websocket::{
-    Aim, Info, Joined, Joining, Left, Members, Membership, Registry, Standing, UserChange,
-    WebSocket,
+    Aim, EndedBy, Joined, Joining, Left, Listing, Members, Membership, Registry, Standing,
+    UserChange, WebSocket,
 };
 
 impl Registry for Shared {
-    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
+    fn join<'a>(
+        &'a self,
+        socket: &'a WebSocket,
+        room: &'a str,
+        listing: Option<Listing>,
+    ) -> Joining<'a> {
         Box::pin(async move {
             self.rules()?.allow(room, socket).await?;
-            self.add(socket, room, info)
+            self.add(socket, room, listing)
         })
     }
 
@@ -31,7 +39,7 @@ impl Registry for Shared {
             if !membership.rooms.remove(room) {
                 return Left::default();
             }
-            self.rooms.remove(room, socket.id())
+            self.rooms.remove(room, socket.id(), None)
         };
         let left = Left { was_member: true, is_last: changed.is_edge };
         self.tell_later(changed);
@@ -52,8 +60,11 @@ impl Registry for Shared {
             return Ok(UserChange::default());
         }
         let mut change = UserChange::default();
+        let mut unlisted = Vec::new();
         _left = membership.user.take().map(|before| {
-            let left = self.users.remove(&before, socket.id());
+            let rooms = membership.rooms.joined().iter();
+            unlisted.extend(rooms.map(|room| self.rooms.forget_user(room, socket.id())));
+            let left = self.users.remove(&before, socket.id(), None);
             change.ended = left.is_edge.then_some(before);
             left
         });
@@ -61,6 +72,8 @@ impl Registry for Shared {
         let added = user.and_then(|user| self.users.add(user, socket, None, usize::MAX).ok());
         change.is_first = added.as_ref().is_some_and(|(_, added)| added.is_edge);
         (membership.user, _added) = added.unzip();
+        drop(membership);
+        unlisted.into_iter().for_each(|changed| self.tell_later(changed));
         Ok(change)
     }
 
@@ -79,11 +92,11 @@ impl Registry for Shared {
         let (name, added) = self.names.add(name, socket, None, 1).map_err(taken)?;
         _added = added;
         let before = membership.name.replace(name);
-        _left = before.map(|before| self.names.remove(&before, socket.id()));
+        _left = before.map(|before| self.names.remove(&before, socket.id(), None));
         Ok(())
     }
 
-    fn depart(&self, socket: &WebSocket, standing: Standing) {
+    fn depart(&self, socket: &WebSocket, standing: Standing, by: EndedBy) {
         let id = socket.id();
         let mut membership = socket.membership();
         let was_member = membership.is_member();
@@ -91,17 +104,18 @@ impl Registry for Shared {
         if !was_member {
             return;
         }
+        let grace = self.grace(by);
         let Membership { rooms, user, name, was_last_of_user, .. } = &mut *membership;
         let mut left = Vec::with_capacity(rooms.len());
         rooms.leave_all(|room| {
-            let changed = self.rooms.remove(room, id);
+            let changed = self.rooms.remove(room, id, grace);
             let is_last = changed.is_edge;
             left.push(changed);
             is_last
         });
-        let user = user.as_ref().map(|user| self.users.remove(user, id));
+        let user = user.as_ref().map(|user| self.users.remove(user, id, None));
         *was_last_of_user = user.as_ref().is_some_and(|user| user.is_edge);
-        let name = name.as_ref().map(|name| self.names.remove(name, id));
+        let name = name.as_ref().map(|name| self.names.remove(name, id, None));
         drop(membership);
         self.live.retire(id);
         left.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
@@ -147,9 +161,15 @@ fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
 impl Shared {
     /// Adds a connection to a room that it may join, and lists it there if there is something to
     /// say about it.
-    pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result<Joined> {
+    pub(super) fn add(
+        &self,
+        socket: &WebSocket,
+        room: &str,
+        listing: Option<Listing>,
+    ) -> Result<Joined> {
         let limits = &self.rules()?.limits;
-        if info.as_ref().is_some_and(|info| info.get().len() > limits.member_info_size) {
+        let info = listing.as_ref().map(|listing| listing.info.get());
+        if info.is_some_and(|info| info.len() > limits.member_info_size) {
             return Err(HandlerError::new(
                 code::MEMBER_TOO_LARGE,
                 "too much is said about a member",
@@ -160,15 +180,20 @@ impl Shared {
         if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
+        let user = listing.as_ref().and_then(|listing| listing.user.as_ref());
+        if user.is_some() && user != membership.user.as_ref() {
+            // It got another one while the room was asked.
+            return Err(no_user());
+        }
         let is_in = membership.rooms.has(room);
-        if is_in && info.is_none() {
+        if is_in && listing.is_none() {
             return Ok(Joined::default());
         }
         if !is_in && membership.rooms.len() >= limits.rooms {
             return Err(HandlerError::new(code::TOO_MANY_ROOMS, "leave a room first")
                 .with("max", limits.rooms));
         }
-        let Ok((name, changed)) = self.rooms.add(room, socket, info, limits.room_members) else {
+        let Ok((name, changed)) = self.rooms.add(room, socket, listing, limits.room_members) else {
             return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
                 .with("max", limits.room_members));
         };
@@ -195,13 +220,23 @@ impl Shared {
 
     /// # Errors
     ///
-    /// `invalid_name` for a name that is empty or too long.
+    /// `invalid_name` for a name that looks empty, has control characters or is too long.
     fn check_name(&self, name: &str, text: &'static str) -> Result {
         let max = self.rules()?.limits.name_size;
-        if name.is_empty() || name.len() > max {
+        if !is_name(name, max) {
             return Err(HandlerError::new(code::INVALID_NAME, text).with("max_bytes", max));
         }
         Ok(())
+    }
+
+    /// How long a user stays listed whose last connection ends like this.
+    fn grace(&self, by: EndedBy) -> Option<Grace> {
+        let limits = &self.rules().ok()?.limits;
+        let is_given = by == EndedBy::Client && !limits.presence_grace.is_zero();
+        is_given.then(|| Grace {
+            until: deadline_after(limits.presence_grace),
+            max: limits.room_members,
+        })
     }
 
     /// Schedules the announcement of a change; to be called where no lock is held.
@@ -217,14 +252,18 @@ fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
     membership.is_member() && !socket.is_closed()
 }
 
+fn no_user() -> HandlerError {
+    HandlerError::new(code::NO_USER, "this connection has no user")
+}
+
 impl WebSocket {
     /// Joins a room, which is there as long as it has members. Joining twice is joining once. The
     /// returned [`Joined`] tells whether the connection is the first member.
     ///
     /// # Errors
     ///
-    /// Visible ones, so that `?` in a handler tells the peer: `invalid_room` for a name that is empty
-    /// or longer than [`Limits::room_name_size`](crate::Limits::room_name_size), `too_many_rooms`,
+    /// Visible ones, so that `?` in a handler tells the peer: `invalid_room` for a name that is empty,
+    /// has nothing but white space or a control character, or is longer than [`Limits::room_name_size`](crate::Limits::room_name_size), `too_many_rooms`,
     /// `room_full`, and what `Server::check_rooms` refuses with. A closed connection joins nothing.
     ///
     /// # Cancel safety
@@ -292,8 +331,61 @@ impl WebSocket {
         room: impl AsRef<str>,
         about: &P,
     ) -> Result<Joined> {
-        let info = describe(self.id(), about).map_err(SendError::Encode)?;
-        self.registry().join(self, room.as_ref(), Some(info)).await
+        let info = describe(&self.id().to_string(), about).map_err(SendError::Encode)?;
+        let listing = Listing { user: None, info };
+        self.registry().join(self, room.as_ref(), Some(listing)).await
+    }
+
+    /// Joins a room as its user, and tells it who has joined: the fields of `about`, an object in JSON.
+    ///
+    /// It is [`join_as`](Self::join_as), but the room lists users and not connections: the `id` of a
+    /// member is the name that [`set_user`](Self::set_user) gave, and a user with several connections in
+    /// the room is one member. The room is told of the first one and of the last one only. What was said
+    /// last about a user counts; if that is new, it is told as `room.joined`.
+    ///
+    /// If the client of the last connection goes by itself, the user stays listed for
+    /// [`Limits::presence_grace`](crate::Limits::presence_grace), 2 s, and is not announced if it comes
+    /// back meanwhile: a page that loads again says nothing to the others. Whoever is sent away, with
+    /// [`close`](Self::close), a kick or by a limit, leaves at once, and so does a connection that
+    /// leaves the room, or gets another user or none: it stays in the room and is not listed until it
+    /// joins once more.
+    ///
+    /// ```
+    /// use aiows::{Joined, Message, Result, WebSocket, message};
+    /// use serde::Deserialize;
+    /// use serde_json::json;
+    ///
+    /// #[derive(Message, Deserialize)]
+    /// struct Enter {
+    ///     token: String,
+    /// }
+    ///
+    /// #[message("enter")]
+    /// async fn enter(ws: WebSocket, Enter { token }: Enter) -> Result<Joined> {
+    ///     ws.set_user(user_of(&token))?;
+    ///     ws.join_as_user("lobby", &json!({ "away": false })).await
+    /// }
+    /// # fn user_of(token: &str) -> &str {
+    /// #     token
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`join_as`](Self::join_as), and `no_user`, visible to the client, if the connection has no user.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`join`](Self::join).
+    pub async fn join_as_user<P: Serialize + ?Sized>(
+        &self,
+        room: impl AsRef<str>,
+        about: &P,
+    ) -> Result<Joined> {
+        let user = self.user().ok_or_else(no_user)?;
+        let info = describe(&user, about).map_err(SendError::Encode)?;
+        let listing = Listing { user: Some(user), info };
+        self.registry().join(self, room.as_ref(), Some(listing)).await
     }
 
     /// Leaves a room, and tells whether the connection was in it, as its last member perhaps.
@@ -324,8 +416,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// `invalid_name`, visible to the client, if the name is empty or longer than
-    /// [`Limits::name_size`](crate::Limits::name_size): the connection keeps the user it has. A
+    /// `invalid_name`, visible to the client, if the name is empty, has nothing but white space or a
+    /// control character, or is longer than [`Limits::name_size`](crate::Limits::name_size): the connection keeps the user it has. A
     /// connection that has ended gets no user.
     pub fn set_user(&self, user: impl AsRef<str>) -> Result<UserChange> {
         self.registry().set_user(self, Some(user.as_ref()))
@@ -350,8 +442,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// Visible ones: `name_taken`, and `invalid_name` if the name is empty or longer than
-    /// [`Limits::name_size`](crate::Limits::name_size).
+    /// Visible ones: `name_taken`, and `invalid_name` as for [`set_user`](Self::set_user).
     ///
     /// [`Hub::named`]: crate::Hub::named
     pub fn set_name(&self, name: impl AsRef<str>) -> Result {

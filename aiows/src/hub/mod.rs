@@ -11,6 +11,7 @@ mod presence;
 #[cfg(test)]
 mod races;
 mod rules;
+mod tabs;
 mod target;
 mod tell;
 

@@ -67,7 +67,14 @@ impl Crowd {
         let room = random.of(&ROOMS);
         match random.below(16) {
             0..4 => drop(socket.join(room).now_or_never().expect("it waits for nobody")),
-            4..6 => {
+            4 => {
+                let about = json!({ "number": random.below(3) });
+                // It may have no user, or get another one meanwhile.
+                drop(
+                    socket.join_as_user(room, &about).now_or_never().expect("it waits for nobody"),
+                );
+            }
+            5 => {
                 let about = json!({ "number": random.below(3) });
                 drop(socket.join_as(room, &about).now_or_never().expect("it waits for nobody"));
             }
@@ -120,8 +127,12 @@ impl Crowd {
         for (room, ids) in &rooms {
             assert_eq!(self.hub.room_size(room), ids.len());
             let infos = self.hub.member_infos(room);
-            let ids: BTreeSet<_> = ids.iter().map(ToString::to_string).collect();
-            assert!(infos.iter().all(|info| ids.contains(info["id"].as_str().unwrap())));
+            let there = sockets.iter().filter(|socket| ids.contains(&socket.id()));
+            let users = there.filter_map(|socket| Some(socket.user()?.as_ref().to_owned()));
+            let known: BTreeSet<_> = ids.iter().map(ToString::to_string).chain(users).collect();
+            assert!(infos.iter().all(|info| known.contains(info["id"].as_str().unwrap())));
+            let listed: BTreeSet<_> = infos.iter().map(|info| info["id"].to_string()).collect();
+            assert_eq!(listed.len(), infos.len(), "listed twice");
         }
         assert_eq!(self.hub.size(), SOCKETS);
     }

@@ -21,6 +21,22 @@ pub(crate) type Members = Arc<[WebSocket]>;
 /// What a room is told about a member: an object in JSON.
 pub(crate) type Info = Arc<RawValue>;
 
+/// How a member is listed in a room.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The user that it stands for, with all connections that do.
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) info: Info,
+}
+
+/// Who ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The client has left or answers no more. It may come back.
+    Client,
+    Server,
+}
+
 pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result<Joined>> + Send + 'a>>;
 
 /// Whom something is sent to.
@@ -39,8 +55,13 @@ pub(crate) enum Aim {
 
 /// Knows the rooms and the users of a server.
 pub(crate) trait Registry: fmt::Debug + Send + Sync {
-    /// Joins a room; with something to say about the member, its room is told.
-    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a>;
+    /// Joins a room; if the member is listed, its room is told.
+    fn join<'a>(
+        &'a self,
+        socket: &'a WebSocket,
+        room: &'a str,
+        listing: Option<Listing>,
+    ) -> Joining<'a>;
 
     fn leave(&self, socket: &WebSocket, room: &str) -> Left;
 
@@ -50,7 +71,7 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 
     /// Takes a connection out of everything. What it belonged to stays known to its handlers, as far as
     /// its standing says.
-    fn depart(&self, socket: &WebSocket, standing: Standing);
+    fn depart(&self, socket: &WebSocket, standing: Standing, by: EndedBy);
 
     /// Finds each connection once.
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;

@@ -41,6 +41,14 @@ impl Rooms {
         }
     }
 
+    /// The rooms it is in.
+    pub(crate) fn joined(&self) -> &[Arc<str>] {
+        match self {
+            Self::Joined(rooms) => rooms,
+            Self::Left(_) => &[],
+        }
+    }
+
     pub(crate) fn push(&mut self, room: Arc<str>) {
         match self {
             Self::Joined(rooms) => rooms.push(room),

@@ -72,6 +72,7 @@ mod socket;
 mod stop;
 mod stopping;
 mod streams;
+mod tabs;
 mod test_kit;
 mod transitions;
 mod unfinished;
