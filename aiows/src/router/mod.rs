@@ -6,6 +6,7 @@ mod frozen;
 mod group;
 mod lent;
 mod scope;
+mod values;
 
 use std::fmt;
 use std::future::Future;

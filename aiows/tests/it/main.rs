@@ -66,6 +66,8 @@ mod script;
 mod served;
 mod serving;
 mod shapes;
+mod sharing;
+mod sharing_elsewhere;
 #[cfg(feature = "axum")]
 mod slow_http;
 mod socket;
