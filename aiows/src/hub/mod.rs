@@ -3,6 +3,7 @@
 mod announce;
 mod errand;
 mod group;
+mod handle;
 mod late;
 mod list;
 mod live;

@@ -95,6 +95,9 @@ pub(crate) struct Membership {
     pub(crate) was_last_of_user: bool,
 }
 
+/// Every connection has one, silent ones too.
+const _: () = assert!(size_of::<Membership>() <= 64);
+
 /// What a connection may do in its rooms, in the order in which that changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {

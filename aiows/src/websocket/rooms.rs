@@ -9,7 +9,7 @@ use super::changes::Departure;
 pub(crate) enum Rooms {
     Joined(Vec<Arc<str>>),
     /// Where it was when it ended, and whether it was the last member there.
-    Left(Vec<(Arc<str>, bool)>),
+    Left(Box<[(Arc<str>, bool)]>),
 }
 
 impl Default for Rooms {
@@ -52,7 +52,11 @@ impl Rooms {
     pub(crate) fn push(&mut self, room: Arc<str>) {
         match self {
             Self::Joined(rooms) => rooms.push(room),
-            Self::Left(rooms) => rooms.push((room, false)),
+            Self::Left(rooms) => {
+                let mut all = std::mem::take(rooms).into_vec();
+                all.push((room, false));
+                *rooms = all.into();
+            }
         }
     }
 

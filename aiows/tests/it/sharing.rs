@@ -124,7 +124,7 @@ fn a_second_file_does_not_replace_what_the_first_one_keeps_in_the_context() {
     assert!(text.contains("it/sharing.rs:") && text.contains("it/sharing_elsewhere.rs:"), "{text}");
     let update = || super::sharing_elsewhere::update(&ws);
     assert!(catch_unwind(AssertUnwindSafe(update)).is_err());
-    assert_eq!(ws.context().get(), Some(mine.clone()));
+    assert_eq!(ws.context().get(), Some(mine));
     // The owner goes on, and what others keep of their own types is theirs.
     ws.context().update(|mine: &mut Vec<String>| mine.push("more".into()));
     assert_eq!(ws.context().get::<Vec<String>>().unwrap().len(), 2);
