@@ -400,3 +400,51 @@ async fn no_more_users_are_awaited_than_a_room_may_have_members() {
     assert_eq!(ann.recv_json().await, told("room.left", &[known("d")]));
     assert_eq!(infos(&server), ["a", "ann", "b", "c"].map(known));
 }
+
+/// Two tabs of Bob open and close together, again and again; returns what Ann is told of him, in order.
+async fn flap(server: &TestServer, rounds: usize) -> Vec<String> {
+    let mut ann = watched(server).await;
+    for round in 0..rounds {
+        let open = async || {
+            let mut client = server.connect().await;
+            say(&mut client, "bob", None).await;
+            // In most rounds it does not stay for the list.
+            if round % 8 == 0 {
+                client.recv_json().await;
+            }
+            client.close(CloseCode::NORMAL, "").await;
+        };
+        tokio::join!(open(), open());
+    }
+    wait_for_size(server, 1).await;
+    say(&mut ann, "ann", Some("anna")).await;
+    let mut heard = Vec::new();
+    loop {
+        let told = ann.recv_json().await;
+        for member in told["members"].as_array().unwrap() {
+            if member["name"] == "anna" {
+                return heard;
+            }
+            assert_eq!(member, &known("bob"));
+            heard.push(told["type"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tabs_that_race_are_one_user_that_comes_once() {
+    over_both(
+        || server(HOUR),
+        async |server| assert_eq!(flap(&server, 300).await, ["room.joined"]),
+    )
+    .await;
+    over_both(
+        || server(Duration::ZERO),
+        async |server| {
+            let heard = flap(&server, 100).await;
+            let alternates = heard.chunks(2).all(|pair| pair == ["room.joined", "room.left"]);
+            assert!(alternates && heard.len() >= 2, "{heard:?}");
+        },
+    )
+    .await;
+}
