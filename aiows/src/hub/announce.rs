@@ -71,7 +71,8 @@ async fn announce(mut gathering: Gathering) {
                 gathering.note(&told.caught_up, told.missed);
             }
             Next::Wait(Wait { until, mut over }) => {
-                // Another gathering may begin meanwhile.
+                // Nobody reads a list any more. Another gathering may begin meanwhile.
+                teller = Teller::default();
                 if timeout_at(until, &mut over).await.is_ok() || !gathering.resume(&mut over) {
                     return;
                 }
