@@ -195,7 +195,7 @@ pub use self::router::Router;
 pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
 pub use self::server::{JsonBody, WebSocketService};
-pub use self::websocket::{ContextMap, WebSocket};
+pub use self::websocket::{ContextMap, Departure, Joined, Left, UserChange, WebSocket};
 
 /// Lists handlers for [`Router::routes`].
 ///

@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::codec::{Encoded, encode_value};
 use crate::error::HandlerError;
 use crate::message::{Outgoing, encode};
+use crate::websocket::{Joined, Left, UserChange};
 
 /// What a handler has to say: an answer, already encoded, or nothing, which is the default.
 #[derive(Debug, Default)]
@@ -34,7 +35,8 @@ impl Outcome {
 /// A type a handler may return.
 ///
 /// It is implemented for `()`, every message that is `Serialize`, [`serde_json::Value`], an
-/// [`Outcome`], and `Option` and `Result` of these. The error of a `Result` is anything that becomes a
+/// [`Outcome`], and `Option` and `Result` of these. What [`WebSocket::join`](crate::WebSocket::join),
+/// `leave` and `set_user` return counts as nothing to say. The error of a `Result` is anything that becomes a
 /// [`HandlerError`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a valid handler return type",
@@ -58,6 +60,20 @@ impl IntoOutcome for () {
         Ok(Outcome { answer: None })
     }
 }
+
+/// A handler may end with the call that changes a membership.
+macro_rules! says_nothing {
+    ($($change:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl IntoOutcome for $change {
+            fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
+                ().into_outcome(call)
+            }
+        }
+    )*};
+}
+
+says_nothing!(Joined, Left, UserChange);
 
 #[diagnostic::do_not_recommend]
 impl IntoOutcome for Outcome {

@@ -13,6 +13,18 @@ type Value = Box<dyn Any + Send + Sync>;
 /// Without keys of its own, which every connection would hold: no client chooses a type.
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
+/// Crates whose types belong to no application.
+const FOREIGN: [&str; 8] =
+    ["alloc", "core", "std", "aiows", "bytes", "http", "serde_json", "tokio"];
+
+/// Tells by the name of a type whether two modules may use it without knowing of each other: nothing in
+/// it is of the application. What another crate defines may well be made for the application.
+pub(crate) fn is_foreign(type_name: &str) -> bool {
+    let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let paths = type_name.split(|c| !is_path(c)).filter_map(|path| path.split_once("::"));
+    paths.into_iter().all(|(krate, _)| FOREIGN.contains(&krate))
+}
+
 /// A map with at most one value of each type, until it is closed.
 #[derive(Debug)]
 pub(crate) struct TypeMap {
@@ -117,5 +129,38 @@ impl StateMap {
 impl fmt::Debug for StateMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StateMap").field("values", &self.values.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::type_name;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::is_foreign;
+
+    mod serde_json_of_ours {
+        pub(super) struct Own;
+    }
+
+    #[test]
+    fn a_type_is_foreign_if_nothing_in_it_is_the_applications() {
+        for foreign in [
+            type_name::<u32>(),
+            type_name::<&str>(),
+            type_name::<(u8, [String; 2])>(),
+            type_name::<Vec<String>>(),
+            type_name::<HashMap<String, Arc<tokio::sync::Mutex<serde_json::Value>>>>(),
+            type_name::<fn(u8) -> Option<bytes::Bytes>>(),
+            "core::option::Option<aiows::id::ConnectionId>",
+        ] {
+            assert!(is_foreign(foreign), "{foreign}");
+        }
+        let own = type_name::<serde_json_of_ours::Own>().replacen("aiows::", "app::", 1);
+        for own in [own.as_str(), "alloc::vec::Vec<app::Note>", "(u8, dyn app::a::B)", "uuid::Uuid"]
+        {
+            assert!(!is_foreign(own), "{own}");
+        }
     }
 }

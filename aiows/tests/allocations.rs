@@ -85,7 +85,8 @@ async fn dial(server: &TestServer) -> impl AsyncRead + AsyncWrite + Send + Unpin
 
 #[connect]
 async fn enter(ws: WebSocket) -> aiows::Result {
-    ws.join("room").await
+    ws.join("room").await?;
+    Ok(())
 }
 
 #[derive(Message, Serialize)]

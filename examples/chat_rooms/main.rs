@@ -76,7 +76,7 @@ async fn leave(
     Leave { room }: Leave,
 ) -> Result<Option<Left>> {
     let _held = door.0.lock().await;
-    if !ws.leave(&room) {
+    if !ws.leave(&room).was_member() {
         return Ok(None);
     }
     let left = Left { room, member };

@@ -39,7 +39,8 @@ struct Price {
 
 #[message("watch")]
 async fn watch(ws: WebSocket, watch: Watch) -> Result {
-    ws.join(&watch.symbol).await
+    ws.join(&watch.symbol).await?;
+    Ok(())
 }
 
 #[message("unwatch")]

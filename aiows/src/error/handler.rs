@@ -26,6 +26,7 @@ pub(crate) mod code {
     pub(crate) const INVALID_ROOM: &str = "invalid_room";
     pub(crate) const MEMBER_TOO_LARGE: &str = "member_too_large";
     pub(crate) const NAME_TAKEN: &str = "name_taken";
+    pub(crate) const NO_USER: &str = "no_user";
     pub(crate) const ROOM_FULL: &str = "room_full";
     pub(crate) const TOO_MANY_ROOMS: &str = "too_many_rooms";
     pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";

@@ -10,7 +10,7 @@ use crate::error::{HandlerError, code};
 use crate::hub::Hub;
 use crate::id::MessageId;
 use crate::message::RawMessage;
-use crate::websocket::WebSocket;
+use crate::websocket::{Departure, WebSocket};
 
 /// A clone of the application's state of type `T`.
 ///
@@ -22,6 +22,9 @@ pub struct State<T>(pub T);
 /// A clone of the value of type `T` that this connection keeps in `ws.context()`.
 ///
 /// An absent value answers `internal`; `Option<Context<T>>` takes it as `None`.
+///
+/// Use a type of your own: handlers of two modules that take the same `Context<String>` or
+/// `Context<Vec<u8>>` are a mistake that the build reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Context<T>(pub T);
 
@@ -69,12 +72,20 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
             .ok_or_else(|| format!("the connection keeps no `{}`", type_name::<T>()))
             .into()
     }
+
+    fn needs(needs: &mut Needs) {
+        needs.context::<T>();
+    }
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
     fn from_call(call: &Call) -> Extraction<Self> {
         Extraction::ready(Ok(call.websocket().context().get().map(Context)))
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.context::<T>();
     }
 }
 
@@ -158,7 +169,19 @@ impl FromCall for DisconnectReason {
     }
 
     fn needs(needs: &mut Needs) {
-        needs.push(Need::DisconnectReason);
+        needs.push(Need::End { name: "DisconnectReason" });
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl FromCall for Departure {
+    fn from_call(call: &Call) -> Extraction<Self> {
+        let departure = call.disconnect_reason().map(|_| call.websocket().membership().departure());
+        departure.ok_or("there is no departure outside of disconnect handlers").into()
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.push(Need::End { name: "Departure" });
     }
 }
 

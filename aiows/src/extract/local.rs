@@ -12,19 +12,26 @@ use crate::websocket::WebSocket;
 /// time, so nothing waits and nothing is locked while it is held; it is dropped after the
 /// disconnect handlers. One handler can take each `T` once.
 ///
+/// All handlers of a connection that take the same `T` share it, so use a type of your own. Handlers of
+/// two modules that take the same `Local<Vec<String>>` or `Local<u32>` are a mistake that the build
+/// reports.
+///
 /// ```
 /// use aiows::{Local, message};
 ///
+/// #[derive(Default)]
+/// struct Seen(u64);
+///
 /// #[message("count")]
-/// async fn count(mut seen: Local<u64>) -> serde_json::Value {
-///     *seen += 1;
-///     serde_json::json!({ "type": "count", "seen": *seen })
+/// async fn count(mut seen: Local<Seen>) -> serde_json::Value {
+///     seen.0 += 1;
+///     serde_json::json!({ "type": "count", "seen": seen.0 })
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// // A test makes one of a value.
-/// assert_eq!(count(Local::from(6)).await["seen"], 7);
+/// assert_eq!(count(Local::from(Seen(6))).await["seen"], 7);
 /// # }
 /// ```
 pub struct Local<T: Send + Sync + 'static> {

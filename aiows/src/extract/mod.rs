@@ -21,7 +21,7 @@ pub use self::extension::Extension;
 pub use self::frame::Frame;
 pub use self::local::Local;
 pub use self::needs::Needs;
-pub(crate) use self::needs::{Check, Keep, Need, PathType};
+pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
 pub use self::request::{ClientIp, Headers, Path, Query};
 pub use self::serving::{Declares, Serves, Serving, serving};
 use crate::call::Call;

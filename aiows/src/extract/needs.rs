@@ -43,19 +43,31 @@ pub(crate) type Keep = fn(&Extensions, &mut Extensions);
 /// Tells whether an argument can be taken from a request.
 pub(crate) type Check = fn(&RequestInfo) -> Result<(), HandlerError>;
 
+/// Where a connection keeps a value, as its extractor is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kept {
+    Context,
+    Local,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Need {
     /// Any frame, also one that is not JSON.
     AnyFrame,
     /// Any frame of UTF-8, also one that is not JSON.
     AnyText,
-    DisconnectReason,
+    /// Something of the end of a connection; `name` is the argument's type.
+    End {
+        name: &'static str,
+    },
     /// Something of the head, which only a message has; `name` is the argument's type.
     Head {
         name: &'static str,
     },
     Headers,
-    Local {
+    /// A value that the connection keeps by its type.
+    Kept {
+        by: Kept,
         name: &'static str,
         key: TypeId,
     },
@@ -112,7 +124,15 @@ impl Needs {
     }
 
     pub(crate) fn local<T: 'static>(&mut self) {
-        self.push(Need::Local { name: type_name::<T>(), key: TypeId::of::<T>() });
+        self.kept::<T>(Kept::Local);
+    }
+
+    pub(crate) fn context<T: 'static>(&mut self) {
+        self.kept::<T>(Kept::Context);
+    }
+
+    fn kept<T: 'static>(&mut self, by: Kept) {
+        self.push(Need::Kept { by, name: type_name::<T>(), key: TypeId::of::<T>() });
     }
 
     pub(crate) fn push(&mut self, need: Need) {

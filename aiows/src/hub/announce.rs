@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
-use super::group::Gathering;
+use super::group::{Gathering, Next};
+use super::presence::Wait;
 use super::tell::Teller;
 
 /// How long the changes of a room are gathered, so that a crowd that comes at once costs each
 /// member one message.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// The tasks that wait for the end of a gathering: at most one for each room.
+/// The tasks that wait for the end of a gathering, or for users that may come back: at most one of
+/// each kind for each room.
 #[derive(Debug, Default)]
 pub(super) struct Announcers {
     tasks: Mutex<Tasks>,
@@ -63,12 +65,20 @@ async fn announce(mut gathering: Gathering) {
     let mut teller = Teller::default();
     loop {
         sleep(GATHER).await;
-        let changes = gathering.changes(|id| teller.progress(id));
-        let Some((members, changes)) = changes else {
-            return;
-        };
-        let told = teller.tell(gathering.room(), &members, changes).await;
-        gathering.note(&told.caught_up, told.missed);
+        match gathering.next(|id| teller.progress(id)) {
+            Next::Tell(members, changes) => {
+                let told = teller.tell(gathering.room(), &members, changes).await;
+                gathering.note(&told.caught_up, told.missed);
+            }
+            Next::Wait(Wait { until, mut over }) => {
+                // Nobody reads a list any more. Another gathering may begin meanwhile.
+                teller = Teller::default();
+                if timeout_at(until, &mut over).await.is_ok() || !gathering.resume(&mut over) {
+                    return;
+                }
+            }
+            Next::End => return,
+        }
     }
 }
 
@@ -83,7 +93,7 @@ mod tests {
     use crate::hub::presence::describe;
     use crate::limits::Limits;
     use crate::outbox::Outbox;
-    use crate::websocket::{Peer, WebSocket};
+    use crate::websocket::{Listing, Peer, WebSocket};
 
     #[test]
     fn after_the_end_a_change_of_a_room_begins_no_other_gathering() {
@@ -92,8 +102,9 @@ mod tests {
         let join = |name: &str| {
             let outbox = Outbox::new(&Limits::default(), hub.totals());
             let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), hub.registry());
-            let info = describe(socket.id(), &json!({ "name": name })).unwrap();
-            groups.add("lobby", &socket, Some(info), 10).unwrap().1.gathering
+            let info = describe(&socket.id().to_string(), &json!({ "name": name })).unwrap();
+            let listing = Listing { user: None, info };
+            groups.add("lobby", &socket, Some(listing), 10).unwrap().1.gathering
         };
         announcers.end();
         announcers.start(None, join("ann").unwrap());

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::presence::{Changes, Presence};
+use tokio::sync::oneshot;
+
+use super::presence::{Changes, Presence, Wait};
+use super::tabs::Grace;
 use super::tell::Progress;
 use crate::id::ConnectionId;
-use crate::websocket::{Info, Members, WebSocket};
+use crate::websocket::{Info, Listing, Members, WebSocket};
 
 /// Groups by their names; a group is there as long as it has members.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub(super) struct Full;
 pub(super) struct Changed {
     /// Somebody has to tell the group after a while.
     pub(super) gathering: Option<Gathering>,
+    /// The first member has come, or the last one has left.
+    pub(super) is_edge: bool,
     /// What the group no longer keeps. It may hold the last handle on a connection and with it values
     /// of the application, whose destructors may use this group, or the connection that was changed.
     _released: (Option<WebSocket>, Option<Members>),
@@ -52,6 +57,14 @@ pub(super) struct Changed {
 pub(super) struct Gathering {
     group: Arc<Group>,
     is_over: bool,
+}
+
+/// What a gathering does next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Tell(Members, Changes),
+    Wait(Wait),
+    End,
 }
 
 // The lock of the names and that of a group are never held together, but for the removal of an
@@ -86,7 +99,7 @@ impl Groups {
         &self,
         name: &str,
         socket: &WebSocket,
-        info: Option<Info>,
+        listing: Option<Listing>,
         max: usize,
     ) -> Result<(Arc<str>, Changed), Full> {
         loop {
@@ -100,29 +113,45 @@ impl Groups {
             }
             let is_new = state.members.insert(socket.id(), socket.clone()).is_none();
             let listed = if is_new { state.listed.take() } else { None };
-            let gathers = info
-                .is_some_and(|info| state.presence.get_or_insert_default().join(socket.id(), info));
+            let gathers = listing.is_some_and(|listing| {
+                state.presence.get_or_insert_default().join(socket.id(), listing)
+            });
+            let is_edge = is_new && state.members.len() == 1;
             drop(state);
             let gathering = gathers.then(|| Gathering::of(&group));
-            return Ok((Arc::clone(&group.name), Changed { gathering, _released: (None, listed) }));
+            let changed = Changed { gathering, is_edge, _released: (None, listed) };
+            return Ok((Arc::clone(&group.name), changed));
         }
     }
 
-    /// Removes a member, and the group with the last one.
-    pub(super) fn remove(&self, name: &str, id: ConnectionId) -> Changed {
+    /// Removes a member, and the group with the last one. With a grace its user stays listed for a
+    /// while.
+    pub(super) fn remove(&self, name: &str, id: ConnectionId, grace: Option<Grace>) -> Changed {
         let Some(group) = self.find(name) else {
             return Changed::default();
         };
         let mut state = group.lock();
-        let gathers = state.presence.as_mut().is_some_and(|presence| presence.leave(id));
+        let gathers = state.presence.as_mut().is_some_and(|presence| presence.leave(id, grace));
         let released = (state.members.remove(&id), state.listed.take());
         let is_empty = state.members.is_empty();
+        let is_edge = is_empty && released.0.is_some();
         drop(state);
         let mut gathering = gathers.then(|| Gathering::of(&group));
         if is_empty && self.remove_empty(&group) {
             gathering = None;
         }
-        Changed { gathering, _released: released }
+        Changed { gathering, is_edge, _released: released }
+    }
+
+    /// Lists a member no longer as its user.
+    pub(super) fn forget_user(&self, name: &str, id: ConnectionId) -> Changed {
+        let Some(group) = self.find(name) else {
+            return Changed::default();
+        };
+        let mut state = group.lock();
+        let gathers = state.presence.as_mut().is_some_and(|presence| presence.forget_user(id));
+        drop(state);
+        Changed { gathering: gathers.then(|| Gathering::of(&group)), ..Changed::default() }
     }
 
     fn remove_empty(&self, group: &Arc<Group>) -> bool {
@@ -176,19 +205,27 @@ impl Gathering {
         &self.group.name
     }
 
-    /// Takes what has changed, and who is to be told; `None` ends the gathering.
-    pub(super) fn changes(
-        &mut self,
-        progress: impl Fn(&ConnectionId) -> Progress,
-    ) -> Option<(Members, Changes)> {
+    /// Takes what the group is to be told; else the gathering is over, or waits for users.
+    pub(super) fn next(&mut self, progress: impl Fn(&ConnectionId) -> Progress) -> Next {
         let mut state = self.group.lock();
         let changes = state.presence.as_mut().and_then(|presence| presence.take(progress));
         if let Some(changes) = changes {
-            return Some((state.list(), changes));
+            return Next::Tell(state.list(), changes);
         }
         self.is_over = true;
+        if let Some(wait) = state.presence.as_mut().and_then(|presence| presence.wait()) {
+            return Next::Wait(wait);
+        }
         state.presence.take_if(|presence| presence.is_empty());
-        None
+        Next::End
+    }
+
+    /// Gathers again after a wait; `false` if others do, or nobody is awaited any more.
+    pub(super) fn resume(&mut self, over: &mut oneshot::Receiver<()>) -> bool {
+        let mut state = self.group.lock();
+        let gathers = state.presence.as_mut().is_some_and(|presence| presence.end_wait(over));
+        self.is_over = !gathers;
+        gathers
     }
 
     /// Takes no changes, and lets no other gathering begin: the room is not told any more. So each

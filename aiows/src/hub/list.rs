@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::presence::Changes;
+use super::presence::{Changes, Key};
 use crate::codec::{self, Tag};
-use crate::id::ConnectionId;
 use crate::outbox::SharedFrame;
 use crate::overflow::{Overflow, Rule};
 use crate::transport::Opcode;
@@ -22,7 +21,7 @@ const MEMBERS: &str = "room.members";
 pub(super) struct List {
     content: Content,
     parts: Vec<Part>,
-    since: HashMap<ConnectionId, Change>,
+    since: HashMap<Key, Change>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +71,7 @@ impl List {
 
     /// Makes what a room is told that has changed.
     pub(super) fn of_changes(changes: &Changes, part_size: usize) -> Self {
-        let infos =
-            |all: &[(ConnectionId, Info)]| all.iter().map(|(_, info)| info.clone()).collect();
+        let infos = |all: &[(Key, Info)]| all.iter().map(|(_, info)| info.clone()).collect();
         let parts = differences(infos(&changes.left), infos(&changes.joined), part_size);
         Self { content: Content::Changes, parts, since: HashMap::new() }
     }
@@ -88,8 +86,9 @@ impl List {
 
     /// Notes changes; of each member only the last one counts.
     pub(super) fn note(&mut self, changes: &Changes) {
-        let left = changes.left.iter().map(|(id, info)| (*id, Change::Left(info.clone())));
-        let joined = changes.joined.iter().map(|(id, info)| (*id, Change::Joined(info.clone())));
+        let left = changes.left.iter().map(|(key, info)| (key.clone(), Change::Left(info.clone())));
+        let joined =
+            changes.joined.iter().map(|(key, info)| (key.clone(), Change::Joined(info.clone())));
         self.since.extend(left.chain(joined));
     }
 

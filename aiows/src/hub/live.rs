@@ -10,7 +10,7 @@ use super::Hub;
 use crate::error::Result;
 use crate::id::ConnectionId;
 use crate::outbox::{CloseRequest, Outbound};
-use crate::websocket::{Members, Registry, Standing, WebSocket};
+use crate::websocket::{EndedBy, Members, Registry, Standing, WebSocket};
 
 /// Knows every connection from its handshake to the return of its session.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Candidate {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_accepted {
-            self.hub.shared.depart(&self.socket, Standing::Over);
+            self.hub.shared.depart(&self.socket, Standing::Over, EndedBy::Server);
             self.socket.outbox().end();
             // Nothing is spawned after the end of the outbox.
             self.socket.abort_tasks();
@@ -199,7 +199,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.hub.shared.depart(&self.socket, Standing::Over);
+        self.hub.shared.depart(&self.socket, Standing::Over, EndedBy::Server);
         self.hub.shared.live.remove(self.socket.id());
     }
 }

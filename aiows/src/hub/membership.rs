@@ -1,44 +1,49 @@
-//! What a connection does with rooms, and who its user is.
+//! What a connection belongs to: its rooms, its user, its name.
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::group::Changed;
-use super::presence::describe;
-use super::{Shared, Target, errand};
+use super::rules::is_name;
+use super::tabs::Grace;
+use super::{Shared, errand};
 use crate::error::{HandlerError, Result, SendError, code};
-use crate::websocket::{Aim, Info, Joining, Members, Membership, Registry, Standing, WebSocket};
+use crate::limits::deadline_after;
+use crate::websocket::{
+    Aim, EndedBy, Joined, Joining, Left, Listing, Members, Membership, Registry, Standing,
+    UserChange, WebSocket,
+};
 
 impl Registry for Shared {
-    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a> {
+    fn join<'a>(
+        &'a self,
+        socket: &'a WebSocket,
+        room: &'a str,
+        listing: Option<Listing>,
+    ) -> Joining<'a> {
         Box::pin(async move {
             self.rules()?.allow(room, socket).await?;
-            self.add(socket, room, info)
+            self.add(socket, room, listing)
         })
     }
 
-    fn leave(&self, socket: &WebSocket, room: &str) -> bool {
+    fn leave(&self, socket: &WebSocket, room: &str) -> Left {
         let changed = {
             let mut membership = socket.membership();
-            let Some(at) = membership.rooms.iter().position(|joined| **joined == *room) else {
-                return false;
-            };
             // What has ended is kept for its handlers, and nowhere else.
-            if !membership.is_member() {
-                return false;
+            if !membership.rooms.remove(room) {
+                return Left::default();
             }
-            membership.rooms.remove(at);
-            self.rooms.remove(room, socket.id())
+            self.rooms.remove(room, socket.id(), None)
         };
+        let left = Left { was_member: true, is_last: changed.is_edge };
         self.tell_later(changed);
-        true
+        left
     }
 
-    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result {
+    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result<UserChange> {
         if let Some(user) = user {
             self.check_name(user, "this is no name for a user")?;
         }
@@ -49,13 +54,24 @@ impl Registry for Shared {
             return Err(SendError::Closed.into());
         }
         if membership.user.as_deref() == user {
-            return Ok(());
+            return Ok(UserChange::default());
         }
-        _left = membership.user.take().map(|before| self.users.remove(&before, socket.id()));
+        let mut change = UserChange::default();
+        let mut unlisted = Vec::new();
+        _left = membership.user.take().map(|before| {
+            let rooms = membership.rooms.joined().iter();
+            unlisted.extend(rooms.map(|room| self.rooms.forget_user(room, socket.id())));
+            let left = self.users.remove(&before, socket.id(), None);
+            change.ended = left.is_edge.then_some(before);
+            left
+        });
         // A user has any number of connections.
         let added = user.and_then(|user| self.users.add(user, socket, None, usize::MAX).ok());
+        change.is_first = added.as_ref().is_some_and(|(_, added)| added.is_edge);
         (membership.user, _added) = added.unzip();
-        Ok(())
+        drop(membership);
+        unlisted.into_iter().for_each(|changed| self.tell_later(changed));
+        Ok(change)
     }
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result {
@@ -73,11 +89,11 @@ impl Registry for Shared {
         let (name, added) = self.names.add(name, socket, None, 1).map_err(taken)?;
         _added = added;
         let before = membership.name.replace(name);
-        _left = before.map(|before| self.names.remove(&before, socket.id()));
+        _left = before.map(|before| self.names.remove(&before, socket.id(), None));
         Ok(())
     }
 
-    fn depart(&self, socket: &WebSocket, standing: Standing) {
+    fn depart(&self, socket: &WebSocket, standing: Standing, by: EndedBy) {
         let id = socket.id();
         let mut membership = socket.membership();
         let was_member = membership.is_member();
@@ -85,13 +101,21 @@ impl Registry for Shared {
         if !was_member {
             return;
         }
-        let Membership { rooms, user, name, .. } = &*membership;
-        let rooms: Vec<_> = rooms.iter().map(|room| self.rooms.remove(room, id)).collect();
-        let user = user.as_ref().map(|user| self.users.remove(user, id));
-        let name = name.as_ref().map(|name| self.names.remove(name, id));
+        let grace = self.grace(by);
+        let Membership { rooms, user, name, was_last_of_user, .. } = &mut *membership;
+        let mut left = Vec::with_capacity(rooms.len());
+        rooms.leave_all(|room| {
+            let changed = self.rooms.remove(room, id, grace);
+            let is_last = changed.is_edge;
+            left.push(changed);
+            is_last
+        });
+        let user = user.as_ref().map(|user| self.users.remove(user, id, None));
+        *was_last_of_user = user.as_ref().is_some_and(|user| user.is_edge);
+        let name = name.as_ref().map(|name| self.names.remove(name, id, None));
         drop(membership);
         self.live.retire(id);
-        rooms.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
+        left.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
     }
 
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
@@ -134,9 +158,15 @@ fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
 impl Shared {
     /// Adds a connection to a room that it may join, and lists it there if there is something to
     /// say about it.
-    pub(super) fn add(&self, socket: &WebSocket, room: &str, info: Option<Info>) -> Result {
+    pub(super) fn add(
+        &self,
+        socket: &WebSocket,
+        room: &str,
+        listing: Option<Listing>,
+    ) -> Result<Joined> {
         let limits = &self.rules()?.limits;
-        if info.as_ref().is_some_and(|info| info.get().len() > limits.member_info_size) {
+        let info = listing.as_ref().map(|listing| listing.info.get());
+        if info.is_some_and(|info| info.len() > limits.member_info_size) {
             return Err(HandlerError::new(
                 code::MEMBER_TOO_LARGE,
                 "too much is said about a member",
@@ -147,15 +177,20 @@ impl Shared {
         if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
-        let is_in = membership.rooms.iter().any(|joined| **joined == *room);
-        if is_in && info.is_none() {
-            return Ok(());
+        let user = listing.as_ref().and_then(|listing| listing.user.as_ref());
+        if user.is_some() && user != membership.user.as_ref() {
+            // It got another one while the room was asked.
+            return Err(no_user());
+        }
+        let is_in = membership.rooms.has(room);
+        if is_in && listing.is_none() {
+            return Ok(Joined::default());
         }
         if !is_in && membership.rooms.len() >= limits.rooms {
             return Err(HandlerError::new(code::TOO_MANY_ROOMS, "leave a room first")
                 .with("max", limits.rooms));
         }
-        let Ok((name, changed)) = self.rooms.add(room, socket, info, limits.room_members) else {
+        let Ok((name, changed)) = self.rooms.add(room, socket, listing, limits.room_members) else {
             return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
                 .with("max", limits.room_members));
         };
@@ -163,8 +198,9 @@ impl Shared {
             membership.rooms.push(name);
         }
         drop(membership);
+        let joined = Joined { is_new: !is_in, is_first: changed.is_edge };
         self.tell_later(changed);
-        Ok(())
+        Ok(joined)
     }
 
     /// Joins the room of the path, when everybody has admitted the connection. One whose client has left
@@ -176,18 +212,28 @@ impl Shared {
             return Ok(());
         }
         drop(membership);
-        self.add(socket, room, None)
+        self.add(socket, room, None).map(|_| ())
     }
 
     /// # Errors
     ///
-    /// `invalid_name` for a name that is empty or too long.
+    /// `invalid_name` for a name that looks empty, has control characters or is too long.
     fn check_name(&self, name: &str, text: &'static str) -> Result {
         let max = self.rules()?.limits.name_size;
-        if name.is_empty() || name.len() > max {
+        if !is_name(name, max) {
             return Err(HandlerError::new(code::INVALID_NAME, text).with("max_bytes", max));
         }
         Ok(())
+    }
+
+    /// How long a user stays listed whose last connection ends like this.
+    fn grace(&self, by: EndedBy) -> Option<Grace> {
+        let limits = &self.rules().ok()?.limits;
+        let is_given = by == EndedBy::Client && !limits.presence_grace.is_zero();
+        is_given.then(|| Grace {
+            until: deadline_after(limits.presence_grace),
+            max: limits.room_members,
+        })
     }
 
     /// Schedules the announcement of a change; to be called where no lock is held.
@@ -203,151 +249,6 @@ fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
     membership.is_member() && !socket.is_closed()
 }
 
-impl WebSocket {
-    /// Joins a room, which is there as long as it has members. Joining twice is joining once.
-    ///
-    /// # Errors
-    ///
-    /// Visible ones, so that `?` in a handler tells the peer: `invalid_room` for a name that is empty
-    /// or longer than [`Limits::room_name_size`](crate::Limits::room_name_size), `too_many_rooms`,
-    /// `room_full`, and what `Server::check_rooms` refuses with. A closed connection joins nothing.
-    ///
-    /// # Cancel safety
-    ///
-    /// A dropped future has joined, or not; never half.
-    pub async fn join(&self, room: impl AsRef<str>) -> Result {
-        self.registry().join(self, room.as_ref(), None).await
-    }
-
-    /// Joins a room, and tells it who has joined: the fields of `about`, an object in JSON.
-    ///
-    /// Everybody in the room is told who of those that joined like this comes and goes, with their
-    /// connection's id before the fields:
-    ///
-    /// ```json
-    /// {"type":"room.joined","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
-    /// {"type":"room.left","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
-    /// ```
-    ///
-    /// A connection that joins gets the list of all of them instead, itself included, as
-    /// `room.members`. A long list comes in several messages, with `part` from 1 to `parts`: part 1
-    /// replaces what the client knows, the others add to it. A member that missed an announcement,
-    /// because its queue was full, gets the list, too.
-    ///
-    /// The changes of 50 ms are told at once, `room.left` before `room.joined`; a connection that
-    /// came and left in that time was never there. A connection that ends has left. A server that
-    /// stops tells nothing.
-    ///
-    /// Members that joined with [`join`](Self::join) get `room.joined` and `room.left` as well, but
-    /// no list, and they are not listed. If you join again with
-    /// something else in `about`, every member gets that as `room.joined`, this connection included:
-    /// an `id` that a client knows already replaces what it knows. The whole list is not sent again.
-    ///
-    /// ```
-    /// use aiows::{Message, Result, WebSocket, message};
-    /// use serde::{Deserialize, Serialize};
-    ///
-    /// #[derive(Message, Deserialize)]
-    /// struct Enter {
-    ///     name: String,
-    /// }
-    ///
-    /// #[derive(Serialize)]
-    /// struct Member {
-    ///     name: String,
-    /// }
-    ///
-    /// #[message("enter")]
-    /// async fn enter(ws: WebSocket, enter: Enter) -> Result {
-    ///     ws.join_as("lobby", &Member { name: enter.name }).await
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`join`](Self::join), and `member_too_large` for more than
-    /// [`Limits::member_info_size`](crate::Limits::member_info_size). What is no object, has an
-    /// `id` of its own, or is no [`Value`](serde_json::Value), is an internal error.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`join`](Self::join).
-    pub async fn join_as<P: Serialize + ?Sized>(&self, room: impl AsRef<str>, about: &P) -> Result {
-        let info = describe(self.id(), about).map_err(SendError::Encode)?;
-        self.registry().join(self, room.as_ref(), Some(info)).await
-    }
-
-    /// Leaves a room; `false` when the connection is not in it.
-    pub fn leave(&self, room: impl AsRef<str>) -> bool {
-        self.registry().leave(self, room.as_ref())
-    }
-
-    /// Lists the rooms the connection is in, in the order it joined; in a disconnect handler, those
-    /// it was in.
-    #[must_use]
-    pub fn rooms(&self) -> Vec<String> {
-        self.membership().seen_rooms().iter().map(|room| room.as_ref().to_owned()).collect()
-    }
-
-    /// Tells whether the connection is in a room.
-    #[must_use]
-    pub fn is_in(&self, room: impl AsRef<str>) -> bool {
-        self.membership().seen_rooms().iter().any(|joined| **joined == *room.as_ref())
-    }
-
-    /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
-    ///
-    /// A connection has one user at a time; the latest call counts.
-    ///
-    /// # Errors
-    ///
-    /// `invalid_name`, visible to the client, if the name is empty or longer than
-    /// [`Limits::name_size`](crate::Limits::name_size): the connection keeps the user it has. A
-    /// connection that has ended gets no user.
-    pub fn set_user(&self, user: impl AsRef<str>) -> Result {
-        self.registry().set_user(self, Some(user.as_ref()))
-    }
-
-    /// Forgets who is at the other end. After the end of the connection it does nothing.
-    pub fn clear_user(&self) {
-        let _ = self.registry().set_user(self, None);
-    }
-
-    /// Returns who is at the other end, once [`set_user`](Self::set_user) has said it.
-    #[must_use]
-    pub fn user(&self) -> Option<Arc<str>> {
-        let membership = self.membership();
-        membership.user.clone().filter(|_| membership.is_seen())
-    }
-
-    /// Gives the connection a name that no other one has, as long as it lasts; [`Hub::named`] finds it.
-    ///
-    /// The name may be the client's choice: a device, a seat. A second call gives the first name back.
-    ///
-    /// # Errors
-    ///
-    /// Visible ones: `name_taken`, and `invalid_name` if the name is empty or longer than
-    /// [`Limits::name_size`](crate::Limits::name_size).
-    ///
-    /// [`Hub::named`]: crate::Hub::named
-    pub fn set_name(&self, name: impl AsRef<str>) -> Result {
-        self.registry().set_name(self, name.as_ref())
-    }
-
-    /// Returns the name that [`set_name`](Self::set_name) gave the connection.
-    #[must_use]
-    pub fn name(&self) -> Option<Arc<str>> {
-        let membership = self.membership();
-        membership.name.clone().filter(|_| membership.is_seen())
-    }
-
-    /// Aims at everybody in a room but this connection, which speaks as a member.
-    ///
-    /// If it is not in the room when it sends, it gets [`SendError::NotMember`], and nothing is sent. The
-    /// server's own voice is [`Hub::room`](crate::Hub::room). A disconnect handler may still use it for the
-    /// rooms that the connection was in when it ended.
-    pub fn to(&self, room: impl AsRef<str>) -> Target {
-        let aim = Aim::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
-        Target::new(Arc::clone(self.registry()), aim).except(self.id())
-    }
+pub(super) fn no_user() -> HandlerError {
+    HandlerError::new(code::NO_USER, "this connection has no user")
 }

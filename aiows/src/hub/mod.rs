@@ -3,6 +3,7 @@
 mod announce;
 mod errand;
 mod group;
+mod handle;
 mod late;
 mod list;
 mod live;
@@ -11,6 +12,7 @@ mod presence;
 #[cfg(test)]
 mod races;
 mod rules;
+mod tabs;
 mod target;
 mod tell;
 
@@ -151,7 +153,8 @@ impl Hub {
     }
 
     /// Lists what is said about the members of a room that joined with
-    /// [`WebSocket::join_as`], in no order: objects as in `room.members`.
+    /// [`WebSocket::join_as`] or [`join_as_user`](WebSocket::join_as_user), in no order: objects as in
+    /// `room.members`. Users that may still come back are among them.
     #[must_use]
     pub fn member_infos(&self, room: impl AsRef<str>) -> Vec<Value> {
         let infos = self.shared.rooms.infos(room.as_ref());

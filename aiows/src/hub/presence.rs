@@ -2,30 +2,54 @@
 
 use std::collections::{HashMap, HashSet};
 use std::mem::take;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::Error as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
+use super::tabs::{Closed, Grace, Tabs};
 use super::tell::Progress;
 use crate::codec::{self, ID};
 use crate::id::ConnectionId;
-use crate::websocket::Info;
+use crate::websocket::{Info, Listing};
 
 /// The listed members of one room; nothing for a room in which nobody is.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    listed: HashMap<ConnectionId, Listed>,
+    listed: HashMap<Key, Listed>,
+    tabs: Tabs,
     /// Who is to be announced; all of them are listed.
-    joined: HashSet<ConnectionId>,
+    joined: HashSet<Key>,
     /// Who was announced and has left since: no more than were listed at the last announcement.
-    left: HashMap<ConnectionId, Info>,
+    left: HashMap<Key, Info>,
+    /// Members that are listed since the last announcement: they begin with the list.
+    newcomers: HashSet<ConnectionId>,
     /// Members of the room that need its list: they are new, or have missed an announcement. They stay
     /// here until all of it is in their queues.
     behind: HashSet<ConnectionId>,
     /// Somebody is about to take the changes.
     is_gathering: bool,
+    /// Ends the wait for users that may come back, when there are none or the room is gone.
+    waiting: Option<oneshot::Sender<()>>,
+}
+
+/// What is one entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Connection(ConnectionId),
+    User(Arc<str>),
+}
+
+/// The time until a user that has not come back is given up.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) until: Instant,
+    /// Is closed when nobody has to wait any more.
+    pub(super) over: oneshot::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -42,9 +66,9 @@ pub(super) struct Changes {
     pub(super) newcomers: HashSet<ConnectionId>,
     /// Members that get the list, or the rest of it; all others get the differences.
     pub(super) behind: HashSet<ConnectionId>,
-    /// The newcomers, and members that joined again with another description.
-    pub(super) joined: Vec<(ConnectionId, Info)>,
-    pub(super) left: Vec<(ConnectionId, Info)>,
+    /// Who is listed for the first time, or with another description.
+    pub(super) joined: Vec<(Key, Info)>,
+    pub(super) left: Vec<(Key, Info)>,
     /// Every listed member, if somebody begins with the list.
     pub(super) listed: Option<Vec<Info>>,
 }
@@ -57,34 +81,117 @@ impl Changes {
 }
 
 impl Presence {
-    /// Lists a member; `true` when somebody has to take the changes after a while.
-    pub(super) fn join(&mut self, id: ConnectionId, info: Info) -> bool {
-        let before = self.listed.get(&id);
-        if before.is_some_and(|before| before.info.get() == info.get()) {
-            return false;
+    /// Lists a member, or says something else about it; `true` when somebody has to take the changes
+    /// after a while.
+    pub(super) fn join(&mut self, id: ConnectionId, Listing { user, info }: Listing) -> bool {
+        let key = user.map_or(Key::Connection(id), Key::User);
+        let before = self.key_of(id);
+        let is_new = before.is_none() || self.newcomers.contains(&id);
+        if before.as_ref() != Some(&key) {
+            self.unlist(id, None);
+            if let Key::User(user) = &key {
+                self.tabs.open(id, user);
+                // The wait ends if this user was the only one that is awaited.
+                self.waiting.take_if(|_| self.tabs.next_end().is_none());
+            }
         }
-        let told = before.and_then(|before| before.told.clone());
-        let is_told = told.as_ref().is_some_and(|told| told.get() == info.get());
-        self.listed.insert(id, Listed { info, told });
-        if is_told {
-            self.joined.remove(&id);
-            return false;
+        if is_new {
+            self.newcomers.insert(id);
         }
-        self.joined.insert(id);
-        self.gather()
+        self.list(key, info);
+        self.begins()
     }
 
     /// Forgets who is no member any more; `true` as [`join`](Self::join).
-    pub(super) fn leave(&mut self, id: ConnectionId) -> bool {
+    pub(super) fn leave(&mut self, id: ConnectionId, grace: Option<Grace>) -> bool {
         self.behind.remove(&id);
-        let Some(listed) = self.listed.remove(&id) else {
-            return false;
+        self.unlist(id, grace);
+        self.begins()
+    }
+
+    /// Lists a member no longer as its user; `true` as [`join`](Self::join).
+    pub(super) fn forget_user(&mut self, id: ConnectionId) -> bool {
+        if self.tabs.user_of(id).is_some() {
+            self.unlist(id, None);
+        }
+        self.begins()
+    }
+
+    fn key_of(&self, id: ConnectionId) -> Option<Key> {
+        match self.tabs.user_of(id) {
+            Some(user) => Some(Key::User(Arc::clone(user))),
+            None => Some(Key::Connection(id)).filter(|key| self.listed.contains_key(key)),
+        }
+    }
+
+    fn list(&mut self, key: Key, info: Info) {
+        let before = self.listed.get(&key);
+        if before.is_some_and(|before| before.info.get() == info.get()) {
+            return;
+        }
+        let told = match (before, &key) {
+            (Some(before), _) => before.told.clone(),
+            // The room has not been told that the user was gone.
+            (None, Key::User(_)) => self.left.remove(&key),
+            (None, Key::Connection(_)) => None,
         };
-        self.joined.remove(&id);
-        let Some(told) = listed.told else {
+        if told.as_ref().is_some_and(|told| told.get() == info.get()) {
+            self.joined.remove(&key);
+        } else {
+            self.joined.insert(key.clone());
+        }
+        self.listed.insert(key, Listed { info, told });
+    }
+
+    /// A user that the room was told of may get a grace.
+    fn unlist(&mut self, id: ConnectionId, grace: Option<Grace>) {
+        let Some(key) = self.key_of(id) else { return };
+        self.newcomers.remove(&id);
+        let is_told = self.listed.get(&key).is_some_and(|listed| listed.told.is_some());
+        match self.tabs.close(id, grace.filter(|_| is_told)) {
+            Closed::NoTab | Closed::Last(_) => self.remove(key),
+            Closed::Stays => {}
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.joined.remove(&key);
+        if let Some(Listed { told: Some(told), .. }) = self.listed.remove(&key) {
+            self.left.insert(key, told);
+        }
+    }
+
+    fn has_changes(&self) -> bool {
+        !(self.joined.is_empty()
+            && self.left.is_empty()
+            && self.newcomers.is_empty()
+            && self.behind.is_empty())
+    }
+
+    /// Whether a task has to begin: nobody takes the changes, or waits for users.
+    fn begins(&mut self) -> bool {
+        let is_awaited = self.tabs.next_end().is_some() && !self.is_waiting();
+        (self.has_changes() || is_awaited) && self.gather()
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.is_closed())
+    }
+
+    /// Begins to wait for users that may come back; `None` if there are none, or somebody waits.
+    pub(super) fn wait(&mut self) -> Option<Wait> {
+        let until = self.tabs.next_end().filter(|_| !self.is_waiting())?;
+        let (waiting, over) = oneshot::channel();
+        self.waiting = Some(waiting);
+        Some(Wait { until, over })
+    }
+
+    /// Ends a wait whose time has come; `true` if its owner takes the changes now.
+    pub(super) fn end_wait(&mut self, over: &mut oneshot::Receiver<()>) -> bool {
+        if over.try_recv() != Err(oneshot::error::TryRecvError::Empty) {
             return false;
-        };
-        self.left.insert(id, told);
+        }
+        self.waiting = None;
         self.gather()
     }
 
@@ -95,17 +202,19 @@ impl Presence {
     /// Takes what has changed; `None` ends the gathering. The `progress` of members with a list tells
     /// whether somebody needs a new one.
     pub(super) fn take(&mut self, progress: impl Fn(&ConnectionId) -> Progress) -> Option<Changes> {
-        if self.joined.is_empty() && self.left.is_empty() && self.behind.is_empty() {
+        while let Some(user) = self.tabs.take_ended(Instant::now()) {
+            self.remove(Key::User(user));
+        }
+        if !self.has_changes() {
             self.is_gathering = false;
             return None;
         }
-        let (mut newcomers, mut joined) = (HashSet::new(), Vec::new());
-        for id in take(&mut self.joined) {
-            let Some(listed) = self.listed.get_mut(&id) else { continue };
-            joined.push((id, Info::clone(&listed.info)));
-            if listed.told.replace(Info::clone(&listed.info)).is_none() {
-                newcomers.insert(id);
-            }
+        let newcomers = take(&mut self.newcomers);
+        let mut joined = Vec::new();
+        for key in take(&mut self.joined) {
+            let Some(listed) = self.listed.get_mut(&key) else { continue };
+            listed.told = Some(Info::clone(&listed.info));
+            joined.push((key, Info::clone(&listed.info)));
         }
         self.behind.extend(&newcomers);
         let left = take(&mut self.left).into_iter().collect();
@@ -113,7 +222,7 @@ impl Presence {
         let mut changes = Changes { newcomers, behind, joined, left, listed: None };
         let begins = |id: &ConnectionId| match progress(id) {
             Progress::None => true,
-            Progress::Waiting => changes.is_any(),
+            Progress::Waiting => changes.is_any() || changes.newcomers.contains(id),
             Progress::Begun => changes.newcomers.contains(id),
         };
         if self.behind.iter().any(begins) {
@@ -148,16 +257,14 @@ impl Presence {
     }
 }
 
-/// Writes a member as its room is told: its id, and the fields of what is said about it.
+/// Writes a member as its room is told: the id of its connection or user, and the fields of what is
+/// said about it.
 ///
 /// # Errors
 ///
 /// When that is no object, has an `id` of its own, or is no [`Value`], as which it is listed.
-pub(super) fn describe<P: Serialize + ?Sized>(
-    id: ConnectionId,
-    about: &P,
-) -> serde_json::Result<Info> {
-    let encoded = codec::encode_named(ID, &id.to_string(), about)?;
+pub(super) fn describe<P: Serialize + ?Sized>(id: &str, about: &P) -> serde_json::Result<Info> {
+    let encoded = codec::encode_named(ID, id, about)?;
     let info: Box<RawValue> = serde_json::from_slice(encoded.payload())?;
     codec::check_keys(info.get()).map_err(serde_json::Error::custom)?;
     serde_json::from_str::<Value>(info.get())?;
@@ -171,10 +278,14 @@ mod tests {
     use super::*;
 
     fn info(id: ConnectionId, name: &str) -> Info {
-        describe(id, &json!({ "name": name })).unwrap()
+        describe(&id.to_string(), &json!({ "name": name })).unwrap()
     }
 
-    fn texts(infos: &[(ConnectionId, Info)]) -> Vec<&str> {
+    fn plain(id: ConnectionId, name: &str) -> Listing {
+        Listing { user: None, info: info(id, name) }
+    }
+
+    fn texts(infos: &[(Key, Info)]) -> Vec<&str> {
         infos.iter().map(|(_, info)| info.get()).collect()
     }
 
@@ -190,12 +301,12 @@ mod tests {
     fn a_member_is_its_id_and_what_is_said_about_it() {
         let id = ConnectionId::next();
         assert_eq!(info(id, "ann").get(), format!(r#"{{"id":"{id}","name":"ann"}}"#));
-        assert_eq!(describe(id, &()).unwrap().get(), format!(r#"{{"id":"{id}"}}"#));
+        assert_eq!(describe(&id.to_string(), &()).unwrap().get(), format!(r#"{{"id":"{id}"}}"#));
         for (about, text) in [
             (json!({ "id": 7 }), "the key `id` belongs to the head"),
             (json!("ann"), "a message is written as a JSON object"),
         ] {
-            let error = describe(id, &about).unwrap_err().to_string();
+            let error = describe(&id.to_string(), &about).unwrap_err().to_string();
             assert!(error.starts_with(text), "{error}");
         }
     }
@@ -204,18 +315,18 @@ mod tests {
     fn one_gathering_has_the_sum_of_its_changes() {
         let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
         let mut presence = Presence::default();
-        assert!(presence.join(ann, info(ann, "ann")));
-        assert!(!presence.join(bob, info(bob, "bob")));
-        assert!(!presence.leave(bob));
+        assert!(presence.join(ann, plain(ann, "ann")));
+        assert!(!presence.join(bob, plain(bob, "bob")));
+        assert!(!presence.leave(bob, None));
         let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.joined), [info(ann, "ann").get()]);
         assert_eq!(changes.listed.unwrap()[0].get(), info(ann, "ann").get());
         assert!(changes.left.is_empty());
         assert!(take(&mut presence).is_none());
         // Who was announced is told to have left, also when it came back and left again.
-        assert!(presence.leave(ann));
-        assert!(!presence.join(ann, info(ann, "anna")));
-        assert!(!presence.leave(ann));
+        assert!(presence.leave(ann, None));
+        assert!(!presence.join(ann, plain(ann, "anna")));
+        assert!(!presence.leave(ann, None));
         let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.left), [info(ann, "ann").get()]);
         assert!(changes.joined.is_empty() && changes.newcomers.is_empty());
@@ -226,26 +337,26 @@ mod tests {
     fn a_member_that_says_the_same_again_says_nothing() {
         let ann = ConnectionId::next();
         let mut presence = Presence::default();
-        assert!(presence.join(ann, info(ann, "ann")));
+        assert!(presence.join(ann, plain(ann, "ann")));
         take(&mut presence).unwrap();
-        assert!(!presence.join(ann, info(ann, "ann")) && take(&mut presence).is_none());
-        assert!(presence.join(ann, info(ann, "anna")));
+        assert!(!presence.join(ann, plain(ann, "ann")) && take(&mut presence).is_none());
+        assert!(presence.join(ann, plain(ann, "anna")));
         let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.joined), [info(ann, "anna").get()]);
         assert!(changes.newcomers.is_empty() && changes.listed.is_none());
-        assert!(take(&mut presence).is_none() && presence.leave(ann));
+        assert!(take(&mut presence).is_none() && presence.leave(ann, None));
     }
 
     #[test]
     fn a_member_that_left_and_joined_again_is_a_newcomer() {
         let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
         let mut presence = Presence::default();
-        presence.join(ann, info(ann, "ann"));
-        presence.join(bob, info(bob, "bob"));
+        presence.join(ann, plain(ann, "ann"));
+        presence.join(bob, plain(bob, "bob"));
         take(&mut presence).unwrap();
-        presence.leave(ann);
-        presence.join(ann, info(ann, "ann"));
-        presence.join(bob, info(bob, "bobby"));
+        presence.leave(ann, None);
+        presence.join(ann, plain(ann, "ann"));
+        presence.join(bob, plain(bob, "bobby"));
         let changes = take(&mut presence).unwrap();
         assert_eq!(changes.newcomers, HashSet::from([ann]));
         assert_eq!((changes.joined.len(), changes.left.len()), (2, 1));
@@ -256,15 +367,15 @@ mod tests {
     fn who_left_is_told_as_the_room_knows_it() {
         let ann = ConnectionId::next();
         let mut presence = Presence::default();
-        presence.join(ann, info(ann, "ann"));
+        presence.join(ann, plain(ann, "ann"));
         take(&mut presence).unwrap();
         assert!(take(&mut presence).is_none());
-        assert!(presence.join(ann, info(ann, "anna")));
+        assert!(presence.join(ann, plain(ann, "anna")));
         // Back to what everybody knows: nothing is left to be told.
-        assert!(!presence.join(ann, info(ann, "ann")));
+        assert!(!presence.join(ann, plain(ann, "ann")));
         assert!(take(&mut presence).is_none());
-        assert!(presence.join(ann, info(ann, "anna")));
-        presence.leave(ann);
+        assert!(presence.join(ann, plain(ann, "anna")));
+        presence.leave(ann, None);
         let changes = take(&mut presence).unwrap();
         assert_eq!(texts(&changes.left), [info(ann, "ann").get()]);
     }
@@ -277,7 +388,7 @@ mod tests {
     fn a_member_stays_behind_until_it_has_the_list_or_leaves() {
         let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
         let mut presence = Presence::default();
-        presence.join(ann, info(ann, "ann"));
+        presence.join(ann, plain(ann, "ann"));
         assert!(presence.take(|_| Progress::None).unwrap().behind.contains(&ann));
         // It is being sent the list, so nobody needs a new one.
         let changes = presence.take(reads(ann)).unwrap();
@@ -285,6 +396,6 @@ mod tests {
         presence.note_behind([bob]);
         assert_eq!(presence.take(reads(ann)).unwrap().listed.unwrap().len(), 1);
         presence.note_caught_up(&[ann]);
-        assert!(!presence.leave(bob) && take(&mut presence).is_none());
+        assert!(!presence.leave(bob, None) && take(&mut presence).is_none());
     }
 }

@@ -67,13 +67,20 @@ impl Crowd {
         let room = random.of(&ROOMS);
         match random.below(16) {
             0..4 => drop(socket.join(room).now_or_never().expect("it waits for nobody")),
-            4..6 => {
+            4 => {
+                let about = json!({ "number": random.below(3) });
+                // It may have no user, or get another one meanwhile.
+                drop(
+                    socket.join_as_user(room, &about).now_or_never().expect("it waits for nobody"),
+                );
+            }
+            5 => {
                 let about = json!({ "number": random.below(3) });
                 drop(socket.join_as(room, &about).now_or_never().expect("it waits for nobody"));
             }
             6..11 => drop(socket.leave(room)),
             11 => drop(socket.set_user(random.of(&USERS))),
-            12 => socket.clear_user(),
+            12 => drop(socket.clear_user()),
             13 => {
                 let sent = self.hub.room(room).except(socket.id()).send_text("x");
                 let sent = sent.now_or_never().unwrap().unwrap();
@@ -93,7 +100,7 @@ impl Crowd {
         for visit in 0..VISITS {
             socket.join("a").now_or_never().unwrap().unwrap();
             assert!(is_there(), "lost in visit {visit}");
-            assert!(socket.leave("a"));
+            assert!(socket.leave("a").was_member());
             assert!(!is_there(), "still there after visit {visit}");
         }
     }
@@ -120,8 +127,12 @@ impl Crowd {
         for (room, ids) in &rooms {
             assert_eq!(self.hub.room_size(room), ids.len());
             let infos = self.hub.member_infos(room);
-            let ids: BTreeSet<_> = ids.iter().map(ToString::to_string).collect();
-            assert!(infos.iter().all(|info| ids.contains(info["id"].as_str().unwrap())));
+            let there = sockets.iter().filter(|socket| ids.contains(&socket.id()));
+            let users = there.filter_map(|socket| Some(socket.user()?.as_ref().to_owned()));
+            let known: BTreeSet<_> = ids.iter().map(ToString::to_string).chain(users).collect();
+            assert!(infos.iter().all(|info| known.contains(info["id"].as_str().unwrap())));
+            let listed: BTreeSet<_> = infos.iter().map(|info| info["id"].to_string()).collect();
+            assert_eq!(listed.len(), infos.len(), "listed twice");
         }
         assert_eq!(self.hub.size(), SOCKETS);
     }
@@ -235,7 +246,7 @@ fn meet_ending_members(hub: &Hub) {
                 drop(hub.members("a"));
                 host.join("a").now_or_never().unwrap().unwrap();
                 drop(hub.members("a"));
-                assert!(host.leave("a"));
+                assert!(host.leave("a").was_member());
             }
         });
         for _ in 0..MEETINGS {

@@ -34,12 +34,18 @@ pub(crate) struct Rules {
     pub(crate) needs_room: bool,
 }
 
+/// Whether a text can be the name of a room, a user or a connection: it must not look empty, as a
+/// form that was not filled in, or break a line of the log.
+pub(super) fn is_name(text: &str, max: usize) -> bool {
+    text.len() <= max && !text.trim().is_empty() && !text.contains(char::is_control)
+}
+
 impl Rules {
     /// # Errors
     ///
     /// `invalid_room` for a name no room can have, and what the application's check says.
     pub(super) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
-        if room.is_empty() || room.len() > self.limits.room_name_size {
+        if !is_name(room, self.limits.room_name_size) {
             return Err(HandlerError::new(code::INVALID_ROOM, "this is no name for a room")
                 .with("max_bytes", self.limits.room_name_size));
         }

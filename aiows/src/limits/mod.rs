@@ -123,6 +123,9 @@ pub struct Limits {
     /// What `WebSocket::join_as` may say about a member, in bytes of JSON: 1 KiB. More is
     /// `member_too_large`. A long list of a room is sent in parts.
     pub member_info_size: usize,
+    /// Time for which a user stays listed in a room after the last connection has gone that joined with
+    /// `WebSocket::join_as_user`: 2 s, so that a page may load again. Zero is allowed.
+    pub presence_grace: Duration,
     /// Connections of the whole server: 10,000. More are refused with 503.
     pub connections: usize,
 }
@@ -157,6 +160,7 @@ impl Default for Limits {
             room_name_size: 128,
             name_size: 128,
             member_info_size: KIB,
+            presence_grace: Duration::from_secs(2),
             connections: 10_000,
         }
     }

@@ -180,6 +180,12 @@ impl Route {
         format!("`{}` ({})", self.name, self.place)
     }
 
+    /// The module of the handler; of one that is made at run time the file.
+    pub(crate) fn module(&self) -> &str {
+        let file = || self.place.split_once(".rs:").map_or(&*self.place, |(file, _)| file);
+        self.name.rsplit_once("::").map_or_else(file, |(module, _)| module)
+    }
+
     pub(crate) fn needs(&self) -> &Needs {
         &self.needs
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Router;
 use super::frozen::{Endpoint, Frames, Frozen};
 use super::scope::{self, Outer, Scope};
+use super::values::Takers;
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
-use crate::extract::Need;
+use crate::extract::{Kept, Need};
 use crate::middleware::{Hook, wrap};
 use crate::route::{Ended, Kind, Route};
 use crate::state::StateMap;
@@ -41,12 +42,13 @@ pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>
     frozen
 }
 
-/// The titles of the handlers a later one must not repeat.
+/// The handlers that a later one must not repeat, or share a value with.
 #[derive(Default)]
 struct Known {
     messages: HashMap<String, String>,
     /// By their prefixes.
     fallbacks: HashMap<String, String>,
+    takers: Takers,
 }
 
 fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
@@ -114,6 +116,7 @@ fn add(
         check_payload(&route, &frozen.tag, mistakes);
         check_rules(&route, mistakes);
         check_query(&route, mistakes);
+        known.takers.note(&route, mistakes);
         frozen.asked.note(&route);
         let endpoint = endpoint(&route, &scope);
         match route.kind() {
@@ -195,14 +198,14 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             )),
             Need::Message { name } if !in_message => mistakes
                 .push(format!("handler {title} takes `{name}`, which only message handlers have")),
-            Need::DisconnectReason if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
-                "handler {title} takes `DisconnectReason`, which only disconnect handlers have"
+            Need::End { name } if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
+                "handler {title} takes `{name}`, which only disconnect handlers have"
             )),
             Need::Head { name } if frames(route) != Frames::None => mistakes.push(format!(
                 "handler {title} takes frames as they are, as `Text`, `Bytes` or `Frame`, so it gets no \
                  message to take `{name}` from: leave one of them out"
             )),
-            Need::Local { name, key } => {
+            Need::Kept { by: Kept::Local, name, key } => {
                 if locals.contains(key) {
                     mistakes.push(format!("handler {title} takes `Local<{name}>` twice"));
                 }

@@ -8,6 +8,7 @@ mod group;
 mod lent;
 mod once;
 mod scope;
+mod values;
 
 use std::fmt;
 use std::future::Future;

@@ -28,7 +28,7 @@ use crate::outbox::{CloseRequest, Outbox};
 use crate::route::Returned;
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Io, Protocol, Stream, TcpWriter};
-use crate::websocket::{Peer, Standing, WebSocket};
+use crate::websocket::{EndedBy, Peer, Standing, WebSocket};
 
 /// What a session needs besides its socket.
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ impl Session {
         let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // The client is gone for all other tasks before its disconnect handlers run.
-        self.socket.depart(Standing::Over);
+        self.socket.depart(Standing::Over, EndedBy::Server);
         self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
         let handlers = match admission {

@@ -1,22 +1,31 @@
+use std::any::type_name;
 use std::cell::RefCell;
 use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::LocalKey;
 
-use crate::state::TypeMap;
+use crate::state::{TypeMap, is_foreign};
 
 /// The values one connection keeps, at most one of each type.
+///
+/// Use types of your own, which nobody else puts here by accident. A value of another type, such as
+/// `String` or `Vec<u8>`, belongs to the source file that puts it here first.
 ///
 /// They are dropped after the disconnect handlers, and nothing is kept any more. So a value may hold
 /// the [`WebSocket`](crate::WebSocket) itself.
 ///
 /// ```
 /// let (ws, _sent) = aiows::testing::socket();
-/// ws.context().insert(String::from("ann"));
-/// ws.context().update(|name: &mut String| name.push_str("a"));
-/// assert_eq!(ws.context().get::<String>().as_deref(), Some("anna"));
-/// assert_eq!(ws.context().remove::<String>().as_deref(), Some("anna"));
-/// assert_eq!(ws.context().get::<String>(), None);
+/// #[derive(Clone, Debug, Default, PartialEq)]
+/// struct Name(String);
+///
+/// ws.context().insert(Name("ann".into()));
+/// ws.context().update(|Name(name)| name.push_str("a"));
+/// assert_eq!(ws.context().get(), Some(Name("anna".into())));
+/// assert_eq!(ws.context().remove(), Some(Name("anna".into())));
+/// assert_eq!(ws.context().get::<Name>(), None);
 /// ```
 #[derive(Default)]
 pub struct ContextMap {
@@ -30,6 +39,12 @@ thread_local! {
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     /// The maps whose lock this thread holds while it clones a value.
     static CLONING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where the first value of a type was put that any module may use.
+struct Owner<T> {
+    place: &'static Location<'static>,
+    _of: PhantomData<fn(T)>,
 }
 
 /// A thread's turn to change a map.
@@ -86,10 +101,39 @@ impl ContextMap {
         Turn { _held: held }
     }
 
+    /// Refuses a second owner before it replaces what the first one keeps.
+    fn check_owner<T: Send + Sync + 'static>(&self, place: &'static Location<'static>) {
+        let name = type_name::<T>();
+        if !is_foreign(name) {
+            return;
+        }
+        let first = {
+            let mut values = self.lock();
+            let owner = values.get::<Owner<T>>().map(|owner| owner.place);
+            if owner.is_none() {
+                // A closed map keeps nothing.
+                drop(values.insert(Owner::<T> { place, _of: PhantomData }));
+            }
+            owner.unwrap_or(place)
+        };
+        assert!(
+            first.file() == place.file(),
+            "two modules keep a `{name}` in `ws.context()`, at {first} and at {place}: wrap it in a type \
+             of your own, one for each module or one for both"
+        );
+    }
+
     /// Keeps a value and returns the one of its type that was kept before.
     ///
     /// After the end of the connection the value is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If another source file has put a value of type `T` here, and nothing in `T` is of the application's
+    /// crates, as in `String` and `Vec<u8>`: two modules that do not know of each other would share it.
+    #[track_caller]
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
+        self.check_owner::<T>(Location::caller());
         let turn = self.turn();
         let inserted = self.lock().insert(value);
         drop(turn);
@@ -117,11 +161,13 @@ impl ContextMap {
     ///
     /// # Panics
     ///
-    /// As [`get`](Self::get) does.
+    /// As [`get`](Self::get) and [`insert`](Self::insert) do.
+    #[track_caller]
     pub fn update<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
     where
         T: Clone + Default + Send + Sync + 'static,
     {
+        self.check_owner::<T>(Location::caller());
         let turn = self.turn();
         let updating = Noted::new(&UPDATING, self);
         let mut value = self.get::<T>().unwrap_or_default();

@@ -1,11 +1,13 @@
 //! The connection's record, and the handle on it that handlers get.
 
+mod changes;
 mod context;
 mod life;
 mod peer;
 mod questions;
 mod registry;
 mod reply;
+mod rooms;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,11 +16,14 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+pub use self::changes::{Departure, Joined, Left, UserChange};
 pub use self::context::ContextMap;
 use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::questions::Questions;
-pub(crate) use self::registry::{Aim, Info, Joining, Members, Membership, Registry, Standing};
+pub(crate) use self::registry::{
+    Aim, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Standing,
+};
 use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag, check_reserved};
@@ -202,11 +207,11 @@ impl WebSocket {
         let code = code.into();
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
         self.record.outbox.request_close(CloseRequest::application(code, reason.as_ref()));
-        self.depart(Standing::SentAway);
+        self.depart(Standing::SentAway, EndedBy::Server);
     }
 
-    pub(crate) fn depart(&self, standing: Standing) {
-        self.record.registry.depart(self, standing);
+    pub(crate) fn depart(&self, standing: Standing, by: EndedBy) {
+        self.record.registry.depart(self, standing, by);
     }
 
     /// Returns the counts of the messages to this peer.

@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
 use super::WebSocket;
+use super::changes::{Departure, Joined, Left, UserChange};
+use super::rooms::Rooms;
 use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
 
@@ -19,7 +21,23 @@ pub(crate) type Members = Arc<[WebSocket]>;
 /// What a room is told about a member: an object in JSON.
 pub(crate) type Info = Arc<RawValue>;
 
-pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result> + Send + 'a>>;
+/// How a member is listed in a room.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The user that it stands for, with all connections that do.
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) info: Info,
+}
+
+/// Who ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// The client has left or answers no more. It may come back.
+    Client,
+    Server,
+}
+
+pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result<Joined>> + Send + 'a>>;
 
 /// Whom something is sent to.
 #[derive(Debug)]
@@ -37,18 +55,23 @@ pub(crate) enum Aim {
 
 /// Knows the rooms and the users of a server.
 pub(crate) trait Registry: fmt::Debug + Send + Sync {
-    /// Joins a room; with something to say about the member, its room is told.
-    fn join<'a>(&'a self, socket: &'a WebSocket, room: &'a str, info: Option<Info>) -> Joining<'a>;
+    /// Joins a room; if the member is listed, its room is told.
+    fn join<'a>(
+        &'a self,
+        socket: &'a WebSocket,
+        room: &'a str,
+        listing: Option<Listing>,
+    ) -> Joining<'a>;
 
-    fn leave(&self, socket: &WebSocket, room: &str) -> bool;
+    fn leave(&self, socket: &WebSocket, room: &str) -> Left;
 
-    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result;
+    fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result<UserChange>;
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result;
 
     /// Takes a connection out of everything. What it belonged to stays known to its handlers, as far as
     /// its standing says.
-    fn depart(&self, socket: &WebSocket, standing: Standing);
+    fn depart(&self, socket: &WebSocket, standing: Standing, by: EndedBy);
 
     /// Finds each connection once.
     fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
@@ -64,11 +87,16 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     /// What it belongs to, or did when it ended.
-    pub(crate) rooms: Vec<Arc<str>>,
+    pub(crate) rooms: Rooms,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) standing: Standing,
+    /// It was the last connection of its user when it ended.
+    pub(crate) was_last_of_user: bool,
 }
+
+/// Every connection has one, silent ones too.
+const _: () = assert!(size_of::<Membership>() <= 64);
 
 /// What a connection may do in its rooms, in the order in which that changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,13 +130,13 @@ impl Membership {
     pub(crate) fn may_speak(&self, room: &str) -> std::result::Result<(), SendError> {
         match self.standing {
             Standing::SentAway => Err(SendError::Closed),
-            _ if self.rooms.iter().any(|joined| **joined == *room) => Ok(()),
+            _ if self.rooms.has(room) => Ok(()),
             _ => Err(SendError::NotMember),
         }
     }
 
-    pub(crate) fn seen_rooms(&self) -> &[Arc<str>] {
-        if self.is_seen() { &self.rooms } else { &[] }
+    pub(crate) fn departure(&self) -> Departure {
+        self.rooms.departure(self.was_last_of_user)
     }
 }
 

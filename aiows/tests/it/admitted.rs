@@ -394,7 +394,7 @@ async fn who_is_not_in_a_room_does_not_speak_there() {
     }
     #[message("leave")]
     async fn leave(ws: WebSocket) -> Value {
-        json!({ "left": ws.leave("lobby") })
+        json!({ "left": ws.leave("lobby").was_member() })
     }
     let rooms = || Router::new().routes(routes![enter, say, leave]);
     over_both(

@@ -20,7 +20,8 @@ const MESSAGES: usize = 3000;
 
 #[connect]
 async fn enter(ws: WebSocket) -> Result {
-    ws.join(ROOM).await
+    ws.join(ROOM).await?;
+    Ok(())
 }
 
 fn server(overflow: Overflow) -> Server {
@@ -240,7 +241,8 @@ struct Enter {
 
 #[message("enter")]
 async fn enter_as(ws: WebSocket, Enter { name }: Enter) -> Result {
-    ws.join_as("lobby", &json!({ "name": name })).await
+    ws.join_as("lobby", &json!({ "name": name })).await?;
+    Ok(())
 }
 
 #[message("leave")]

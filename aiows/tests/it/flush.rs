@@ -15,7 +15,8 @@ const ROOM: &str = "room";
 
 #[connect]
 async fn enter(ws: WebSocket) -> Result {
-    ws.join(ROOM).await
+    ws.join(ROOM).await?;
+    Ok(())
 }
 
 /// Answers, and publishes something before the answer and behind it.

@@ -15,7 +15,8 @@ const CLOSE: u8 = 0x88;
 
 #[connect]
 async fn enter(ws: WebSocket) -> Result {
-    ws.join("room").await
+    ws.join("room").await?;
+    Ok(())
 }
 
 /// Sends as many bytes as it was asked for, to everybody or to one.

@@ -43,7 +43,7 @@ async fn join(ws: WebSocket, join: Join) -> Result<Value> {
 
 #[message("leave")]
 async fn leave(ws: WebSocket, join: Join) -> Value {
-    json!({ "left": ws.leave(&join.room), "rooms": ws.rooms() })
+    json!({ "left": ws.leave(&join.room).was_member(), "rooms": ws.rooms() })
 }
 
 #[message("say")]
@@ -161,7 +161,7 @@ async fn a_room_forgets_who_has_gone_and_the_leaver_remembers_its_rooms() {
         let state = json!({
             "rooms": ws.rooms(), "left": hub.room_size("lobby"), "heard": heard.accepted,
             "user": ws.user().as_deref(), "of_user": hub.connections_of("ann").len(),
-            "leave": ws.leave("lobby"), "joined": joined,
+            "leave": ws.leave("lobby").was_member(), "joined": joined,
         });
         Ok(gone.send(state).await?)
     }
@@ -293,7 +293,7 @@ async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
 }
 
 #[tokio::test]
-async fn names_of_users_and_connections_have_a_length_that_is_told() {
+async fn names_of_users_and_connections_are_not_empty_and_have_a_length_that_is_told() {
     let server = || {
         Server::from(router().routes(routes![name])).limits(limits(|limits| limits.name_size = 8))
     };
@@ -303,7 +303,8 @@ async fn names_of_users_and_connections_have_a_length_that_is_told() {
         for kind in ["user", "name"] {
             let mut ask = async |name: &str| ann.ask(json!({ "type": kind, "room": name })).await;
             assert_eq!(ask("8 bytes.").await[kind], "8 bytes.");
-            for name in ["9 bytes..", "", &"x".repeat(100_000)] {
+            let long = "x".repeat(100_000);
+            for name in ["9 bytes..", "", " ", "\t \u{2003}", "a\nb", "a\0", "\u{85}", &long] {
                 let refused = ask(name).await;
                 assert_eq!(refused["code"], "invalid_name", "{kind} {name:.20}");
                 assert_eq!(refused["params"], json!({ "max_bytes": 8 }));
@@ -364,9 +365,14 @@ async fn joins_have_limits_that_are_told() {
         let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
         ann.join("one").await;
         let join = |room: &str| json!({ "type": "join", "room": room });
-        for (room, code) in
-            [("", "invalid_room"), ("ninechars", "invalid_room"), ("one", "room_full")]
-        {
+        for (room, code) in [
+            ("", "invalid_room"),
+            ("  ", "invalid_room"),
+            ("a\r\nb", "invalid_room"),
+            ("\u{1b}[2J", "invalid_room"),
+            ("ninechars", "invalid_room"),
+            ("one", "room_full"),
+        ] {
             let answer = bob.ask(join(room)).await;
             assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)));
         }
@@ -514,13 +520,15 @@ mod from_path {
                 ("/rooms/vault", 403, "forbidden"),
                 ("/rooms/paid", 402, "payment"),
                 (&long, 403, "invalid_room"),
+                ("/rooms/%20", 403, "invalid_room"),
+                ("/rooms/a%0Ab", 403, "invalid_room"),
             ] {
                 let refused = server.try_connect(path, &[]).await.unwrap_err();
                 assert_eq!(refused.status, status, "{path}");
                 assert!(refused.body.contains(&format!(r#""code":"{code}""#)), "{}", refused.body);
             }
             let stats = server.handle().stats();
-            assert_eq!((stats.total, stats.rejected), (0, 3));
+            assert_eq!((stats.total, stats.rejected), (0, 5));
             // What the check sends comes after the answer to the handshake.
             let mut raw = Raw::reach(&server).await;
             raw.write(REQUEST.replace("GET / ", "GET /rooms/open ").as_bytes()).await;

@@ -20,12 +20,14 @@ struct Enter {
 
 #[message("enter")]
 async fn enter(ws: WebSocket, Enter { name }: Enter) -> Result {
-    ws.join_as("lobby", &json!({ "name": name })).await
+    ws.join_as("lobby", &json!({ "name": name })).await?;
+    Ok(())
 }
 
 #[message("plain")]
 async fn plain(ws: WebSocket) -> Result {
-    ws.join("lobby").await
+    ws.join("lobby").await?;
+    Ok(())
 }
 
 #[message("leave")]

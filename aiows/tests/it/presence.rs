@@ -33,13 +33,13 @@ async fn enter(ws: WebSocket, enter: Enter) -> Result<Value> {
     match enter.name {
         Some(name) => ws.join_as("lobby", &Member { name }).await?,
         None => ws.join("lobby").await?,
-    }
+    };
     Ok(json!({ "entered": ws.rooms() }))
 }
 
 #[message("leave")]
 async fn leave(ws: WebSocket) -> Value {
-    json!({ "left": ws.leave("lobby") })
+    json!({ "left": ws.leave("lobby").was_member() })
 }
 
 /// Comes and goes before anybody could be told.

@@ -1,12 +1,12 @@
 //! Fifty clients that join, leave, change their names, stall and die at random: when all is quiet,
 //! each knows who is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aiows::{App, Message, Overflow, Result, Router, Server, WebSocket, message, routes};
+use aiows::{App, Joined, Message, Overflow, Result, Router, Server, WebSocket, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
@@ -20,6 +20,9 @@ use crate::raw::{Raw, Wire, limits};
 const CLIENTS: usize = 50;
 const SEEDS: u64 = 20;
 const STEPS: usize = 150;
+const GRACE: Duration = Duration::from_millis(200);
+/// Of all clients, if these enter as users.
+const USERS: usize = 12;
 
 #[derive(Message, Deserialize)]
 struct Enter {
@@ -28,7 +31,20 @@ struct Enter {
 
 #[message("enter")]
 async fn enter(ws: WebSocket, Enter { name }: Enter) -> Result {
-    ws.join_as("lobby", &json!({ "name": name })).await
+    ws.join_as("lobby", &json!({ "name": name })).await?;
+    Ok(())
+}
+
+#[derive(Message, Deserialize)]
+struct EnterAsUser {
+    user: String,
+    name: String,
+}
+
+#[message("enter_as_user")]
+async fn enter_as_user(ws: WebSocket, EnterAsUser { user, name }: EnterAsUser) -> Result<Joined> {
+    ws.set_user(user)?;
+    ws.join_as_user("lobby", &json!({ "name": name })).await
 }
 
 #[message("leave")]
@@ -53,8 +69,15 @@ struct Client {
     orders: mpsc::Sender<Order>,
     known: Arc<Mutex<Known>>,
     is_closed: Arc<AtomicBool>,
-    /// Whether it will be in the room when all is quiet.
-    is_member: bool,
+    /// What it is listed as when all is quiet, if it is in the room then.
+    listed: Option<usize>,
+}
+
+/// What a room lists.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Listed {
+    Connections,
+    Users,
 }
 
 impl Client {
@@ -66,7 +89,7 @@ impl Client {
         let (orders, next) = mpsc::channel(64);
         let (known, is_closed) = (Arc::<Mutex<Known>>::default(), Arc::<AtomicBool>::default());
         tokio::spawn(act(raw, next, Arc::clone(&known), Arc::clone(&is_closed)));
-        Self { orders, known, is_closed, is_member: false }
+        Self { orders, known, is_closed, listed: None }
     }
 
     async fn order(&self, order: Order) {
@@ -74,18 +97,26 @@ impl Client {
         drop(self.orders.send(order).await);
     }
 
-    async fn enter(&mut self, name: usize) {
-        self.order(Order::Say(json!({ "type": "enter", "name": name.to_string() }))).await;
-        self.is_member = true;
+    async fn enter(&mut self, name: usize, random: &mut Random, listed: Listed) {
+        let user = random.below(USERS);
+        let message = match listed {
+            Listed::Connections => json!({ "type": "enter", "name": name.to_string() }),
+            Listed::Users => {
+                let user = user.to_string();
+                json!({ "type": "enter_as_user", "user": user, "name": name.to_string() })
+            }
+        };
+        self.order(Order::Say(message)).await;
+        self.listed = Some(user);
     }
 
     async fn leave(&mut self) {
         self.order(Order::Say(json!({ "type": "leave" }))).await;
-        self.is_member = false;
+        self.listed = None;
     }
 
     fn agrees_with(&self, truth: &BTreeMap<String, Value>) -> bool {
-        !self.is_member
+        self.listed.is_none()
             || self.is_closed.load(Ordering::Relaxed)
             || self.known.lock().unwrap().members == *truth
     }
@@ -121,11 +152,14 @@ async fn act(
     is_closed.store(true, Ordering::Relaxed);
 }
 
-async fn step(clients: &mut [Client], app: &App, random: &mut Random) {
+async fn step(clients: &mut [Client], app: &App, random: &mut Random, listed: Listed) {
     let at = random.below(clients.len());
     let client = &mut clients[at];
     match random.below(24) {
-        0..6 => client.enter(random.below(3)).await,
+        0..6 => {
+            let name = random.below(3);
+            client.enter(name, random, listed).await;
+        }
         6..9 => client.leave().await,
         9..12 => client.order(Order::Stall).await,
         12..15 => client.order(Order::Read).await,
@@ -139,10 +173,12 @@ async fn step(clients: &mut [Client], app: &App, random: &mut Random) {
 }
 
 /// Lets everybody read, and waits until each of them knows who is there.
-async fn expect_agreement(clients: &[Client], app: &App, run: &str) {
+async fn expect_agreement(clients: &[Client], app: &App, listed: Listed, run: &str) {
     for client in clients {
         client.order(Order::Read).await;
     }
+    // Whoever was awaited has been given up then.
+    sleep(GRACE + Duration::from_millis(100)).await;
     let mut wrong = usize::MAX;
     for _ in 0..30 {
         sleep(Duration::from_millis(100)).await;
@@ -153,21 +189,26 @@ async fn expect_agreement(clients: &[Client], app: &App, run: &str) {
         }
     }
     assert_eq!(wrong, 0, "clients with a wrong list: {run}");
-    let open = |client: &&Client| client.is_member && !client.is_closed.load(Ordering::Relaxed);
-    let there = clients.iter().filter(open).count();
+    let open = |client: &&Client| !client.is_closed.load(Ordering::Relaxed);
+    let there = clients.iter().filter(open).filter_map(|client| client.listed);
+    let there = match listed {
+        Listed::Connections => there.count(),
+        Listed::Users => there.collect::<BTreeSet<_>>().len(),
+    };
     assert_eq!(truth(&app.handle().hub()).len(), there, "{run}");
     assert!(there > 0, "{run}");
 }
 
-async fn run(overflow: Overflow, seed: u64) -> (usize, u64) {
+async fn run(overflow: Overflow, seed: u64, listed: Listed) -> (usize, u64) {
     let narrow = limits(|limits| {
         limits.overflow = overflow;
+        limits.presence_grace = GRACE;
         limits.outbound_messages = 8;
         // Every other time a list comes in parts that do not fit at once.
         limits.outbound_size = if seed.is_multiple_of(2) { 6 * 1024 } else { 2 * 1024 };
         limits.write_timeout = Duration::from_secs(600);
     });
-    let router = Router::new().routes(routes![enter, leave]);
+    let router = Router::new().routes(routes![enter, enter_as_user, leave]);
     let app = Server::from(router).limits(narrow).build().unwrap();
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed + 1));
     let mut clients = Vec::new();
@@ -176,20 +217,27 @@ async fn run(overflow: Overflow, seed: u64) -> (usize, u64) {
     }
     for phase in 0..3 {
         for _ in 0..STEPS {
-            step(&mut clients, &app, &mut random).await;
+            step(&mut clients, &app, &mut random, listed).await;
         }
-        expect_agreement(&clients, &app, &format!("{overflow:?}, seed {seed}, {phase}")).await;
+        let run = format!("{listed:?}, {overflow:?}, seed {seed}, {phase}");
+        expect_agreement(&clients, &app, listed, &run).await;
     }
     let lists = clients.iter().map(|client| client.known.lock().unwrap().lists).sum();
     (lists, app.handle().stats().outbound.dropped)
 }
 
 fn check(overflow: Overflow) {
+    check_listed(overflow, Listed::Connections);
+}
+
+fn check_listed(overflow: Overflow, listed: Listed) {
     let (mut lists, mut dropped) = (0, 0);
-    for seed in 0..SEEDS {
+    let first = std::env::var("AIOWS_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let first: u64 = first.unwrap_or_default();
+    for seed in first..first + SEEDS {
         let mut runtime = Builder::new_current_thread();
         let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-        let (more, lost) = runtime.block_on(run(overflow, seed));
+        let (more, lost) = runtime.block_on(run(overflow, seed, listed));
         (lists, dropped) = (lists + more, dropped + lost);
     }
     // It has happened what this is about.
@@ -214,4 +262,14 @@ fn every_list_is_right_when_all_is_quiet_if_the_oldest_are_dropped() {
 #[test]
 fn every_list_is_right_when_all_is_quiet_if_messages_are_refused() {
     check(Overflow::Reject);
+}
+
+#[test]
+fn every_list_of_users_is_right_when_all_is_quiet_if_slow_clients_are_closed() {
+    check_listed(Overflow::Disconnect, Listed::Users);
+}
+
+#[test]
+fn every_list_of_users_is_right_when_all_is_quiet_if_messages_are_refused() {
+    check_listed(Overflow::Reject, Listed::Users);
 }

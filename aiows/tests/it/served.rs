@@ -221,7 +221,8 @@ async fn order(order: Order) -> Order {
 
 #[connect]
 async fn enter(ws: WebSocket) -> aiows::Result {
-    ws.join("room").await
+    ws.join("room").await?;
+    Ok(())
 }
 
 #[derive(Message, Deserialize, Serialize)]

@@ -40,7 +40,8 @@ const ROOM: &str = "everybody";
 
 #[connect]
 async fn enter(ws: WebSocket) -> aiows::Result {
-    ws.join(ROOM).await
+    ws.join(ROOM).await?;
+    Ok(())
 }
 
 #[fallback]

@@ -12,7 +12,7 @@ use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
 use crate::session::clock::TimerEvent;
 use crate::transport::{PeerClose, close_frame};
-use crate::websocket::Standing;
+use crate::websocket::{EndedBy, Standing};
 
 /// How long a connection that is cut may take for what is finished and its close frame.
 const CUT_TIMEOUT: Duration = Duration::from_millis(300);
@@ -91,7 +91,7 @@ impl ConnectionIo {
     pub(super) fn note_finished(&mut self) {
         if matches!(self.phase, Phase::Open) {
             self.outbox().note_client_end();
-            self.socket.depart(Standing::Leaving);
+            self.socket.depart(Standing::Leaving, EndedBy::Client);
             let handler_by = deadline_after(self.limits.close_timeout);
             self.phase = Phase::Leaving { end: None, handler_by };
         }
@@ -106,7 +106,11 @@ impl ConnectionIo {
 
     /// The client has closed, or its side of the stream has ended.
     pub(super) fn client_ended(&mut self, end: ClientEnd) {
-        self.socket.depart(Standing::Leaving);
+        let by = match end {
+            ClientEnd::Failure(_) => EndedBy::Server,
+            ClientEnd::Close(_) | ClientEnd::Finished | ClientEnd::Reset => EndedBy::Client,
+        };
+        self.socket.depart(Standing::Leaving, by);
         self.socket.end_questions();
         let is_reset = matches!(end, ClientEnd::Reset);
         if is_reset {
@@ -181,8 +185,11 @@ impl ConnectionIo {
 
     fn stop_handling(&mut self, phase: Phase, because: DisconnectReason) {
         self.phase = phase;
-        self.reason.get_or_insert(because);
-        self.socket.depart(Standing::SentAway);
+        let by = match self.reason.get_or_insert(because) {
+            DisconnectReason::Timeout => EndedBy::Client,
+            _ => EndedBy::Server,
+        };
+        self.socket.depart(Standing::SentAway, by);
         self.inbox.clear();
         self.protocol.drop_messages();
         // Less is never too much.

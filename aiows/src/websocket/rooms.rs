@@ -1,0 +1,92 @@
+//! The rooms of one connection.
+
+use std::sync::Arc;
+
+use super::changes::Departure;
+
+/// The rooms of a connection, in the order in which it joined them.
+#[derive(Debug)]
+pub(crate) enum Rooms {
+    Joined(Vec<Arc<str>>),
+    /// Where it was when it ended, and whether it was the last member there.
+    Left(Box<[(Arc<str>, bool)]>),
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self::Joined(Vec::new())
+    }
+}
+
+impl Rooms {
+    pub(crate) fn has(&self, room: &str) -> bool {
+        match self {
+            Self::Joined(rooms) => rooms.iter().any(|joined| **joined == *room),
+            Self::Left(rooms) => rooms.iter().any(|(left, _)| **left == *room),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Joined(rooms) => rooms.len(),
+            Self::Left(rooms) => rooms.len(),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        let owned = |room: &Arc<str>| room.as_ref().to_owned();
+        match self {
+            Self::Joined(rooms) => rooms.iter().map(owned).collect(),
+            Self::Left(rooms) => rooms.iter().map(|(room, _)| owned(room)).collect(),
+        }
+    }
+
+    /// The rooms it is in.
+    pub(crate) fn joined(&self) -> &[Arc<str>] {
+        match self {
+            Self::Joined(rooms) => rooms,
+            Self::Left(_) => &[],
+        }
+    }
+
+    pub(crate) fn push(&mut self, room: Arc<str>) {
+        match self {
+            Self::Joined(rooms) => rooms.push(room),
+            Self::Left(rooms) => {
+                let mut all = std::mem::take(rooms).into_vec();
+                all.push((room, false));
+                *rooms = all.into();
+            }
+        }
+    }
+
+    /// Removes a room it is in; `false` if it is in no such room.
+    pub(crate) fn remove(&mut self, room: &str) -> bool {
+        let Self::Joined(rooms) = self else { return false };
+        let Some(at) = rooms.iter().position(|joined| **joined == *room) else { return false };
+        rooms.remove(at);
+        true
+    }
+
+    /// Leaves all rooms, which it still knows; `leave` tells whether it was the last member.
+    pub(crate) fn leave_all(&mut self, mut leave: impl FnMut(&Arc<str>) -> bool) {
+        let Self::Joined(rooms) = self else { return };
+        let left = std::mem::take(rooms).into_iter().map(|room| {
+            let is_last = leave(&room);
+            (room, is_last)
+        });
+        *self = Self::Left(left.collect());
+    }
+
+    /// What the end of the connection was for its rooms.
+    pub(crate) fn departure(&self, is_last_of_user: bool) -> Departure {
+        let rooms = match self {
+            Self::Joined(_) => Vec::new(),
+            Self::Left(rooms) => {
+                let last = rooms.iter().filter(|(_, is_last)| *is_last);
+                last.map(|(room, _)| Arc::clone(room)).collect()
+            }
+        };
+        Departure { rooms, is_last_of_user }
+    }
+}

@@ -1,0 +1,144 @@
+//! What two modules do not share in silence: values that a connection keeps by a type of nobody.
+
+mod notes {
+    use aiows::{Context, Local, WebSocket, message};
+
+    #[message("notes.add")]
+    pub async fn add(mut notes: Local<Vec<String>>) {
+        notes.push("note".into());
+    }
+
+    #[message("notes.count")]
+    pub async fn count(_notes: Local<Vec<String>>) {}
+
+    #[message("notes.owner")]
+    pub async fn owner(_owner: Context<String>) {}
+
+    #[derive(Default)]
+    pub struct Draft;
+
+    #[message("notes.draft")]
+    pub async fn draft(_draft: Local<Draft>, _drafts: Local<Vec<Draft>>, _ws: WebSocket) {}
+}
+
+mod permissions {
+    use aiows::{Context, Local, message};
+
+    use super::notes::Draft;
+
+    #[message("may")]
+    pub async fn may(granted: Local<Vec<String>>) -> serde_json::Value {
+        serde_json::json!({ "may": *granted })
+    }
+
+    #[message("may.again")]
+    pub async fn again(_granted: Local<Vec<String>>) {}
+
+    #[message("who")]
+    pub async fn who(_name: Option<Context<String>>) {}
+
+    #[message("may.draft")]
+    pub async fn draft(_draft: Local<Draft>, _drafts: Local<Vec<Draft>>) {}
+}
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use aiows::testing::{TestCall, socket};
+use aiows::{Call, Context, Local, Route, Router, Server, routes};
+
+fn mistakes(router: Router) -> Vec<String> {
+    match Server::from(router).build() {
+        Ok(_) => Vec::new(),
+        Err(error) => error.mistakes().to_vec(),
+    }
+}
+
+fn assert_named(mistake: &str, shared: &str, handlers: [&str; 2]) {
+    assert!(mistake.contains(shared), "{mistake}");
+    for handler in handlers {
+        assert!(mistake.contains(&format!("::{handler}` (")), "{mistake}");
+    }
+}
+
+#[test]
+fn two_modules_with_the_same_local_of_a_type_of_nobody_are_named_at_the_build() {
+    let routes = || routes![notes::add, notes::count, permissions::may, permissions::again];
+    let text = "in different modules and share one `Local<alloc::vec::Vec<alloc::string::String>>`";
+    let both = ["notes::add", "permissions::may"];
+    // Also if one of them is in a router that the other one includes, once for each pair of modules.
+    let nested = Router::new().routes(routes![notes::add, notes::count]);
+    let nested = nested.nest("p.", Router::new().routes(routes![permissions::may]));
+    for router in [Router::new().routes(routes()), nested] {
+        let mistakes = mistakes(router);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert_named(&mistakes[0], text, both);
+    }
+    // Connections of two paths share nothing.
+    let server = Server::new()
+        .route("/notes", Router::new().routes(routes![notes::add]))
+        .route("/may", Router::new().routes(routes![permissions::may]));
+    assert!(server.build().is_ok());
+}
+
+#[test]
+fn two_modules_with_the_same_context_of_a_type_of_nobody_are_named_at_the_build() {
+    let mistakes = mistakes(Router::new().routes(routes![notes::owner, permissions::who]));
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    let text = "share one `Context<alloc::string::String>`";
+    assert_named(&mistakes[0], text, ["notes::owner", "permissions::who"]);
+}
+
+#[test]
+fn a_local_and_a_context_are_two_places_and_a_type_of_ones_own_is_shared_on_purpose() {
+    let router = Router::new().routes(routes![notes::owner, notes::draft, permissions::draft]);
+    assert_eq!(mistakes(router), [""; 0]);
+    let router = Router::new()
+        .route(Route::message("name", async |_: Call| ()).needing::<Local<String>>())
+        .routes(routes![notes::owner]);
+    assert_eq!(mistakes(router), [""; 0]);
+}
+
+#[test]
+fn a_route_made_by_hand_belongs_to_its_file() {
+    let by_hand = || Route::message("by_hand", async |_: Call| ()).needing::<Context<String>>();
+    let other = Route::message("other", async |_: Call| ()).needing::<Option<Context<String>>>();
+    assert_eq!(mistakes(Router::new().route(by_hand()).route(other)), [""; 0]);
+    let mistakes = mistakes(Router::new().route(by_hand()).routes(routes![notes::owner]));
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].contains("`message closure` (aiows/tests/it/sharing.rs:"), "{mistakes:?}");
+}
+
+/// Another file that keeps something of its own.
+fn keep_elsewhere(ws: &aiows::WebSocket) -> Option<Vec<String>> {
+    super::sharing_elsewhere::keep(ws)
+}
+
+#[test]
+fn a_second_file_does_not_replace_what_the_first_one_keeps_in_the_context() {
+    let (ws, _sent) = socket();
+    let mine = vec!["mine".to_owned()];
+    ws.context().insert(mine.clone());
+    let refused = catch_unwind(AssertUnwindSafe(|| keep_elsewhere(&ws))).unwrap_err();
+    let text = refused.downcast_ref::<String>().unwrap();
+    assert!(text.contains("two modules keep a `alloc::vec::Vec<alloc::string::String>`"), "{text}");
+    assert!(text.contains("it/sharing.rs:") && text.contains("it/sharing_elsewhere.rs:"), "{text}");
+    let update = || super::sharing_elsewhere::update(&ws);
+    assert!(catch_unwind(AssertUnwindSafe(update)).is_err());
+    assert_eq!(ws.context().get(), Some(mine));
+    // The owner goes on, and what others keep of their own types is theirs.
+    ws.context().update(|mine: &mut Vec<String>| mine.push("more".into()));
+    assert_eq!(ws.context().get::<Vec<String>>().unwrap().len(), 2);
+    super::sharing_elsewhere::keep_own(&ws);
+    // Whoever keeps nothing may read.
+    assert_eq!(super::sharing_elsewhere::read(&ws).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn the_first_file_that_keeps_a_value_is_its_owner() {
+    let (ws, _sent) = socket();
+    let call = TestCall::connect(&ws).call();
+    assert!(call.extract::<Option<Context<String>>>().await.unwrap().is_none());
+    assert!(keep_elsewhere(&ws).is_none());
+    assert!(catch_unwind(AssertUnwindSafe(|| ws.context().insert(vec![String::new()]))).is_err());
+    assert_eq!(super::sharing_elsewhere::read(&ws).unwrap().len(), 1);
+}
