@@ -67,11 +67,15 @@ pub struct Limits {
     /// Accepted messages that wait while a handler is pending: 32. Up to 64 KiB behind them are read
     /// and not decoded, so that pings are answered and a client that leaves is noticed; everything
     /// else stays in the socket. While the server waits for the answer to a
-    /// [`WebSocket::request`](crate::WebSocket::request), twice as many messages may wait.
+    /// [`WebSocket::request`](crate::WebSocket::request), only [`inbound_size`](Self::inbound_size) counts.
     pub inbound_messages: usize,
-    /// Bytes of accepted messages that wait while a handler is pending: 256 KiB, and twice as many
-    /// before an answer. The last message may exceed it, and 64 KiB are read ahead as for
-    /// [`inbound_messages`](Self::inbound_messages).
+    /// Bytes of accepted messages that wait while a handler is pending: 256 KiB. The last message may
+    /// exceed it, and 64 KiB are read ahead as for [`inbound_messages`](Self::inbound_messages).
+    ///
+    /// From the moment the server waits for an answer to a
+    /// [`WebSocket::request`](crate::WebSocket::request), as many bytes may come before the answer, in any
+    /// number of messages; together with those that waited before, twice as many. Then the question fails
+    /// as [`Congested`](crate::RequestError::Congested). Empty messages count as two bytes.
     pub inbound_size: usize,
     /// Time from the first byte of a message to its last: 60 s. A slower one closes with 1008. Time in
     /// which the server does not read, because a handler is pending, does not count.

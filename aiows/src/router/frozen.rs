@@ -71,11 +71,11 @@ impl Endpoint {
     pub(crate) fn log(&self, error: &HandlerError, socket: &WebSocket) {
         let (connection, handler) = (socket.id(), &self.title);
         match error.error_id() {
-            Some(_) if error.is_closed() => {
-                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
-            }
             Some(error_id) => {
                 tracing::error!(%connection, %handler, error_id, %error, "handler failed")
+            }
+            None if error.is_closed() => {
+                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
             }
             None => tracing::debug!(%connection, %handler, %error, "handler refused"),
         }

@@ -67,6 +67,17 @@ impl Inbound {
         Self::Text(Text::new(text.into()))
     }
 
+    /// Makes a message of the bytes of another one.
+    pub(crate) fn of_bytes(bytes: Bytes, is_binary: bool) -> Self {
+        match is_binary {
+            true => Self::Binary(bytes),
+            false => match Utf8Bytes::try_from(bytes.clone()) {
+                Ok(text) => Self::Text(Text::new(text)),
+                Err(_) => Self::Binary(bytes),
+            },
+        }
+    }
+
     /// Whether it came in binary frames, though it may be text by now.
     pub(crate) fn is_binary(&self) -> bool {
         match self {

@@ -77,6 +77,7 @@ mod stopping;
 mod streams;
 mod test_kit;
 mod transitions;
+mod unanswered;
 mod unfinished;
 mod values;
 mod wire;

@@ -32,7 +32,7 @@ impl ConnectionIo {
             // A connect handler that fails after the connection was closed changes nothing.
             return;
         }
-        let CloseRequest { code, reason, because, mode } = request;
+        let CloseRequest { code, reason, because, mode, .. } = request;
         if because == DisconnectReason::SlowConsumer {
             // Nothing may follow a message that is cut between two fragments.
             self.outbox().seal(None);
@@ -76,8 +76,7 @@ impl ConnectionIo {
 
     fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
         let because = DisconnectReason::Protocol { code };
-        let reason = reason.to_owned();
-        self.close(CloseRequest { code, reason, because, mode: CloseMode::Handshake });
+        self.close(CloseRequest { because, ..CloseRequest::application(code, reason) });
     }
 
     /// Closes a connection whose unfinished message takes more than its share.

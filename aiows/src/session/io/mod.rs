@@ -7,6 +7,7 @@ mod end;
 mod inbox;
 mod phase;
 mod read;
+mod saved;
 mod write;
 
 use std::future::{Future, poll_fn};
@@ -242,8 +243,8 @@ impl ConnectionIo {
     }
 
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
-        // A request that was sent meanwhile makes room for more messages.
-        if self.inbox.note_requests(self.socket.is_asking()) {
+        // A question that was sent meanwhile makes room for more messages.
+        if self.inbox.note_questions(self.socket.is_asking(), &self.limits) {
             return false;
         }
         let blocked = self.writability == Writability::Blocked;

@@ -59,9 +59,9 @@ impl ConnectionIo {
     ) -> bool {
         match self.phase {
             Phase::Open | Phase::Leaving { .. } => {
-                self.inbox.note_requests(self.socket.is_asking());
+                self.inbox.note_questions(self.socket.is_asking(), &self.limits);
                 let more = self.poll_messages(cx, intake, turn);
-                if self.inbox.has_requests() && self.inbox.room(&self.limits).is_none() {
+                if self.inbox.has_questions() && self.inbox.room(&self.limits).is_none() {
                     self.socket.fail_questions();
                 }
                 more
@@ -147,6 +147,19 @@ impl ConnectionIo {
     }
 
     fn decode(&mut self, bytes: &[u8], intake: Intake) {
+        self.decode_some(bytes, intake);
+        // While a question is open, a part of the messages is decoded at a time.
+        while self.inbox.has_questions()
+            && self.phase.handles_messages()
+            && self.protocol.has_undecoded()
+            && intake == Intake::Messages
+            && self.inbox.room(&self.limits).is_some()
+        {
+            self.decode_some(&[], intake);
+        }
+    }
+
+    fn decode_some(&mut self, bytes: &[u8], intake: Intake) {
         let room = match intake {
             Intake::Messages => self.inbox.room(&self.limits),
             Intake::AnswersOnly => Some(Room::UNLIMITED),
@@ -162,7 +175,7 @@ impl ConnectionIo {
         if self.socket.is_asking() || intake == Intake::AnswersOnly {
             self.take_answers(known, intake);
         }
-        self.inbox.accept(known);
+        self.inbox.accept(known, &self.limits);
         match end {
             Some(end) => self.client_ended(end.into()),
             None if self.protocol.has_begun_close() => self.note_finished(),
