@@ -1,14 +1,14 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
-use std::iter;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::text::print_cut;
-use super::{Error, FieldError, MAX_FIELDS, RequestError, SendError};
+use super::visible::{causes, visible};
+use super::{Error, FieldError, MAX_FIELDS};
 use crate::close::CloseCode;
 use crate::id;
 
@@ -46,7 +46,7 @@ pub(crate) mod code {
 /// There are two kinds. A *visible* error is made with [`new`](Self::new): the peer gets its code,
 /// message and parameters. Any other error becomes an *internal* one through `?`: the peer sees
 /// the code `internal` and an `error_id`, and the log has the cause under that id. The exceptions are
-/// a [`RequestError`] and a [`SendError`] that a client or the end of its connection has caused, also as
+/// a [`RequestError`](super::RequestError) and a [`SendError`](super::SendError) that a client or the end of its connection has caused, also as
 /// the cause of another error: they are visible, each with a code of its own.
 ///
 /// The type does not implement [`std::error::Error`], which is what lets `?` take every error that
@@ -290,46 +290,6 @@ impl<E: Into<Source>> From<E> for HandlerError {
         error.inner.source = Some(source);
         error
     }
-}
-
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    iter::successors(Some(error), |&error| error.source())
-}
-
-/// What the peer is told of failures that a client causes, or the end of a connection.
-fn visible(error: &(dyn StdError + 'static)) -> Option<(&'static str, &'static str)> {
-    match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(error), _) => visible_send(error),
-        (_, Some(error)) => visible_request(error),
-        (None, None) => None,
-    }
-}
-
-fn visible_send(error: &SendError) -> Option<(&'static str, &'static str)> {
-    match error {
-        SendError::Closed => Some((code::UNAVAILABLE, "the connection is closing")),
-        SendError::Full => Some((code::QUEUE_FULL, "the client does not read fast enough")),
-        SendError::NotMember => Some((code::FORBIDDEN, "join the room first")),
-        SendError::Encode(_) | SendError::NoRoom => None,
-    }
-}
-
-fn visible_request(error: &RequestError) -> Option<(&'static str, &'static str)> {
-    Some(match error {
-        RequestError::Closed => (code::UNAVAILABLE, "the connection is closing"),
-        RequestError::Congested => (code::CONGESTED, "too much waits before the client's answer"),
-        RequestError::Invalid(_) => (code::INVALID_ANSWER, "the client's answer is not valid"),
-        RequestError::NotSent(error) => return visible_send(error),
-        RequestError::Refused { .. } => {
-            (code::QUESTION_REFUSED, "the client answered with an error")
-        }
-        RequestError::Timeout => (code::NO_ANSWER, "the client did not answer in time"),
-        RequestError::TooMany => {
-            (code::TOO_MANY_QUESTIONS, "the client has too many questions to answer")
-        }
-    })
 }
 
 /// Prints the causes of an internal error, and the message and the code of a visible one. What is longer

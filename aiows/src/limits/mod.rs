@@ -19,8 +19,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 ///
 /// Adding an arbitrary duration to an instant may panic, so a longer one counts as 30 years.
 pub(crate) fn deadline_after(timeout: Duration) -> Instant {
-    Instant::now() + timeout.min(LONGEST_WAIT)
+    deadline_of(Instant::now(), timeout)
 }
+
+/// Returns the instant at which a timeout that started at `since` expires; see [`deadline_after`].
+pub(crate) fn deadline_of(since: Instant, timeout: Duration) -> Instant {
+    since + timeout.min(LONGEST_WAIT)
+}
+
+/// How long a handler or a check of a room may take before the log names it.
+pub(crate) const SLOW_HANDLER: Duration = Duration::from_secs(10);
+
+/// What is waited for a connection that a stop has cut, its disconnect handlers included.
+pub(crate) const CUT_GRACE: Duration = Duration::from_secs(1);
 
 /// What one server accepts from its peers, and how long it waits for them.
 ///
@@ -113,7 +124,9 @@ pub struct Limits {
     /// begins when the close frame is written, so a slow peer that reads what was sent before it has as
     /// long as it needs for that.
     pub close_timeout: Duration,
-    /// Time for all disconnect handlers of one connection together: 10 s.
+    /// Time for each disconnect handler of a connection: 10 s. One that takes longer is dropped, and the next one
+    /// runs. Middleware around them has as long again, not counting their time. After a stop has cut the
+    /// connection, all together have 0.9 s.
     pub disconnect_timeout: Duration,
     /// Rooms one connection may be in: 128. One more is `too_many_rooms`.
     pub rooms: usize,

@@ -44,6 +44,9 @@ pub(crate) struct Endpoint {
     pub(crate) decodes: bool,
     /// Whether middleware stands in `run`, which sees sound messages only.
     pub(crate) is_layered: bool,
+    /// Whether it stands for connect or disconnect handlers and the middleware around them, which are named
+    /// and timed one by one.
+    pub(crate) is_group: bool,
     pub(crate) errors: ErrorHooks,
     /// The frames it takes besides messages.
     pub(super) frames: Frames,

@@ -6,11 +6,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::App;
 use super::handle::ServerHandle;
 use super::lifecycle::Ending;
-use crate::limits::deadline_after;
+use crate::limits::{CUT_GRACE, deadline_after};
 use crate::outbox::{CloseMode, CloseRequest};
-
-/// How long the disconnect handlers of cut connections may take.
-const CUT_GRACE: Duration = Duration::from_secs(1);
 
 /// How long clients may still answer what handlers have asked, and make room for what they send.
 const CLIENT_GRACE: Duration = Duration::from_secs(2);

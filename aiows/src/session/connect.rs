@@ -1,7 +1,7 @@
 //! The connect stage: its handlers run one after the other, and the first that fails is the last.
 
 use super::Session;
-use super::drive::{drive_connect, start};
+use super::drive::{Late, drive_connect, start};
 use super::io::Step;
 use super::relay::farewell;
 use crate::call::{Call, Stage};
@@ -32,15 +32,15 @@ impl Session {
         for endpoint in &router.connect {
             let call = self.call_for(endpoint, Stage::Connect);
             let run = start(endpoint, &call);
-            match drive_connect(&mut self.io, run, deadline, &endpoint.title).await {
+            match drive_connect(&mut self.io, run, deadline, endpoint).await {
                 Ok(None) => return false,
                 Ok(Some(returned)) => {
                     if !self.settle_connect(endpoint, &call, returned).await {
                         return false;
                     }
                 }
-                Err(_) => {
-                    self.give_up_connect(&endpoint.title);
+                Err(Late) => {
+                    self.give_up_connect();
                     return false;
                 }
             }
@@ -69,7 +69,7 @@ impl Session {
                 true
             }
             Err(error) => {
-                if let Some(error) = self.review(&endpoint.errors, call, error).await {
+                if let Some(error) = self.review(endpoint, call, error).await {
                     self.fail_connect(&error, &endpoint.title).await;
                 }
                 false
@@ -78,9 +78,7 @@ impl Session {
     }
 
     /// Closes because the connect handlers take too long.
-    fn give_up_connect(&mut self, handler: &str) {
-        let connection = self.socket.id();
-        tracing::warn!(%connection, handler, "a connect handler did not return in time");
+    fn give_up_connect(&mut self) {
         let request = CloseRequest::application(CloseCode::TRY_AGAIN_LATER, "Connect timed out");
         self.io.close(CloseRequest { because: DisconnectReason::ConnectFailed, ..request });
     }

@@ -5,8 +5,10 @@ mod connect;
 mod dispatch;
 mod drive;
 mod io;
+mod leave;
 mod relay;
 mod unfinished;
+mod waiting;
 
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -14,15 +16,13 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use self::drive::{beside, start};
 use self::io::{ConnectionIo, Step};
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::call::{Call, Stage};
-use crate::close::DisconnectReason;
 use crate::hub::{Candidate, Hub, Registration};
 use crate::id::ConnectionId;
-use crate::limits::{Limits, deadline_after};
+use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Io, Protocol, Stream, TcpWriter};
@@ -172,28 +172,6 @@ impl Session {
         while let Step::Message(inbound) = self.io.next().await {
             if !self.handle(router, inbound).await {
                 return;
-            }
-        }
-    }
-
-    /// Runs every disconnect handler, all within one deadline.
-    async fn disconnect(&mut self, handlers: &[Endpoint], reason: &DisconnectReason) {
-        let deadline = deadline_after(self.io.limits.disconnect_timeout);
-        for endpoint in handlers {
-            let call = self.call_for(endpoint, Stage::Disconnect(reason.clone()));
-            match beside(&mut self.io, start(endpoint, &call), deadline).await {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    endpoint.log(&error, &self.socket);
-                    if !endpoint.errors.is_empty() {
-                        let review = endpoint.errors.review(0, call, error);
-                        let _ = beside(&mut self.io, review, deadline).await;
-                    }
-                }
-                None => {
-                    tracing::error!(handler = %endpoint.title, "disconnect handler timed out");
-                    return;
-                }
             }
         }
     }

@@ -38,7 +38,7 @@ pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};
 #[cfg(feature = "axum")]
 pub(crate) use self::http::{refused, switching, view};
 pub(crate) use self::info::{RequestInfo, decode_params, is_utf8};
-pub(crate) use self::io::{Awaited, Departure, Io, Stream, TcpWriter};
+pub(crate) use self::io::{Awaited, Departure, Io, Stream, StreamPanicked, TcpWriter};
 pub(crate) use self::origin::Origins;
 #[cfg(feature = "axum")]
 pub(crate) use self::patient::Patient;

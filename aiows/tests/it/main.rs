@@ -11,6 +11,7 @@ mod bounded;
 mod burst;
 mod close;
 mod crowd;
+mod cut;
 mod deadlines;
 mod delegation;
 mod delivery;
@@ -21,6 +22,7 @@ mod flush;
 mod fragments;
 mod handlers;
 mod handshake;
+mod hanging;
 mod hostile;
 #[cfg(feature = "axum")]
 mod http;

@@ -128,7 +128,7 @@ impl ConnectionIo {
                     self.clock.note_read();
                     self.take(buffer.filled(), intake);
                 }
-                Poll::Ready(Err(_)) => self.client_ended(ClientEnd::Reset),
+                Poll::Ready(Err(error)) => self.fail(&error),
             }
             true
         })
