@@ -32,10 +32,15 @@ pub(crate) fn poll_caught(running: Pin<&mut Running>, cx: &mut Context<'_>) -> P
 /// Drops a call that may not have returned; a panic of a value it held is logged and stays here.
 pub(crate) fn drop_caught(connection: impl FnOnce() -> Option<ConnectionId>, running: BoxFuture) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
-        let error = panicked(panic);
-        let connection = connection().map(display);
-        tracing::error!(connection, %error, "a cancelled handler panicked while it was dropped");
+        log_dropped(connection(), panic);
     }
+}
+
+#[cold]
+fn log_dropped(connection: Option<ConnectionId>, panic: Panic) {
+    let error = panicked(panic);
+    let connection = connection.map(display);
+    tracing::error!(connection, %error, "a cancelled handler panicked while it was dropped");
 }
 
 /// A call inside of another one, which sees the panic as an error.
@@ -66,9 +71,8 @@ impl Future for Isolated {
 impl Drop for Isolated {
     fn drop(&mut self) {
         // What drops it may be panicking itself, and a second panic would abort the process.
-        if let Some(running) = self.running.take() {
-            drop_caught(|| self.connection, running);
-        }
+        let connection = self.connection;
+        self.running.take().into_iter().for_each(|running| drop_caught(|| connection, running));
     }
 }
 

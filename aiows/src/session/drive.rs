@@ -36,6 +36,7 @@ pub(super) async fn drive(
     returned
 }
 
+#[inline(always)]
 fn poll_handler(
     io: &mut ConnectionIo,
     handler: &mut BoxFuture,
@@ -45,6 +46,16 @@ fn poll_handler(
     if let Poll::Ready(returned) = poll_caught(handler.as_mut(), cx) {
         return Poll::Ready(Some(returned));
     }
+    poll_beside(io, job, cx)
+}
+
+/// Keeps the connection alive while a handler is pending.
+#[inline(never)]
+fn poll_beside(
+    io: &mut ConnectionIo,
+    job: Job<'_>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Returned>> {
     let ended = poll_unconstrained(cx, |cx| io.poll_beside_handler(cx));
     match ended {
         Poll::Ready(()) => job.warn_of_cut(io),

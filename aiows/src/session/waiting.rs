@@ -31,6 +31,7 @@ enum Naming {
 
 impl Waiting {
     /// Notes that a handler is pending.
+    #[cold]
     pub(super) fn note_pending(&mut self) {
         self.handler.get_or_insert_with(|| Pending {
             since: Instant::now(),
@@ -45,12 +46,14 @@ impl Waiting {
     }
 
     /// When it is time to name the handler, unless that has happened.
+    #[cold]
     pub(super) fn slow_at(&self) -> Option<Instant> {
         let handler = self.handler.as_ref()?;
         let lapse = SLOW_HANDLER * handler.lapses.saturating_add(1);
         (handler.naming == Naming::NotYet).then(|| handler.since + lapse)
     }
 
+    #[cold]
     pub(super) fn note_lapse(&mut self) {
         if let Some(handler) = &mut self.handler {
             handler.lapses += 1;
@@ -58,6 +61,7 @@ impl Waiting {
     }
 
     /// Has the log name the handler.
+    #[cold]
     pub(super) fn name_handler(&mut self) {
         if let Some(handler) = &mut self.handler {
             handler.naming = Naming::Due;

@@ -71,8 +71,9 @@ impl Inbound {
     pub(crate) fn of_bytes(bytes: Bytes, is_binary: bool) -> Self {
         match is_binary {
             true => Self::Binary(bytes),
-            false => match Utf8Bytes::try_from(bytes.clone()) {
-                Ok(text) => Self::Text(Text::new(text)),
+            // Copied, so that it does not keep what it is a part of.
+            false => match str::from_utf8(&bytes) {
+                Ok(text) => Self::text(text.to_owned()),
                 Err(_) => Self::Binary(bytes),
             },
         }

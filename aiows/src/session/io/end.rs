@@ -105,11 +105,13 @@ impl ConnectionIo {
     }
 
     /// The stream has failed.
+    #[cold]
     pub(super) fn fail(&mut self, error: &io::Error) {
         self.note_failure(error);
         self.client_ended(ClientEnd::Reset);
     }
 
+    #[cold]
     pub(super) fn note_failure(&self, error: &io::Error) {
         if StreamPanicked::caused(error) {
             tracing::error!(connection = %self.socket.id(), "the stream of a connection panicked");

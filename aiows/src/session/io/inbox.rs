@@ -53,6 +53,7 @@ impl Inbox {
         Some(message)
     }
 
+    #[cold]
     fn unpack(&mut self) {
         let Some(questions) = &mut self.questions else { return };
         self.messages.extend(questions.saved.pop());
@@ -77,6 +78,7 @@ impl Inbox {
         (messages > 0 && bytes > 0).then_some(Room { messages, bytes })
     }
 
+    #[cold]
     fn room_beside(&self, questions: &Questions, limits: &Limits) -> Option<Room> {
         let (messages, bound) = match questions.are_open {
             true if questions.saved.has_room(limits) => (BATCH, questions.bound),
@@ -88,31 +90,30 @@ impl Inbox {
     }
 
     /// Notes whether the server waits for an answer; `true` if it does and did not before.
+    #[inline]
     pub(super) fn note_questions(&mut self, is_asking: bool, limits: &Limits) -> bool {
-        match (&mut self.questions, is_asking) {
-            (None, false) => false,
-            (None, true) => {
-                let bound = self.bound(limits);
-                let saved = Saved::default();
-                self.questions = Some(Box::new(Questions { are_open: true, bound, saved }));
-                true
-            }
-            (Some(questions), true) if questions.are_open => false,
-            (Some(_), true) => {
-                let bound = self.bound(limits);
-                if let Some(questions) = &mut self.questions {
-                    (questions.are_open, questions.bound) = (true, bound);
-                }
-                true
-            }
-            (Some(questions), false) => {
-                questions.are_open = false;
-                if questions.saved.is_empty() {
-                    self.questions = None;
-                }
-                false
-            }
+        // The common case, in few instructions.
+        if !is_asking && self.questions.is_none() {
+            return false;
         }
+        self.change_questions(is_asking, limits)
+    }
+
+    #[cold]
+    fn change_questions(&mut self, is_asking: bool, limits: &Limits) -> bool {
+        let bound = self.bound(limits);
+        let questions = self.questions.get_or_insert_with(|| {
+            Box::new(Questions { are_open: false, bound, saved: Saved::default() })
+        });
+        let begins = is_asking && !questions.are_open;
+        if begins {
+            questions.bound = bound;
+        }
+        questions.are_open = is_asking;
+        if !is_asking && questions.saved.is_empty() {
+            self.questions = None;
+        }
+        begins
     }
 
     /// As much again as may wait without a question, and never more than twice as much.
@@ -140,15 +141,22 @@ impl Inbox {
     }
 
     /// Counts the messages behind the first `known`.
+    #[inline]
     pub(super) fn accept(&mut self, known: usize, limits: &Limits) {
         let size = |message: &Inbound| message.bytes().len();
         self.size += self.messages.range(known..).map(size).sum::<usize>();
-        if let Some(questions) = &mut self.questions {
-            let first = match questions.saved.is_empty() {
-                true => known.max(limits.inbound_messages.min(self.messages.len())),
-                false => known,
-            };
-            questions.saved.extend(self.messages.drain(first..));
+        if self.questions.is_some() {
+            self.pack(known, limits);
         }
+    }
+
+    #[cold]
+    fn pack(&mut self, known: usize, limits: &Limits) {
+        let Some(questions) = &mut self.questions else { return };
+        let first = match questions.saved.is_empty() {
+            true => known.max(limits.inbound_messages.min(self.messages.len())),
+            false => known,
+        };
+        questions.saved.extend(self.messages.drain(first..));
     }
 }
