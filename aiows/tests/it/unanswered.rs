@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aiows::{
     Call, HandlerError, Limits, Message, Middleware, Next, Outcome, RequestError, Result, Router,
-    Server, State, WebSocket, connect, message, routes,
+    Server, State, Text, WebSocket, connect, fallback, message, routes,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -251,6 +251,17 @@ async fn a_stop_while_connect_middleware_asks_closes_with_1001() {
         let server = || Server::from(Router::new().middleware(Login { fails }));
         expect_1001(server, "", errors).await;
     }
+}
+
+#[tokio::test]
+async fn a_stop_while_a_relay_waits_for_its_client_closes_with_1001() {
+    #[fallback]
+    async fn relay(ws: WebSocket, _text: Text) -> Result {
+        ask(&ws).await?;
+        Ok(())
+    }
+    let server = || Server::from(Router::new().routes(routes![relay]));
+    expect_1001(server, "no JSON", &[]).await;
 }
 
 /// Told when a send finds the queue full.
