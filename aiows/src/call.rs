@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::close::DisconnectReason;
 use crate::codec::{decode, leading_type, read_head};
@@ -29,7 +30,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Connect,
-    Disconnect(DisconnectReason),
+    /// With the time that each handler has.
+    Disconnect(DisconnectReason, Duration),
     Message(Received),
     /// Between two calls, in a `Call` that will be used again.
     None,
@@ -180,13 +182,21 @@ impl Call {
     pub(crate) fn inbound(&self) -> Option<&Inbound> {
         match &self.inner.stage {
             Stage::Message(received) => Some(&received.inbound),
-            Stage::Connect | Stage::Disconnect(_) | Stage::None => None,
+            Stage::Connect | Stage::Disconnect(..) | Stage::None => None,
+        }
+    }
+
+    /// The time that each disconnect handler has.
+    pub(crate) fn disconnect_timeout(&self) -> Duration {
+        match &self.inner.stage {
+            Stage::Disconnect(_, timeout) => *timeout,
+            Stage::Connect | Stage::Message(_) | Stage::None => Duration::MAX,
         }
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<&DisconnectReason> {
         match &self.inner.stage {
-            Stage::Disconnect(reason) => Some(reason),
+            Stage::Disconnect(reason, _) => Some(reason),
             Stage::Connect | Stage::Message(_) | Stage::None => None,
         }
     }
@@ -195,7 +205,7 @@ impl Call {
     pub(crate) fn is_head_known(&self) -> bool {
         match &self.inner.stage {
             Stage::Message(received) => received.id.get().is_some(),
-            Stage::Connect | Stage::Disconnect(_) | Stage::None => true,
+            Stage::Connect | Stage::Disconnect(..) | Stage::None => true,
         }
     }
 

@@ -75,7 +75,7 @@ pub use aiows_macros::connect;
 ///
 /// It runs exactly once for every connection that was admitted: all its connect handlers have
 /// succeeded. With `#[disconnect(always)]` it runs for the others, too, with
-/// [`DisconnectReason::ConnectFailed`] if a connect handler has failed. Within
+/// [`DisconnectReason::ConnectFailed`] if a connect handler has failed. Each has the time of
 /// [`Limits::disconnect_timeout`]; nothing can be sent any more.
 ///
 /// ```

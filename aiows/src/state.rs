@@ -8,6 +8,8 @@ use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::id::ConnectionId;
+
 type Value = Box<dyn Any + Send + Sync>;
 
 /// Without keys of its own, which every connection would hold: no client chooses a type.
@@ -68,11 +70,11 @@ impl TypeMap {
     }
 
     /// Drops the values one by one; the panic of one is logged and does not keep the others.
-    pub(crate) fn drop_caught(self) {
+    pub(crate) fn drop_caught(self, connection: ConnectionId) {
         let Some(Values(values)) = self.values else { return };
         for (_, value) in values {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-                tracing::error!("a value of a connection panicked while it was dropped");
+                tracing::error!(%connection, "a value of a connection panicked while it was dropped");
                 // What the panic carries may panic as well.
                 let _leaked = ManuallyDrop::new(panic);
             }

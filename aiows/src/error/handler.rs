@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::text::print_cut;
-use super::{Error, FieldError, MAX_FIELDS, RequestError, SendError};
+use super::visible::{causes, visible};
+use super::{Error, FieldError, MAX_FIELDS};
 use crate::close::CloseCode;
 use crate::id;
 
@@ -15,8 +16,10 @@ type Source = Box<dyn StdError + Send + Sync + 'static>;
 
 /// The error codes the framework itself puts on the wire.
 pub(crate) mod code {
+    pub(crate) const CONGESTED: &str = "congested";
     pub(crate) const FORBIDDEN: &str = "forbidden";
     pub(crate) const INTERNAL: &str = "internal";
+    pub(crate) const INVALID_ANSWER: &str = "invalid_answer";
     pub(crate) const INVALID_JSON: &str = "invalid_json";
     pub(crate) const INVALID_MESSAGE: &str = "invalid_message";
     pub(crate) const INVALID_NAME: &str = "invalid_name";
@@ -26,9 +29,14 @@ pub(crate) mod code {
     pub(crate) const INVALID_ROOM: &str = "invalid_room";
     pub(crate) const MEMBER_TOO_LARGE: &str = "member_too_large";
     pub(crate) const NAME_TAKEN: &str = "name_taken";
+    pub(crate) const NO_ANSWER: &str = "no_answer";
     pub(crate) const NO_USER: &str = "no_user";
+    pub(crate) const QUESTION_REFUSED: &str = "question_refused";
+    pub(crate) const QUEUE_FULL: &str = "queue_full";
     pub(crate) const ROOM_FULL: &str = "room_full";
+    pub(crate) const TOO_MANY_QUESTIONS: &str = "too_many_questions";
     pub(crate) const TOO_MANY_ROOMS: &str = "too_many_rooms";
+    pub(crate) const UNAVAILABLE: &str = "unavailable";
     pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";
     pub(crate) const UNSUPPORTED_DATA: &str = "unsupported_data";
     pub(crate) const VALIDATION_FAILED: &str = "validation_failed";
@@ -38,7 +46,9 @@ pub(crate) mod code {
 ///
 /// There are two kinds. A *visible* error is made with [`new`](Self::new): the peer gets its code,
 /// message and parameters. Any other error becomes an *internal* one through `?`: the peer sees
-/// the code `internal` and an `error_id`, and the log has the cause under that id.
+/// the code `internal` and an `error_id`, and the log has the cause under that id. The exceptions are
+/// a [`RequestError`](super::RequestError) and a [`SendError`](super::SendError) that a client or the end of its connection has caused, also as
+/// the cause of another error: they are visible, each with a code of its own.
 ///
 /// The type does not implement [`std::error::Error`], which is what lets `?` take every error that
 /// does.
@@ -71,6 +81,8 @@ struct Inner {
     close: Option<CloseCode>,
     status: Option<u16>,
     error_id: Option<String>,
+    /// The peer is told nothing of the source.
+    hides_source: bool,
     source: Option<Source>,
 }
 
@@ -88,6 +100,7 @@ impl HandlerError {
                 close: None,
                 status: None,
                 error_id: None,
+                hides_source: false,
                 source: None,
             }),
         }
@@ -109,6 +122,7 @@ impl HandlerError {
     pub(crate) fn internal(source: Source) -> Self {
         let mut error = Self::new(code::INTERNAL, "internal error");
         error.inner.error_id = Some(id::error_id());
+        error.inner.hides_source = true;
         error.inner.source = Some(source);
         error
     }
@@ -116,6 +130,7 @@ impl HandlerError {
     /// Makes the error of a connection that no middleware let pass; its peer sees the close alone.
     pub(crate) fn refused() -> Self {
         let mut error = Self::new(code::FORBIDDEN, "the connection was refused");
+        error.inner.hides_source = true;
         error.inner.source = Some("middleware did not call the connect handlers".into());
         error.close(CloseCode::POLICY)
     }
@@ -162,7 +177,8 @@ impl HandlerError {
 
     /// Sets the HTTP status of a refused request, for [`Middleware::on_handshake`].
     ///
-    /// Without it that is 403, and 500 for an internal error. A status that is not between 400 and 599
+    /// Without it that is 403, 500 for an internal error, and 503 for a send or a question that failed with
+    /// `Closed`. A status that is not between 400 and 599
     /// is replaced by 500. Elsewhere it has no effect.
     ///
     /// [`Middleware::on_handshake`]: crate::Middleware::on_handshake
@@ -218,7 +234,11 @@ impl HandlerError {
     /// Returns the HTTP status a request is refused with.
     #[must_use]
     pub fn status_code(&self) -> u16 {
-        let default = if self.inner.error_id.is_some() { 500 } else { 403 };
+        let default = match self.inner.error_id {
+            Some(_) => 500,
+            None if self.is_closed() => 503,
+            None => 403,
+        };
         self.inner.status.unwrap_or(default)
     }
 
@@ -228,7 +248,7 @@ impl HandlerError {
         self.inner.retry_after
     }
 
-    /// Returns the cause of an internal error, if it is an `E`.
+    /// Returns the error that this was made from, if it is an `E`.
     #[must_use]
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         self.inner.source.as_ref()?.downcast_ref()
@@ -249,24 +269,27 @@ impl HandlerError {
         self.downcast_ref::<Error>().is_some_and(Error::is_forced)
     }
 
-    pub(crate) fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
-        self.inner.source.as_deref()
+    /// Whether the peer is sent more than a close frame or an `error_id`.
+    pub(crate) fn is_visible(&self) -> bool {
+        !self.inner.hides_source
     }
 
-    /// A send or a question that failed because the peer had left is nobody's fault.
+    /// A send or a question that failed because the connection had ended, or was about to, is nobody's
+    /// fault.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.downcast_ref(), Some(SendError::Closed))
-            || matches!(self.downcast_ref(), Some(RequestError::Closed))
+        self.inner.code == code::UNAVAILABLE && self.inner.source.is_some()
     }
 }
 
 impl<E: Into<Source>> From<E> for HandlerError {
     fn from(error: E) -> Self {
         let source = error.into();
-        match source.downcast_ref() {
-            Some(SendError::NotMember) => Self::new(code::FORBIDDEN, "join the room first"),
-            _ => Self::internal(source),
-        }
+        let Some((code, message)) = causes(&*source).find_map(visible) else {
+            return Self::internal(source);
+        };
+        let mut error = Self::new(code, message);
+        error.inner.source = Some(source);
+        error
     }
 }
 
@@ -275,16 +298,11 @@ impl<E: Into<Source>> From<E> for HandlerError {
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print_cut(f, |text| match &self.inner.source {
-            None => write!(text, "{} ({})", self.inner.message, self.inner.code),
-            Some(source) => {
+            Some(source) if self.inner.hides_source => {
                 write!(text, "{source}")?;
-                let mut next = source.source();
-                while let Some(cause) = next {
-                    write!(text, ": {cause}")?;
-                    next = cause.source();
-                }
-                Ok(())
+                causes(&**source).skip(1).try_for_each(|cause| write!(text, ": {cause}"))
             }
+            _ => write!(text, "{} ({})", self.inner.message, self.inner.code),
         })
     }
 }

@@ -7,6 +7,7 @@ mod panic;
 mod request;
 mod send;
 mod text;
+mod visible;
 
 use std::fmt;
 use std::io;

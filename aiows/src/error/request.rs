@@ -5,16 +5,17 @@ use super::{HandlerError, SendError};
 
 /// Why a question to a client has no answer.
 ///
-/// In a handler `?` makes it an internal error, as every other: the client whose message is being
-/// handled is told no more. What a client has written is in the fields and not in the text, so it does
-/// not get into a log by itself.
+/// In a handler `?` makes it a visible error whose code says what happened, such as `question_refused`
+/// or `no_answer`; the guide has the [list](crate::guide::errors#codes). The client whose message is being
+/// handled is told no more, since another one may have been asked. What a client has written is in the
+/// fields and not in the text, so it does not get into a log by itself.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The connection has ended or is about to: the peer leaves, it was closed, or the server stops.
     Closed,
-    /// The client sent so many other messages before the answer that no more are read: twice
-    /// `Limits::inbound_messages` or `Limits::inbound_size` wait for their handlers.
+    /// The client sent so much else before the answer that no more is read: see
+    /// [`Limits::inbound_size`](crate::Limits::inbound_size).
     Congested,
     /// The answer is of another type than was asked for, or its fields are refused; the error says which.
     Invalid(HandlerError),

@@ -1,12 +1,14 @@
 //! What holds for the rooms of a server.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::time::sleep;
+
 use crate::error::{HandlerError, Result, code};
-use crate::limits::Limits;
+use crate::limits::{Limits, SLOW_HANDLER};
 use crate::websocket::WebSocket;
 
 type Checked = Pin<Box<dyn Future<Output = Result> + Send>>;
@@ -50,9 +52,28 @@ impl Rules {
                 .with("max_bytes", self.limits.room_name_size));
         }
         match &self.check {
-            Some(check) => check(room.to_owned(), socket.clone()).await,
+            Some(check) => named(check(room.to_owned(), socket.clone()), room, socket).await,
             None => Ok(()),
         }
+    }
+}
+
+/// Runs a check of a room. One that does not return is named once, unless it waits for its client.
+async fn named(check: Checked, room: &str, socket: &WebSocket) -> Result {
+    let slow = async {
+        loop {
+            sleep(SLOW_HANDLER).await;
+            if !socket.is_asking() {
+                let seconds = SLOW_HANDLER.as_secs();
+                tracing::warn!(connection = %socket.id(), room, "a room check has not returned for {seconds} s");
+                return pending::<Result>().await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        checked = check => checked,
+        never = slow => never,
     }
 }
 

@@ -19,8 +19,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 ///
 /// Adding an arbitrary duration to an instant may panic, so a longer one counts as 30 years.
 pub(crate) fn deadline_after(timeout: Duration) -> Instant {
-    Instant::now() + timeout.min(LONGEST_WAIT)
+    deadline_of(Instant::now(), timeout)
 }
+
+/// Returns the instant at which a timeout that started at `since` expires; see [`deadline_after`].
+pub(crate) fn deadline_of(since: Instant, timeout: Duration) -> Instant {
+    since + timeout.min(LONGEST_WAIT)
+}
+
+/// How long a handler or a check of a room may take before the log names it.
+pub(crate) const SLOW_HANDLER: Duration = Duration::from_secs(10);
+
+/// What is waited for a connection that a stop has cut, its disconnect handlers included.
+pub(crate) const CUT_GRACE: Duration = Duration::from_secs(1);
 
 /// What one server accepts from its peers, and how long it waits for them.
 ///
@@ -67,11 +78,15 @@ pub struct Limits {
     /// Accepted messages that wait while a handler is pending: 32. Up to 64 KiB behind them are read
     /// and not decoded, so that pings are answered and a client that leaves is noticed; everything
     /// else stays in the socket. While the server waits for the answer to a
-    /// [`WebSocket::request`](crate::WebSocket::request), twice as many messages may wait.
+    /// [`WebSocket::request`](crate::WebSocket::request), only [`inbound_size`](Self::inbound_size) counts.
     pub inbound_messages: usize,
-    /// Bytes of accepted messages that wait while a handler is pending: 256 KiB, and twice as many
-    /// before an answer. The last message may exceed it, and 64 KiB are read ahead as for
-    /// [`inbound_messages`](Self::inbound_messages).
+    /// Bytes of accepted messages that wait while a handler is pending: 256 KiB. The last message may
+    /// exceed it, and 64 KiB are read ahead as for [`inbound_messages`](Self::inbound_messages).
+    ///
+    /// From the moment the server waits for an answer to a
+    /// [`WebSocket::request`](crate::WebSocket::request), as many bytes may come before the answer, in any
+    /// number of messages; together with those that waited before, twice as many. Then the question fails
+    /// as [`Congested`](crate::RequestError::Congested). Empty messages count as two bytes.
     pub inbound_size: usize,
     /// Time from the first byte of a message to its last: 60 s. A slower one closes with 1008. Time in
     /// which the server does not read, because a handler is pending, does not count.
@@ -109,7 +124,9 @@ pub struct Limits {
     /// begins when the close frame is written, so a slow peer that reads what was sent before it has as
     /// long as it needs for that.
     pub close_timeout: Duration,
-    /// Time for all disconnect handlers of one connection together: 10 s.
+    /// Time for each disconnect handler of a connection: 10 s. One that takes longer is dropped, and the next one
+    /// runs. Middleware around them has as long again, not counting their time. After a stop has cut the
+    /// connection, all together have 0.9 s.
     pub disconnect_timeout: Duration,
     /// Rooms one connection may be in: 128. One more is `too_many_rooms`.
     pub rooms: usize,

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing::field::display;
 
 use crate::error::{FieldError, HandlerError, cut};
+use crate::id::ConnectionId;
 
 /// The most an error has on the wire, in bytes.
 const MAX_FRAME: usize = 4 * 1024;
@@ -45,7 +47,12 @@ impl<'a> ErrorFrame<'a> {
     /// The message type of every error.
     pub(crate) const TYPE: &'static str = "error";
 
-    pub(crate) fn new(error: &'a HandlerError, message_type: Option<&'a str>) -> Self {
+    /// `connection` is for the log; a request has none.
+    pub(crate) fn new(
+        error: &'a HandlerError,
+        message_type: Option<&'a str>,
+        connection: Option<ConnectionId>,
+    ) -> Self {
         let frame = Self {
             code: error.code(),
             message: error.message(),
@@ -58,7 +65,7 @@ impl<'a> ErrorFrame<'a> {
         };
         match frame.is_small() {
             true => frame,
-            false => frame.shrunk(),
+            false => frame.shrunk(connection),
         }
     }
 
@@ -69,7 +76,7 @@ impl<'a> ErrorFrame<'a> {
     }
 
     /// The same without parameters and, where that is not enough, with less of the texts and the fields.
-    fn shrunk(self) -> Self {
+    fn shrunk(self, connection: Option<ConnectionId>) -> Self {
         let Self { code, message, fields, more_fields, .. } = self;
         let without_fields = Self { fields: &[], more_fields: usize::MAX, params: None, ..self };
         let mut shrunk = match size_within(&without_fields, MAX_FRAME - HEAD) {
@@ -81,7 +88,12 @@ impl<'a> ErrorFrame<'a> {
             },
         };
         if self.params.is_some() || shrunk.message.len() < message.len() {
-            tracing::warn!(code = shrunk.code, "an error was too large to be sent as it is");
+            let connection = connection.map(display);
+            tracing::warn!(
+                connection,
+                code = shrunk.code,
+                "an error was too large to be sent as it is"
+            );
         }
         let fitting = shrunk.fitting(fields);
         shrunk.fields = &fields[..fitting];

@@ -33,7 +33,7 @@ impl ErrorHooks {
         let hooks = Arc::clone(&self.hooks);
         Box::pin(async move {
             for hook in hooks[known..].iter().rev() {
-                match isolated(|| hook(call.clone(), error)).await {
+                match isolated(Some(call.websocket().id()), || hook(call.clone(), error)).await {
                     Ok(outcome) => return Ok(outcome),
                     Err(left) => error = left,
                 }

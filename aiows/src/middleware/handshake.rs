@@ -159,7 +159,7 @@ impl HandshakeHooks {
         let asked = Arc::new(asked);
         for (hook, state) in &self.hooks {
             let handshake = Handshake { asked: Arc::clone(&asked), state: Arc::clone(state) };
-            isolated(|| hook(handshake)).await?;
+            isolated(None, || hook(handshake)).await?;
         }
         // No middleware can keep a handshake.
         Ok(Arc::into_inner(asked).map(|asked| asked.context).unwrap_or_default())

@@ -132,8 +132,9 @@ pub trait Middleware: Send + Sync + 'static {
     ///
     /// The handlers run exactly once, whatever the middleware does with `next`. If it returns before
     /// they have finished, because it drops, spawns or does not call `next`, the framework runs them to
-    /// their end. Nothing can be sent any more; an error is logged. All of it shares the time of
-    /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout).
+    /// their end. Nothing can be sent any more; an error is logged. Each handler has the time of
+    /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout), and so has this, not counting
+    /// theirs: middleware that hangs is dropped, and handlers that have not run do.
     fn on_disconnect(
         &self,
         call: Call,
@@ -181,7 +182,7 @@ impl Next {
     ///
     /// Dropping the future drops the handler where it stands.
     pub async fn run(self, call: Call) -> Result<Outcome> {
-        isolated(|| (self.run)(call)).await
+        isolated(Some(call.websocket().id()), || (self.run)(call)).await
     }
 }
 

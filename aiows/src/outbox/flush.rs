@@ -79,6 +79,7 @@ impl Outbox {
     /// Writes what is queued through `write`: [`write_tcp`] for plain TCP.
     ///
     /// `Ready` when nothing is left; `Pending` without any wake-up when `write` fails with `WouldBlock`.
+    #[inline]
     pub(crate) fn flush(
         &self,
         write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
@@ -138,6 +139,7 @@ impl Outbox {
     }
 
     /// Lets the session sleep unless there is something to do: `false` means look again.
+    #[inline]
     pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, accepted: Accepted) -> bool {
         let mut state = self.lock();
         // A sender came between the last write and this moment, and waits for the next one.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -19,6 +20,8 @@ pub(crate) struct CloseRequest {
     /// What the disconnect handlers see.
     pub(crate) because: DisconnectReason,
     pub(crate) mode: CloseMode,
+    /// How long a drain lets the client answer and make room for the handlers that are pending.
+    pub(crate) grace: Duration,
 }
 
 /// How a connection is closed, the most patient mode first.
@@ -36,7 +39,7 @@ impl CloseRequest {
     pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
         let reason = cut_reason(reason).to_owned();
         let because = DisconnectReason::Closed { code, reason: reason.clone() };
-        Self { code, reason, because, mode: CloseMode::Handshake }
+        Self { code, reason, because, mode: CloseMode::Handshake, grace: Duration::ZERO }
     }
 
     /// Closes because the server stops.
@@ -46,7 +49,13 @@ impl CloseRequest {
             reason: "Server shutdown".into(),
             because: DisconnectReason::Shutdown,
             mode,
+            grace: Duration::ZERO,
         }
+    }
+
+    /// Closes because the server stops, once the accepted messages are answered.
+    pub(crate) fn drain(grace: Duration) -> Self {
+        Self { grace, ..Self::shutdown(CloseMode::Drain) }
     }
 
     pub(crate) fn slow_consumer() -> Self {
@@ -55,6 +64,7 @@ impl CloseRequest {
             reason: "Slow client detected".into(),
             because: DisconnectReason::SlowConsumer,
             mode: CloseMode::Handshake,
+            grace: Duration::ZERO,
         }
     }
 
@@ -141,14 +151,20 @@ impl Outbox {
         self.mirror.0.load(Ordering::Acquire) == ORDERED
     }
 
-    fn is_ending(&self) -> bool {
+    /// Whether the connection ends or is about to.
+    pub(crate) fn is_ending(&self) -> bool {
         self.mirror.0.load(Ordering::Acquire) >= ENDING
     }
 
-    /// Whether the server stops and the session still answers what it has accepted.
-    pub(crate) fn is_draining(&self) -> bool {
-        let state = self.lock();
-        matches!(&state.lifecycle, Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain)
+    /// While the server stops and the session still answers what it has accepted: how long it waits for
+    /// the client at most.
+    pub(crate) fn drain_grace(&self) -> Option<Duration> {
+        match &self.lock().lifecycle {
+            Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => {
+                Some(request.grace)
+            }
+            _ => None,
+        }
     }
 
     fn transition(&self, state: &mut State, to: Lifecycle) {

@@ -1,10 +1,11 @@
 //! Into the queue, or not: what happens where there is no room.
 
+use std::pin::pin;
 use std::sync::MutexGuard;
 use std::task::Waker;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
@@ -41,7 +42,7 @@ impl Outbox {
     /// Appends a message, waiting for room at most as long as a client may refuse to read.
     ///
     /// Under a policy that drops it waits only while the socket takes bytes. Senders that wait are
-    /// served in the order in which they came.
+    /// served in the order in which they came. When the server stops they wait for the grace of the stop.
     ///
     /// Cancel safe: a dropped future has queued nothing.
     pub(crate) async fn push(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
@@ -65,7 +66,7 @@ impl Outbox {
             let line = self.room.stand_in_line();
             let _turn = line.turn().await;
             loop {
-                let mut changed = std::pin::pin!(self.room.changed());
+                let mut changed = pin!(self.room.changed());
                 // Registered before the attempt: room made in between is not missed.
                 changed.as_mut().enable();
                 let Some(message) = refused.take() else { return Ok(()) };
@@ -77,9 +78,29 @@ impl Outbox {
                 changed.await;
             }
         };
+        let wait = async {
+            tokio::select! {
+                biased;
+                result = wait => result,
+                () = self.drain_over() => Err(SendError::Closed),
+            }
+        };
         match timeout(self.write_timeout, wait).await {
             Ok(result) => result,
             Err(_) => refused.map_or(Ok(()), |message| self.give_up(opcode, message, began)),
+        }
+    }
+
+    /// Resolves when the server stops and its clients have had the time to make room.
+    async fn drain_over(&self) {
+        loop {
+            let mut changed = pin!(self.room.changed());
+            // Registered before the look, so that a stop in between is not missed.
+            changed.as_mut().enable();
+            if let Some(grace) = self.drain_grace() {
+                return sleep(grace).await;
+            }
+            changed.await;
         }
     }
 

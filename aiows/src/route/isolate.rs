@@ -5,8 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tracing::field::display;
+
 use super::BoxFuture;
 use crate::error::{HandlerError, Panic, drop_quietly, panic_text};
+use crate::id::ConnectionId;
 use crate::outcome::Outcome;
 
 pub(crate) type Returned = Result<Outcome, HandlerError>;
@@ -27,25 +30,38 @@ pub(crate) fn poll_caught(running: Pin<&mut Running>, cx: &mut Context<'_>) -> P
 }
 
 /// Drops a call that may not have returned; a panic of a value it held is logged and stays here.
-pub(crate) fn drop_caught(running: BoxFuture) {
+pub(crate) fn drop_caught(connection: impl FnOnce() -> Option<ConnectionId>, running: BoxFuture) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
-        let error = panicked(panic);
-        tracing::error!(%error, "a cancelled handler panicked while it was dropped");
+        log_dropped(connection(), panic);
     }
 }
 
-/// A call inside of another one, which sees the panic as an error.
-pub(crate) struct Isolated(Option<BoxFuture>);
+#[cold]
+fn log_dropped(connection: Option<ConnectionId>, panic: Panic) {
+    let error = panicked(panic);
+    let connection = connection.map(display);
+    tracing::error!(connection, %error, "a cancelled handler panicked while it was dropped");
+}
 
-pub(crate) fn isolated(make: impl FnOnce() -> BoxFuture) -> Isolated {
-    Isolated(Some(start(make)))
+/// A call inside of another one, which sees the panic as an error.
+pub(crate) struct Isolated {
+    running: Option<BoxFuture>,
+    /// `None` before there is one.
+    connection: Option<ConnectionId>,
+}
+
+pub(crate) fn isolated(
+    connection: Option<ConnectionId>,
+    make: impl FnOnce() -> BoxFuture,
+) -> Isolated {
+    Isolated { running: Some(start(make)), connection }
 }
 
 impl Future for Isolated {
     type Output = Returned;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Returned> {
-        match &mut self.0 {
+        match &mut self.running {
             Some(running) => poll_caught(running.as_mut(), cx),
             None => Poll::Pending,
         }
@@ -55,7 +71,8 @@ impl Future for Isolated {
 impl Drop for Isolated {
     fn drop(&mut self) {
         // What drops it may be panicking itself, and a second panic would abort the process.
-        self.0.take().into_iter().for_each(drop_caught);
+        let connection = self.connection;
+        self.running.take().into_iter().for_each(|running| drop_caught(|| connection, running));
     }
 }
 

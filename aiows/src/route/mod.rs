@@ -2,6 +2,7 @@
 
 mod isolate;
 mod registration;
+mod running;
 
 use std::fmt;
 use std::future::Future;
@@ -13,6 +14,7 @@ pub(crate) use self::isolate::{Returned, drop_caught, isolated, poll_caught, sta
 pub use self::registration::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
+pub(crate) use self::running::{Running, warn_of_cut};
 use crate::call::Call;
 use crate::error::HandlerError;
 use crate::extract::{FromCall, Needs};

@@ -286,6 +286,7 @@ fn endpoint(route: &Route, scope: &Scope) -> Endpoint {
         state: Arc::clone(&scope.state),
         decodes: route.needs().iter().any(|need| matches!(need, Need::Payload { .. })),
         is_layered: !hooks.is_empty(),
+        is_group: false,
         run: wrap(&hooks, Arc::clone(route.run())),
         errors: scope.errors.clone(),
         frames: frames(route),

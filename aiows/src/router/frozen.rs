@@ -44,6 +44,9 @@ pub(crate) struct Endpoint {
     pub(crate) decodes: bool,
     /// Whether middleware stands in `run`, which sees sound messages only.
     pub(crate) is_layered: bool,
+    /// Whether it stands for connect or disconnect handlers and the middleware around them, which are named
+    /// and timed one by one.
+    pub(crate) is_group: bool,
     pub(crate) errors: ErrorHooks,
     /// The frames it takes besides messages.
     pub(super) frames: Frames,
@@ -71,11 +74,11 @@ impl Endpoint {
     pub(crate) fn log(&self, error: &HandlerError, socket: &WebSocket) {
         let (connection, handler) = (socket.id(), &self.title);
         match error.error_id() {
-            Some(_) if error.is_closed() => {
-                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
-            }
             Some(error_id) => {
                 tracing::error!(%connection, %handler, error_id, %error, "handler failed")
+            }
+            None if error.is_closed() => {
+                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
             }
             None => tracing::debug!(%connection, %handler, %error, "handler refused"),
         }

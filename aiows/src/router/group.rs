@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::frozen::Endpoint;
+use super::idle::Idle;
 use super::lent::Lent;
 use crate::call::Call;
 use crate::error::HandlerError;
@@ -14,6 +19,8 @@ use crate::transport::Opcode;
 
 /// Handlers that run one after the other inside of the same middleware.
 pub(super) struct Group {
+    /// What the log calls it: a failure may be the middleware's or a handler's.
+    pub(super) title: String,
     pub(super) hooks: Vec<Hook>,
     pub(super) handlers: Vec<Endpoint>,
     /// How many of a handler's error hooks see the failure of the group.
@@ -35,12 +42,16 @@ impl Group {
 
     async fn run_connect(self: Arc<Self>, call: Call) -> Returned {
         let passed = Arc::new(AtomicBool::new(false));
-        let handlers = Arc::clone(&self).enter(call.clone(), Arc::clone(&passed));
-        let lent = Lent::new(Box::pin(handlers));
-        let outcome = self.around(&lent, &call).await;
+        let idle = Arc::new(Idle::new());
+        let handlers =
+            Arc::clone(&self).enter(call.clone(), Arc::clone(&passed), Arc::clone(&idle));
+        let lent = Lent::new(call.websocket().id(), Box::pin(handlers));
+        // The session has a deadline for all of it.
+        let around = self.around(&lent, &call);
+        let outcome = idle.watch(&call, &self.title, Duration::MAX, around).await;
         // Middleware may have spawned them; they end before the connection does.
         lent.cancel().await;
-        let outcome = outcome?;
+        let outcome = outcome.unwrap_or_else(|| Err(HandlerError::refused()))?;
         if passed.load(Ordering::Relaxed) {
             return Ok(outcome);
         }
@@ -52,13 +63,21 @@ impl Group {
     /// Runs the middleware around the handlers.
     async fn around(&self, lent: &Lent, call: &Call) -> Returned {
         let run = wrap(&self.hooks, lent.step());
-        isolated(|| run(call.clone())).await
+        isolated(Some(call.websocket().id()), || run(call.clone())).await
     }
 
     /// Runs the connect handlers until one fails or closes the connection.
-    async fn enter(self: Arc<Self>, call: Call, passed: Arc<AtomicBool>) -> Returned {
+    async fn enter(
+        self: Arc<Self>,
+        call: Call,
+        passed: Arc<AtomicBool>,
+        idle: Arc<Idle>,
+    ) -> Returned {
         for handler in &self.handlers {
-            send(&call, self.call(handler, &call).await?);
+            let turn = idle.run(handler, &call);
+            let returned = self.call(handler, &call).await;
+            turn.finish();
+            send(&call, returned?);
             if call.websocket().is_closed() {
                 return ().into_outcome(&call);
             }
@@ -69,7 +88,7 @@ impl Group {
 
     async fn call(&self, handler: &Endpoint, call: &Call) -> Returned {
         let call = call.over_state(&handler.state);
-        match isolated(|| (handler.run)(call.clone())).await {
+        match isolated(Some(call.websocket().id()), || (handler.run)(call.clone())).await {
             Err(error) if handler.errors.len() > self.shared => {
                 handler.log(&error, call.websocket());
                 handler.errors.review(self.shared, call, error).await
@@ -79,23 +98,43 @@ impl Group {
     }
 
     async fn run_disconnect(self: Arc<Self>, call: Call) -> Returned {
-        let lent = Lent::new(Box::pin(Arc::clone(&self).leave(call.clone())));
-        let returned = self.around(&lent, &call).await;
+        let idle = Arc::new(Idle::new());
+        let handlers = Arc::clone(&self).leave(call.clone(), Arc::clone(&idle));
+        let lent = Lent::new(call.websocket().id(), Box::pin(handlers));
+        let around = self.around(&lent, &call);
+        let returned = idle.watch(&call, &self.title, call.disconnect_timeout(), around).await;
+        // Also if the middleware hangs.
         lent.finish().await?;
-        returned
+        returned.unwrap_or_else(|| Ok(Outcome::default()))
     }
 
     /// Runs every disconnect handler, whatever the others do.
-    async fn leave(self: Arc<Self>, call: Call) -> Returned {
+    async fn leave(self: Arc<Self>, call: Call, idle: Arc<Idle>) -> Returned {
         for handler in &self.handlers {
             let call = call.over_state(&handler.state);
-            if let Err(error) = isolated(|| (handler.run)(call.clone())).await {
-                handler.log(&error, call.websocket());
-                let _ = handler.errors.review(0, call, error).await;
+            let turn = idle.run(handler, &call);
+            if leave(handler, &call).await.is_ok() {
+                turn.finish();
             }
         }
         ().into_outcome(&call)
     }
+}
+
+/// Runs one disconnect handler.
+///
+/// # Errors
+///
+/// `Elapsed` if it has not returned in its time.
+async fn leave(handler: &Endpoint, call: &Call) -> Result<(), Elapsed> {
+    let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
+    let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
+    if let Err(error) = timeout(limit, run).await? {
+        handler.log(&error, call.websocket());
+        let review = handler.errors.review(0, call.clone(), error);
+        let _ = timeout(call.disconnect_timeout(), review).await?;
+    }
+    Ok(())
 }
 
 fn send(call: &Call, outcome: Outcome) {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::id::ConnectionId;
 use crate::outcome::Outcome;
 use crate::route::{BoxFuture, Returned, Run, drop_caught, isolated, poll_caught};
 
@@ -23,6 +24,7 @@ struct Borrowed {
 }
 
 struct Shared {
+    connection: ConnectionId,
     state: Mutex<State>,
 }
 
@@ -44,10 +46,10 @@ enum Stage {
 }
 
 impl Lent {
-    pub(super) fn new(handlers: BoxFuture) -> Self {
+    pub(super) fn new(connection: ConnectionId, handlers: BoxFuture) -> Self {
         let state =
             State { stage: Stage::Lent, handlers: Some(handlers), borrower: None, lender: None };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared { connection, state: Mutex::new(state) }) }
     }
 
     /// Makes the innermost step of middleware, which runs the handlers.
@@ -61,14 +63,14 @@ impl Lent {
     /// Runs what middleware has left of the handlers.
     pub(super) async fn finish(self) -> Returned {
         let Some(handlers) = self.recall().await else { return Ok(Outcome::default()) };
-        let returned = isolated(|| handlers).await;
+        let returned = isolated(Some(self.shared.connection), || handlers).await;
         self.shared.end(Stage::Returned);
         returned
     }
 
     /// Drops what middleware has left of the handlers.
     pub(super) async fn cancel(self) {
-        self.recall().await.into_iter().for_each(drop_caught);
+        self.shared.drop_all(self.recall().await);
     }
 
     /// Takes the handlers back, after the poll in which another thread may be; `None` if they have
@@ -105,6 +107,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn drop_all(&self, handlers: Option<BoxFuture>) {
+        handlers.into_iter().for_each(|handlers| drop_caught(|| Some(self.connection), handlers));
+    }
+
     /// Ends the handlers; the first end counts.
     fn end(&self, stage: Stage) {
         let mut state = self.lock();
@@ -114,7 +120,7 @@ impl Shared {
         let handlers = state.handlers.take();
         let wakers = [state.borrower.take(), state.lender.take()];
         drop(state);
-        handlers.into_iter().for_each(drop_caught);
+        self.drop_all(handlers);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
@@ -149,7 +155,7 @@ impl Shared {
             Stage::Returned | Stage::Dropped => (Some(handlers), None),
         };
         drop(state);
-        late.into_iter().for_each(drop_caught);
+        self.drop_all(late);
         lender.into_iter().for_each(Waker::wake);
     }
 }
@@ -169,7 +175,7 @@ impl Future for Borrowed {
                 Poll::Pending
             }
             Poll::Ready(returned) => {
-                drop_caught(handlers);
+                self.shared.drop_all(Some(handlers));
                 self.shared.end(Stage::Returned);
                 Poll::Ready(returned)
             }

@@ -5,6 +5,7 @@ mod build;
 mod connection;
 mod frozen;
 mod group;
+mod idle;
 mod lent;
 mod once;
 mod scope;

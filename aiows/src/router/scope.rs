@@ -35,24 +35,23 @@ impl Scope {
     pub(super) fn group(&self, own: &[Layer], frozen: &mut Frozen, starts: (usize, usize)) {
         let hooks: Vec<_> = own.iter().filter_map(|layer| layer.connect.clone()).collect();
         if !hooks.is_empty() {
-            let (title, group) = self.around(hooks, frozen.connect.split_off(starts.0));
-            frozen.connect.push(self.endpoint(title, group.connect()));
+            let group = self.around(hooks, frozen.connect.split_off(starts.0));
+            frozen.connect.push(self.endpoint(group.title.clone(), group.connect()));
         }
         let hooks: Vec<_> = own.iter().filter_map(|layer| layer.disconnect.clone()).collect();
         if !hooks.is_empty() {
-            let (title, group) = self.around(hooks, frozen.disconnect.split_off(starts.1));
-            frozen.disconnect.push(self.endpoint(title, group.disconnect()));
+            let group = self.around(hooks, frozen.disconnect.split_off(starts.1));
+            frozen.disconnect.push(self.endpoint(group.title.clone(), group.disconnect()));
         }
     }
 
-    /// The group, and what the log calls it: a failure may be the middleware's or a handler's.
-    fn around(&self, hooks: Vec<Hook>, handlers: Vec<Endpoint>) -> (String, Group) {
+    fn around(&self, hooks: Vec<Hook>, handlers: Vec<Endpoint>) -> Group {
         let titles: Vec<_> = handlers.iter().map(|handler| &*handler.title).collect();
         let title = match titles[..] {
             [] => "middleware of a router".to_owned(),
             _ => format!("{} or the middleware around", titles.join(", ")),
         };
-        (title, Group { hooks, handlers, shared: self.errors.len() })
+        Group { title, hooks, handlers, shared: self.errors.len() }
     }
 
     fn endpoint(&self, title: String, run: Run) -> Endpoint {
@@ -62,6 +61,7 @@ impl Scope {
             state: Arc::clone(&self.state),
             decodes: false,
             is_layered: true,
+            is_group: true,
             errors: self.errors.clone(),
             frames: Frames::None,
         }

@@ -3,13 +3,15 @@
 use std::mem;
 use std::net::SocketAddr;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
+use tracing::field::display;
 
 use super::App;
 use super::door::{RETRY_AFTER, stopping};
 use super::panics::{self, caught_future};
 use crate::error::{HandlerError, Result};
 use crate::hub::Candidate;
+use crate::limits::deadline_after;
 use crate::middleware::Asked;
 use crate::router::Frozen;
 use crate::session::{Newcomer, Setting};
@@ -57,40 +59,49 @@ impl Questions {
         setting: &Setting,
         app: &App,
     ) -> Result<(), Refusal> {
-        let asking = caught_future(self.ask_all(newcomer, setting));
-        let asking = timeout(app.limits().handshake_timeout, asking);
+        let deadline = deadline_after(app.limits().handshake_timeout);
+        let asking = caught_future(self.ask_all(newcomer, setting, deadline));
         let answer = tokio::select! {
             biased;
             answer = asking => answer,
             _ = app.handle().lifecycle().stopping() => return Err(stopping()),
         };
         match answer {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error)) | Err(error)) => Err(panics::refusal(&error)),
-            Err(_) => {
-                tracing::error!("the application took too long for a handshake");
-                Err(Refusal::unavailable("the server took too long", RETRY_AFTER))
-            }
+            Ok(Ok(Some(()))) => Ok(()),
+            Ok(Ok(None)) => Err(Refusal::unavailable("the server took too long", RETRY_AFTER)),
+            Ok(Err(error)) | Err(error) => Err(panics::refusal(&error)),
         }
     }
 
+    /// `None` if the time is up.
     async fn ask_all(
         self: Box<Self>,
         newcomer: &mut Newcomer,
         setting: &Setting,
-    ) -> Result<(), HandlerError> {
+        deadline: Instant,
+    ) -> Result<Option<()>, HandlerError> {
         let Self { asked, room } = *self;
-        let Newcomer::Peer(peer) = newcomer else { return Ok(()) };
+        let Newcomer::Peer(peer) = newcomer else { return Ok(Some(())) };
         if let Some(asked) = asked {
-            peer.context = setting.router.handshake.ask(asked).await?;
+            let Ok(context) = timeout_at(deadline, setting.router.handshake.ask(asked)).await
+            else {
+                let peer = peer.addr.get().map(display);
+                tracing::error!(peer, "middleware took too long for a handshake");
+                return Ok(None);
+            };
+            peer.context = context?;
         }
         if let Some(room) = room {
             let socket = setting.socket(mem::take(peer));
             // The check may log in, join, and keep the handle.
             let candidate = Candidate::new(&setting.hub, socket.clone());
-            setting.hub.allow(&room, &socket).await?;
+            let Ok(allowed) = timeout_at(deadline, setting.hub.allow(&room, &socket)).await else {
+                tracing::error!(connection = %socket.id(), room, "a room check took too long for a handshake");
+                return Ok(None);
+            };
+            allowed?;
             *newcomer = Newcomer::Candidate { candidate, room };
         }
-        Ok(())
+        Ok(Some(()))
     }
 }

@@ -156,7 +156,7 @@ where
     match answered {
         Ok(wanted) => Some(wanted),
         Err(refusal) => {
-            note(&refusal, app);
+            note(&refusal, peer_addr, app);
             // The request is decided: the next one need not wait until this client has left.
             drop(half_open);
             // Boxed, so that admitted connections keep no room for it.
@@ -166,9 +166,13 @@ where
     }
 }
 
-pub(super) fn note(refusal: &Refusal, app: &App) {
+pub(super) fn note(refusal: &Refusal, peer_addr: Option<SocketAddr>, app: &App) {
     app.handle().count_rejected();
-    tracing::debug!(status = refusal.status().as_u16(), "request refused");
+    tracing::debug!(
+        peer = peer_addr.map(display),
+        status = refusal.status().as_u16(),
+        "request refused"
+    );
 }
 
 pub(super) fn stopping() -> Refusal {

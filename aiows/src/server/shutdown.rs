@@ -6,11 +6,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::App;
 use super::handle::ServerHandle;
 use super::lifecycle::Ending;
-use crate::limits::deadline_after;
+use crate::limits::{CUT_GRACE, deadline_after};
 use crate::outbox::{CloseMode, CloseRequest};
 
-/// How long the disconnect handlers of cut connections may take.
-const CUT_GRACE: Duration = Duration::from_secs(1);
+/// How long clients may still answer what handlers have asked, and make room for what they send.
+const CLIENT_GRACE: Duration = Duration::from_secs(2);
 
 /// Connections that are told at the same time.
 const BATCH: usize = 100;
@@ -103,7 +103,9 @@ impl Drop for StopOnDrop {
 /// Tells all connections to leave, in batches with pauses of random length that together take
 /// no more than half of the time there is.
 async fn close_all(handle: &ServerHandle, within: Duration) {
-    let sockets = handle.hub().close_door(&CloseRequest::shutdown(CloseMode::Drain));
+    // The last connections are told after half of the time.
+    let request = CloseRequest::drain(CLIENT_GRACE.min(within / 4));
+    let sockets = handle.hub().close_door(&request);
     let batches = u32::try_from(sockets.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
     let longest = MAX_PAUSE.min(within / 2 / batches);
     for (number, batch) in sockets.chunks(BATCH).enumerate() {
@@ -111,7 +113,7 @@ async fn close_all(handle: &ServerHandle, within: Duration) {
             sleep(longest.mul_f64(random_share())).await;
         }
         for socket in batch {
-            socket.outbox().request_close(CloseRequest::shutdown(CloseMode::Drain));
+            socket.outbox().request_close(request.clone());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::waiting::Waiting;
 use crate::limits::{Limits, deadline_after};
 
 /// How long a buffer for large messages is kept, and how close two of them make a stream.
@@ -26,9 +27,8 @@ pub(super) struct Clock {
     pinged: Option<Instant>,
     reading: Reading,
     /// Set while the socket takes nothing.
-    stuck: Option<Stuck>,
-    /// Since when nothing is read because the inbound queue is full.
-    unread: Option<Instant>,
+    stuck: Option<Box<Stuck>>,
+    waiting: Option<Waiting>,
     /// The number of the message under way, and since when the rest of it is waited for.
     message_begun: Option<(u32, Instant)>,
     /// When a large unfinished message is compared with its share next.
@@ -65,6 +65,8 @@ pub(super) enum TimerEvent {
     Unread,
     /// A large buffer was kept long enough.
     Shrink,
+    /// A handler has been pending for long.
+    Slow,
 }
 
 /// Whether the client is read from, and otherwise what is known of it.
@@ -89,7 +91,7 @@ impl Clock {
             pinged: None,
             reading: Reading::On,
             stuck: None,
-            unread: None,
+            waiting: None,
             message_begun: None,
             share_at: None,
             large_at: None,
@@ -103,7 +105,22 @@ impl Clock {
 
     /// A handler has returned: the inbound queue moves on.
     pub(super) fn note_progress(&mut self) {
-        self.unread = None;
+        self.waiting = None;
+    }
+
+    pub(super) fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// How long the handler has been pending.
+    pub(super) fn handler_time(&self) -> Duration {
+        self.waiting.as_ref().map_or(Duration::ZERO, Waiting::handler_time)
+    }
+
+    fn note_reading(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.unread = None;
+        }
     }
 
     /// Starts the deadline of a message when the first part of it arrives without the rest.
@@ -133,7 +150,9 @@ impl Clock {
     /// socket takes is a sign of life: it has room again only because the client has read.
     pub(super) fn note_blocked(&mut self, written: u64, enough: u64) {
         let now = Instant::now();
-        let stuck = self.stuck.get_or_insert(Stuck { since: now, written, counted: written });
+        let stuck = self
+            .stuck
+            .get_or_insert_with(|| Box::new(Stuck { since: now, written, counted: written }));
         if stuck.written != written {
             (stuck.since, stuck.written) = (now, written);
             if written - stuck.counted >= enough {
@@ -191,20 +210,20 @@ impl Clock {
         let before = std::mem::replace(&mut self.reading, reading);
         match reading {
             Reading::On if matches!(before, Reading::Watched | Reading::Blind) => {
-                self.unread = None;
+                self.note_reading();
                 // The answer may still be on its way behind what was not read.
                 self.pinged = self.pinged.map(|_| Instant::now());
             }
-            Reading::On => self.unread = None,
+            Reading::On => self.note_reading(),
             Reading::Over => {
-                self.unread = None;
+                self.note_reading();
                 self.message_begun = None;
                 self.share_at = None;
             }
             Reading::Watched => self.message_begun = None,
             Reading::Blind => {
                 self.message_begun = None;
-                self.unread.get_or_insert_with(Instant::now);
+                self.waiting().unread.get_or_insert_with(Instant::now);
             }
         }
     }
@@ -221,7 +240,6 @@ impl Clock {
             // The deadline below bounds it.
             (Reading::Blind, Some(_)) => None,
         };
-        let unread = self.unread.map(|since| after(after(since, *ping_interval), *ping_timeout));
         let stuck = self.stuck.as_ref().map(|stuck| after(stuck.since, *write_timeout));
         let begun = self.message_begun.map(|(_, at)| after(at, *message_timeout));
         let mut next = liveness;
@@ -236,7 +254,11 @@ impl Clock {
         consider(self.large_at.map(|at| at + KEEP_LARGE), TimerEvent::Shrink);
         consider(self.share_at, TimerEvent::Share);
         consider(begun, TimerEvent::Unfinished);
-        consider(unread, TimerEvent::Unread);
+        if let Some(waiting) = &self.waiting {
+            let unread = |since| after(after(since, *ping_interval), *ping_timeout);
+            consider(waiting.unread.map(unread), TimerEvent::Unread);
+            consider(waiting.slow_at(), TimerEvent::Slow);
+        }
         consider(stuck, TimerEvent::Stuck);
         consider(deadline, TimerEvent::Deadline);
         next
@@ -250,7 +272,8 @@ impl Clock {
             }
             TimerEvent::Shrink => self.large_at = None,
             TimerEvent::Stuck => self.stuck = None,
-            TimerEvent::Unread => self.unread = None,
+            TimerEvent::Unread => self.note_reading(),
+            TimerEvent::Slow => self.waiting().note_lapse(),
             TimerEvent::Unfinished => self.message_begun = None,
             TimerEvent::Share => self.share_at = Some(now + SHARE_INTERVAL),
             TimerEvent::Silent => self.pinged = None,

@@ -73,7 +73,7 @@ impl Session {
         let sound = if unsure { call.check_head() } else { Ok(()) };
         self.socket.begin_handling();
         let returned = match sound {
-            Ok(()) => drive(&mut self.io, start(endpoint, &call)).await,
+            Ok(()) => drive(&mut self.io, start(endpoint, &call), &endpoint.title).await,
             Err(fault) => Some(Err(fault)),
         };
         let Some(returned) = returned else {
@@ -94,7 +94,8 @@ impl Session {
         if !router.errors.is_empty() {
             let stage = Stage::Message(Received::new(inbound, Some(id.clone())));
             let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
-            let Some(left) = self.review(&router.errors, &call, error).await else {
+            let errors = &router.errors;
+            let Some(left) = self.review_by(errors, "middleware", &call, error).await else {
                 return false;
             };
             error = left;
@@ -109,15 +110,26 @@ impl Session {
     /// Shows a failure to the middleware that wants to see it; `None` when the connection ended.
     pub(super) async fn review(
         &mut self,
-        errors: &ErrorHooks,
+        endpoint: &Endpoint,
         call: &Call,
         error: HandlerError,
     ) -> Option<HandlerError> {
-        if errors.is_empty() {
+        if endpoint.errors.is_empty() {
             return Some(error);
         }
+        self.review_by(&endpoint.errors, &endpoint.title, call, error).await
+    }
+
+    async fn review_by(
+        &mut self,
+        errors: &ErrorHooks,
+        title: &str,
+        call: &Call,
+        error: HandlerError,
+    ) -> Option<HandlerError> {
         let known = error.error_id().map(str::to_owned);
-        let error = drive(&mut self.io, errors.review(0, call.clone(), error)).await?.err()?;
+        let review = errors.review(0, call.clone(), error);
+        let error = drive(&mut self.io, review, title).await?.err()?;
         if let Some(error_id) = error.error_id()
             && known.as_deref() != Some(error_id)
         {
@@ -182,7 +194,7 @@ impl Session {
             return self.relay(relay, call).await;
         }
         let error = fault.unwrap_or(error);
-        let Some(error) = self.review(&endpoint.errors, call, error).await else {
+        let Some(error) = self.review(endpoint, call, error).await else {
             return false;
         };
         self.tell(&error, call.id(), call.message_type().as_deref());
@@ -205,10 +217,13 @@ impl Session {
         message_type: Option<&str>,
     ) {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
-        let frame = ErrorFrame::new(error, message_type);
+        let frame = ErrorFrame::new(error, message_type, Some(self.socket.id()));
         match encode_own(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
             Ok(frame) => self.io.answer(frame),
-            Err(error) => tracing::error!(%error, "an error frame could not be encoded"),
+            Err(error) => {
+                let connection = self.socket.id();
+                tracing::error!(%connection, %error, "an error frame could not be encoded");
+            }
         }
     }
 }

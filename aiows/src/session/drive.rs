@@ -1,18 +1,21 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::io::{ConnectionIo, poll_unconstrained};
 use crate::call::Call;
 use crate::id::ConnectionId;
-use crate::route::{self, BoxFuture, Returned, drop_caught, poll_caught};
+use crate::limits::SLOW_HANDLER;
+use crate::route::{self, BoxFuture, Returned, drop_caught, poll_caught, warn_of_cut};
 use crate::router::Endpoint;
 
-/// How long a connect handler may take before it is named in the log.
-const SLOW: Duration = Duration::from_secs(10);
+/// What is run, for the log.
+#[derive(Clone, Copy)]
+enum Job<'a> {
+    Connect(&'a Endpoint),
+    Message(&'a str),
+}
 
 /// Calls a handler, which runs when its future is polled.
 pub(super) fn start(endpoint: &Endpoint, call: &Call) -> BoxFuture {
@@ -22,74 +25,96 @@ pub(super) fn start(endpoint: &Endpoint, call: &Call) -> BoxFuture {
 /// Runs a handler and keeps the connection alive meanwhile.
 ///
 /// `None` if the connection ended and its grace for handlers is over: the handler is dropped.
-pub(super) async fn drive(io: &mut ConnectionIo, mut handler: BoxFuture) -> Option<Returned> {
-    let returned = poll_fn(|cx| poll_handler(io, &mut handler, cx)).await;
-    drop_caught(handler);
+pub(super) async fn drive(
+    io: &mut ConnectionIo,
+    mut handler: BoxFuture,
+    title: &str,
+) -> Option<Returned> {
+    let returned = poll_fn(|cx| poll_handler(io, &mut handler, Job::Message(title), cx)).await;
+    drop_caught(|| Some(io.id()), handler);
     io.note_handler_returned();
     returned
 }
 
+#[inline(always)]
 fn poll_handler(
     io: &mut ConnectionIo,
     handler: &mut BoxFuture,
+    job: Job<'_>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Returned>> {
     if let Poll::Ready(returned) = poll_caught(handler.as_mut(), cx) {
         return Poll::Ready(Some(returned));
     }
-    poll_unconstrained(cx, |cx| io.poll_beside_handler(cx)).map(|()| None)
+    poll_beside(io, job, cx)
+}
+
+/// Keeps the connection alive while a handler is pending.
+#[inline(never)]
+fn poll_beside(
+    io: &mut ConnectionIo,
+    job: Job<'_>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Returned>> {
+    let ended = poll_unconstrained(cx, |cx| io.poll_beside_handler(cx));
+    match ended {
+        Poll::Ready(()) => job.warn_of_cut(io),
+        Poll::Pending if io.take_slow() => job.warn_of_slow(io.id()),
+        Poll::Pending => {}
+    }
+    ended.map(|()| None)
 }
 
 /// Runs a connect handler as [`drive`] does.
 ///
 /// # Errors
 ///
-/// `Elapsed` if it has not returned by the deadline. One that takes long is named before.
+/// `Late` if it has not returned by the deadline.
 pub(super) async fn drive_connect(
     io: &mut ConnectionIo,
     mut handler: BoxFuture,
     deadline: Instant,
-    title: &str,
-) -> Result<Option<Returned>, Elapsed> {
-    let id = io.id();
-    let mut run = poll_fn(|cx| poll_handler(io, &mut handler, cx));
-    let returned = match timeout(SLOW.min(deadline - Instant::now()), &mut run).await {
-        Ok(returned) => Ok(returned),
-        Err(_) => {
-            warn_of_slow(id, title);
-            timeout_at(deadline, run).await
-        }
-    };
-    drop_caught(handler);
+    endpoint: &Endpoint,
+) -> Result<Option<Returned>, Late> {
+    let run = poll_fn(|cx| poll_handler(io, &mut handler, Job::Connect(endpoint), cx));
+    let returned = timeout_at(deadline, run).await.map_err(|_| Late);
+    drop_caught(|| Some(io.id()), handler);
+    // A group has named its own handler when it was dropped.
+    if returned.is_err() && !endpoint.is_group {
+        let (connection, handler, ran) = (io.id(), &*endpoint.title, io.handler_time());
+        tracing::warn!(%connection, handler, ?ran, "a connect handler did not return in time");
+    }
     io.note_handler_returned();
     returned
 }
 
-fn warn_of_slow(connection: ConnectionId, handler: &str) {
-    tracing::warn!(
-        %connection,
-        handler,
-        "a connect handler has not returned for {} s, and no message is handled before: leave what goes \
-         on to `ws.spawn`, and what the client sends to `#[message]` handlers",
-        SLOW.as_secs(),
-    );
-}
+/// A connect handler has not returned in time.
+pub(super) struct Late;
 
-/// Runs a handler while the connection is being closed; `None` if it has not returned in time.
-pub(super) async fn beside(
-    io: &mut ConnectionIo,
-    mut handler: BoxFuture,
-    deadline: Instant,
-) -> Option<Returned> {
-    let run = poll_fn(|cx| {
-        let returned = poll_caught(handler.as_mut(), cx);
-        if returned.is_pending() {
-            // Whether the closing is finished does not matter here: the handler is waited for.
-            let _ = poll_unconstrained(cx, |cx| io.poll_finish(cx));
+impl Job<'_> {
+    fn warn_of_cut(self, io: &ConnectionIo) {
+        match self {
+            Self::Connect(Endpoint { is_group: true, .. }) => {}
+            Self::Connect(Endpoint { title, .. }) => warn_of_cut(io.id(), title, io.handler_time()),
+            Self::Message(title) => warn_of_cut(io.id(), title, io.handler_time()),
         }
-        returned
-    });
-    let returned = timeout_at(deadline, run).await.ok();
-    drop_caught(handler);
-    returned
+    }
+
+    fn warn_of_slow(self, connection: ConnectionId) {
+        let seconds = SLOW_HANDLER.as_secs();
+        match self {
+            Self::Connect(endpoint) => tracing::warn!(
+                %connection,
+                handler = endpoint.title,
+                "a connect handler has not returned for {seconds} s, and no message is handled before: leave \
+                 what goes on to `ws.spawn`, and what the client sends to `#[message]` handlers",
+            ),
+            Self::Message(handler) => tracing::warn!(
+                %connection,
+                handler,
+                "a message handler has not returned for {seconds} s, and no later message of this client is \
+                 handled before: leave what goes on to `ws.spawn`",
+            ),
+        }
+    }
 }

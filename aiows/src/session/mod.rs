@@ -1,11 +1,14 @@
 //! The life of one connection: all per-connection concurrency lives here.
 
 mod clock;
+mod connect;
 mod dispatch;
 mod drive;
 mod io;
+mod leave;
 mod relay;
 mod unfinished;
+mod waiting;
 
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -13,19 +16,14 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use self::drive::{beside, drive_connect, start};
 use self::io::{ConnectionIo, Step};
-use self::relay::farewell;
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::call::{Call, Stage};
-use crate::close::{CloseCode, DisconnectReason};
-use crate::error::HandlerError;
 use crate::hub::{Candidate, Hub, Registration};
-use crate::id::{ConnectionId, error_id};
-use crate::limits::{Limits, deadline_after};
-use crate::outbox::{CloseRequest, Outbox};
-use crate::route::Returned;
+use crate::id::ConnectionId;
+use crate::limits::Limits;
+use crate::outbox::Outbox;
 use crate::router::{Endpoint, Frozen};
 use crate::transport::{Io, Protocol, Stream, TcpWriter};
 use crate::websocket::{EndedBy, Peer, Standing, WebSocket};
@@ -162,94 +160,11 @@ impl Session {
     /// Runs the connect handlers, admits the connection and handles messages until the end.
     async fn serve(&mut self, router: &Frozen, registration: &Registration) -> Admission {
         // Boxed, so that a connection keeps no room for it afterwards.
-        if !Box::pin(self.connect(router)).await || !self.admit(registration) {
+        if !Box::pin(self.enter(router, registration)).await {
             return Admission::Refused;
         }
         self.messages(router).await;
         Admission::Admitted
-    }
-
-    /// Joins the room of the path; `false` if others came first and it is full.
-    fn admit(&mut self, registration: &Registration) -> bool {
-        let Err(error) = registration.admit(self.room.take().as_deref()) else { return true };
-        let error = error.close(CloseCode::TRY_AGAIN_LATER);
-        self.fail_connect(&error, "the room of the path");
-        false
-    }
-
-    /// Runs the connect handlers; `false` if one failed or closed, or the client did not wait.
-    async fn connect(&mut self, router: &Frozen) -> bool {
-        let deadline = deadline_after(self.io.limits.connect_timeout);
-        for endpoint in &router.connect {
-            let call = self.call_for(endpoint, Stage::Connect);
-            let run = start(endpoint, &call);
-            match drive_connect(&mut self.io, run, deadline, &endpoint.title).await {
-                Ok(None) => return false,
-                Ok(Some(returned)) => {
-                    if !self.settle_connect(endpoint, &call, returned).await {
-                        return false;
-                    }
-                }
-                Err(_) => {
-                    self.give_up_connect(&endpoint.title);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    /// Sends what a connect handler has returned; `false` if it is the last one.
-    async fn settle_connect(
-        &mut self,
-        endpoint: &Endpoint,
-        call: &Call,
-        returned: Returned,
-    ) -> bool {
-        if let Err(error) = &returned {
-            endpoint.log(error, &self.socket);
-        }
-        if self.socket.is_closed() {
-            // The session has yet to follow the request, or to notice a reset behind messages.
-            while let Step::Message(_) = self.io.next().await {}
-            return false;
-        }
-        match returned {
-            Ok(outcome) => {
-                outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
-                true
-            }
-            Err(error) => {
-                if let Some(error) = self.review(&endpoint.errors, call, error).await {
-                    self.fail_connect(&error, &endpoint.title);
-                }
-                false
-            }
-        }
-    }
-
-    /// Closes because the connect handlers take too long.
-    fn give_up_connect(&mut self, handler: &str) {
-        let connection = self.socket.id();
-        tracing::warn!(%connection, handler, "a connect handler did not return in time");
-        let request = CloseRequest::application(CloseCode::TRY_AGAIN_LATER, "Connect timed out");
-        self.io.close(CloseRequest { because: DisconnectReason::ConnectFailed, ..request });
-    }
-
-    /// Closes with the error's own close code, or with 1008 and the error's code as the reason.
-    fn fail_connect(&mut self, error: &HandlerError, title: &str) {
-        let is_visible = error.source().is_none();
-        let id = error.error_id().map_or_else(error_id, str::to_owned);
-        if is_visible {
-            if !self.router.only_relays() {
-                self.push_error(error, None, None);
-            }
-            tracing::warn!(error_id = %id, handler = title, %error, "connect refused");
-        }
-        let (code, reason) = farewell(error, &id);
-        let request = CloseRequest::application(code, &reason);
-        let because = DisconnectReason::ConnectFailed;
-        self.io.close(CloseRequest { because, ..request });
     }
 
     /// Handles messages until the connection ends.
@@ -257,28 +172,6 @@ impl Session {
         while let Step::Message(inbound) = self.io.next().await {
             if !self.handle(router, inbound).await {
                 return;
-            }
-        }
-    }
-
-    /// Runs every disconnect handler, all within one deadline.
-    async fn disconnect(&mut self, handlers: &[Endpoint], reason: &DisconnectReason) {
-        let deadline = deadline_after(self.io.limits.disconnect_timeout);
-        for endpoint in handlers {
-            let call = self.call_for(endpoint, Stage::Disconnect(reason.clone()));
-            match beside(&mut self.io, start(endpoint, &call), deadline).await {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    endpoint.log(&error, &self.socket);
-                    if !endpoint.errors.is_empty() {
-                        let review = endpoint.errors.review(0, call, error);
-                        let _ = beside(&mut self.io, review, deadline).await;
-                    }
-                }
-                None => {
-                    tracing::error!(handler = %endpoint.title, "disconnect handler timed out");
-                    return;
-                }
             }
         }
     }

@@ -5,7 +5,6 @@ use super::drive::{drive, start};
 use crate::call::{Call, Received, Stage};
 use crate::close::CloseCode;
 use crate::error::HandlerError;
-use crate::id::error_id;
 use crate::outbox::CloseRequest;
 use crate::router::Endpoint;
 
@@ -16,7 +15,7 @@ impl Session {
         let Some(inbound) = found.inbound().cloned() else { return true };
         let call = self.call_for(relay, Stage::Message(Received::new(inbound, Some(None))));
         self.socket.begin_handling();
-        let Some(returned) = drive(&mut self.io, start(relay, &call)).await else {
+        let Some(returned) = drive(&mut self.io, start(relay, &call), &relay.title).await else {
             return false;
         };
         match returned.and_then(|outcome| self.settle(outcome, &call)) {
@@ -34,27 +33,30 @@ impl Session {
     ) -> bool {
         relay.log(&error, &self.socket);
         self.socket.end_handling(None);
-        let Some(error) = self.review(&relay.errors, call, error).await else {
+        let Some(error) = self.review(relay, call, error).await else {
             return false;
         };
         self.close_for(&error);
         true
     }
 
-    /// Reports an error by the close frame alone, because an error frame would become part of the stream.
+    /// Reports an error by the close frame alone, because an error frame would become part of the stream. If the
+    /// connection ends anyway, that is how it ends.
     pub(super) fn close_for(&self, error: &HandlerError) {
-        let id = error.error_id().map_or_else(error_id, str::to_owned);
-        let (code, reason) = farewell(error, &id);
+        if self.is_ended_by(error) {
+            return;
+        }
+        let (code, reason) = farewell(error);
         self.socket.outbox().request_close(CloseRequest::application(code, &reason));
     }
 }
 
 /// Returns the close code and the reason for an error: its own code, or 1008 with the error's code as the
 /// reason. An internal error shows nothing but its id.
-pub(super) fn farewell(error: &HandlerError, id: &str) -> (CloseCode, String) {
-    match error.close_code() {
-        Some(code) => (code, error.message().to_owned()),
-        None if error.source().is_none() => (CloseCode::POLICY, error.code().to_owned()),
-        None => (CloseCode::INTERNAL, format!("Internal error {id}")),
+pub(super) fn farewell(error: &HandlerError) -> (CloseCode, String) {
+    match (error.close_code(), error.error_id()) {
+        (Some(code), _) => (code, error.message().to_owned()),
+        (None, Some(id)) => (CloseCode::INTERNAL, format!("Internal error {id}")),
+        (None, None) => (CloseCode::POLICY, error.code().to_owned()),
     }
 }

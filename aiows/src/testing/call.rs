@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -67,7 +68,7 @@ impl TestCall {
 
     /// Begins the call of a disconnect handler.
     pub fn disconnect(socket: &WebSocket, reason: DisconnectReason) -> Self {
-        Self::at(socket, Stage::Disconnect(reason))
+        Self::at(socket, Stage::Disconnect(reason, Duration::MAX))
     }
 
     fn at(socket: &WebSocket, stage: Stage) -> Self {

@@ -213,6 +213,17 @@ pub(crate) struct Guarded {
     panic: Option<Box<Panic>>,
 }
 
+/// The error of a stream that has panicked, which its session logs.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream panicked")]
+pub(crate) struct StreamPanicked;
+
+impl StreamPanicked {
+    pub(crate) fn caused(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|cause| cause.is::<Self>())
+    }
+}
+
 impl Guarded {
     fn poll<T>(
         &mut self,
@@ -232,9 +243,8 @@ impl Guarded {
             return Poll::Pending;
         }
         polled.unwrap_or_else(|panic| {
-            tracing::error!("the stream of a connection panicked");
             self.panic = Some(Box::new(panic));
-            Poll::Ready(Err(io::Error::other("the stream panicked")))
+            Poll::Ready(Err(io::Error::other(StreamPanicked)))
         })
     }
 

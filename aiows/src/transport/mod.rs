@@ -38,7 +38,7 @@ pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};
 #[cfg(feature = "axum")]
 pub(crate) use self::http::{refused, switching, view};
 pub(crate) use self::info::{RequestInfo, decode_params, is_utf8};
-pub(crate) use self::io::{Awaited, Departure, Io, Stream, TcpWriter};
+pub(crate) use self::io::{Awaited, Departure, Io, Stream, StreamPanicked, TcpWriter};
 pub(crate) use self::origin::Origins;
 #[cfg(feature = "axum")]
 pub(crate) use self::patient::Patient;
@@ -65,6 +65,18 @@ pub(crate) enum Inbound {
 impl Inbound {
     pub(crate) fn text(text: String) -> Self {
         Self::Text(Text::new(text.into()))
+    }
+
+    /// Makes a message of the bytes of another one.
+    pub(crate) fn of_bytes(bytes: Bytes, is_binary: bool) -> Self {
+        match is_binary {
+            true => Self::Binary(bytes),
+            // Copied, so that it does not keep what it is a part of.
+            false => match str::from_utf8(&bytes) {
+                Ok(text) => Self::text(text.to_owned()),
+                Err(_) => Self::Binary(bytes),
+            },
+        }
     }
 
     /// Whether it came in binary frames, though it may be text by now.

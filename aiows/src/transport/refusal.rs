@@ -27,7 +27,7 @@ enum Answers {
 
 impl Refusal {
     fn new(status: StatusCode, error: &HandlerError) -> Self {
-        let body = json!({ "error": ErrorFrame::new(error, None) }).to_string();
+        let body = json!({ "error": ErrorFrame::new(error, None, None) }).to_string();
         Self { status, body, answers: Answers::Any, headers: Vec::new() }
     }
 

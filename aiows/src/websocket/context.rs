@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::LocalKey;
 
+use crate::id::ConnectionId;
 use crate::state::{TypeMap, is_foreign};
 
 /// The values one connection keeps, at most one of each type.
@@ -186,9 +187,9 @@ impl ContextMap {
     }
 
     /// Drops all values; from now on none is kept.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, connection: ConnectionId) {
         let values = self.lock().close();
-        values.drop_caught();
+        values.drop_caught(connection);
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::future::Future;
 use std::iter;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 use super::WebSocket;
-use crate::error::drop_quietly;
+use crate::error::{Panic, drop_quietly, panic_text};
+use crate::id::{ConnectionId, error_id};
 
 /// How long a task that is to end may block its thread before it is left alone.
 const GRACE: Duration = Duration::from_secs(1);
@@ -59,8 +62,7 @@ impl WebSocket {
     ///
     /// What is still running when the connection ends is dropped before the disconnect handlers run;
     /// code that blocks its thread is waited for no longer than 1 s. On a closed connection nothing is
-    /// begun. A panic is logged
-    /// and ends that future alone. How many there are is up to the handlers: one that spawns for every
+    /// begun. A panic ends that future alone, and is logged as an error when it happens. How many there are is up to the handlers: one that spawns for every
     /// message lets its peer decide.
     ///
     /// ```
@@ -97,9 +99,19 @@ impl WebSocket {
             let running = running.get_or_insert_default();
             // What has finished gives back its place.
             ended.extend(iter::from_fn(|| running.try_join_next()));
-            running.spawn(future);
+            running.spawn(caught(self.id(), future));
         }
-        ended.into_iter().for_each(note);
+        ended.into_iter().for_each(|ended| self.note(ended));
+    }
+
+    /// Logs what has panicked while it was dropped. What it carried is dropped here, so the caller holds no
+    /// lock.
+    fn note(&self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            log_panic(self.id(), panic);
+        }
     }
 
     /// Aborts what was spawned, without waiting for it.
@@ -116,7 +128,7 @@ impl WebSocket {
         running.abort_all();
         let ends = async {
             while let Some(ended) = running.join_next().await {
-                note(ended);
+                self.note(ended);
             }
         };
         let _ = timeout(GRACE, ends).await;
@@ -129,12 +141,20 @@ impl Tasks {
     }
 }
 
-/// Logs a panic. What it carried is dropped here, so the caller holds no lock.
-fn note(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a future spawned by a handler panicked");
-        drop_quietly(error);
+/// Runs a future, and logs its panic at once: nothing may ever join its task.
+async fn caught(connection: ConnectionId, future: impl Future<Output = ()>) {
+    // Inside of another future, which drops the one that has returned where a panic is caught.
+    let inner = AssertUnwindSafe(async move {
+        future.await;
+    });
+    if let Err(panic) = inner.catch_unwind().await {
+        log_panic(connection, panic);
     }
+}
+
+fn log_panic(connection: ConnectionId, panic: Panic) {
+    let error_id = error_id();
+    let error = panic_text(&panic);
+    tracing::error!(%connection, error_id, error, "a future given to `ws.spawn` panicked");
+    drop_quietly(panic);
 }

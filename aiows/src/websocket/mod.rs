@@ -245,9 +245,9 @@ impl WebSocket {
     /// Drops what the connection keeps, which may hold the connection itself. From now on it keeps
     /// nothing.
     pub(crate) fn close_values(&self) {
-        self.context().close();
+        self.context().close(self.id());
         let locals = self.locals().close();
-        locals.drop_caught();
+        locals.drop_caught(self.id());
     }
 
     pub(crate) fn locals(&self) -> MutexGuard<'_, TypeMap> {

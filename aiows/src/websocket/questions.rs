@@ -24,8 +24,6 @@ const MAX_WAITING: usize = 64;
 /// What is taken of a client's error, in bytes: an application may log it.
 const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = 4 * 1024;
-/// How long a client may still answer when the server stops.
-const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// What became of a question: the answer, or none because too many messages wait before it.
 type Fate = Option<Inbound>;
@@ -116,8 +114,8 @@ impl WebSocket {
     ///
     /// [`RequestError`] tells why there is no answer. A connection that ends or is about to, for which
     /// [`closed`](Self::closed) is ready, is not asked; at its end everybody who waits gets
-    /// [`Closed`](RequestError::Closed) at once. Only a server that stops leaves the client 2 s to answer
-    /// what a handler is waiting for. A message of type `error` is a
+    /// [`Closed`](RequestError::Closed) at once. Only a server that stops leaves the client 2 s, or a quarter
+    /// of the time of the stop if that is less, to answer what a handler is waiting for. A message of type `error` is a
     /// [refusal](RequestError::Refused), one of another type than that of `R` is
     /// [invalid](RequestError::Invalid).
     ///
@@ -154,8 +152,8 @@ impl WebSocket {
     /// Waits until the client is not expected to answer any more.
     async fn answers_are_over(&self) {
         self.closed().await;
-        if self.outbox().is_draining() {
-            sleep(STOP_GRACE).await;
+        if let Some(grace) = self.outbox().drain_grace() {
+            sleep(grace).await;
         }
     }
 

@@ -7,8 +7,9 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::poll;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::lifecycle::Lifecycle;
 use super::super::{Accepted, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame};
@@ -103,7 +104,7 @@ impl State {
     fn order(self, accepted: Accepted) -> CloseOrder {
         match (self, accepted) {
             (Draining, Accepted::Pending) => CloseOrder::Drain,
-            (Draining, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Drain))),
+            (Draining, _) => CloseOrder::Close(Box::new(request(Drain))),
             (Closing, _) => CloseOrder::Close(Box::new(request(Handshake))),
             (Cutting, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Cut))),
             (CutRequested | CutAfterEnd, _) => CloseOrder::Cut,
@@ -120,10 +121,14 @@ impl State {
     }
 }
 
+/// How long the clients of a stopping server may make room.
+const GRACE: Duration = Duration::from_secs(3);
+
 fn request(mode: CloseMode) -> CloseRequest {
     match mode {
         Handshake => CloseRequest::application(4000.into(), "enough"),
-        Drain | Cut => CloseRequest::shutdown(mode),
+        Drain => CloseRequest::drain(GRACE),
+        Cut => CloseRequest::shutdown(mode),
     }
 }
 
@@ -293,6 +298,25 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
                 false => assert!(matches!(sent, Ok(Err(SendError::Closed))), "{why}: {sent:?}"),
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_room_gives_up_when_the_grace_of_a_stop_is_over() {
+    for before in [Open, Draining] {
+        let outbox = in_state(before);
+        for _ in 0..2 {
+            assert!(push(&outbox, b"x", None, false));
+        }
+        let senders = [(), ()].map(|()| outbox.push(Opcode::Text, Encoded::raw(b"x")));
+        let mut sending = pin!(join_all(senders));
+        assert!(poll!(sending.as_mut()).is_pending());
+        outbox.request_close(request(Drain));
+        let started = Instant::now();
+        let sent = sending.await;
+        assert!(sent.iter().all(|sent| matches!(sent, Err(SendError::Closed))), "{sent:?}");
+        // The timer of tokio rounds up.
+        assert!(started.elapsed() - GRACE <= Duration::from_millis(1), "{before:?}");
     }
 }
 

@@ -111,7 +111,7 @@ pub(super) async fn serve<S: Stream + 'static>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "HTTP connection ended");
+        tracing::debug!(peer = peer_addr.map(display), %error, "HTTP connection ended");
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn upgrade(
             Ok(answer)
         }
         Err(refusal) => {
-            door::note(&refusal, app);
+            door::note(&refusal, peer_addr, app);
             Err(refusal)
         }
     }

@@ -1,5 +1,6 @@
 //! How a connection ends: the transitions between the phases of its session.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::close::{CloseCode, DisconnectReason};
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
 use crate::session::clock::TimerEvent;
-use crate::transport::{PeerClose, close_frame};
+use crate::transport::{PeerClose, StreamPanicked, close_frame};
 use crate::websocket::{EndedBy, Standing};
 
 /// How long a connection that is cut may take for what is finished and its close frame.
@@ -32,7 +33,7 @@ impl ConnectionIo {
             // A connect handler that fails after the connection was closed changes nothing.
             return;
         }
-        let CloseRequest { code, reason, because, mode } = request;
+        let CloseRequest { code, reason, because, mode, .. } = request;
         if because == DisconnectReason::SlowConsumer {
             // Nothing may follow a message that is cut between two fragments.
             self.outbox().seal(None);
@@ -76,8 +77,7 @@ impl ConnectionIo {
 
     fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
         let because = DisconnectReason::Protocol { code };
-        let reason = reason.to_owned();
-        self.close(CloseRequest { code, reason, because, mode: CloseMode::Handshake });
+        self.close(CloseRequest { because, ..CloseRequest::application(code, reason) });
     }
 
     /// Closes a connection whose unfinished message takes more than its share.
@@ -101,6 +101,20 @@ impl ConnectionIo {
     pub(super) fn renew_handler_deadline(&mut self) {
         if let Phase::Leaving { handler_by, .. } = &mut self.phase {
             *handler_by = deadline_after(self.limits.close_timeout);
+        }
+    }
+
+    /// The stream has failed.
+    #[cold]
+    pub(super) fn fail(&mut self, error: &io::Error) {
+        self.note_failure(error);
+        self.client_ended(ClientEnd::Reset);
+    }
+
+    #[cold]
+    pub(super) fn note_failure(&self, error: &io::Error) {
+        if StreamPanicked::caused(error) {
+            tracing::error!(connection = %self.socket.id(), "the stream of a connection panicked");
         }
     }
 
@@ -215,6 +229,9 @@ impl ConnectionIo {
                     self.clock.note_large();
                 }
             }
+            // One that waits for its client does not hang.
+            TimerEvent::Slow if self.socket.is_asking() => {}
+            TimerEvent::Slow => self.clock.waiting().name_handler(),
             TimerEvent::Ping => self.outbox().ping(),
             TimerEvent::Silent => {
                 tracing::debug!(connection = %self.socket.id(), "no answer to a ping");

@@ -7,6 +7,7 @@ mod end;
 mod inbox;
 mod phase;
 mod read;
+mod saved;
 mod write;
 
 use std::future::{Future, poll_fn};
@@ -14,6 +15,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::task::coop::unconstrained;
 
@@ -46,6 +48,8 @@ pub(super) struct ConnectionIo {
     writability: Writability,
     answers: Answers,
     unfinished: Unfinished,
+    /// Whether a stop has cut the connection.
+    is_cut: bool,
     /// Messages handed out since other tasks last had their turn.
     handled: usize,
 }
@@ -104,6 +108,7 @@ impl ConnectionIo {
             writability: Writability::Ready,
             answers: Answers::Fit,
             unfinished,
+            is_cut: false,
             handled: 0,
         }
     }
@@ -155,10 +160,21 @@ impl ConnectionIo {
     /// Keeps the connection alive while a handler is pending; `Ready` if it has to be dropped.
     pub(super) fn poll_beside_handler(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.handled = 0;
+        self.clock.waiting().note_pending();
         match self.poll_turn(cx, Handler::Pending) {
             ControlFlow::Break(()) => Poll::Ready(()),
             ControlFlow::Continue(()) => Poll::Pending,
         }
+    }
+
+    /// How long the handler has been pending.
+    pub(super) fn handler_time(&self) -> Duration {
+        self.clock.handler_time()
+    }
+
+    /// Whether the log has to name the pending handler now.
+    pub(super) fn take_slow(&mut self) -> bool {
+        self.clock.waiting().take_slow()
     }
 
     /// Notes that the handler has returned: the messages behind it move on.
@@ -185,6 +201,10 @@ impl ConnectionIo {
 
     pub(super) fn id(&self) -> ConnectionId {
         self.socket.id()
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     fn outbox(&self) -> &Outbox {
@@ -242,8 +262,8 @@ impl ConnectionIo {
     }
 
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
-        // A request that was sent meanwhile makes room for more messages.
-        if self.inbox.note_requests(self.socket.is_asking()) {
+        // A question that was sent meanwhile makes room for more messages.
+        if self.inbox.note_questions(self.socket.is_asking(), &self.limits) {
             return false;
         }
         let blocked = self.writability == Writability::Blocked;
@@ -266,10 +286,12 @@ impl ConnectionIo {
                 let mode = request.mode;
                 self.close(*request);
                 if mode == CloseMode::Cut {
+                    self.is_cut = true;
                     return ControlFlow::Break(());
                 }
             }
             CloseOrder::Cut => {
+                self.is_cut = true;
                 self.cut();
                 return ControlFlow::Break(());
             }

@@ -59,9 +59,9 @@ impl ConnectionIo {
     ) -> bool {
         match self.phase {
             Phase::Open | Phase::Leaving { .. } => {
-                self.inbox.note_requests(self.socket.is_asking());
+                self.inbox.note_questions(self.socket.is_asking(), &self.limits);
                 let more = self.poll_messages(cx, intake, turn);
-                if self.inbox.has_requests() && self.inbox.room(&self.limits).is_none() {
+                if self.inbox.has_questions() && self.inbox.room(&self.limits).is_none() {
                     self.socket.fail_questions();
                 }
                 more
@@ -128,7 +128,7 @@ impl ConnectionIo {
                     self.clock.note_read();
                     self.take(buffer.filled(), intake);
                 }
-                Poll::Ready(Err(_)) => self.client_ended(ClientEnd::Reset),
+                Poll::Ready(Err(error)) => self.fail(&error),
             }
             true
         })
@@ -146,29 +146,44 @@ impl ConnectionIo {
         }
     }
 
-    fn decode(&mut self, bytes: &[u8], intake: Intake) {
-        let room = match intake {
-            Intake::Messages => self.inbox.room(&self.limits),
-            Intake::AnswersOnly => Some(Room::UNLIMITED),
-        };
-        let known = self.inbox.len();
-        let outbox = self.socket.outbox();
-        let mut on_ping = |payload: &[u8]| outbox.pong(payload);
-        let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
-        if self.protocol.has_grown() && self.inbox.has_large(known) {
-            self.keep_large_buffer();
+    fn decode(&mut self, mut bytes: &[u8], intake: Intake) {
+        loop {
+            let room = match intake {
+                Intake::Messages => self.inbox.room(&self.limits),
+                Intake::AnswersOnly => Some(Room::UNLIMITED),
+            };
+            let known = self.inbox.len();
+            let outbox = self.socket.outbox();
+            let mut on_ping = |payload: &[u8]| outbox.pong(payload);
+            let end = self.protocol.receive(bytes, room, self.inbox.decoded(), &mut on_ping);
+            if self.protocol.has_grown() && self.inbox.has_large(known) {
+                self.keep_large_buffer();
+            }
+            // Looked at after the bytes were read: a request that they answer was counted before.
+            if self.socket.is_asking() || intake == Intake::AnswersOnly {
+                self.take_answers(known, intake);
+            }
+            self.inbox.accept(known, &self.limits);
+            match end {
+                Some(end) => self.client_ended(end.into()),
+                None if self.protocol.has_begun_close() => self.note_finished(),
+                None => {}
+            }
+            self.note_unfinished();
+            // While a question is open, a part of the messages is decoded at a time.
+            if !self.inbox.has_questions() || !self.has_more(intake) {
+                return;
+            }
+            bytes = &[];
         }
-        // Looked at after the bytes were read: a request that they answer was counted before.
-        if self.socket.is_asking() || intake == Intake::AnswersOnly {
-            self.take_answers(known, intake);
-        }
-        self.inbox.accept(known);
-        match end {
-            Some(end) => self.client_ended(end.into()),
-            None if self.protocol.has_begun_close() => self.note_finished(),
-            None => {}
-        }
-        self.note_unfinished();
+    }
+
+    #[cold]
+    fn has_more(&self, intake: Intake) -> bool {
+        self.phase.handles_messages()
+            && self.protocol.has_undecoded()
+            && intake == Intake::Messages
+            && self.inbox.room(&self.limits).is_some()
     }
 
     /// One large message gives its buffer back at once, a stream of them when it is over, as long as

@@ -3,7 +3,6 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::phase::ClientEnd;
 use super::{Answers, ConnectionIo, Phase, Writability};
 use crate::limits::deadline_after;
 use crate::outbox::write_tcp;
@@ -28,7 +27,7 @@ impl ConnectionIo {
                 self.clock.note_unblocked(self.outbox().written(), enough(&self.io));
             }
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => self.client_ended(ClientEnd::Reset),
+            Poll::Ready(Err(error)) => self.fail(&error),
         }
         if self.answers == Answers::Wait && !self.outbox().is_full() {
             self.answers = Answers::Fit;
@@ -68,10 +67,13 @@ impl ConnectionIo {
         by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
         // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be sending:
         // dropping the socket then would make the kernel discard what the client has not received.
-        if let Io::Stream(stream) = &mut self.io
-            && stream.poll_shutdown(cx).is_pending()
-        {
-            return;
+        if let Io::Stream(stream) = &mut self.io {
+            match stream.poll_shutdown(cx) {
+                Poll::Pending => return,
+                // The end is near in any case.
+                Poll::Ready(Err(error)) => self.note_failure(&error),
+                Poll::Ready(Ok(())) => {}
+            }
         }
         match self.phase {
             // Drops the write half of plain TCP, too.

@@ -1,0 +1,47 @@
+//! Errors that a client can cause: they are visible, and no errors of the server.
+
+use std::error::Error as StdError;
+use std::iter;
+
+use super::{RequestError, SendError, code};
+
+/// An error and what has caused it.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
+}
+
+/// What the peer is told of failures that a client causes, or the end of a connection.
+pub(super) fn visible(error: &(dyn StdError + 'static)) -> Option<(&'static str, &'static str)> {
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(error), _) => visible_send(error),
+        (_, Some(error)) => visible_request(error),
+        (None, None) => None,
+    }
+}
+
+fn visible_send(error: &SendError) -> Option<(&'static str, &'static str)> {
+    match error {
+        SendError::Closed => Some((code::UNAVAILABLE, "the connection is closing")),
+        SendError::Full => Some((code::QUEUE_FULL, "the client does not read fast enough")),
+        SendError::NotMember => Some((code::FORBIDDEN, "join the room first")),
+        SendError::Encode(_) | SendError::NoRoom => None,
+    }
+}
+
+fn visible_request(error: &RequestError) -> Option<(&'static str, &'static str)> {
+    Some(match error {
+        RequestError::Closed => (code::UNAVAILABLE, "the connection is closing"),
+        RequestError::Congested => (code::CONGESTED, "too much waits before the client's answer"),
+        RequestError::Invalid(_) => (code::INVALID_ANSWER, "the client's answer is not valid"),
+        RequestError::NotSent(error) => return visible_send(error),
+        RequestError::Refused { .. } => {
+            (code::QUESTION_REFUSED, "the client answered with an error")
+        }
+        RequestError::Timeout => (code::NO_ANSWER, "the client did not answer in time"),
+        RequestError::TooMany => {
+            (code::TOO_MANY_QUESTIONS, "the client has too many questions to answer")
+        }
+    })
+}

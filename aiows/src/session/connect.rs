@@ -1,0 +1,118 @@
+//! The connect stage: its handlers run one after the other, and the first that fails is the last.
+
+use super::Session;
+use super::drive::{Late, drive_connect, start};
+use super::io::Step;
+use super::relay::farewell;
+use crate::call::{Call, Stage};
+use crate::close::{CloseCode, DisconnectReason};
+use crate::error::HandlerError;
+use crate::hub::Registration;
+use crate::limits::deadline_after;
+use crate::outbox::CloseRequest;
+use crate::route::Returned;
+use crate::router::{Endpoint, Frozen};
+
+impl Session {
+    /// Runs the connect handlers and admits the connection; `false` if that failed.
+    pub(super) async fn enter(&mut self, router: &Frozen, registration: &Registration) -> bool {
+        if !self.connect(router).await {
+            return false;
+        }
+        let Err(error) = registration.admit(self.room.take().as_deref()) else { return true };
+        // Others came first, and the room of the path is full.
+        let error = error.close(CloseCode::TRY_AGAIN_LATER);
+        self.fail_connect(&error, "the room of the path").await;
+        false
+    }
+
+    /// Runs the connect handlers; `false` if one failed or closed, or the client did not wait.
+    async fn connect(&mut self, router: &Frozen) -> bool {
+        let deadline = deadline_after(self.io.limits.connect_timeout);
+        for endpoint in &router.connect {
+            let call = self.call_for(endpoint, Stage::Connect);
+            let run = start(endpoint, &call);
+            match drive_connect(&mut self.io, run, deadline, endpoint).await {
+                Ok(None) => return false,
+                Ok(Some(returned)) => {
+                    if !self.settle_connect(endpoint, &call, returned).await {
+                        return false;
+                    }
+                }
+                Err(Late) => {
+                    self.give_up_connect();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends what a connect handler has returned; `false` if it is the last one.
+    async fn settle_connect(
+        &mut self,
+        endpoint: &Endpoint,
+        call: &Call,
+        returned: Returned,
+    ) -> bool {
+        if let Err(error) = &returned {
+            endpoint.log(error, &self.socket);
+        }
+        if self.socket.is_closed() {
+            // The session has yet to follow the request, or to notice a reset behind messages.
+            self.end_unadmitted().await;
+            return false;
+        }
+        match returned {
+            Ok(outcome) => {
+                outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
+                true
+            }
+            Err(error) => {
+                if let Some(error) = self.review(endpoint, call, error).await {
+                    self.fail_connect(&error, &endpoint.title).await;
+                }
+                false
+            }
+        }
+    }
+
+    /// Closes because the connect handlers take too long.
+    fn give_up_connect(&mut self) {
+        let request = CloseRequest::application(CloseCode::TRY_AGAIN_LATER, "Connect timed out");
+        self.io.close(CloseRequest { because: DisconnectReason::ConnectFailed, ..request });
+    }
+
+    /// Closes with the error's own close code, or with 1008 and the error's code as the reason. If the
+    /// connection ends anyway, that is how it ends.
+    async fn fail_connect(&mut self, error: &HandlerError, handler: &str) {
+        if error.is_visible() && !self.router.only_relays() {
+            self.push_error(error, None, None);
+        }
+        if self.is_ended_by(error) {
+            return self.end_unadmitted().await;
+        }
+        if error.is_visible() {
+            let connection = self.socket.id();
+            tracing::warn!(%connection, handler, %error, "connect refused");
+        }
+        let (code, reason) = farewell(error);
+        let request = CloseRequest::application(code, &reason);
+        let because = DisconnectReason::ConnectFailed;
+        self.io.close(CloseRequest { because, ..request });
+    }
+
+    /// Whether a handler failed because its connection ends, or while the server stops: then a
+    /// code that the error does not choose would tell the client not to come back.
+    pub(super) fn is_ended_by(&self, error: &HandlerError) -> bool {
+        let chooses =
+            error.close_code().is_some() && (error.is_visible() || error.error_id().is_some());
+        let outbox = self.socket.outbox();
+        (error.is_closed() && outbox.is_ending()) || (!chooses && outbox.drain_grace().is_some())
+    }
+
+    /// Waits for the end that is under way. What the client has sent is not handled.
+    async fn end_unadmitted(&mut self) {
+        while let Step::Message(_) = self.io.next().await {}
+    }
+}

@@ -1,0 +1,99 @@
+//! The disconnect handlers: each has a time of its own, and together they have what a stop leaves them.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Session;
+use super::drive::start;
+use super::io::{ConnectionIo, poll_unconstrained};
+use crate::call::Stage;
+use crate::close::DisconnectReason;
+use crate::limits::{CUT_GRACE, deadline_after};
+use crate::route::{BoxFuture, Returned, Running, drop_caught, poll_caught};
+use crate::router::Endpoint;
+
+/// How long the disconnect handlers of a connection have together once a stop has cut it. It is less than what
+/// the stop waits, so that a handler that hangs is named before the program ends.
+const CUT_TIME: Duration = CUT_GRACE.saturating_sub(Duration::from_millis(100));
+
+/// When the handlers that still run are dropped, because a stop has cut the connection.
+#[derive(Default)]
+struct Cut(Option<Instant>);
+
+impl Session {
+    /// Runs every disconnect handler, whatever the others do.
+    pub(super) async fn disconnect(&mut self, handlers: &[Endpoint], reason: &DisconnectReason) {
+        let mut cut = Cut::default();
+        for endpoint in handlers {
+            let running = Running::begin(self.socket.id(), &endpoint.title);
+            let returned = self.leave(endpoint, reason, &mut cut).await;
+            if returned.is_some() || endpoint.is_group {
+                running.finish();
+            }
+        }
+    }
+
+    /// Runs one disconnect handler; `None` if it was dropped.
+    async fn leave(
+        &mut self,
+        endpoint: &Endpoint,
+        reason: &DisconnectReason,
+        cut: &mut Cut,
+    ) -> Option<()> {
+        let time = self.io.limits.disconnect_timeout;
+        let call = self.call_for(endpoint, Stage::Disconnect(reason.clone(), time));
+        // The handlers of a group are timed one by one.
+        let limit = if endpoint.is_group { Duration::MAX } else { time };
+        let run = start(endpoint, &call);
+        let Err(error) = beside(&mut self.io, run, limit, cut).await? else { return Some(()) };
+        endpoint.log(&error, &self.socket);
+        if !endpoint.errors.is_empty() {
+            let review = endpoint.errors.review(0, call, error);
+            let _ = beside(&mut self.io, review, time, cut).await?;
+        }
+        Some(())
+    }
+}
+
+/// Runs a handler while the connection is being closed; `None` if it has not returned in time.
+async fn beside(
+    io: &mut ConnectionIo,
+    mut handler: BoxFuture,
+    limit: Duration,
+    cut: &mut Cut,
+) -> Option<Returned> {
+    let mut timer = pin!(sleep_until(deadline_after(limit)));
+    let returned = poll_fn(|cx| match poll_caught(handler.as_mut(), cx) {
+        Poll::Ready(returned) => Poll::Ready(Some(returned)),
+        Poll::Pending => poll_unconstrained(cx, |cx| {
+            // Whether the closing is finished does not matter here: the handler is waited for.
+            let _ = io.poll_finish(cx);
+            cut.poll(io, timer.as_mut(), cx).map(|()| None)
+        }),
+    })
+    .await;
+    drop_caught(|| Some(io.id()), handler);
+    returned
+}
+
+impl Cut {
+    /// `Ready` at the deadline of a handler, which is earlier if the connection is cut.
+    fn poll(
+        &mut self,
+        io: &ConnectionIo,
+        mut timer: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if io.is_cut() {
+            let by = *self.0.get_or_insert_with(|| deadline_after(CUT_TIME));
+            if by < timer.deadline() {
+                timer.as_mut().reset(by);
+            }
+        }
+        timer.poll(cx)
+    }
+}
