@@ -15,6 +15,12 @@ pub enum SendError {
     Full,
     /// Something was sent to everybody, where everything is sent to rooms.
     NoRoom,
+    /// Something was sent to a room, but the server has several namespaces and none was named.
+    ///
+    /// A handler's [`Hub`](crate::Hub) has a namespace; that of
+    /// [`ServerHandle::hub`](crate::ServerHandle::hub) names one with
+    /// [`Hub::namespace`](crate::Hub::namespace).
+    NoNamespace,
     /// [`WebSocket::to`](crate::WebSocket::to) was used for a room that the connection is not in. As the
     /// error of a handler it is visible: `forbidden`.
     NotMember,
@@ -27,6 +33,10 @@ impl fmt::Display for SendError {
             Self::Encode(_) => "the message cannot be written as a JSON object",
             Self::Full => "the outbound queue of the connection is full",
             Self::NotMember => "the connection is not in the room",
+            Self::NoNamespace => {
+                "this server has several namespaces with rooms of their own, write \
+                 `hub.namespace(\"..\")` to name one"
+            }
             Self::NoRoom => "nothing is sent to everybody on this server, name a room",
         })
     }
@@ -36,7 +46,7 @@ impl StdError for SendError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Encode(error) => Some(error),
-            Self::Closed | Self::Full | Self::NoRoom | Self::NotMember => None,
+            Self::Closed | Self::Full | Self::NoNamespace | Self::NoRoom | Self::NotMember => None,
         }
     }
 }

@@ -26,7 +26,7 @@ fn visible_send(error: &SendError) -> Option<(&'static str, &'static str)> {
         SendError::Closed => Some((code::UNAVAILABLE, "the connection is closing")),
         SendError::Full => Some((code::QUEUE_FULL, "the client does not read fast enough")),
         SendError::NotMember => Some((code::FORBIDDEN, "join the room first")),
-        SendError::Encode(_) | SendError::NoRoom => None,
+        SendError::Encode(_) | SendError::NoNamespace | SendError::NoRoom => None,
     }
 }
 

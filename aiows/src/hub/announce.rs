@@ -97,11 +97,12 @@ mod tests {
 
     #[test]
     fn after_the_end_a_change_of_a_room_begins_no_other_gathering() {
-        let (hub, groups, announcers) =
-            (Hub::with_default_rules(), Groups::default(), Announcers::default());
+        let (_, namespace) = Hub::with_default_rules();
+        let (groups, announcers) = (Groups::default(), Announcers::default());
         let join = |name: &str| {
-            let outbox = Outbox::new(&Limits::default(), hub.totals());
-            let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), hub.registry());
+            let outbox = Outbox::new(&Limits::default(), namespace.totals());
+            let socket =
+                WebSocket::new(outbox, Peer::default(), Tag::default(), namespace.registry());
             let info = describe(&socket.id().to_string(), &json!({ "name": name })).unwrap();
             let listing = Listing { user: None, info };
             groups.add("lobby", &socket, Some(listing), 10).unwrap().1.gathering

@@ -8,7 +8,7 @@ use super::Target;
 use super::membership::no_user;
 use super::presence::describe;
 use crate::error::{Result, SendError};
-use crate::websocket::{Aim, Joined, Left, Listing, UserChange, WebSocket};
+use crate::websocket::{Aim, Joined, Left, Listing, Registry, UserChange, WebSocket};
 
 impl WebSocket {
     /// Joins a room, which is there as long as it has members. Joining twice is joining once. The
@@ -164,7 +164,8 @@ impl WebSocket {
 
     /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
     ///
-    /// A connection has one user at a time; the latest call counts. The returned [`UserChange`] tells
+    /// A connection has one user at a time; the latest call counts. A user is the same in all namespaces of
+    /// the server. The returned [`UserChange`] tells
     /// whether this is the user's first connection, and whether it was the last one of the user it had
     /// before.
     ///
@@ -190,7 +191,8 @@ impl WebSocket {
         membership.user.clone().filter(|_| membership.is_seen())
     }
 
-    /// Gives the connection a name that no other one has, as long as it lasts; [`Hub::named`] finds it.
+    /// Gives the connection a name that no other one of its [namespace](Self::namespace) has, as long as it
+    /// lasts; [`Hub::named`] finds it.
     ///
     /// The name may be the client's choice: a device, a seat. A second call gives the first name back.
     ///
@@ -217,6 +219,6 @@ impl WebSocket {
     /// rooms that the connection was in when it ended.
     pub fn to(&self, room: impl AsRef<str>) -> Target {
         let aim = Aim::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
-        Target::new(Arc::clone(self.registry()), aim).except(self.id())
+        Target::new(Arc::<dyn Registry>::clone(self.registry()), aim).except(self.id())
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::target::Delivery;
 use crate::outbox::{Attempts, Published, SharedFrame};
-use crate::websocket::{Registry, WebSocket};
+use crate::websocket::{Directory, WebSocket};
 
 /// Frames for clients whose queues are full although their sockets are not known to refuse bytes.
 ///
@@ -41,9 +41,9 @@ impl<'a> Late<'a> {
 
     /// Waits for all sessions at once, at most as long as a client may refuse to read. A publisher
     /// outside of a runtime waits with the timer of the sessions.
-    pub(super) async fn publish(self, registry: &dyn Registry) -> Delivery {
+    pub(super) async fn publish(self, directory: &dyn Directory) -> Delivery {
         let mut delivery = Delivery::default();
-        for member in self.publish_all(|| registry.runtime()).await {
+        for member in self.publish_all(|| directory.runtime()).await {
             delivery.accepted += member.delivery.accepted;
             delivery.refused += member.delivery.refused;
         }

@@ -1,4 +1,4 @@
-//! The live connections of a server, and when they are gone.
+//! The live connections of a namespace, and when they are gone.
 
 use std::collections::HashMap;
 #[cfg(feature = "axum")]
@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Hub;
+use super::Namespace;
 use crate::error::Result;
 use crate::id::ConnectionId;
-use crate::outbox::{CloseRequest, Outbound};
+use crate::outbox::CloseRequest;
 use crate::websocket::{EndedBy, Members, Registry, Standing, WebSocket};
 
 /// Knows every connection from its handshake to the return of its session.
@@ -20,7 +20,7 @@ pub(super) struct Live {
 }
 
 #[derive(Debug, Default)]
-struct Connections {
+pub(super) struct Connections {
     /// Those that were admitted and have not ended.
     admitted: HashMap<ConnectionId, WebSocket>,
     others: HashMap<ConnectionId, (WebSocket, Other)>,
@@ -42,7 +42,7 @@ enum Other {
 /// A connection's place in the hub; its session owns it, and the place ends with it.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    hub: Hub,
+    namespace: Arc<Namespace>,
     socket: WebSocket,
 }
 
@@ -50,14 +50,14 @@ pub(crate) struct Registration {
 /// it leaves the rooms it has joined, the tasks it has spawned end, and the values it keeps are dropped.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    hub: Hub,
+    namespace: Arc<Namespace>,
     socket: WebSocket,
     is_accepted: bool,
 }
 
 impl Candidate {
-    pub(crate) fn new(hub: &Hub, socket: WebSocket) -> Self {
-        Self { hub: hub.clone(), socket, is_accepted: false }
+    pub(crate) fn new(namespace: &Arc<Namespace>, socket: WebSocket) -> Self {
+        Self { namespace: Arc::clone(namespace), socket, is_accepted: false }
     }
 
     /// Sets the address of a peer that was not known before.
@@ -75,7 +75,7 @@ impl Candidate {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_accepted {
-            self.hub.shared.depart(&self.socket, Standing::Over, EndedBy::Server);
+            self.namespace.depart(&self.socket, Standing::Over, EndedBy::Server);
             self.socket.outbox().end();
             // Nothing is spawned after the end of the outbox.
             self.socket.abort_tasks();
@@ -85,7 +85,7 @@ impl Drop for Candidate {
 }
 
 impl Live {
-    fn lock(&self) -> MutexGuard<'_, Connections> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,6 +103,11 @@ impl Live {
         let mut connections = self.lock();
         let Connections { admitted, listed, .. } = &mut *connections;
         Arc::clone(listed.get_or_insert_with(|| admitted.values().cloned().collect()))
+    }
+
+    /// How many there were since the start.
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     pub(super) fn active(&self) -> usize {
@@ -137,46 +142,34 @@ impl Live {
     fn remove(&self, id: ConnectionId) {
         let _socket = self.lock().others.remove(&id);
     }
+
+    /// Asks every connection that is still to come to leave, and returns those there are.
+    pub(super) fn close_door(&self, request: &CloseRequest) -> Vec<WebSocket> {
+        let mut connections = self.lock();
+        connections.leave = Some(request.clone());
+        connections.sockets().cloned().collect()
+    }
 }
 
 impl Connections {
-    fn sockets(&self) -> impl Iterator<Item = &WebSocket> {
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &WebSocket> {
         self.admitted.values().chain(self.others.values().map(|(socket, _)| socket))
     }
 }
 
-impl Hub {
-    pub(crate) fn register(&self, socket: &WebSocket) -> Registration {
-        self.shared.note_runtime();
+impl Namespace {
+    pub(crate) fn register(self: &Arc<Self>, socket: &WebSocket) -> Registration {
+        self.latest.note();
         let leave = {
-            let mut connections = self.shared.live.lock();
+            let mut connections = self.live.lock();
             connections.others.insert(socket.id(), (socket.clone(), Other::Connecting));
             connections.leave.clone()
         };
-        self.shared.live.total.fetch_add(1, Ordering::Relaxed);
+        self.live.total.fetch_add(1, Ordering::Relaxed);
         if let Some(request) = leave {
             socket.outbox().request_close(request);
         }
-        Registration { hub: self.clone(), socket: socket.clone() }
-    }
-
-    /// Asks every connection that is still to come to leave, and returns those there are.
-    pub(crate) fn close_door(&self, request: &CloseRequest) -> Vec<WebSocket> {
-        // Everybody leaves: nobody has to be told who.
-        self.shared.announcers.end();
-        let mut connections = self.shared.live.lock();
-        connections.leave = Some(request.clone());
-        connections.sockets().cloned().collect()
-    }
-
-    /// What was sent to all connections, those that have ended included.
-    pub(crate) fn outbound(&self) -> Outbound {
-        let connections = self.shared.live.lock();
-        self.shared.totals.with(connections.sockets().map(WebSocket::outbox))
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.shared.live.total.load(Ordering::Relaxed)
+        Registration { namespace: Arc::clone(self), socket: socket.clone() }
     }
 }
 
@@ -187,19 +180,19 @@ impl Registration {
     ///
     /// `too_many_rooms`, `room_full`.
     pub(crate) fn admit(&self, room: Option<&str>) -> Result {
-        let Self { hub, socket } = self;
+        let Self { namespace, socket } = self;
         if let Some(room) = room {
-            hub.shared.enter(socket, room)?;
+            namespace.enter(socket, room)?;
         }
         // One that has left meanwhile is not among them.
-        hub.shared.live.admit(socket.id());
+        namespace.live.admit(socket.id());
         Ok(())
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.hub.shared.depart(&self.socket, Standing::Over, EndedBy::Server);
-        self.hub.shared.live.remove(self.socket.id());
+        self.namespace.depart(&self.socket, Standing::Over, EndedBy::Server);
+        self.namespace.live.remove(self.socket.id());
     }
 }

@@ -1,22 +1,20 @@
 //! What a connection belongs to: its rooms, its user, its name.
 
-use std::collections::HashSet;
-use std::ops::Range;
-
-use tokio::runtime::Handle;
-
+use super::Namespace;
 use super::group::Changed;
 use super::rules::is_name;
 use super::tabs::Grace;
-use super::{Shared, errand};
 use crate::error::{HandlerError, Result, SendError, code};
 use crate::limits::deadline_after;
 use crate::websocket::{
-    Aim, EndedBy, Joined, Joining, Left, Listing, Members, Membership, Registry, Standing,
-    UserChange, WebSocket,
+    EndedBy, Joined, Joining, Left, Listing, Membership, Registry, Standing, UserChange, WebSocket,
 };
 
-impl Registry for Shared {
+impl Registry for Namespace {
+    fn namespace(&self) -> &str {
+        self.name()
+    }
+
     fn join<'a>(
         &'a self,
         socket: &'a WebSocket,
@@ -24,7 +22,7 @@ impl Registry for Shared {
         listing: Option<Listing>,
     ) -> Joining<'a> {
         Box::pin(async move {
-            self.rules()?.allow(room, socket).await?;
+            self.rules().allow(room, socket).await?;
             self.add(socket, room, listing)
         })
     }
@@ -117,45 +115,9 @@ impl Registry for Shared {
         self.live.retire(id);
         left.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
     }
-
-    fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
-        // Before the build nobody is connected. Looking anyway would race with the build, whose rules
-        // may forbid it.
-        let Ok(rules) = self.rules() else { return Ok(Members::default()) };
-        Ok(match aim {
-            Aim::All if rules.needs_room => return Err(SendError::NoRoom),
-            Aim::All => self.live.all(),
-            Aim::Room { name, speaker } => {
-                speaker.membership().may_speak(name)?;
-                self.rooms.members(name)
-            }
-            Aim::Rooms(names) => union(names, |name| self.rooms.members(name)),
-            Aim::Users(names) => union(names, |name| self.users.members(name)),
-            Aim::Connection(id) => self.live.get(*id).into_iter().collect(),
-        })
-    }
-
-    fn runtime(&self) -> Option<Handle> {
-        Self::runtime(self)
-    }
-
-    fn write_soon(&self, members: &Members, range: Range<usize>) {
-        errand::start(Self::runtime(self).as_ref(), members, range);
-    }
 }
 
-/// The members of all groups, each once.
-fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
-    if let [name] = names {
-        return members(name);
-    }
-    let mut seen = HashSet::new();
-    let groups: Vec<_> = names.iter().map(|name| members(name)).collect();
-    let all = groups.iter().flat_map(|group| group.iter());
-    all.filter(|socket| seen.insert(socket.id())).cloned().collect()
-}
-
-impl Shared {
+impl Namespace {
     /// Adds a connection to a room that it may join, and lists it there if there is something to
     /// say about it.
     pub(super) fn add(
@@ -164,7 +126,7 @@ impl Shared {
         room: &str,
         listing: Option<Listing>,
     ) -> Result<Joined> {
-        let limits = &self.rules()?.limits;
+        let limits = &self.rules().limits;
         let info = listing.as_ref().map(|listing| listing.info.get());
         if info.is_some_and(|info| info.len() > limits.member_info_size) {
             return Err(HandlerError::new(
@@ -219,7 +181,7 @@ impl Shared {
     ///
     /// `invalid_name` for a name that looks empty, has control characters or is too long.
     fn check_name(&self, name: &str, text: &'static str) -> Result {
-        let max = self.rules()?.limits.name_size;
+        let max = self.rules().limits.name_size;
         if !is_name(name, max) {
             return Err(HandlerError::new(code::INVALID_NAME, text).with("max_bytes", max));
         }
@@ -228,7 +190,7 @@ impl Shared {
 
     /// How long a user stays listed whose last connection ends like this.
     fn grace(&self, by: EndedBy) -> Option<Grace> {
-        let limits = &self.rules().ok()?.limits;
+        let limits = &self.rules().limits;
         let is_given = by == EndedBy::Client && !limits.presence_grace.is_zero();
         is_given.then(|| Grace {
             until: deadline_after(limits.presence_grace),
@@ -239,7 +201,7 @@ impl Shared {
     /// Schedules the announcement of a change; to be called where no lock is held.
     fn tell_later(&self, changed: Changed) {
         if let Some(gathering) = changed.gathering {
-            self.announcers.start(Self::runtime(self).as_ref(), gathering);
+            self.announcers.start(self.runtime().as_ref(), gathering);
         }
     }
 }

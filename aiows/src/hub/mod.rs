@@ -1,4 +1,4 @@
-//! The connections of a server: rooms, users, and sending to many.
+//! The connections of a server: namespaces, rooms, users, and sending to many.
 
 mod announce;
 mod errand;
@@ -8,37 +8,55 @@ mod late;
 mod list;
 mod live;
 mod membership;
+mod namespace;
+mod namespaces;
 mod presence;
 #[cfg(test)]
 mod races;
 mod rules;
+mod runtime;
 mod tabs;
 mod target;
 mod tell;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::slice;
+use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::runtime::Handle;
 
-use self::announce::Announcers;
-use self::group::Groups;
-use self::live::Live;
 pub(crate) use self::live::{Candidate, Registration};
+pub(crate) use self::namespace::Namespace;
+use self::namespaces::Namespaces;
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 pub use self::target::{Delivery, Target};
 use crate::close::CloseCode;
-use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
-use crate::outbox::Totals;
-use crate::websocket::{Aim, Registry, WebSocket};
+use crate::websocket::{Aim, Directory, WebSocket};
 
-/// All connections of a server: sends to rooms, users and everybody. Cheap to clone, usable from any
-/// task.
+/// The name of the namespace of a router that is bound to no path.
+pub(crate) const ROOT: &str = "root";
+
+/// Connections of a server: sends to rooms, users and everybody. Cheap to clone, usable from any task.
 ///
-/// Handlers take it as an argument; elsewhere [`ServerHandle::hub`](crate::ServerHandle::hub) has it. You
-/// may use it before the server is built: nobody is connected then, so what you send reaches nobody.
+/// Handlers take it as an argument, and get that of their namespace: each
+/// [`Server::route`](crate::Server::route) has rooms of its own, unless
+/// [`Router::namespace`](crate::Router::namespace) puts several together. What the hub of a namespace does
+/// stays in it, except that users and connections are known to the whole server:
+///
+/// | | in the hub of a namespace |
+/// |---|---|
+/// | `all`, `room`, `rooms`, `user`, `users` | reach connections of the namespace; [`Target::everywhere`] those of the server |
+/// | `size`, `room_size`, `members`, `member_infos`, `room_names`, `named` | see the namespace |
+/// | `connection`, `get`, `disconnect` | find connections of the server |
+/// | `connections_of`, `user_names`, `disconnect_user` | see connections of the server |
+///
+/// Elsewhere [`ServerHandle::hub`](crate::ServerHandle::hub) has the hub of the server. If the server has
+/// one namespace, it is that of the namespace. If it has several, it reaches and counts the
+/// connections of all; a send to a room is [`SendError::NoNamespace`](crate::SendError::NoNamespace), so you choose one with
+/// [`namespace`](Self::namespace) first. You may take this hub before the server is built: nobody is
+/// connected then, so what you send reaches nobody.
 ///
 /// ```
 /// use aiows::{Hub, Message, Result, WebSocket, message};
@@ -66,32 +84,44 @@ use crate::websocket::{Aim, Registry, WebSocket};
 /// ```
 #[derive(Clone, Default)]
 pub struct Hub {
-    shared: Arc<Shared>,
+    server: Arc<Namespaces>,
+    /// The one it speaks for; all of them if there is none.
+    own: Option<Arc<Namespace>>,
 }
-
-#[derive(Default)]
-struct Shared {
-    live: Live,
-    rooms: Groups,
-    users: Groups,
-    announcers: Announcers,
-    /// Each has one member.
-    names: Groups,
-    /// What was sent to all of them.
-    totals: Arc<Totals>,
-    /// The runtime of the session that began last. A publisher or a leaving connection may be on a
-    /// thread without a runtime, or in one that is not driven.
-    runtime: Mutex<Option<Handle>>,
-    /// Set by the build of the server and by nothing else. Until then nobody can be connected, so
-    /// nothing is sent or joined.
-    rules: OnceLock<Rules>,
-}
-
-/// The rules of this hub were set before, so others cannot take effect.
-#[derive(Debug)]
-pub(crate) struct AlreadyBuilt;
 
 impl Hub {
+    /// Returns the hub of a namespace, by the name that [`Router::namespace`](crate::Router::namespace) or
+    /// the path of [`Server::route`](crate::Server::route) gives it; `root` is that of
+    /// [`Server::include_router`](crate::Server::include_router).
+    ///
+    /// `None` if the server has no such namespace, and before it is built.
+    ///
+    /// ```
+    /// use aiows::testing::TestServer;
+    /// use aiows::{Router, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> aiows::Result {
+    /// let server = Server::new()
+    ///     .route("/chat/{room}", Router::new())
+    ///     .route("/game/{table}", Router::new().namespace("play"))
+    ///     .route("/watch/{table}", Router::new().namespace("play"));
+    /// let server = TestServer::new(server);
+    /// let hub = server.handle().hub();
+    /// for name in ["/chat/{room}", "play"] {
+    ///     let hub = hub.namespace(name).ok_or("the server has this namespace")?;
+    ///     hub.room("red").send_text("hello").await?;
+    /// }
+    /// assert!(hub.namespace("/game/{table}").is_none());
+    /// assert!(hub.room("red").send_text("whose room?").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn namespace(&self, name: impl AsRef<str>) -> Option<Self> {
+        self.server.named(name.as_ref()).map(|namespace| self.of(namespace))
+    }
+
     /// Aims at every connection.
     pub fn all(&self) -> Target {
         self.aim(Aim::All)
@@ -108,6 +138,8 @@ impl Hub {
     }
 
     /// Aims at the connections of a user; see [`WebSocket::set_user`].
+    ///
+    /// The hub of a namespace reaches those in it; with [`Target::everywhere`] it reaches all.
     pub fn user(&self, user: impl AsRef<str>) -> Target {
         self.users([user])
     }
@@ -117,39 +149,51 @@ impl Hub {
         self.aim(Aim::Users(names(users)))
     }
 
-    /// Aims at one connection.
+    /// Aims at one connection of the server.
     pub fn connection(&self, id: ConnectionId) -> Target {
-        self.aim(Aim::Connection(id))
+        Target::new(Arc::<Namespaces>::clone(&self.server), Aim::Connection(id))
     }
 
-    /// Returns the handle on a connection, if it is open.
+    /// Returns the handle on a connection of the server, if it is open.
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<WebSocket> {
-        self.shared.live.get(id)
+        self.server.get(id)
     }
 
     /// Returns the handle on the connection of a name; see [`WebSocket::set_name`].
+    ///
+    /// Names are unique within a namespace. The hub of a server returns a connection if exactly one
+    /// namespace has the name.
     #[must_use]
     pub fn named(&self, name: impl AsRef<str>) -> Option<WebSocket> {
-        self.shared.names.members(name.as_ref()).first().cloned()
+        let name = name.as_ref();
+        let mut found =
+            self.namespaces().iter().filter_map(|it| it.names.members(name).first().cloned());
+        let first = found.next();
+        first.filter(|_| found.next().is_none())
     }
 
     /// Returns how many connections are open.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.shared.live.active()
+        self.namespaces().iter().map(|it| it.live.active()).sum()
     }
 
-    /// Returns how many members a room has.
+    /// Returns how many members a room has; that of the server adds up the rooms of this name.
     #[must_use]
     pub fn room_size(&self, room: impl AsRef<str>) -> usize {
-        self.shared.rooms.size(room.as_ref())
+        self.namespaces().iter().map(|it| it.rooms.size(room.as_ref())).sum()
     }
 
-    /// Lists the members of a room, in no order.
+    /// Lists the members of a room, in no order; that of the server has those of every room of this
+    /// name, and [`WebSocket::namespace`] says which.
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<WebSocket> {
-        self.shared.rooms.members(room.as_ref()).to_vec()
+        let mut members = Vec::new();
+        for namespace in self.namespaces() {
+            members.extend_from_slice(&namespace.rooms.members(room.as_ref()));
+        }
+        members
     }
 
     /// Lists what is said about the members of a room that joined with
@@ -157,29 +201,35 @@ impl Hub {
     /// `room.members`. Users that may still come back are among them.
     #[must_use]
     pub fn member_infos(&self, room: impl AsRef<str>) -> Vec<Value> {
-        let infos = self.shared.rooms.infos(room.as_ref());
-        infos.iter().filter_map(|info| serde_json::from_str(info.get()).ok()).collect()
+        let infos = self.namespaces().iter().flat_map(|it| it.rooms.infos(room.as_ref()));
+        infos.filter_map(|info| serde_json::from_str(info.get()).ok()).collect()
     }
 
-    /// Lists the rooms that have members, in no order.
+    /// Lists the rooms that have members, each name once, in no order.
     #[must_use]
     pub fn room_names(&self) -> Vec<String> {
-        self.shared.rooms.names()
+        match self.namespaces() {
+            [only] => only.rooms.names(),
+            all => {
+                let names: HashSet<_> = all.iter().flat_map(|it| it.rooms.names()).collect();
+                names.into_iter().collect()
+            }
+        }
     }
 
-    /// Lists the connections of a user, in no order.
+    /// Lists the connections of a user on the server, in no order.
     #[must_use]
     pub fn connections_of(&self, user: impl AsRef<str>) -> Vec<WebSocket> {
-        self.shared.users.members(user.as_ref()).to_vec()
+        self.server.users.members(user.as_ref()).to_vec()
     }
 
-    /// Lists the users that have connections, in no order.
+    /// Lists the users that have connections to the server, in no order.
     #[must_use]
     pub fn user_names(&self) -> Vec<String> {
-        self.shared.users.names()
+        self.server.users.names()
     }
 
-    /// Closes a connection as [`WebSocket::close`] does; `false` when it is not open.
+    /// Closes a connection of the server as [`WebSocket::close`] does; `false` when it is not open.
     pub fn disconnect(
         &self,
         id: ConnectionId,
@@ -190,7 +240,7 @@ impl Hub {
         socket.map(|socket| socket.close(code, reason)).is_some()
     }
 
-    /// Closes every connection of a user, and returns how many there were.
+    /// Closes every connection of a user to the server, and returns how many there were.
     pub fn disconnect_user(
         &self,
         user: impl AsRef<str>,
@@ -198,88 +248,27 @@ impl Hub {
         reason: impl AsRef<str>,
     ) -> usize {
         let (code, reason) = (code.into(), reason.as_ref());
-        let sockets = self.shared.users.members(user.as_ref());
+        let sockets = self.server.users.members(user.as_ref());
         sockets.iter().for_each(|socket| socket.close(code, reason));
         sockets.len()
     }
 
     fn aim(&self, aim: Aim) -> Target {
-        Target::new(self.registry(), aim)
+        let directory: Arc<dyn Directory> = match self.namespaces() {
+            [only] => Arc::<Namespace>::clone(only),
+            // Before the build there is none, and may be one when something is sent.
+            _ => Arc::<Namespaces>::clone(&self.server),
+        };
+        Target::new(directory, aim)
     }
 
-    /// What the connections of this server belong to.
-    pub(crate) fn registry(&self) -> Arc<dyn Registry> {
-        Arc::<Shared>::clone(&self.shared)
-    }
-
-    /// Asks whether a connection that is not yet accepted may join a room.
-    ///
-    /// # Errors
-    ///
-    /// As [`WebSocket::join`].
-    pub(crate) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
-        self.shared.rules()?.allow(room, socket).await
-    }
-
-    /// The runtime of the session that began last.
-    pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.shared.runtime()
-    }
-
-    pub(crate) fn totals(&self) -> Arc<Totals> {
-        Arc::clone(&self.shared.totals)
-    }
-
-    /// Sets the rules of the server that this hub belongs to.
-    ///
-    /// # Errors
-    ///
-    /// `AlreadyBuilt` if the hub has rules.
-    pub(crate) fn set_rules(&self, rules: Rules) -> std::result::Result<(), AlreadyBuilt> {
-        self.shared.rules.set(rules).map_err(|_| AlreadyBuilt)
-    }
-
-    /// Makes the hub of a server with default limits and no other rules.
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) fn with_default_rules() -> Self {
-        let hub = Self::default();
-        hub.shared.rules.get_or_init(Rules::default);
-        hub
-    }
-}
-
-impl Shared {
-    /// Notes the runtime of the caller, a session. The latest counts: an earlier one may have ended
-    /// since, and what is spawned there never runs.
-    fn note_runtime(&self) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        let _before = self.lock_runtime().replace(runtime);
-    }
-
-    fn runtime(&self) -> Option<Handle> {
-        self.lock_runtime().clone()
-    }
-
-    fn lock_runtime(&self) -> MutexGuard<'_, Option<Handle>> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// # Errors
-    ///
-    /// `Closed` before the build: a connection of a server that does not exist yet joins nothing.
-    fn rules(&self) -> std::result::Result<&Rules, SendError> {
-        self.rules.get().ok_or(SendError::Closed)
+    fn namespaces(&self) -> &[Arc<Namespace>] {
+        self.own.as_ref().map_or_else(|| self.server.list(), slice::from_ref)
     }
 }
 
 fn names<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Vec<String> {
     names.into_iter().map(|name| name.as_ref().to_owned()).collect()
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("size", &self.live.active()).finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Hub {

@@ -51,14 +51,15 @@ impl Random {
 /// Connections, some of which are replaced while others use them.
 struct Crowd {
     hub: Hub,
+    namespace: Arc<Namespace>,
     places: Vec<Mutex<(WebSocket, Registration)>>,
 }
 
 impl Crowd {
     fn new() -> Self {
-        let hub = Hub::with_default_rules();
-        let places = (0..SOCKETS).map(|_| Mutex::new(connect(&hub))).collect();
-        Self { hub, places }
+        let (hub, namespace) = Hub::with_default_rules();
+        let places = (0..SOCKETS).map(|_| Mutex::new(connect(&namespace))).collect();
+        Self { hub, namespace, places }
     }
 
     fn step(&self, random: &mut Random) {
@@ -89,7 +90,7 @@ impl Crowd {
             // Another may have the name.
             14 => drop(socket.set_name(room)),
             // Used by other threads while it ends, or not yet come to by them.
-            _ => drop(std::mem::replace(&mut *place.lock().unwrap(), connect(&self.hub))),
+            _ => drop(std::mem::replace(&mut *place.lock().unwrap(), connect(&self.namespace))),
         }
     }
 
@@ -152,14 +153,14 @@ impl Crowd {
     }
 }
 
-fn connect(hub: &Hub) -> (WebSocket, Registration) {
-    connect_as(hub, Peer::default())
+fn connect(namespace: &Arc<Namespace>) -> (WebSocket, Registration) {
+    connect_as(namespace, Peer::default())
 }
 
-fn connect_as(hub: &Hub, peer: Peer) -> (WebSocket, Registration) {
+fn connect_as(namespace: &Arc<Namespace>, peer: Peer) -> (WebSocket, Registration) {
     let outbox = Outbox::new(&Limits::default(), Arc::default());
-    let socket = WebSocket::new(outbox, peer, Tag::default(), hub.registry());
-    let registration = hub.register(&socket);
+    let socket = WebSocket::new(outbox, peer, Tag::default(), namespace.registry());
+    let registration = namespace.register(&socket);
     registration.admit(None).unwrap();
     (socket, registration)
 }
@@ -218,7 +219,7 @@ fn racing_joins_leaves_and_ends_lose_nobody_and_leave_nothing() {
         }
     });
     assert!(!failed.load(Ordering::Relaxed), "AIOWS_TEST_SEED={seed}");
-    let Crowd { hub, places } = crowd;
+    let Crowd { hub, places, .. } = crowd;
     drop(places);
     assert_eq!((hub.size(), hub.room_names(), hub.user_names()), (0, vec![], vec![]));
     assert_eq!((hub.room_size("a"), hub.room_size("b")), (0, 0));
@@ -237,8 +238,9 @@ impl Drop for Visitor {
 
 /// Joins and leaves a room while its members end; whoever takes the list of the members out of the
 /// room may drop the last handle on some of them.
-fn meet_ending_members(hub: &Hub) {
-    let (host, _registration) = connect(hub);
+fn meet_ending_members() {
+    let (hub, namespace) = Hub::with_default_rules();
+    let (host, _registration) = connect(&namespace);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -254,7 +256,7 @@ fn meet_ending_members(hub: &Hub) {
                 .map(|_| {
                     let peer = Peer::default();
                     peer.context.insert(Visitor(host.clone()));
-                    let (guest, registration) = connect_as(hub, peer);
+                    let (guest, registration) = connect_as(&namespace, peer);
                     guest.join("a").now_or_never().unwrap().unwrap();
                     (guest, registration)
                 })
@@ -270,7 +272,7 @@ fn the_values_of_a_connection_are_dropped_outside_of_the_locks_of_others() {
     let (done, is_done) = mpsc::channel();
     // A thread that waits for its own lock never ends, so nobody joins it.
     thread::spawn(move || {
-        meet_ending_members(&Hub::with_default_rules());
+        meet_ending_members();
         done.send(())
     });
     is_done.recv_timeout(Duration::from_secs(30)).expect("a thread waits for itself");

@@ -92,14 +92,17 @@ mod tests {
     use crate::hub::Hub;
 
     #[test]
-    fn rules_are_set_once_and_never_by_reading() {
+    fn namespaces_are_made_once_and_never_by_reading() {
         let hub = Hub::default();
         let send = || hub.all().send_text("x").now_or_never().unwrap();
         assert_eq!(send().unwrap().accepted, 0);
+        assert!(hub.namespace("a").is_none());
         let rules = || Rules { needs_room: true, ..Rules::default() };
-        assert!(hub.set_rules(rules()).is_ok());
+        assert_eq!(hub.open(&["b", "a", "b"], rules()).unwrap().len(), 3);
         assert!(matches!(send(), Err(SendError::NoRoom)));
+        assert!(hub.namespace("a").is_some());
         // A second server cannot have rules of its own here: its build tells that.
-        assert!(hub.set_rules(rules()).is_err());
+        assert!(hub.open(&["c"], rules()).is_err());
+        assert!(hub.namespace("c").is_none());
     }
 }

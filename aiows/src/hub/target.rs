@@ -14,7 +14,7 @@ use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
 use crate::outbox::{Published, SharedFrame};
 use crate::transport::Opcode;
-use crate::websocket::{Aim, Members, Registry, WebSocket};
+use crate::websocket::{Aim, Directory, Members, WebSocket};
 
 /// Peers that are written to before other tasks get a turn.
 pub(super) const CHUNK: usize = 128;
@@ -56,7 +56,7 @@ type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 /// ```
 #[must_use = "nothing is sent before `send` is called"]
 pub struct Target {
-    registry: Arc<dyn Registry>,
+    directory: Arc<dyn Directory>,
     aim: Aim,
     except: Vec<ConnectionId>,
     filter: Option<Filter>,
@@ -74,8 +74,30 @@ pub struct Delivery {
 }
 
 impl Target {
-    pub(super) fn new(registry: Arc<dyn Registry>, aim: Aim) -> Self {
-        Self { registry, aim, except: Vec::new(), filter: None }
+    pub(super) fn new(directory: Arc<dyn Directory>, aim: Aim) -> Self {
+        Self { directory, aim, except: Vec::new(), filter: None }
+    }
+
+    /// Reaches the connections of all namespaces of the server, also if the [`Hub`](crate::Hub) is that
+    /// of one namespace.
+    ///
+    /// `hub.user(name).everywhere()` is for every device of a user, whatever route it is connected to.
+    /// Rooms belong to one namespace: if the server has several, a send to a room everywhere is
+    /// [`SendError::NoNamespace`].
+    ///
+    /// ```
+    /// use aiows::{Hub, Result, WebSocket, message};
+    ///
+    /// #[message("sign_out")]
+    /// async fn sign_out(ws: WebSocket, hub: Hub) -> Result {
+    ///     if let Some(user) = ws.user() {
+    ///         hub.user(&user).everywhere().except(ws.id()).send_text("signed out").await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn everywhere(self) -> Self {
+        Self { directory: self.directory.everywhere(), ..self }
     }
 
     /// Leaves one connection out; it may be called for several.
@@ -104,7 +126,8 @@ impl Target {
     /// # Errors
     ///
     /// [`SendError::Encode`]; [`SendError::NoRoom`] for [`Hub::all`](crate::Hub::all) where that is forbidden;
-    /// [`SendError::NotMember`] for [`WebSocket::to`] and a room that the speaker is not in.
+    /// [`SendError::NotMember`] for [`WebSocket::to`] and a room that the speaker is not in;
+    /// [`SendError::NoNamespace`] for a room of a server with several namespaces, none of which was named.
     ///
     /// # Cancel safety
     ///
@@ -159,7 +182,7 @@ impl Target {
         self,
         encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
     ) -> Result<Delivery, SendError> {
-        let members = self.registry.find(&self.aim)?;
+        let members = self.directory.find(&self.aim)?;
         let mut forms = Forms::new(encode);
         let mut delivery = Delivery::default();
         let mut late = Late::default();
@@ -169,7 +192,7 @@ impl Target {
                 yield_now().await;
             }
             let range = number * at_once..number * at_once + chunk.len();
-            let mut promises = Promises::new(&*self.registry, &members, range);
+            let mut promises = Promises::new(&*self.directory, &members, range);
             for socket in chunk.iter().filter(|socket| self.includes(socket)) {
                 let frame = forms.of(socket.tag())?;
                 match socket.outbox().publish(frame) {
@@ -185,7 +208,7 @@ impl Target {
         }
         // A message that cannot be sent is an error, whoever is there.
         forms.any()?;
-        let Delivery { accepted, refused } = late.publish(&*self.registry).await;
+        let Delivery { accepted, refused } = late.publish(&*self.directory).await;
         delivery.accepted += accepted;
         delivery.refused += refused;
         Ok(delivery)
@@ -198,22 +221,22 @@ impl Target {
 
 /// What a chunk of members was promised; kept when dropped, however far the publisher came.
 struct Promises<'a> {
-    registry: &'a dyn Registry,
+    directory: &'a dyn Directory,
     members: &'a Members,
     range: Range<usize>,
     any: bool,
 }
 
 impl<'a> Promises<'a> {
-    fn new(registry: &'a dyn Registry, members: &'a Members, range: Range<usize>) -> Self {
-        Self { registry, members, range, any: false }
+    fn new(directory: &'a dyn Directory, members: &'a Members, range: Range<usize>) -> Self {
+        Self { directory, members, range, any: false }
     }
 }
 
 impl Drop for Promises<'_> {
     fn drop(&mut self) {
         if self.any {
-            self.registry.write_soon(self.members, self.range.clone());
+            self.directory.write_soon(self.members, self.range.clone());
         }
     }
 }

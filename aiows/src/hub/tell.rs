@@ -234,8 +234,9 @@ impl Told {
             return;
         }
         socket.outbox().note_missed();
-        tracing::warn!(connection = %socket.id(), room, "the client reads too slowly and missed \
-            an announcement of its room: it gets the list when it has room");
+        let (connection, namespace) = (socket.id(), socket.namespace());
+        tracing::warn!(%connection, namespace, room, "the client reads too slowly and missed an \
+            announcement of its room: it gets the list when it has room");
         self.missed.push(socket.id());
     }
 }

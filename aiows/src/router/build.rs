@@ -9,6 +9,7 @@ use super::scope::{self, Outer, Scope};
 use super::values::Takers;
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::{Kept, Need};
+use crate::hub::Namespace;
 use crate::middleware::{Hook, wrap};
 use crate::route::{Ended, Kind, Route};
 use crate::state::StateMap;
@@ -32,8 +33,13 @@ const KEYS: [&str; 14] = [
 ];
 
 /// Freezes a router over the server's state, noting every mistake.
-pub(crate) fn build(router: Router, outer: &StateMap, mistakes: &mut Vec<String>) -> Frozen {
-    let mut frozen = Frozen::new(tag(&router, mistakes));
+pub(crate) fn build(
+    router: Router,
+    namespace: Arc<Namespace>,
+    outer: &StateMap,
+    mistakes: &mut Vec<String>,
+) -> Frozen {
+    let mut frozen = Frozen::new(namespace, tag(&router, mistakes));
     let mut known = Known::default();
     frozen.room = room(&router, mistakes);
     scope::share(&router, outer, &mut frozen);

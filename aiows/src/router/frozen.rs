@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::asked::Asked;
 use crate::codec::Tag;
 use crate::error::HandlerError;
+use crate::hub::Namespace;
 use crate::limits::Limits;
 use crate::middleware::{ErrorHooks, HandshakeHooks};
 use crate::route::Run;
@@ -12,8 +13,9 @@ use crate::transport::{Inbound, Subprotocols};
 use crate::websocket::WebSocket;
 
 /// A router after the build: never changed, read without locks.
-#[derive(Default)]
 pub(crate) struct Frozen {
+    /// Whose rooms the connections join.
+    pub(crate) namespace: Arc<Namespace>,
     pub(crate) connect: Vec<Endpoint>,
     pub(crate) disconnect: Vec<Endpoint>,
     /// The disconnect handlers of connections that were not admitted, without middleware.
@@ -112,8 +114,24 @@ pub(crate) enum Target<'a> {
 }
 
 impl Frozen {
-    pub(super) fn new(tag: Tag) -> Self {
-        Self { tag, ..Self::default() }
+    pub(super) fn new(namespace: Arc<Namespace>, tag: Tag) -> Self {
+        Self {
+            namespace,
+            connect: Vec::new(),
+            disconnect: Vec::new(),
+            refused: Vec::new(),
+            messages: Vec::new(),
+            fallback: None,
+            nested: Vec::new(),
+            tag,
+            room: None,
+            asked: Asked::default(),
+            limits: Arc::default(),
+            subprotocols: Subprotocols::default(),
+            handshake: HandshakeHooks::default(),
+            errors: ErrorHooks::default(),
+            state: Arc::default(),
+        }
     }
 
     /// Adds the handler of a message type that has none yet.

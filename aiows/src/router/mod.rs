@@ -7,6 +7,7 @@ mod frozen;
 mod group;
 mod idle;
 mod lent;
+mod namespace;
 mod once;
 mod scope;
 mod values;
@@ -16,6 +17,7 @@ use std::future::Future;
 
 pub(crate) use self::build::{build, check_state};
 pub(crate) use self::frozen::{Endpoint, Frozen, Target};
+pub(crate) use self::namespace::namespace;
 pub(crate) use self::once::Once;
 use crate::call::Call;
 use crate::limits::RouteLimits;
@@ -60,6 +62,8 @@ pub struct Router {
     tags: Vec<String>,
     /// The parameters of the path that name a room to join, likewise.
     rooms: Vec<String>,
+    /// What every call of `namespace` says.
+    namespaces: Vec<String>,
     limits: Once<RouteLimits>,
     subprotocols: Once<Subprotocols>,
 }
@@ -168,6 +172,46 @@ impl Router {
     pub fn tag(mut self, key: impl Into<String>) -> Self {
         self.tags.push(key.into());
         self
+    }
+
+    /// Names the namespace whose rooms, names and `all` the connections of this router share.
+    ///
+    /// Without a name each [`Server::route`](crate::Server::route) has a namespace of its own, so two
+    /// routes never share a room by chance. Routers that say the same name share everything:
+    ///
+    /// ```
+    /// use aiows::testing::TestServer;
+    /// use aiows::{Router, Server, WebSocket, connect, routes};
+    ///
+    /// #[connect]
+    /// async fn enter(ws: WebSocket) -> aiows::Result {
+    ///     ws.join("table-1").await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let router = || Router::new().routes(routes![enter]).namespace("play");
+    /// let server = TestServer::new(Server::new().route("/play", router()).route("/watch", router()));
+    /// let (_player, _guest) = (server.connect_to("/play").await, server.connect_to("/watch").await);
+    /// # while server.handle().hub().size() < 2 { tokio::task::yield_now().await; }
+    /// let hub = server.handle().hub().namespace("play").unwrap();
+    /// assert_eq!(hub.room_size("table-1"), 2);
+    /// # }
+    /// ```
+    ///
+    /// A connection is in one namespace. You name it on the router that you bind to a path or give to
+    /// [`Server::include_router`](crate::Server::include_router); if a router inside of it names another one,
+    /// the build fails. It fails as well for names that the server gives, `root` and everything that
+    /// begins with `/`, and for a name that is empty or has white space or a control character.
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespaces.push(name.into());
+        self
+    }
+
+    /// The routers that were put into this one.
+    pub(crate) fn included(&self) -> &[Self] {
+        &self.included
     }
 
     /// Sets what is accepted from the connections of this route and how long it takes, in place of what

@@ -86,6 +86,7 @@ mod tests {
     use super::*;
     use crate::call::Call;
     use crate::error::HandlerError;
+    use crate::hub::Hub;
     use crate::middleware::{Middleware, Next, from_fn};
     use crate::outcome::Outcome;
     use crate::route::Route;
@@ -105,6 +106,7 @@ mod tests {
         let run = Arc::clone(route.run());
         let frozen = super::super::build(
             Router::new().include(router.route(route)),
+            Hub::with_default_rules().1,
             &StateMap::default(),
             &mut Vec::new(),
         );

@@ -238,7 +238,6 @@ impl App {
             router: Arc::clone(router),
             limits: Arc::clone(&router.limits),
             unfinished: Arc::clone(&self.inner.unfinished),
-            hub: self.handle().hub(),
         }
     }
 

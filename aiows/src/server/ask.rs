@@ -93,10 +93,12 @@ impl Questions {
         }
         if let Some(room) = room {
             let socket = setting.socket(mem::take(peer));
+            let namespace = &setting.router.namespace;
             // The check may log in, join, and keep the handle.
-            let candidate = Candidate::new(&setting.hub, socket.clone());
-            let Ok(allowed) = timeout_at(deadline, setting.hub.allow(&room, &socket)).await else {
-                tracing::error!(connection = %socket.id(), room, "a room check took too long for a handshake");
+            let candidate = Candidate::new(namespace, socket.clone());
+            let Ok(allowed) = timeout_at(deadline, namespace.allow(&room, &socket)).await else {
+                let (connection, namespace) = (socket.id(), socket.namespace());
+                tracing::error!(%connection, namespace, room, "a room check took too long for a handshake");
                 return Ok(None);
             };
             allowed?;

@@ -1,11 +1,12 @@
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::app::Config;
 use super::{App, Server};
 use crate::error::Error;
-use crate::hub::Rules;
-use crate::router::{Router, build, check_state};
+use crate::hub::{Namespace, ROOT, Rules};
+use crate::router::{Router, build, check_state, namespace};
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,25 +38,31 @@ impl Server {
         if self.root.is_none() && self.paths.is_empty() {
             mistakes.push("the server has no router".to_owned());
         }
-        let mut state = self.state;
-        let handle = self.owner.handle().clone();
-        state.insert(handle.clone());
-        state.insert(handle.hub());
         let limits = Arc::new(limits);
         let rules = Rules { limits: Arc::clone(&limits), check, needs_room: self.needs_room };
-        if handle.hub().set_rules(rules).is_err() {
+        let hub = self.owner.handle().hub();
+        let names = names(self.root.as_ref(), &self.paths, &mut mistakes);
+        let Ok(namespaces) = hub.open(&names, rules) else {
             mistakes
                 .push("the connections of this server belong to another one already".to_owned());
-        }
-        let layers = self.layers;
-        let mut freeze = |mut router: Router| {
+            return Err(Error::registration(mistakes));
+        };
+        let (of_root, of_paths) = namespaces.split_at(names.len() - self.paths.len());
+        let (layers, mut state) = (self.layers, self.state);
+        state.insert(self.owner.handle().clone());
+        let mut freeze = |mut router: Router, namespace: &Arc<Namespace>| {
             let rules = router.take_rules(&mut mistakes);
-            let mut frozen = build(router.inside(&layers), &state, &mut mistakes);
+            state.replace(hub.of(namespace));
+            let namespace = Arc::clone(namespace);
+            let mut frozen = build(router.inside(&layers), namespace, &state, &mut mistakes);
             rules.apply(&mut frozen, &limits, &subprotocols);
             frozen
         };
-        let root = self.root.map(|root| freeze(root.hoisted()));
-        let paths = self.paths.into_iter().map(|(path, router)| (path, freeze(router))).collect();
+        let root = self.root.zip(of_root.first());
+        let root = root.map(|(router, namespace)| freeze(router.hoisted(), namespace));
+        let paths = self.paths.into_iter().zip(of_paths);
+        let paths = paths.map(|((path, router), namespace)| (path, freeze(router, namespace)));
+        let paths = paths.collect();
         let config = Config {
             root,
             paths,
@@ -72,4 +79,17 @@ impl Server {
             false => Err(Error::registration(mistakes)),
         }
     }
+}
+
+/// The names of the namespaces: that of `root` first, then those of `paths`.
+fn names<'a>(
+    root: Option<&'a Router>,
+    paths: &'a [(String, Router)],
+    mistakes: &mut Vec<String>,
+) -> Vec<&'a str> {
+    let root = root.map(|root| namespace(root.included(), mistakes).unwrap_or(ROOT));
+    let path = |(path, router)| namespace(slice::from_ref(router), mistakes).unwrap_or(path);
+    root.into_iter()
+        .chain(paths.iter().map(|(path, router)| (path.as_str(), router)).map(path))
+        .collect()
 }

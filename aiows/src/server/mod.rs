@@ -88,6 +88,9 @@ impl Server {
     }
 
     /// Adds a router for every path that no [`route`](Self::route) names.
+    ///
+    /// Its connections share the rooms of the namespace `root`, unless
+    /// [`Router::namespace`](crate::Router::namespace) names another one.
     pub fn include_router(mut self, router: Router) -> Self {
         self.root = Some(self.root.unwrap_or_default().include(router));
         self
@@ -101,6 +104,11 @@ impl Server {
     /// build.
     ///
     /// When a server has routes only, any other path is answered with 404.
+    ///
+    /// Each route has rooms, names and a [`Hub`](crate::Hub) of its own: connections of `/chat/{room}` and
+    /// `/game/{room}` that join the room `red` do not reach each other. The namespace is named by the path
+    /// as you write it here; [`Router::namespace`](crate::Router::namespace) puts several routes into one.
+    /// [`Hub::namespace`](crate::Hub::namespace) finds it.
     pub fn route(mut self, path: impl Into<String>, router: Router) -> Self {
         self.paths.push((path.into(), router));
         self

@@ -20,7 +20,7 @@ use self::io::{ConnectionIo, Step};
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::call::{Call, Stage};
-use crate::hub::{Candidate, Hub, Registration};
+use crate::hub::{Candidate, Registration};
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
@@ -33,15 +33,15 @@ use crate::websocket::{EndedBy, Peer, Standing, WebSocket};
 pub(crate) struct Setting {
     pub(crate) router: Arc<Frozen>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) hub: Hub,
     pub(crate) unfinished: Arc<UnfinishedTotal>,
 }
 
 impl Setting {
     /// Makes the handle on a connection, which has nothing to write to yet.
     pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
-        let outbox = Outbox::new(&self.limits, self.hub.totals());
-        WebSocket::new(outbox, peer, self.router.tag.clone(), self.hub.registry())
+        let Frozen { namespace, tag, .. } = &*self.router;
+        let outbox = Outbox::new(&self.limits, namespace.totals());
+        WebSocket::new(outbox, peer, tag.clone(), namespace.registry())
     }
 }
 
@@ -80,7 +80,6 @@ pub(crate) struct Session {
     io: ConnectionIo,
     socket: WebSocket,
     router: Arc<Frozen>,
-    hub: Hub,
     /// The room of the path, until it is joined.
     room: Option<Box<str>>,
     /// Used again for the next message when no handler has kept it.
@@ -122,11 +121,11 @@ impl Session {
             Newcomer::Candidate { candidate, room } => (candidate.accept(), Some(room)),
         };
         socket.outbox().open(greeting, writer);
-        let Setting { router, limits, hub, unfinished } = setting;
+        let Setting { router, limits, unfinished } = setting;
         let protocol = Protocol::new(&limits, leftover);
         let unfinished = Unfinished::new(unfinished);
         let io = ConnectionIo::new(io, protocol, socket.clone(), limits, unfinished);
-        Self { io, socket, router, hub, room, call: None }
+        Self { io, socket, router, room, call: None }
     }
 
     /// The connection's id.
@@ -138,8 +137,10 @@ impl Session {
     ///
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
-        let registration = self.hub.register(&self.socket);
-        tracing::debug!(connection = %self.socket.id(), peer = ?self.socket.peer_addr(), "connected");
+        let registration = self.router.namespace.register(&self.socket);
+        let Self { socket, .. } = &*self;
+        let (connection, namespace) = (socket.id(), socket.namespace());
+        tracing::debug!(%connection, namespace, peer = ?socket.peer_addr(), "connected");
         let router = Arc::clone(&self.router);
         let admission = self.serve(&router, &registration).await;
         let reason = self.io.reason();

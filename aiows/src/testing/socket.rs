@@ -46,7 +46,7 @@ pub fn socket() -> (WebSocket, Sent) {
         ..Limits::default()
     };
     let outbox = Outbox::new(&limits, Arc::default());
-    let registry = Hub::with_default_rules().registry();
+    let registry = Hub::with_default_rules().1.registry();
     let socket = WebSocket::new(outbox, Peer::default(), Tag::default(), registry);
     let sent =
         Sent { socket: socket.clone(), texts: Vec::new(), binaries: Vec::new(), closed: None };

@@ -22,7 +22,7 @@ use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::questions::Questions;
 pub(crate) use self::registry::{
-    Aim, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Standing,
+    Aim, Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Standing,
 };
 use self::reply::Replies;
 use crate::close::CloseCode;
@@ -113,6 +113,16 @@ impl WebSocket {
     #[must_use]
     pub fn connected_at(&self) -> SystemTime {
         self.record.connected_at
+    }
+
+    /// Returns the name of the namespace whose rooms the connection joins.
+    ///
+    /// Unless [`Router::namespace`](crate::Router::namespace) gives another one, it is the path of
+    /// [`Server::route`](crate::Server::route) as it is written there, `/rooms/{room}`, and `root` for
+    /// [`Server::include_router`](crate::Server::include_router).
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.record.registry.namespace()
     }
 
     /// Returns the values kept for this connection.

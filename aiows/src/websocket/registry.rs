@@ -53,8 +53,26 @@ pub(crate) enum Aim {
     Connection(ConnectionId),
 }
 
-/// Knows the rooms and the users of a server.
-pub(crate) trait Registry: fmt::Debug + Send + Sync {
+/// Finds connections, and has them written to.
+pub(crate) trait Directory: fmt::Debug + Send + Sync {
+    /// Finds each connection once.
+    fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
+
+    /// The directory of the whole server.
+    fn everywhere(self: Arc<Self>) -> Arc<dyn Directory>;
+
+    /// The runtime of the sessions, if there was one.
+    fn runtime(&self) -> Option<Handle>;
+
+    /// Keeps the promises that were made to some members.
+    fn write_soon(&self, members: &Members, range: Range<usize>);
+}
+
+/// Knows what the connections of one namespace belong to.
+pub(crate) trait Registry: Directory {
+    /// The name of the namespace.
+    fn namespace(&self) -> &str;
+
     /// Joins a room; if the member is listed, its room is told.
     fn join<'a>(
         &'a self,
@@ -72,15 +90,6 @@ pub(crate) trait Registry: fmt::Debug + Send + Sync {
     /// Takes a connection out of everything. What it belonged to stays known to its handlers, as far as
     /// its standing says.
     fn depart(&self, socket: &WebSocket, standing: Standing, by: EndedBy);
-
-    /// Finds each connection once.
-    fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
-
-    /// The runtime of the sessions, if there was one.
-    fn runtime(&self) -> Option<Handle>;
-
-    /// Keeps the promises that were made to some members.
-    fn write_soon(&self, members: &Members, range: Range<usize>);
 }
 
 /// What a connection belongs to. Everything else that knows of it is changed under its lock.

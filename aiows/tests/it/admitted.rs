@@ -396,7 +396,7 @@ async fn who_is_not_in_a_room_does_not_speak_there() {
     async fn leave(ws: WebSocket) -> Value {
         json!({ "left": ws.leave("lobby").was_member() })
     }
-    let rooms = || Router::new().routes(routes![enter, say, leave]);
+    let rooms = || Router::new().routes(routes![enter, say, leave]).namespace("rooms");
     over_both(
         || Server::new().route("/lobby", rooms()).route("/", rooms()),
         async |server| {

@@ -43,6 +43,7 @@ mod middleware;
 mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
+mod namespaces;
 mod nest;
 mod nesting;
 mod next;

@@ -261,6 +261,7 @@ async fn who_went_and_came_again_has_left_and_joined() {
 
 #[tokio::test]
 async fn a_room_is_told_in_the_tag_of_each_router() {
+    let router = || router().namespace("both");
     let server = || Server::new().route("/old", router().tag("action")).route("/new", router());
     over_both(server, async |server| {
         let mut old = Guest::come_to(&server, "/old", "action").await;

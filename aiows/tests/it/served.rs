@@ -251,11 +251,12 @@ fn server() -> Server {
         .route(Route::message("flood", flood))
         .route(Route::message("hang", hang))
         .route(Route::message("slow", slow))
-        .route(Route::message("panic", panics));
+        .route(Route::message("panic", panics))
+        .namespace("news");
     Server::new()
         .include_router(plain)
         .route("/typed", Router::new().routes(routes![order]))
-        .route("/room", Router::new().routes(routes![enter]))
+        .route("/room", Router::new().routes(routes![enter]).namespace("news"))
         .shutdown_timeout(Duration::from_millis(number(DRAIN)))
         .limits(limits(|limits| {
             limits.ping_interval = ping;
