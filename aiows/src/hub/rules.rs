@@ -1,6 +1,5 @@
 //! What holds for the rooms of a server.
 
-use std::fmt;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,12 +73,6 @@ async fn named(check: Checked, room: &str, socket: &WebSocket) -> Result {
         biased;
         checked = check => checked,
         never = slow => never,
-    }
-}
-
-impl fmt::Debug for Rules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules").field("needs_room", &self.needs_room).finish_non_exhaustive()
     }
 }
 

@@ -269,6 +269,11 @@ async fn a_room_is_told_in_the_tag_of_each_router() {
         old.enter("old").await;
         assert_eq!(new.enter("new").await.len(), 2);
         assert_eq!(old.told("room.joined").await, [new.named("new")]);
+        let mut third = Guest::come_to(&server, "/new", "type").await;
+        assert_eq!(third.enter("third").await.len(), 3);
+        for guest in [&mut old, &mut new] {
+            assert_eq!(guest.told("room.joined").await, [third.named("third")]);
+        }
         assert_eq!(old.ask("leave", None).await["left"], true);
         assert_eq!(new.told("room.left").await, [old.named("old")]);
     })
