@@ -118,51 +118,68 @@ fn add(
     let prefix = format!("{prefix}{}", router.prefix);
     for mut route in router.routes {
         route.nest(&prefix);
-        check_needs(&route, &scope.state, mistakes);
-        check_payload(&route, &frozen.tag, mistakes);
-        check_rules(&route, mistakes);
-        check_query(&route, mistakes);
+        check(&route, &scope, &frozen.tag, mistakes);
         known.takers.note(&route, mistakes);
         frozen.asked.note(&route);
-        let endpoint = endpoint(&route, &scope);
-        match route.kind() {
-            Kind::Connect => frozen.connect.push(endpoint),
-            Kind::Disconnect(ended) => {
-                if *ended == Ended::Any {
-                    frozen.refused.push(self::endpoint(&route, &scope));
-                }
-                frozen.disconnect.push(endpoint);
-            }
-            Kind::Fallback => match known.fallbacks.entry(prefix.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(route.title());
-                    frozen.add_fallback(&prefix, endpoint);
-                }
-                Entry::Occupied(first) => {
-                    mistakes.push(two_fallbacks(&prefix, first.get(), &route.title()));
-                }
-            },
-            Kind::Message(name) => {
-                check_type(name, &route, mistakes);
-                match known.messages.entry(name.clone()) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(route.title());
-                        frozen.add_message(name, endpoint);
-                    }
-                    Entry::Occupied(first) => mistakes.push(format!(
-                        "message type \"{name}\" is handled by both {} and {}",
-                        first.get(),
-                        route.title()
-                    )),
-                }
-            }
-        }
+        insert(&route, &scope, &prefix, frozen, known, mistakes);
     }
     let inner = Outer { state: &scope.state, layers: &scope.layers };
     for router in router.included {
         add(router, &prefix, &inner, frozen, known, mistakes);
     }
     scope.group(&router.layers, frozen, starts);
+}
+
+/// Checks what a handler takes and what it handles.
+fn check(route: &Route, scope: &Scope, tag: &Tag, mistakes: &mut Vec<String>) {
+    check_needs(route, &scope.state, mistakes);
+    check_payload(route, tag, mistakes);
+    check_rules(route, mistakes);
+    check_query(route, mistakes);
+    if let Kind::Message(name) = route.kind() {
+        check_type(name, route, mistakes);
+    }
+}
+
+/// Adds a handler, unless another one handles the same.
+fn insert(
+    route: &Route,
+    scope: &Scope,
+    prefix: &str,
+    frozen: &mut Frozen,
+    known: &mut Known,
+    mistakes: &mut Vec<String>,
+) {
+    let endpoint = endpoint(route, scope);
+    match route.kind() {
+        Kind::Connect => frozen.connect.push(endpoint),
+        Kind::Disconnect(ended) => {
+            if *ended == Ended::Any {
+                frozen.refused.push(self::endpoint(route, scope));
+            }
+            frozen.disconnect.push(endpoint);
+        }
+        Kind::Fallback => match known.fallbacks.entry(prefix.to_owned()) {
+            Entry::Vacant(entry) => {
+                entry.insert(route.title());
+                frozen.add_fallback(prefix, endpoint);
+            }
+            Entry::Occupied(first) => {
+                mistakes.push(two_fallbacks(prefix, first.get(), &route.title()));
+            }
+        },
+        Kind::Message(name) => match known.messages.entry(name.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(route.title());
+                frozen.add_message(name, endpoint);
+            }
+            Entry::Occupied(first) => mistakes.push(format!(
+                "message type \"{name}\" is handled by both {} and {}",
+                first.get(),
+                route.title()
+            )),
+        },
+    }
 }
 
 fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
