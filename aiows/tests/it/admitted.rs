@@ -453,6 +453,31 @@ async fn a_message_sent_right_before_the_close_frame_is_still_spoken_in_the_room
     .await;
 }
 
+#[tokio::test]
+async fn the_room_of_the_path_is_known_once_to_who_has_joined_it_before_and_left() {
+    #[connect]
+    async fn come(ws: WebSocket, State(gate): State<Gate>) -> Result {
+        ws.join("lobby").await?;
+        gate.pass().await;
+        ws.closed().await;
+        Ok(())
+    }
+    #[disconnect]
+    async fn go(ws: WebSocket, State(rooms): State<mpsc::Sender<Vec<String>>>) -> Result {
+        Ok(rooms.send(ws.rooms()).await?)
+    }
+    let (rooms, mut known) = mpsc::channel::<Vec<String>>(1);
+    let gate = Gate::default();
+    let router = Router::new().routes(routes![come, go]).join_from_path("room");
+    let server = Server::new().route("/{room}", router).state(gate.clone()).state(rooms);
+    let server = TestServer::new(server);
+    let client = server.connect_to("/lobby").await;
+    gate.reached().await;
+    gate.open();
+    client.close(1000, "bye").await;
+    assert_eq!(timeout(SOON, known.recv()).await.unwrap().unwrap(), ["lobby"]);
+}
+
 #[derive(Clone)]
 struct Ends(mpsc::Sender<(&'static str, DisconnectReason)>);
 
