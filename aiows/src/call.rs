@@ -224,7 +224,9 @@ impl Call {
         let mut part = pin!(part);
         poll_fn(|cx| match part.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.time().is_some_and(|time| time.is_over.load(Ordering::Relaxed)) => {
+            Poll::Pending
+                if self.time().is_some_and(|time| time.is_over.load(Ordering::Relaxed)) =>
+            {
                 Poll::Ready(None)
             }
             Poll::Pending => Poll::Pending,

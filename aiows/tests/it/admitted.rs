@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aiows::testing::{TestClient, TestServer};
 use aiows::{
-    Call, DisconnectReason, HandlerError, Hub, Limits, Message, Next, Outcome, Result, Route,
-    Router, Server, State, WebSocket, connect, disconnect, message, routes,
+    Call, Departure, DisconnectReason, HandlerError, Hub, Limits, Message, Next, Outcome, Result,
+    Route, Router, Server, State, WebSocket, connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -476,6 +476,28 @@ async fn the_room_of_the_path_is_known_once_to_who_has_joined_it_before_and_left
     gate.open();
     client.close(1000, "bye").await;
     assert_eq!(timeout(SOON, known.recv()).await.unwrap().unwrap(), ["lobby"]);
+}
+
+#[tokio::test]
+async fn the_first_one_that_is_refused_is_told_as_the_last_one_to_handlers_that_always_run() {
+    #[connect]
+    async fn come(ws: WebSocket) -> Result {
+        assert!(ws.set_user("ann")?.is_first() && ws.join("lobby").await?.is_first());
+        Err(HandlerError::new("full", "come back later"))
+    }
+    #[disconnect(always)]
+    async fn go(departure: Departure, State(ends): State<mpsc::Sender<Departure>>) -> Result {
+        Ok(ends.send(departure).await?)
+    }
+    let (ends, mut ended) = mpsc::channel::<Departure>(1);
+    let server = TestServer::new(Router::new().routes(routes![come, go]).state(ends));
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        assert_eq!(client.recv_json().await["code"], "full");
+        client.expect_closed(1008).await;
+        let end = timeout(SOON, ended.recv()).await.unwrap().unwrap();
+        assert!(end.is_last_of_user() && end.is_last_in("lobby"), "{end:?}");
+    }
 }
 
 #[derive(Clone)]
