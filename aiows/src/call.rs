@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::close::DisconnectReason;
@@ -30,11 +34,28 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Connect,
-    /// With the time that each handler has.
-    Disconnect(DisconnectReason, Duration),
+    Disconnect(DisconnectReason, Arc<Time>),
     Message(Received),
     /// Between two calls, in a `Call` that will be used again.
     None,
+}
+
+/// The time of disconnect handlers inside of the same middleware.
+#[derive(Debug)]
+pub(crate) struct Time {
+    of_each: Duration,
+    /// A stop has cut the connection, and none of them may wait any more.
+    is_over: AtomicBool,
+}
+
+impl Time {
+    pub(crate) fn new(of_each: Duration) -> Arc<Self> {
+        Arc::new(Self { of_each, is_over: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A message on its way to a handler.
@@ -186,12 +207,31 @@ impl Call {
         }
     }
 
+    fn time(&self) -> Option<&Time> {
+        match &self.inner.stage {
+            Stage::Disconnect(_, time) => Some(time),
+            Stage::Connect | Stage::Message(_) | Stage::None => None,
+        }
+    }
+
     /// The time that each disconnect handler has.
     pub(crate) fn disconnect_timeout(&self) -> Duration {
-        match &self.inner.stage {
-            Stage::Disconnect(_, timeout) => *timeout,
-            Stage::Connect | Stage::Message(_) | Stage::None => Duration::MAX,
-        }
+        self.time().map_or(Duration::MAX, |time| time.of_each)
+    }
+
+    /// Runs a part of the call; `None` if it would wait when no time is left for disconnect handlers.
+    pub(crate) async fn while_in_time<T>(&self, part: impl Future<Output = T>) -> Option<T> {
+        let mut part = pin!(part);
+        poll_fn(|cx| match part.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending
+                if self.time().is_some_and(|time| time.is_over.load(Ordering::Relaxed)) =>
+            {
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     pub(crate) fn disconnect_reason(&self) -> Option<&DisconnectReason> {

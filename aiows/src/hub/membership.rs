@@ -170,7 +170,10 @@ impl Namespace {
     pub(super) fn enter(&self, socket: &WebSocket, room: &str) -> Result {
         let mut membership = socket.membership();
         if membership.standing == Standing::Leaving {
-            membership.rooms.push(room.into());
+            // It may have joined it by itself before it left.
+            if !membership.rooms.has(room) {
+                membership.rooms.push(room.into());
+            }
             return Ok(());
         }
         drop(membership);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::frozen::Endpoint;
@@ -113,7 +112,7 @@ impl Group {
         for handler in &self.handlers {
             let call = call.over_state(&handler.state);
             let turn = idle.run(handler, &call);
-            if leave(handler, &call).await.is_ok() {
+            if leave(handler, &call).await.is_some() {
                 turn.finish();
             }
         }
@@ -121,20 +120,17 @@ impl Group {
     }
 }
 
-/// Runs one disconnect handler.
-///
-/// # Errors
-///
-/// `Elapsed` if it has not returned in its time.
-async fn leave(handler: &Endpoint, call: &Call) -> Result<(), Elapsed> {
+/// Runs one disconnect handler; `None` if it has not returned in its time.
+async fn leave(handler: &Endpoint, call: &Call) -> Option<()> {
     let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
     let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
-    if let Err(error) = timeout(limit, run).await? {
+    if let Err(error) = call.while_in_time(timeout(limit, run)).await?.ok()? {
         handler.log(&error, call.websocket());
         let review = handler.errors.review(0, call.clone(), error);
-        let _ = timeout(call.disconnect_timeout(), review).await?;
+        let review = timeout(call.disconnect_timeout(), review);
+        let _ = call.while_in_time(review).await?.ok()?;
     }
-    Ok(())
+    Some(())
 }
 
 fn send(call: &Call, outcome: Outcome) {

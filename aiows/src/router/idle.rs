@@ -71,7 +71,8 @@ impl Idle {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the middleware of a group. `None` if it takes longer than `limit` while no handler runs.
+    /// Runs the middleware of a group. `None` if it takes longer than `limit` while no handler runs, or if
+    /// no time is left.
     pub(super) async fn watch<T>(
         &self,
         call: &Call,
@@ -85,7 +86,7 @@ impl Idle {
         let returned = tokio::select! {
             biased;
             returned = &mut middleware => returned,
-            () = self.exceeds(limit) => return None,
+            _ = call.while_in_time(self.exceeds(limit)) => return None,
         };
         around.running.take().into_iter().for_each(Running::finish);
         Some(returned)

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Session;
 use super::drive::start;
 use super::io::{ConnectionIo, poll_unconstrained};
-use crate::call::Stage;
+use crate::call::{Stage, Time};
 use crate::close::DisconnectReason;
 use crate::limits::{CUT_GRACE, deadline_after};
 use crate::route::{BoxFuture, Returned, Running, drop_caught, poll_caught};
@@ -44,16 +45,19 @@ impl Session {
         reason: &DisconnectReason,
         cut: &mut Cut,
     ) -> Option<()> {
-        let time = self.io.limits.disconnect_timeout;
-        let call = self.call_for(endpoint, Stage::Disconnect(reason.clone(), time));
-        // The handlers of a group are timed one by one.
-        let limit = if endpoint.is_group { Duration::MAX } else { time };
+        let limit = self.io.limits.disconnect_timeout;
+        let time = Time::new(limit);
+        let call = self.call_for(endpoint, Stage::Disconnect(reason.clone(), Arc::clone(&time)));
         let run = start(endpoint, &call);
-        let Err(error) = beside(&mut self.io, run, limit, cut).await? else { return Some(()) };
+        let returned = match endpoint.is_group {
+            true => beside_group(&mut self.io, run, &time, cut).await,
+            false => beside(&mut self.io, run, limit, cut).await,
+        };
+        let Err(error) = returned? else { return Some(()) };
         endpoint.log(&error, &self.socket);
         if !endpoint.errors.is_empty() {
             let review = endpoint.errors.review(0, call, error);
-            let _ = beside(&mut self.io, review, time, cut).await?;
+            let _ = beside(&mut self.io, review, limit, cut).await?;
         }
         Some(())
     }
@@ -66,8 +70,40 @@ async fn beside(
     limit: Duration,
     cut: &mut Cut,
 ) -> Option<Returned> {
+    let returned = poll_beside(io, &mut handler, limit, cut).await;
+    drop_caught(|| Some(io.id()), handler);
+    returned
+}
+
+/// Runs handlers inside of middleware, which are timed one by one. When the connection is cut, those that are
+/// left are called, and dropped where they would wait.
+async fn beside_group(
+    io: &mut ConnectionIo,
+    mut group: BoxFuture,
+    time: &Time,
+    cut: &mut Cut,
+) -> Option<Returned> {
+    let mut returned = poll_beside(io, &mut group, Duration::MAX, cut).await;
+    if returned.is_none() {
+        time.end();
+        returned = poll_fn(|cx| match poll_caught(group.as_mut(), cx) {
+            Poll::Ready(returned) => Poll::Ready(Some(returned)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+    }
+    drop_caught(|| Some(io.id()), group);
+    returned
+}
+
+async fn poll_beside(
+    io: &mut ConnectionIo,
+    handler: &mut BoxFuture,
+    limit: Duration,
+    cut: &mut Cut,
+) -> Option<Returned> {
     let mut timer = pin!(sleep_until(deadline_after(limit)));
-    let returned = poll_fn(|cx| match poll_caught(handler.as_mut(), cx) {
+    poll_fn(|cx| match poll_caught(handler.as_mut(), cx) {
         Poll::Ready(returned) => Poll::Ready(Some(returned)),
         Poll::Pending => poll_unconstrained(cx, |cx| {
             // Whether the closing is finished does not matter here: the handler is waited for.
@@ -75,9 +111,7 @@ async fn beside(
             cut.poll(io, timer.as_mut(), cx).map(|()| None)
         }),
     })
-    .await;
-    drop_caught(|| Some(io.id()), handler);
-    returned
+    .await
 }
 
 impl Cut {

@@ -40,10 +40,13 @@ pub struct UserChange {
 /// that whatever others do meanwhile each first one is followed by one last one. Of a test's `socket()`
 /// that is not closed it says that nothing has changed.
 ///
+/// If connect handlers join rooms or set users, take it in a `#[disconnect(always)]` handler: a connection
+/// that they refuse afterwards has left as well, and `#[disconnect]` does not run for it.
+///
 /// ```
 /// use aiows::{Departure, WebSocket, disconnect};
 ///
-/// #[disconnect]
+/// #[disconnect(always)]
 /// async fn left(ws: WebSocket, departure: Departure) {
 ///     if let Some(user) = ws.user().filter(|_| departure.is_last_of_user()) {
 ///         println!("{user} is offline");

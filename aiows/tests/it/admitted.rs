@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aiows::testing::{TestClient, TestServer};
 use aiows::{
-    Call, DisconnectReason, HandlerError, Hub, Limits, Message, Next, Outcome, Result, Route,
-    Router, Server, State, WebSocket, connect, disconnect, message, routes,
+    Call, Departure, DisconnectReason, HandlerError, Hub, Limits, Message, Next, Outcome, Result,
+    Route, Router, Server, State, WebSocket, connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -451,6 +451,53 @@ async fn a_message_sent_right_before_the_close_frame_is_still_spoken_in_the_room
         },
     )
     .await;
+}
+
+#[tokio::test]
+async fn the_room_of_the_path_is_known_once_to_who_has_joined_it_before_and_left() {
+    #[connect]
+    async fn come(ws: WebSocket, State(gate): State<Gate>) -> Result {
+        ws.join("lobby").await?;
+        gate.pass().await;
+        ws.closed().await;
+        Ok(())
+    }
+    #[disconnect]
+    async fn go(ws: WebSocket, State(rooms): State<mpsc::Sender<Vec<String>>>) -> Result {
+        Ok(rooms.send(ws.rooms()).await?)
+    }
+    let (rooms, mut known) = mpsc::channel::<Vec<String>>(1);
+    let gate = Gate::default();
+    let router = Router::new().routes(routes![come, go]).join_from_path("room");
+    let server = Server::new().route("/{room}", router).state(gate.clone()).state(rooms);
+    let server = TestServer::new(server);
+    let client = server.connect_to("/lobby").await;
+    gate.reached().await;
+    gate.open();
+    client.close(1000, "bye").await;
+    assert_eq!(timeout(SOON, known.recv()).await.unwrap().unwrap(), ["lobby"]);
+}
+
+#[tokio::test]
+async fn the_first_one_that_is_refused_is_told_as_the_last_one_to_handlers_that_always_run() {
+    #[connect]
+    async fn come(ws: WebSocket) -> Result {
+        assert!(ws.set_user("ann")?.is_first() && ws.join("lobby").await?.is_first());
+        Err(HandlerError::new("full", "come back later"))
+    }
+    #[disconnect(always)]
+    async fn go(departure: Departure, State(ends): State<mpsc::Sender<Departure>>) -> Result {
+        Ok(ends.send(departure).await?)
+    }
+    let (ends, mut ended) = mpsc::channel::<Departure>(1);
+    let server = TestServer::new(Router::new().routes(routes![come, go]).state(ends));
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        assert_eq!(client.recv_json().await["code"], "full");
+        client.expect_closed(1008).await;
+        let end = timeout(SOON, ended.recv()).await.unwrap().unwrap();
+        assert!(end.is_last_of_user() && end.is_last_in("lobby"), "{end:?}");
+    }
 }
 
 #[derive(Clone)]

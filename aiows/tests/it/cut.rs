@@ -117,7 +117,7 @@ async fn handlers_that_the_deadline_of_a_stop_cuts_are_one_warning_each() {
             let mut raw = Raw::join(&server).await;
             raw.send_text(r#"{"type":"hold"}"#).await;
             raw.expect_text("holding").await;
-            let stopped = tokio::spawn(server.shutdown(Duration::from_millis(50)));
+            let stopped = tokio::spawn(server.shutdown(Duration::from_millis(500)));
             assert_eq!(raw.read_close(1001).await, "Server shutdown");
             assert!(stopped.await.unwrap().unwrap_err().is_forced());
             expect_cut(&lines, "::hold`", 5);

@@ -311,6 +311,20 @@ async fn a_question_fails_when_too_many_bytes_wait_before_its_answer() {
 }
 
 #[tokio::test]
+async fn exactly_as_many_bytes_as_documented_may_wait_before_an_answer() {
+    over_both(
+        || narrow(|limits| limits.inbound_size = 10 * note_text(0).len()),
+        async |server| {
+            let mut raw = asked(&server).await;
+            raw.write(&[notes(10), masked(TEXT, told(1, 7).as_bytes())].concat()).await;
+            raw.expect_text(r#"{"told":7}"#).await;
+            expect_notes(&mut raw, 10).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_connect_handler_asks_a_client_that_first_writes_what_it_has_saved_up() {
     #[connect]
     async fn greet(ws: WebSocket) -> aiows::Result<Value> {

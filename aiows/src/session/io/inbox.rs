@@ -23,7 +23,7 @@ pub(super) struct Inbox {
 #[derive(Debug)]
 struct Questions {
     are_open: bool,
-    /// How many bytes may wait while they are open.
+    /// While they are open, fewer bytes than this may wait.
     bound: usize,
     /// The messages behind the first ones.
     saved: Saved,
@@ -116,9 +116,11 @@ impl Inbox {
         begins
     }
 
-    /// As much again as may wait without a question, and never more than twice as much.
+    /// The size at which no more is decoded: as much again may wait as without a question, and never more
+    /// than twice as much.
     fn bound(&self, limits: &Limits) -> usize {
-        self.size.min(limits.inbound_size).saturating_add(limits.inbound_size)
+        let may_wait = self.size.min(limits.inbound_size).saturating_add(limits.inbound_size);
+        may_wait.saturating_add(1)
     }
 
     pub(super) fn has_questions(&self) -> bool {
