@@ -182,10 +182,21 @@ impl Route {
         format!("`{}` ({})", self.name, self.place)
     }
 
-    /// The module of the handler; of one that is made at run time the file.
-    pub(crate) fn module(&self) -> &str {
-        let file = || self.place.split_once(".rs:").map_or(&*self.place, |(file, _)| file);
-        self.name.rsplit_once("::").map_or_else(file, |(module, _)| module)
+    /// Whether it was written where another one was: in the same module, or in the same file if one of
+    /// them is made at run time and has no module.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        match (self.module(), other.module()) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.file() == other.file(),
+        }
+    }
+
+    fn module(&self) -> Option<&str> {
+        self.name.rsplit_once("::").map(|(module, _)| module)
+    }
+
+    fn file(&self) -> &str {
+        self.place.split_once(".rs:").map_or(&*self.place, |(file, _)| file)
     }
 
     pub(crate) fn needs(&self) -> &Needs {

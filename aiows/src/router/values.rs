@@ -7,14 +7,10 @@ use crate::extract::{Kept, Need};
 use crate::route::Route;
 use crate::state::is_foreign;
 
-/// The handlers that take values of types which belong to no module of the application, by module.
+/// The handlers that take values of types which belong to no module of the application, one of each
+/// module.
 #[derive(Default)]
-pub(super) struct Takers(HashMap<(Kept, TypeId), Vec<Taker>>);
-
-struct Taker {
-    module: String,
-    title: String,
-}
+pub(super) struct Takers(HashMap<(Kept, TypeId), Vec<Route>>);
 
 impl Takers {
     /// Notes what a handler takes. If a handler of another module takes it, too, neither can know what
@@ -26,18 +22,18 @@ impl Takers {
                 continue;
             }
             let takers = self.0.entry((*by, *key)).or_default();
-            if takers.iter().any(|taker| taker.module == route.module()) {
+            if takers.iter().any(|taker| taker.is_beside(route)) {
                 continue;
             }
-            let taker = Taker { module: route.module().to_owned(), title: route.title() };
             if let Some(first) = takers.first() {
                 mistakes.push(format!(
                     "handlers {} and {} are in different modules and share one `{by:?}<{name}>`: wrap \
                      it in a type of your own, one for each module or one for both",
-                    first.title, taker.title
+                    first.title(),
+                    route.title()
                 ));
             }
-            takers.push(taker);
+            takers.push(route.clone());
         }
     }
 }

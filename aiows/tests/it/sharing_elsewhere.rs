@@ -1,6 +1,9 @@
 //! A second file that uses the context of a connection.
 
-use aiows::WebSocket;
+use aiows::{Context, WebSocket, message};
+
+#[message("elsewhere.owner")]
+pub async fn owner(_owner: Context<String>) {}
 
 #[derive(Clone, Debug, Default)]
 struct Own;
