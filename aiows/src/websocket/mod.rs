@@ -216,7 +216,12 @@ impl WebSocket {
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         let code = code.into();
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
-        self.record.outbox.request_close(CloseRequest::application(code, reason.as_ref()));
+        self.send_away(CloseRequest::application(code, reason.as_ref()));
+    }
+
+    /// Closes the connection, which belongs to nothing any more.
+    pub(crate) fn send_away(&self, request: CloseRequest) {
+        self.outbox().request_close(request);
         self.depart(Standing::SentAway, EndedBy::Server);
     }
 
