@@ -89,6 +89,7 @@ mod unanswered;
 mod unfinished;
 mod values;
 
+mod whose_room;
 mod wire;
 
 /// What `layered` has another one of.
