@@ -225,6 +225,15 @@ impl WebSocket {
         self.depart(Standing::SentAway, EndedBy::Server);
     }
 
+    /// Takes the connection out of everything if the policy for slow clients has closed it. Its session
+    /// does that as well, when it has its next turn.
+    #[cold]
+    pub(crate) fn leave_if_closed(&self) {
+        if self.outbox().awaits_close() {
+            self.depart(Standing::SentAway, EndedBy::Server);
+        }
+    }
+
     pub(crate) fn depart(&self, standing: Standing, by: EndedBy) {
         self.record.registry.depart(self, standing, by);
     }

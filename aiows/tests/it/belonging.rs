@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aiows::{
-    DisconnectReason, HandlerError, Message, Result, Router, SendError, Server, State, WebSocket,
-    connect, disconnect, message, routes,
+    DisconnectReason, HandlerError, Limits, Message, Result, Router, SendError, Server, State,
+    WebSocket, connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -253,4 +253,19 @@ async fn a_connection_that_is_closed_while_its_room_is_checked_is_never_admitted
         assert_eq!(reported.next().await, "end", "{has_handler}");
         assert_eq!(server.handle().hub().room_size("tea"), 0);
     }
+}
+
+#[tokio::test]
+async fn a_slow_client_is_gone_when_the_policy_has_closed_it() {
+    let mut limits = Limits::default();
+    limits.outbound_messages = 4;
+    let router = Router::new().routes(routes![enter]).state(Kept::default());
+    let server = TestServer::bind(Server::from(router).limits(limits)).await;
+    let mut raw = Raw::open(&server).await;
+    assert_eq!(raw.read_frame().await.unwrap().text(), r#"{"event":"entered"}"#);
+    let (hub, text) = (server.handle().hub(), "x".repeat(60_000));
+    while hub.room("tea").send_text(&text).await.unwrap().refused == 0 {}
+    assert_eq!((hub.size(), hub.room_size("tea")), (0, 0));
+    assert!(hub.user_names().is_empty());
+    drop(raw);
 }
