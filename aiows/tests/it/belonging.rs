@@ -21,9 +21,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// What handlers report to the test.
 #[derive(Clone)]
-struct Events(mpsc::UnboundedSender<Value>);
+struct Events(mpsc::Sender<Value>);
 
-struct Reported(mpsc::UnboundedReceiver<Value>);
+struct Reported(mpsc::Receiver<Value>);
 
 impl Reported {
     async fn next(&mut self) -> Value {
@@ -32,7 +32,7 @@ impl Reported {
 }
 
 fn events() -> (Events, Reported) {
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::channel(16);
     (Events(sender), Reported(receiver))
 }
 
@@ -71,12 +71,12 @@ async fn enter(ws: WebSocket, State(kept): State<Kept>) -> Result<Value> {
 async fn leave(ws: WebSocket, reason: DisconnectReason, State(events): State<Events>) {
     let spoken = ws.to("tea").send_text("bye").await.is_ok();
     let left = json!({ "rooms": ws.rooms(), "user": ws.user().as_deref(), "spoken": spoken });
-    events.0.send(json!({ "left": left, "why": reason.to_string() })).unwrap();
+    events.0.try_send(json!({ "left": left, "why": reason.to_string() })).unwrap();
 }
 
 #[disconnect(always)]
 async fn end(State(events): State<Events>) {
-    events.0.send(json!("end")).unwrap();
+    events.0.try_send(json!("end")).unwrap();
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn step(
         "fail" => return Err(HandlerError::new("enough", "enough").close(4000)),
         _ => json!({ "rooms": ws.rooms(), "user": ws.user().as_deref() }),
     };
-    events.0.send(done).unwrap();
+    events.0.try_send(done).unwrap();
     Ok(())
 }
 
@@ -227,7 +227,7 @@ async fn nothing_is_handled_behind_a_close_of_a_client_that_has_reset_its_connec
 async fn a_connection_that_is_closed_while_its_room_is_checked_is_never_admitted() {
     #[connect]
     async fn count(State(events): State<Events>) {
-        events.0.send(json!("connect")).unwrap();
+        events.0.try_send(json!("connect")).unwrap();
     }
     for has_handler in [false, true] {
         let (gate, (events, mut reported)) = (Gate::default(), events());
