@@ -148,7 +148,7 @@ impl WebSocket {
     }
 
     /// Lists the rooms the connection is in, in the order it joined; in a disconnect handler, those
-    /// it was in.
+    /// it was in. After that there are none.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let membership = self.membership();

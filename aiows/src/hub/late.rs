@@ -80,7 +80,11 @@ impl LateMember<'_> {
         let Self { socket, frames, delivery } = self;
         while let Some((frame, since)) = frames.front() {
             match socket.outbox().publish_later(frame, *since).await {
-                Published::Dropped | Published::Refused => delivery.refused += 1,
+                Published::Dropped => delivery.refused += 1,
+                Published::Refused => {
+                    socket.leave_if_closed();
+                    delivery.refused += 1;
+                }
                 Published::Promised => {
                     socket.outbox().keep_promise();
                     delivery.accepted += 1;

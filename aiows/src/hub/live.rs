@@ -75,7 +75,7 @@ impl Candidate {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_accepted {
-            self.namespace.depart(&self.socket, Standing::Over, EndedBy::Server);
+            self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
             self.socket.outbox().end();
             // Nothing is spawned after the end of the outbox.
             self.socket.abort_tasks();
@@ -126,17 +126,16 @@ impl Live {
         }
     }
 
-    /// Notes that a connection is gone for everybody but its session.
-    pub(super) fn retire(&self, id: ConnectionId) {
-        let _listed;
+    /// Notes that a connection is gone for everybody but its session. Returns the list that is out of
+    /// date, for the caller to drop where it holds no lock.
+    pub(super) fn retire(&self, id: ConnectionId) -> Option<Members> {
         let mut connections = self.lock();
         if let Some((_, other)) = connections.others.get_mut(&id) {
             *other = Other::Gone;
         }
-        if let Some(socket) = connections.admitted.remove(&id) {
-            connections.others.insert(id, (socket, Other::Gone));
-            _listed = connections.listed.take();
-        }
+        let socket = connections.admitted.remove(&id)?;
+        connections.others.insert(id, (socket, Other::Gone));
+        connections.listed.take()
     }
 
     fn remove(&self, id: ConnectionId) {
@@ -178,12 +177,10 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// `too_many_rooms`, `room_full`.
+    /// `too_many_rooms`, `room_full`; a closed connection is not admitted.
     pub(crate) fn admit(&self, room: Option<&str>) -> Result {
         let Self { namespace, socket } = self;
-        if let Some(room) = room {
-            namespace.enter(socket, room)?;
-        }
+        namespace.enter(socket, room)?;
         // One that has left meanwhile is not among them.
         namespace.live.admit(socket.id());
         Ok(())
@@ -192,7 +189,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.namespace.depart(&self.socket, Standing::Over, EndedBy::Server);
+        self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
         self.namespace.live.remove(self.socket.id());
     }
 }

@@ -30,7 +30,10 @@ impl Registry for Namespace {
     fn leave(&self, socket: &WebSocket, room: &str) -> Left {
         let changed = {
             let mut membership = socket.membership();
-            // What has ended is kept for its handlers, and nowhere else.
+            if membership.standing == Standing::Leaving {
+                return membership.rooms.forget(room);
+            }
+            // What has ended is kept for its disconnect handlers, and nowhere else.
             if !membership.rooms.remove(room) {
                 return Left::default();
             }
@@ -48,6 +51,9 @@ impl Registry for Namespace {
         // Dropped after the lock.
         let (_left, _added);
         let mut membership = socket.membership();
+        if membership.standing == Standing::Leaving && user.is_none() {
+            return Ok(membership.forget_user());
+        }
         if !may_belong(socket, &membership) {
             return Err(SendError::Closed.into());
         }
@@ -111,8 +117,9 @@ impl Registry for Namespace {
         let user = user.as_ref().map(|user| self.users.remove(user, id, None));
         *was_last_of_user = user.as_ref().is_some_and(|user| user.is_edge);
         let name = name.as_ref().map(|name| self.names.remove(name, id, None));
+        // Whoever finds the connection without membership finds it nowhere else.
+        let _listed = self.live.retire(id);
         drop(membership);
-        self.live.retire(id);
         left.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
     }
 }
@@ -165,19 +172,21 @@ impl Namespace {
         Ok(joined)
     }
 
-    /// Joins the room of the path, when everybody has admitted the connection. One whose client has left
-    /// is in no room, but what it sent before speaks there.
-    pub(super) fn enter(&self, socket: &WebSocket, room: &str) -> Result {
+    /// Joins the room of the path, if there is one, when everybody has admitted the connection. One whose
+    /// client has left is in no room, but what it sent before speaks there.
+    pub(super) fn enter(&self, socket: &WebSocket, room: Option<&str>) -> Result {
         let mut membership = socket.membership();
         if membership.standing == Standing::Leaving {
-            // It may have joined it by itself before it left.
-            if !membership.rooms.has(room) {
+            if let Some(room) = room.filter(|room| !membership.rooms.has(room)) {
                 membership.rooms.push(room.into());
             }
             return Ok(());
         }
+        if !may_belong(socket, &membership) {
+            return Err(SendError::Closed.into());
+        }
         drop(membership);
-        self.add(socket, room, None).map(|_| ())
+        room.map_or(Ok(()), |room| self.add(socket, room, None).map(|_| ()))
     }
 
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
+use std::hint;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, Mutex, mpsc};
@@ -31,6 +32,8 @@ const VISITS: usize = 50_000;
 /// Members that end one after the other, and how often.
 const GUESTS: usize = 200;
 const MEETINGS: usize = 200;
+/// Connections that are closed one after the other.
+const CLOSES: usize = 5_000;
 
 struct Random(u64);
 
@@ -276,4 +279,24 @@ fn the_values_of_a_connection_are_dropped_outside_of_the_locks_of_others() {
         done.send(())
     });
     is_done.recv_timeout(Duration::from_secs(30)).expect("a thread waits for itself");
+}
+
+#[test]
+fn a_connection_that_has_left_its_rooms_is_found_nowhere() {
+    let (hub, namespace) = Hub::with_default_rules();
+    let sockets: Vec<_> = (0..CLOSES).map(|_| connect(&namespace)).collect();
+    for (socket, _) in &sockets {
+        socket.join("a").now_or_never().unwrap().unwrap();
+    }
+    let found = thread::scope(|scope| {
+        scope.spawn(|| sockets.iter().for_each(|(socket, _)| socket.close(4000, "")));
+        let is_found = |(socket, _): &&(WebSocket, Registration)| {
+            while socket.is_in("a") {
+                hint::spin_loop();
+            }
+            hub.get(socket.id()).is_some()
+        };
+        sockets.iter().filter(is_found).count()
+    });
+    assert_eq!(found, 0);
 }

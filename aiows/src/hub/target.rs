@@ -202,7 +202,11 @@ impl Target {
                         delivery.accepted += 1;
                     }
                     Published::Busy(since) => late.add(socket, frame, since),
-                    Published::Dropped | Published::Refused => delivery.refused += 1,
+                    Published::Dropped => delivery.refused += 1,
+                    Published::Refused => {
+                        socket.leave_if_closed();
+                        delivery.refused += 1;
+                    }
                 }
             }
         }

@@ -12,11 +12,7 @@ pub(crate) fn namespace<'a>(
     let names = distinct(outermost.iter().flat_map(|router| &router.namespaces));
     for name in distinct(outermost.iter().flat_map(|router| &router.included).flat_map(said)) {
         if !names.contains(&name) {
-            mistakes.push(format!(
-                "a router says namespace `{}`, but the router that includes it does not, and a \
-                 connection is in one: say it there",
-                name.escape_debug()
-            ));
+            mistakes.push(inner_mistake(name, names.first().copied()));
         }
     }
     match names[..] {
@@ -37,6 +33,22 @@ pub(crate) fn namespace<'a>(
             ));
             None
         }
+    }
+}
+
+/// A router says another namespace than the one that includes it.
+fn inner_mistake(name: &str, outer: Option<&str>) -> String {
+    let name = name.escape_debug();
+    match outer {
+        None => format!(
+            "a router says namespace `{name}`, but the router that includes it does not, and a \
+             connection is in one: say it there"
+        ),
+        Some(outer) => format!(
+            "a router says namespace `{name}`, but the router that includes it says `{}`, and a \
+             connection is in one: say none in the inner router, or bind it to a path of its own",
+            outer.escape_debug()
+        ),
     }
 }
 

@@ -30,6 +30,11 @@ impl Session {
     async fn connect(&mut self, router: &Frozen) -> bool {
         let deadline = deadline_after(self.io.limits.connect_timeout);
         for endpoint in &router.connect {
+            if self.socket.is_closed() {
+                // A check of its room closed it, or another task while that ran.
+                self.end_unadmitted().await;
+                return false;
+            }
             let call = self.call_for(endpoint, Stage::Connect);
             let run = start(endpoint, &call);
             match drive_connect(&mut self.io, run, deadline, endpoint).await {

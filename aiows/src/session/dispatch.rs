@@ -205,8 +205,7 @@ impl Session {
     fn tell(&mut self, error: &HandlerError, id: Option<&MessageId>, message_type: Option<&str>) {
         self.push_error(error, id, message_type);
         if let Some(code) = error.close_code() {
-            let request = CloseRequest::application(code, error.message());
-            self.socket.outbox().request_close(request);
+            self.socket.send_away(CloseRequest::application(code, error.message()));
         }
     }
 

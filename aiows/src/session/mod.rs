@@ -154,6 +154,7 @@ impl Session {
             Admission::Refused => &router.refused,
         };
         self.disconnect(handlers, &reason).await;
+        self.socket.depart(Standing::Gone, EndedBy::Server);
         self.socket.close_values();
         self.io.finish().await;
     }

@@ -47,7 +47,7 @@ impl Session {
             return;
         }
         let (code, reason) = farewell(error);
-        self.socket.outbox().request_close(CloseRequest::application(code, &reason));
+        self.socket.send_away(CloseRequest::application(code, &reason));
     }
 }
 

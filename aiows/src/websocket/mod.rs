@@ -216,8 +216,22 @@ impl WebSocket {
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         let code = code.into();
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
-        self.record.outbox.request_close(CloseRequest::application(code, reason.as_ref()));
+        self.send_away(CloseRequest::application(code, reason.as_ref()));
+    }
+
+    /// Closes the connection, which belongs to nothing any more.
+    pub(crate) fn send_away(&self, request: CloseRequest) {
+        self.outbox().request_close(request);
         self.depart(Standing::SentAway, EndedBy::Server);
+    }
+
+    /// Takes the connection out of everything if the policy for slow clients has closed it. Its session
+    /// does that as well, when it has its next turn.
+    #[cold]
+    pub(crate) fn leave_if_closed(&self) {
+        if self.outbox().awaits_close() {
+            self.depart(Standing::SentAway, EndedBy::Server);
+        }
     }
 
     pub(crate) fn depart(&self, standing: Standing, by: EndedBy) {

@@ -120,6 +120,8 @@ pub(crate) enum Standing {
     SentAway,
     /// Its disconnect handlers run, and may say goodbye in the rooms it was in.
     Over,
+    /// They have returned: whoever still has the handle belongs to nothing.
+    Gone,
 }
 
 impl Membership {
@@ -129,19 +131,25 @@ impl Membership {
 
     /// Whether handlers see what the connection belongs to, or belonged to when it ended.
     pub(crate) fn is_seen(&self) -> bool {
-        self.standing != Standing::SentAway
+        !matches!(self.standing, Standing::SentAway | Standing::Gone)
     }
 
     /// # Errors
     ///
     /// `NotMember` for a room that the connection is not in, nor was when it ended; `Closed` for one that
-    /// was sent away.
+    /// was sent away, or whose disconnect handlers have returned.
     pub(crate) fn may_speak(&self, room: &str) -> std::result::Result<(), SendError> {
-        match self.standing {
-            Standing::SentAway => Err(SendError::Closed),
-            _ if self.rooms.has(room) => Ok(()),
-            _ => Err(SendError::NotMember),
+        match self.is_seen() {
+            false => Err(SendError::Closed),
+            true if self.rooms.has(room) => Ok(()),
+            true => Err(SendError::NotMember),
         }
+    }
+
+    /// Forgets the user that the connection had when it ended.
+    pub(crate) fn forget_user(&mut self) -> UserChange {
+        let was_last = std::mem::take(&mut self.was_last_of_user);
+        UserChange { is_first: false, ended: self.user.take().filter(|_| was_last) }
     }
 
     pub(crate) fn departure(&self) -> Departure {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::changes::Departure;
+use super::changes::{Departure, Left};
 
 /// The rooms of a connection, in the order in which it joined them.
 #[derive(Debug)]
@@ -66,6 +66,16 @@ impl Rooms {
         let Some(at) = rooms.iter().position(|joined| **joined == *room) else { return false };
         rooms.remove(at);
         true
+    }
+
+    /// Forgets a room it was in when it ended, and tells what leaving it was.
+    pub(crate) fn forget(&mut self, room: &str) -> Left {
+        let Self::Left(rooms) = self else { return Left::default() };
+        let mut known = std::mem::take(rooms).into_vec();
+        let at = known.iter().position(|(left, _)| **left == *room);
+        let forgotten = at.map(|at| known.remove(at));
+        *rooms = known.into();
+        forgotten.map_or_else(Left::default, |(_, is_last)| Left { was_member: true, is_last })
     }
 
     /// Leaves all rooms, which it still knows; `leave` tells whether it was the last member.

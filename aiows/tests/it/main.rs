@@ -7,6 +7,7 @@ mod admission;
 mod admitted;
 #[cfg(target_os = "linux")]
 mod backlog;
+mod belonging;
 mod bounded;
 mod burst;
 mod close;
@@ -87,6 +88,8 @@ mod transitions;
 mod unanswered;
 mod unfinished;
 mod values;
+
+mod whose_room;
 mod wire;
 
 /// What `layered` has another one of.

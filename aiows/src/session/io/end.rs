@@ -163,6 +163,18 @@ impl ConnectionIo {
         }
     }
 
+    /// Drops what a client sent before it reset its connection, if a handler has closed that: there is nobody
+    /// to send a close frame to, so no request to close comes of it.
+    #[inline]
+    pub(super) fn give_up_if_sent_away(&mut self) {
+        if let Phase::Leaving { end: Some(end), .. } = &self.phase
+            && matches!(**end, ClientEnd::Reset)
+            && self.socket.membership().standing == Standing::SentAway
+        {
+            self.lose();
+        }
+    }
+
     /// Ends the connection as the client did, once its messages are handled; `true` if it has.
     pub(super) fn conclude_if_handled(&mut self) -> bool {
         let is_handled = self.inbox.is_empty() && !self.protocol.has_undecoded();

@@ -127,6 +127,7 @@ impl ConnectionIo {
             // Without a handler there is none to drop.
             let _ = poll_unconstrained(cx, |cx| Poll::Ready(self.poll_turn(cx, Handler::None)));
         }
+        self.give_up_if_sent_away();
         if !self.phase.handles_messages() {
             return Poll::Ready(Step::Over);
         }
