@@ -63,13 +63,51 @@ impl Time {
 pub(crate) struct Received {
     inbound: Inbound,
     /// Found with the payload, or by reading the head.
-    id: OnceLock<Option<MessageId>>,
+    id: FoundId,
+}
+
+/// Whether a message has a request id, once that is known.
+#[derive(Debug, Default)]
+struct FoundId {
+    /// Beside the cell, because filling one costs more and most messages have no id.
+    is_none: AtomicBool,
+    id: OnceLock<MessageId>,
+}
+
+impl FoundId {
+    #[inline]
+    fn get(&self) -> Option<Option<&MessageId>> {
+        match self.id.get() {
+            None => self.is_none.load(Ordering::Relaxed).then_some(None),
+            id => Some(id),
+        }
+    }
+
+    /// Whoever finds the id again finds the same one.
+    #[inline]
+    fn set(&self, id: Option<MessageId>) {
+        match id {
+            None => self.is_none.store(true, Ordering::Relaxed),
+            Some(id) => drop(self.id.set(id)),
+        }
+    }
+}
+
+impl Clone for FoundId {
+    fn clone(&self) -> Self {
+        let is_none = AtomicBool::new(self.is_none.load(Ordering::Relaxed));
+        Self { is_none, id: self.id.clone() }
+    }
 }
 
 impl Received {
     /// `id` is known when the head was read before.
     pub(crate) fn new(inbound: Inbound, id: Option<Option<MessageId>>) -> Self {
-        Self { inbound, id: id.map_or_else(OnceLock::new, OnceLock::from) }
+        let found = FoundId::default();
+        if let Some(id) = id {
+            found.set(id);
+        }
+        Self { inbound, id: found }
     }
 }
 
@@ -134,12 +172,18 @@ impl Call {
         let Stage::Message(received) = &self.inner.stage else {
             return None;
         };
-        if let Some(id) = received.id.get() {
-            return id.as_ref();
+        match received.id.get() {
+            Some(id) => id,
+            None => self.find_id(received),
         }
+    }
+
+    #[cold]
+    fn find_id<'a>(&self, received: &'a Received) -> Option<&'a MessageId> {
         // A head that cannot be read stays unknown, so that its fault is still told.
         let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
-        received.id.get_or_init(|| head.id).as_ref()
+        received.id.set(head.id);
+        received.id.get().flatten()
     }
 
     /// Decodes and validates the message as a `T`.
@@ -156,8 +200,7 @@ impl Call {
             return Err("the message is not text".into());
         };
         let (payload, id) = decode::<T>(self.inner.socket.tag(), text)?;
-        // Reading the head before has found the same id.
-        let _ = received.id.set(id);
+        received.id.set(id);
         payload.validate()?;
         Ok(payload)
     }

@@ -7,6 +7,8 @@
 mod chat;
 #[path = "../benches/dispatch/exchange.rs"]
 mod exchange;
+#[path = "../benches/shared/handshake.rs"]
+mod handshake;
 #[path = "../benches/dispatch/servers.rs"]
 mod servers;
 
@@ -15,6 +17,7 @@ use aiows::validator::Validate;
 use aiows::{Hub, Message, Router, WebSocket, WireNames, connect, message, routes};
 use chat::{CHAT, OTHER, REQUEST, TYPE_LAST};
 use exchange::{Exchange, Served};
+use handshake::shake_hands;
 use serde::{Deserialize, Serialize};
 use servers::{Layers, echo, typed};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -22,10 +25,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
 const MESSAGES: u64 = 1_000;
-
-const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
-    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// The difference of two runs, so that what a run itself allocates is not in it.
 fn per_message(serve: impl AsyncFnOnce() -> Served, text: &str) -> f64 {
@@ -75,11 +74,7 @@ struct Crowd {
 
 async fn dial(server: &TestServer) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
     let mut stream = server.stream().await;
-    stream.write_all(HANDSHAKE).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
-    }
+    shake_hands(&mut stream).await;
     stream
 }
 

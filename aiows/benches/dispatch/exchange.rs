@@ -2,24 +2,18 @@
 
 use std::pin::Pin;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::handshake::{Duplex, shake_hands};
 
 /// Messages before the first one that counts: buffers have their size then.
 const WARMUP: usize = 200;
 
 /// The longest reply, with its frame header.
 const REPLY: usize = 1024;
-
-const HANDSHAKE: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
-    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-pub trait Duplex: AsyncRead + AsyncWrite + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
 /// A server, and the client's end of the one stream to it.
 pub struct Served {
@@ -42,12 +36,7 @@ impl Exchange {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let served = runtime.block_on(async {
             let mut served = serve().await;
-            served.stream.write_all(HANDSHAKE).await.unwrap();
-            let mut answer = Vec::new();
-            while !answer.ends_with(b"\r\n\r\n") {
-                answer.push(served.stream.read_u8().await.unwrap());
-            }
-            assert!(answer.starts_with(b"HTTP/1.1 101 "));
+            shake_hands(&mut served.stream).await;
             served
         });
         let mut exchange =

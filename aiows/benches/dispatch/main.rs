@@ -7,6 +7,8 @@
 mod bare;
 mod chat;
 mod exchange;
+#[path = "../shared/handshake.rs"]
+mod handshake;
 mod servers;
 
 use std::hint::black_box;

@@ -27,13 +27,13 @@ fn may_have_private(text: &[u8]) -> bool {
     let Some(last) = text.last_chunk::<32>() else { return false };
     // Whole chunks, then the last bytes once more, and numbers for truths: of this the compiler makes
     // vector instructions.
-    signs(text.as_chunks::<32>().0.as_flattened()) | signs(last) != 0
-}
-
-#[inline]
-fn signs(part: &[u8]) -> u8 {
-    let sign = |byte| u8::from((byte == b'$') | (byte == b'\\'));
-    part.iter().fold(0, |found, &byte| found | sign(byte))
+    let mut found = [0_u8; 32];
+    for chunk in text.as_chunks().0.iter().chain([last]) {
+        for (found, byte) in found.iter_mut().zip(chunk) {
+            *found |= u8::from((*byte == b'$') | (*byte == b'\\'));
+        }
+    }
+    found != [0; 32]
 }
 
 /// Whether a string that a colon follows is such a key.

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
@@ -150,14 +151,20 @@ impl Outbox {
         }
         state.blocked = blocked;
         state.account(&self.totals);
+        if blocked {
+            return self.sleep_blocked(cx.waker(), state);
+        }
+        self.fall_asleep(cx.waker(), &mut state);
+        true
+    }
+
+    /// Sleeps while the socket refuses bytes.
+    #[cold]
+    fn sleep_blocked(&self, session: &Waker, mut state: MutexGuard<'_, State>) -> bool {
         let closed = self.relieve_blocked(&state);
-        let is_chosen = state.await_choice(cx.waker());
+        let is_chosen = state.await_choice(session);
         if !is_chosen {
-            self.has_slept.store(true, Ordering::Relaxed);
-            match &mut state.sleeper {
-                Some(sleeper) => sleeper.clone_from(cx.waker()),
-                None => state.sleeper = Some(cx.waker().clone()),
-            }
+            self.fall_asleep(session, &mut state);
         }
         drop(state);
         closed.into_iter().for_each(Waker::wake);
@@ -165,6 +172,15 @@ impl Outbox {
             self.close_chosen();
         }
         !is_chosen
+    }
+
+    #[inline]
+    fn fall_asleep(&self, session: &Waker, state: &mut State) {
+        self.has_slept.store(true, Ordering::Relaxed);
+        match &mut state.sleeper {
+            Some(sleeper) => sleeper.clone_from(session),
+            None => state.sleeper = Some(session.clone()),
+        }
     }
 
     /// Takes everything that is queued, for a handle without a connection.

@@ -211,6 +211,7 @@ impl Outbox {
 
     /// Takes the request to close if its time has come; the session that calls this is awake and
     /// needs no waker.
+    #[inline]
     pub(crate) fn take_close_order(&self, accepted: Accepted) -> CloseOrder {
         // Looked at without the lock, because this is called for every message. An order that comes now
         // is found under the lock before the session sleeps.
@@ -218,6 +219,10 @@ impl Outbox {
         if is_open && !self.has_slept.load(Ordering::Relaxed) {
             return CloseOrder::None;
         }
+        self.wake_for_close_order(accepted)
+    }
+
+    fn wake_for_close_order(&self, accepted: Accepted) -> CloseOrder {
         self.has_slept.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.sleeper = None;

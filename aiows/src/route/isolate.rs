@@ -50,6 +50,7 @@ pub(crate) struct Isolated {
     connection: Option<ConnectionId>,
 }
 
+#[inline]
 pub(crate) fn isolated(
     connection: Option<ConnectionId>,
     make: impl FnOnce() -> BoxFuture,
@@ -60,6 +61,7 @@ pub(crate) fn isolated(
 impl Future for Isolated {
     type Output = Returned;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Returned> {
         match &mut self.running {
             Some(running) => poll_caught(running.as_mut(), cx),
@@ -69,6 +71,7 @@ impl Future for Isolated {
 }
 
 impl Drop for Isolated {
+    #[inline]
     fn drop(&mut self) {
         // What drops it may be panicking itself, and a second panic would abort the process.
         let connection = self.connection;

@@ -163,8 +163,9 @@ impl Session {
     pub(super) fn settle(&mut self, outcome: Outcome, call: &Call) -> Result<(), HandlerError> {
         // Middleware may have answered without the handler, which would have looked.
         call.check_head()?;
-        let replied = self.socket.end_handling(call.id());
-        match (outcome.into_answer(), call.id()) {
+        let id = call.id();
+        let replied = self.socket.end_handling(id);
+        match (outcome.into_answer(), id) {
             (Some(answer), _) => self.io.answer(answer),
             (None, Some(id)) if !replied => {
                 self.io.answer(encode(self.socket.tag(), ACK, Some(id), &())?);

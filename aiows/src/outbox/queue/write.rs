@@ -7,6 +7,7 @@ use std::mem;
 use super::fragments::fragment;
 use super::{Entry, Queue};
 use crate::codec::buffer;
+use crate::transport::FRAGMENT;
 
 /// Parts written in one call; the kernel takes up to 1,024.
 const MAX_SLICES: usize = 64;
@@ -20,19 +21,36 @@ impl Queue {
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let is_copied = |entry: &Entry| matches!(entry, Entry::Copied { .. });
-        let taken = if self.entries.iter().all(is_copied) {
-            // The common case: small messages only, which lie in one run.
-            let start = self.copied_start + self.front_written;
-            write(&[IoSlice::new(&self.copied[start..])])?
-        } else {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = self.fill(&mut slices);
-            write(&slices[..count])?
+        let (taken, is_all) = match self.only_piece() {
+            // The common case.
+            Some(piece) => {
+                let taken = write(&[IoSlice::new(piece)])?;
+                (taken, taken == piece.len())
+            }
+            None => {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let count = self.fill(&mut slices);
+                (write(&slices[..count])?, false)
+            }
         };
         self.written += taken as u64;
-        self.remove(taken);
+        match is_all {
+            true => self.clear_written(),
+            false => self.remove(taken),
+        }
         Ok(taken)
+    }
+
+    /// What is left to write, if it lies in one piece: small messages only, or one that is shared.
+    fn only_piece(&self) -> Option<&[u8]> {
+        if let (1, Some(Entry::Shared { frame, size, .. })) =
+            (self.entries.len(), self.entries.front())
+        {
+            return (*size <= FRAGMENT).then(|| &frame[self.front_written..]);
+        }
+        let is_copied = |entry: &Entry| matches!(entry, Entry::Copied { .. });
+        let start = self.copied_start + self.front_written;
+        self.entries.iter().all(is_copied).then(|| &self.copied[start..])
     }
 
     /// Consecutive copied entries become one slice.
@@ -76,6 +94,15 @@ impl Queue {
     fn has_waiting_control(&self) -> bool {
         self.entries.front().is_some_and(|front| self.fragment + 1 < front.fragments())
             && self.entries.get(1).is_some_and(Entry::is_control)
+    }
+
+    /// Removes everything, where each entry is a copied or a shared message.
+    fn clear_written(&mut self) {
+        self.entries.clear();
+        (self.messages, self.size) = (0, 0);
+        (self.fragment, self.front_written) = (0, 0);
+        self.copied_start = self.copied.len();
+        self.release();
     }
 
     fn remove(&mut self, mut taken: usize) {
