@@ -138,9 +138,7 @@ impl Session {
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
         let registration = self.router.namespace.register(&self.socket);
-        let Self { socket, .. } = &*self;
-        let (connection, namespace) = (socket.id(), socket.namespace());
-        tracing::debug!(%connection, namespace, peer = ?socket.peer_addr(), "connected");
+        self.log_connected();
         let router = Arc::clone(&self.router);
         let admission = self.serve(&router, &registration).await;
         let reason = self.io.reason();
@@ -153,10 +151,16 @@ impl Session {
             Admission::Admitted => &router.disconnect,
             Admission::Refused => &router.refused,
         };
-        self.disconnect(handlers, &reason).await;
+        // Boxed as well.
+        Box::pin(self.disconnect(handlers, &reason)).await;
         self.socket.depart(Standing::Gone, EndedBy::Server);
         self.socket.close_values();
         self.io.finish().await;
+    }
+
+    fn log_connected(&self) {
+        let (connection, namespace) = (self.id(), self.socket.namespace());
+        tracing::debug!(%connection, namespace, peer = ?self.socket.peer_addr(), "connected");
     }
 
     /// Runs the connect handlers, admits the connection and handles messages until the end.
