@@ -26,7 +26,7 @@ pub(super) struct Connections {
     others: HashMap<ConnectionId, (WebSocket, Other)>,
     /// `admitted` as a list, until they change.
     listed: Option<Members>,
-    /// Set when everybody was asked to leave: who comes later is asked too.
+    /// Set when the server stops: connections that register later are closed as well.
     leave: Option<CloseRequest>,
 }
 

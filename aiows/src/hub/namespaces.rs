@@ -65,7 +65,7 @@ impl Hub {
     /// Asks every connection that is still to come to leave, and returns those there are.
     pub(crate) fn close_door(&self, request: &CloseRequest) -> Vec<WebSocket> {
         let namespaces = self.server.list();
-        // Everybody leaves: nobody has to be told who.
+        // Every client leaves, so no announcement has a reader.
         namespaces.iter().for_each(|namespace| namespace.announcers.end());
         namespaces.iter().flat_map(|namespace| namespace.live.close_door(request)).collect()
     }

@@ -55,7 +55,7 @@ pub(super) struct Wait {
 #[derive(Debug)]
 struct Listed {
     info: Info,
-    /// What the room was last told; nothing before the first announcement.
+    /// What the last announcement said; `None` before the first one.
     told: Option<Info>,
 }
 
@@ -371,7 +371,7 @@ mod tests {
         take(&mut presence).unwrap();
         assert!(take(&mut presence).is_none());
         assert!(presence.join(ann, plain(ann, "anna")));
-        // Back to what everybody knows: nothing is left to be told.
+        // Back to what the last announcement said, so no change is left.
         assert!(!presence.join(ann, plain(ann, "ann")));
         assert!(take(&mut presence).is_none());
         assert!(presence.join(ann, plain(ann, "anna")));

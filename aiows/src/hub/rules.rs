@@ -31,7 +31,7 @@ where
 pub(crate) struct Rules {
     pub(crate) limits: Arc<Limits>,
     pub(crate) check: Option<RoomCheck>,
-    /// Nothing is sent to everybody.
+    /// A send to all connections is an error.
     pub(crate) needs_room: bool,
 }
 

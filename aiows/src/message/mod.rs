@@ -104,7 +104,7 @@ pub trait Message {
     ///
     /// # Errors
     ///
-    /// What the peer is told: `validation_failed`, with every failing field.
+    /// The client receives `validation_failed` with every failing field.
     fn validate(&self) -> Result<(), HandlerError> {
         Ok(())
     }

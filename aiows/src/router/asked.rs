@@ -51,7 +51,7 @@ impl Asked {
         })
     }
 
-    /// Takes from a request what is asked for; nothing if that is nothing.
+    /// Copies from a request what the handlers of the router take; `None` if they take nothing.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::router::Frozen;
 use crate::session::{Newcomer, Setting};
 use crate::transport::{Refusal, Request, decode_params};
 
-/// What is left to be asked; nothing for most servers.
+/// Application checks that still have to run before the 101; most servers have none.
 pub(super) struct Questions {
     /// For the middleware.
     asked: Option<Asked>,

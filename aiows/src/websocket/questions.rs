@@ -186,7 +186,7 @@ impl WebSocket {
     /// Tells everybody who waits that the answer is not read.
     pub(crate) fn fail_questions(&self) {
         let waiting = self.record.questions.with(|asked| std::mem::take(&mut asked.waiting));
-        // Who has gone has nothing to be told.
+        // The caller may have dropped its receiver.
         waiting.into_iter().for_each(|(_, asker)| drop(asker.send(None)));
     }
 }

@@ -1,4 +1,4 @@
-//! What is sent to many is written by whoever publishes, or by the sessions: nobody can tell.
+//! Publishers and sessions both write broadcasts; clients see no difference.
 
 use std::time::Duration;
 

@@ -132,7 +132,7 @@ fn a_second_file_does_not_replace_what_the_first_one_keeps_in_the_context() {
     ws.context().update(|mine: &mut Vec<String>| mine.push("more".into()));
     assert_eq!(ws.context().get::<Vec<String>>().unwrap().len(), 2);
     super::sharing_elsewhere::keep_own(&ws);
-    // Whoever keeps nothing may read.
+    // A file that inserts nothing may read.
     assert_eq!(super::sharing_elsewhere::read(&ws).unwrap().len(), 2);
 }
 
