@@ -148,8 +148,8 @@ pub trait Middleware: Send + Sync + 'static {
     /// It runs when everything around the handler is over, the innermost middleware first. Failures
     /// that belong to no handler, like `unknown_type` and `invalid_json`, are seen by the middleware
     /// all handlers of the connection have in common. The log has the original cause of an internal
-    /// error that is replaced. The client does not
-    /// receive what it returns for the error of a disconnect handler.
+    /// error that is replaced. The client does not receive what it returns for the error of a
+    /// disconnect handler.
     fn on_error(
         &self,
         call: &Call,
