@@ -34,7 +34,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Connect,
-    Disconnect(DisconnectReason, Arc<Time>),
+    Disconnect(DisconnectReason, Arc<DisconnectTime>),
     Message(Received),
     /// Between two calls, in a `Call` that will be used again.
     None,
@@ -42,13 +42,13 @@ pub(crate) enum Stage {
 
 /// The time of disconnect handlers inside of the same middleware.
 #[derive(Debug)]
-pub(crate) struct Time {
+pub(crate) struct DisconnectTime {
     of_each: Duration,
     /// A stop has cut the connection, and none of them may wait any more.
     is_over: AtomicBool,
 }
 
-impl Time {
+impl DisconnectTime {
     pub(crate) fn new(of_each: Duration) -> Arc<Self> {
         Arc::new(Self { of_each, is_over: AtomicBool::new(false) })
     }
@@ -250,7 +250,7 @@ impl Call {
         }
     }
 
-    fn time(&self) -> Option<&Time> {
+    fn time(&self) -> Option<&DisconnectTime> {
         match &self.inner.stage {
             Stage::Disconnect(_, time) => Some(time),
             Stage::Connect | Stage::Message(_) | Stage::None => None,

@@ -73,9 +73,9 @@ impl Group {
         idle: Arc<Idle>,
     ) -> Returned {
         for handler in &self.handlers {
-            let turn = idle.run(handler, &call);
+            let running = idle.run(handler, &call);
             let returned = self.call(handler, &call).await;
-            turn.finish();
+            running.finish();
             send(&call, returned?);
             if call.websocket().is_closed() {
                 return ().into_outcome(&call);
@@ -111,9 +111,9 @@ impl Group {
     async fn leave(self: Arc<Self>, call: Call, idle: Arc<Idle>) -> Returned {
         for handler in &self.handlers {
             let call = call.over_state(&handler.state);
-            let turn = idle.run(handler, &call);
+            let running = idle.run(handler, &call);
             if leave(handler, &call).await.is_some() {
-                turn.finish();
+                running.finish();
             }
         }
         ().into_outcome(&call)

@@ -17,19 +17,19 @@ use crate::route::Running;
 pub(super) struct Idle(Mutex<Option<Instant>>);
 
 /// One handler of a group that runs. If this is dropped before [`finish`](Self::finish), the log names the handler.
-pub(super) struct Turn<'a> {
+pub(super) struct HandlerRun<'a> {
     /// `None` for a group inside of this one, which names its own handlers.
     running: Option<Running<'a>>,
     idle: &'a Idle,
 }
 
-impl Turn<'_> {
+impl HandlerRun<'_> {
     pub(super) fn finish(mut self) {
         self.running.take().into_iter().for_each(Running::finish);
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for HandlerRun<'_> {
     fn drop(&mut self) {
         self.idle.set(Some(Instant::now()));
     }
@@ -56,11 +56,11 @@ impl Idle {
     }
 
     /// Notes that a handler runs.
-    pub(super) fn run<'a>(&'a self, handler: &'a Endpoint, call: &Call) -> Turn<'a> {
+    pub(super) fn run<'a>(&'a self, handler: &'a Endpoint, call: &Call) -> HandlerRun<'a> {
         self.set(None);
         let connection = call.websocket().id();
         let running = (!handler.is_group).then(|| Running::begin(connection, &handler.title));
-        Turn { running, idle: self }
+        HandlerRun { running, idle: self }
     }
 
     fn set(&self, since: Option<Instant>) {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Session;
 use super::drive::start;
 use super::io::{ConnectionIo, poll_unconstrained};
-use crate::call::{Stage, Time};
+use crate::call::{DisconnectTime, Stage};
 use crate::close::DisconnectReason;
 use crate::limits::{CUT_GRACE, deadline_after};
 use crate::route::{BoxFuture, Returned, Running, drop_caught, poll_caught};
@@ -46,7 +46,7 @@ impl Session {
         cut: &mut Cut,
     ) -> Option<()> {
         let limit = self.io.limits.disconnect_timeout;
-        let time = Time::new(limit);
+        let time = DisconnectTime::new(limit);
         let call = self.call_for(endpoint, Stage::Disconnect(reason.clone(), Arc::clone(&time)));
         let run = start(endpoint, &call);
         let returned = match endpoint.is_group {
@@ -80,7 +80,7 @@ async fn beside(
 async fn beside_group(
     io: &mut ConnectionIo,
     mut group: BoxFuture,
-    time: &Time,
+    time: &DisconnectTime,
     cut: &mut Cut,
 ) -> Option<Returned> {
     let mut returned = poll_beside(io, &mut group, Duration::MAX, cut).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::call::{Call, Received, Stage, Time};
+use crate::call::{Call, DisconnectTime, Received, Stage};
 use crate::close::DisconnectReason;
 use crate::middleware::Next;
 use crate::outcome::{IntoOutcome, Outcome};
@@ -68,7 +68,7 @@ impl TestCall {
 
     /// Begins the call of a disconnect handler.
     pub fn disconnect(socket: &WebSocket, reason: DisconnectReason) -> Self {
-        Self::at(socket, Stage::Disconnect(reason, Time::new(Duration::MAX)))
+        Self::at(socket, Stage::Disconnect(reason, DisconnectTime::new(Duration::MAX)))
     }
 
     fn at(socket: &WebSocket, stage: Stage) -> Self {
