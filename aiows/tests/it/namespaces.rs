@@ -262,13 +262,19 @@ async fn a_server_with_one_router_sends_to_rooms_from_everywhere() {
     }
 }
 
+/// One user in the room `red` of each of two routes.
+async fn two_in_red(server: &TestServer) -> (Guest, Guest) {
+    let mut chat = Guest::come(server, "/chat/1").await;
+    let mut game = Guest::come(server, "/game/1").await;
+    chat.enter("red", "ann").await;
+    game.enter("red", "ann").await;
+    (chat, game)
+}
+
 #[tokio::test]
 async fn the_hub_of_the_server_speaks_for_all_namespaces() {
     over_both(two_routes, async |server| {
-        let mut chat = Guest::come(&server, "/chat/1").await;
-        let mut game = Guest::come(&server, "/game/1").await;
-        chat.enter("red", "ann").await;
-        game.enter("red", "ann").await;
+        let (mut chat, mut game) = two_in_red(&server).await;
         game.ask(json!({ "type": "enter", "room": "blue", "name": "seat" })).await;
         let hub = server.handle().hub();
         let id = game.id_in(&hub);
@@ -305,10 +311,7 @@ async fn the_hub_of_the_server_speaks_for_all_namespaces() {
 #[tokio::test]
 async fn the_hub_of_the_server_adds_up_what_its_namespaces_have() {
     over_both(two_routes, async |server| {
-        let mut chat = Guest::come(&server, "/chat/1").await;
-        let mut game = Guest::come(&server, "/game/1").await;
-        chat.enter("red", "ann").await;
-        game.enter("red", "ann").await;
+        let (mut chat, mut game) = two_in_red(&server).await;
         game.ask(json!({ "type": "enter", "room": "blue", "name": "seat" })).await;
         let hub = server.handle().hub();
         let id = game.id_in(&hub);
