@@ -14,8 +14,8 @@ use crate::codec::{decode, leading_type, read_head};
 use crate::error::{HandlerError, Result};
 use crate::id::MessageId;
 use crate::message::Incoming;
+use crate::protocol::Inbound;
 use crate::state::StateMap;
-use crate::transport::Inbound;
 use crate::websocket::WebSocket;
 
 /// One call of a handler: the connection, the message, the state. Cheap to clone.

@@ -16,6 +16,7 @@ mod error;
 mod extract;
 #[cfg(all(feature = "macros", feature = "validator"))]
 pub mod guide;
+mod handshake;
 mod hub;
 mod id;
 mod limits;
@@ -24,6 +25,7 @@ pub mod middleware;
 mod outbox;
 mod outcome;
 mod overflow;
+mod protocol;
 mod route;
 mod router;
 mod server;

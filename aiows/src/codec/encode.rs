@@ -8,9 +8,7 @@ use super::reserved::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::overflow::Rule;
-
-/// Room at the front of an encoded text for the longest frame header of a server.
-pub(crate) const HEADROOM: usize = 10;
+use crate::protocol::HEADROOM;
 
 /// One message as text, written once, with room for its frame header before it.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(crate) use self::answer::answered;
 pub(crate) use self::decode::{decode, decode_whole};
 pub(crate) use self::encode::{
-    Encoded, HEADROOM, encode, encode_named, encode_own, encode_question, encode_value,
+    Encoded, encode, encode_named, encode_own, encode_question, encode_value,
 };
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};

@@ -6,7 +6,7 @@ use super::request::request;
 use super::{Extraction, FromCall, Needs};
 use crate::call::Call;
 use crate::error::HandlerError;
-use crate::transport::RequestInfo;
+use crate::handshake::RequestInfo;
 
 /// A clone of what a layer of the host has put into the extensions of the request: the user of a
 /// session, for instance.

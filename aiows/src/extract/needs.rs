@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use super::params::{fits_query, other_count};
 use crate::codec::Misfit;
 use crate::error::HandlerError;
+use crate::handshake::RequestInfo;
 use crate::message::{Incoming, misfit_of};
-use crate::transport::RequestInfo;
 
 /// What a handler's arguments ask for, collected when the server is built.
 #[derive(Clone, Debug, Default)]

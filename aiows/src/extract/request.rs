@@ -12,7 +12,7 @@ use super::needs::Need;
 use super::{Extraction, FromCall, Needs, params};
 use crate::call::Call;
 use crate::error::{HandlerError, code};
-use crate::transport::{RequestInfo, is_utf8};
+use crate::handshake::{RequestInfo, is_utf8};
 
 /// The parameters of the path, for a router that `Server::route` binds to one like `/rooms/{room}`.
 ///

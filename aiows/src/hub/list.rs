@@ -9,7 +9,7 @@ use super::presence::{Changes, Key};
 use crate::codec::{self, Tag};
 use crate::outbox::SharedFrame;
 use crate::overflow::{Overflow, Rule};
-use crate::transport::Opcode;
+use crate::protocol::Opcode;
 use crate::websocket::Info;
 
 const JOINED: &str = "room.joined";

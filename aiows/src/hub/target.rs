@@ -13,7 +13,7 @@ use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
 use crate::outbox::{Published, SharedFrame};
-use crate::transport::Opcode;
+use crate::protocol::Opcode;
 use crate::websocket::{Aim, Directory, Members, WebSocket};
 
 /// Peers that are written to before other tasks get a turn.

@@ -8,9 +8,9 @@ use serde::de::DeserializeOwned;
 use super::Layer;
 use crate::error::Result;
 use crate::extract::{Path, Query};
+use crate::handshake::{Refusal, Request, RequestInfo, decode_params};
 use crate::route::{BoxFuture, isolated};
 use crate::state::StateMap;
-use crate::transport::{Refusal, Request, RequestInfo, decode_params};
 use crate::websocket::ContextMap;
 
 pub(super) type HandshakeHook = Arc<dyn Fn(Handshake) -> BoxFuture + Send + Sync>;

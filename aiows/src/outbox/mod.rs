@@ -35,7 +35,8 @@ pub(crate) use self::totals::Totals;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::overflow::Overflow;
-use crate::transport::{TcpWriter, ping_frame, pong_frame};
+use crate::protocol::{ping_frame, pong_frame};
+use crate::transport::TcpWriter;
 
 /// Messages up to this size are copied into one run of bytes, larger ones are handed over whole.
 const MAX_INLINE: usize = 4096;

@@ -12,7 +12,7 @@ use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, buffer};
 use crate::error::SendError;
 use crate::overflow::{Overflow, Rule};
-use crate::transport::{Opcode, write_header};
+use crate::protocol::{Opcode, write_header};
 
 /// Why a message was not queued.
 #[derive(Debug)]

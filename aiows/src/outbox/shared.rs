@@ -9,9 +9,9 @@ use bytes::Bytes;
 use super::flush::Flush;
 use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
-use crate::codec::{Encoded, HEADROOM};
+use crate::codec::Encoded;
 use crate::overflow::{Overflow, Rule};
-use crate::transport::{Opcode, write_header};
+use crate::protocol::{HEADROOM, Opcode, write_header};
 
 /// The most bytes of a part of a long list.
 const MAX_PART: usize = 48 * 1024;

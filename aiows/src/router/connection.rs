@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Router;
 use super::frozen::Frozen;
+use crate::handshake::Subprotocols;
 use crate::limits::{Limits, RouteLimits};
-use crate::transport::Subprotocols;
 
 /// The rules of the outermost router.
 pub(crate) struct ConnectionRules {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use super::asked::Asked;
 use crate::codec::Tag;
 use crate::error::HandlerError;
+use crate::handshake::Subprotocols;
 use crate::hub::Namespace;
 use crate::limits::Limits;
 use crate::middleware::{ErrorHooks, HandshakeHooks};
+use crate::protocol::Inbound;
 use crate::route::Run;
 use crate::state::StateMap;
-use crate::transport::{Inbound, Subprotocols};
 use crate::websocket::WebSocket;
 
 /// A router after the build: never changed, read without locks.

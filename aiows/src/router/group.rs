@@ -13,8 +13,8 @@ use crate::call::Call;
 use crate::error::HandlerError;
 use crate::middleware::{Hook, wrap};
 use crate::outcome::{IntoOutcome, Outcome};
+use crate::protocol::Opcode;
 use crate::route::{Returned, Run, isolated};
-use crate::transport::Opcode;
 
 /// Handlers that run one after the other inside of the same middleware.
 pub(super) struct Group {

@@ -17,10 +17,11 @@ use super::outage::Outage;
 use super::shutdown::StopOnDrop;
 use super::{door, listen, paths};
 use crate::error::Error;
+use crate::handshake::Origins;
 use crate::limits::Limits;
 use crate::router::Frozen;
 use crate::session::{Setting, UnfinishedTotal};
-use crate::transport::{Origins, Stream};
+use crate::transport::Stream;
 
 /// The names and the values of a path's parameters.
 type Params<'a, 'p> = Vec<(&'a str, &'p str)>;

@@ -10,12 +10,12 @@ use super::App;
 use super::door::{RETRY_AFTER, stopping};
 use super::panics::{self, caught_future};
 use crate::error::{HandlerError, Result};
+use crate::handshake::{Refusal, Request, decode_params};
 use crate::hub::Candidate;
 use crate::limits::deadline_after;
 use crate::middleware::Asked;
 use crate::router::Frozen;
 use crate::session::{Newcomer, Setting};
-use crate::transport::{Refusal, Request, decode_params};
 
 /// Application checks that still have to run before the 101; most servers have none.
 pub(super) struct Questions {

@@ -6,12 +6,12 @@ use super::app::Config;
 use super::handle::Owner;
 use super::{App, Server};
 use crate::error::Error;
+use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{Hub, Namespace, ROOT, RoomCheck, Rules};
 use crate::limits::Limits;
 use crate::middleware::Layer;
 use crate::router::{Frozen, Router, build, check_state, namespace};
 use crate::state::StateMap;
-use crate::transport::{Origins, Subprotocols};
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);

@@ -19,12 +19,12 @@ use super::http;
 use super::panics;
 use super::pattern;
 use super::places::Place;
+use crate::handshake::{
+    Refusal, Request, RequestHead, Upgrade, accepted, check_upgrade, read_request_head,
+};
 use crate::router::Frozen;
 use crate::session::{Accepted, Newcomer, Session, Setting};
-use crate::transport::{
-    Refusal, Request, RequestHead, Stream, Upgrade, accepted, check_upgrade, read_request_head,
-    tune,
-};
+use crate::transport::{Stream, tune};
 use crate::websocket::{ContextMap, Peer};
 
 /// After this a refused client may try again.

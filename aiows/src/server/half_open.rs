@@ -93,8 +93,8 @@ impl Handshakes {
     async fn make_room(&self) {
         let oldest = self.silent().clients.first_entry().map(|oldest| oldest.get().since);
         let now = Instant::now();
-        let patience = oldest.unwrap_or(now) + FIRST_BYTE;
-        sleep_until(patience.max(now + LOOK)).await;
+        let timeout = oldest.unwrap_or(now) + FIRST_BYTE;
+        sleep_until(timeout.max(now + LOOK)).await;
         let mut silent = self.silent();
         if let Some(oldest) = silent.clients.first_entry()
             && oldest.get().since.elapsed() >= FIRST_BYTE

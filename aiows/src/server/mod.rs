@@ -31,12 +31,12 @@ pub use self::http::{JsonBody, WebSocketService};
 pub use self::listener::Listener;
 use self::signals::SignalTask;
 use crate::error::{HandlerError, Result};
+use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{RoomCheck, room_check};
 use crate::limits::Limits;
 use crate::middleware::{Layer, Middleware};
 use crate::router::{Once, Router};
 use crate::state::StateMap;
-use crate::transport::{Origins, Subprotocols};
 use crate::websocket::WebSocket;
 
 /// A WebSocket server: routers, state and limits, then [`run`](Self::run).

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use futures_util::FutureExt;
 
 use crate::error::{HandlerError, Panic, drop_quietly, panic_text};
-use crate::transport::Refusal;
+use crate::handshake::Refusal;
 
 /// Runs code of the application; a panic becomes an internal error.
 pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, HandlerError> {

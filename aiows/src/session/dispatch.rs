@@ -13,8 +13,8 @@ use crate::message::ErrorFrame;
 use crate::middleware::ErrorHooks;
 use crate::outbox::CloseRequest;
 use crate::outcome::Outcome;
+use crate::protocol::Inbound;
 use crate::router::{Endpoint, Frozen, Target};
-use crate::transport::Inbound;
 
 /// The message type of an acknowledgement.
 const ACK: &str = "ack";

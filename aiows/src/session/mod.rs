@@ -24,8 +24,9 @@ use crate::hub::{Candidate, Registration};
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
+use crate::protocol::Protocol;
 use crate::router::{Endpoint, Frozen};
-use crate::transport::{Io, Protocol, Stream, TcpWriter};
+use crate::transport::{Io, Stream, TcpWriter};
 use crate::websocket::{EndedBy, Peer, Standing, WebSocket};
 
 /// What a session needs besides its socket.

@@ -7,9 +7,9 @@ use crate::call::{Call, DisconnectTime, Received, Stage};
 use crate::close::DisconnectReason;
 use crate::middleware::Next;
 use crate::outcome::{IntoOutcome, Outcome};
+use crate::protocol::Inbound;
 use crate::route::Route;
 use crate::state::StateMap;
-use crate::transport::Inbound;
 use crate::websocket::WebSocket;
 
 /// Makes the [`Call`] that a middleware, an extractor or the handler of a route sees.

@@ -11,8 +11,8 @@ use crate::close::CloseCode;
 use crate::codec::{Tag, decode, read_head};
 use crate::id::MessageId;
 use crate::message::{Incoming, Outgoing, encode};
+use crate::protocol::client::{Client, Incoming as Received};
 use crate::transport::Stream;
-use crate::transport::client::{Client, Incoming as Received};
 
 /// How long anything that is expected may take.
 const PATIENCE: Duration = Duration::from_secs(5);

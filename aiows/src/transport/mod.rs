@@ -1,135 +1,15 @@
-//! Sockets: the request head, the handshake and the WebSocket state machine.
-//!
-//! The only module that names tungstenite.
+//! Byte streams: plain TCP, chosen when a connection is accepted, or any other stream.
 
-mod frame;
-mod handshake;
-#[cfg(feature = "axum")]
-mod http;
-mod info;
 mod io;
-mod origin;
-#[cfg(feature = "axum")]
-mod patient;
 #[cfg(feature = "axum")]
 mod prefixed;
-mod protocol;
-mod refusal;
-mod request;
-#[cfg(feature = "axum")]
-mod spelling;
-mod subprotocol;
-mod target;
 mod tcp;
-
-#[cfg(feature = "test-util")]
-pub(crate) mod client;
-
-use bytes::Bytes;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
-pub(crate) use self::frame::{
-    FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, Opcode, close_frame, first_fragment, ping_frame,
-    pong_frame, write_header,
-};
 #[cfg(feature = "axum")]
-pub(crate) use self::handshake::asks_for_websocket;
-pub(crate) use self::handshake::{Upgrade, accepted, check_upgrade};
-#[cfg(feature = "axum")]
-pub(crate) use self::http::{refused, switching, view};
-pub(crate) use self::info::{RequestInfo, decode_params, is_utf8};
+mod write_timeout;
+
 pub(crate) use self::io::{Awaited, Departure, Io, Stream, StreamPanicked, TcpWriter};
-pub(crate) use self::origin::Origins;
-#[cfg(feature = "axum")]
-pub(crate) use self::patient::Patient;
 #[cfg(feature = "axum")]
 pub(crate) use self::prefixed::Prefixed;
-pub(crate) use self::protocol::{Failure, PeerClose, Protocol, ProtocolEnd, Room};
-pub(crate) use self::refusal::Refusal;
-#[cfg(feature = "axum")]
-pub(crate) use self::request::MAX_HEADERS;
-pub(crate) use self::request::{Request, RequestHead, read_request_head};
-pub(crate) use self::subprotocol::Subprotocols;
 pub(crate) use self::tcp::tune;
-
-/// What was needed for a larger message is not kept for the next one, in bytes.
-const LARGE_MESSAGE: usize = 64 * 1024;
-
-/// One data message of a peer, whole and unmasked.
-#[derive(Clone, Debug)]
-pub(crate) enum Inbound {
-    Binary(Bytes),
-    Text(Text),
-}
-
-impl Inbound {
-    pub(crate) fn text(text: String) -> Self {
-        Self::Text(Text::new(text.into()))
-    }
-
-    /// Makes a message of the bytes of another one.
-    pub(crate) fn of_bytes(bytes: Bytes, is_binary: bool) -> Self {
-        match is_binary {
-            true => Self::Binary(bytes),
-            // Copied, so that it does not keep what it is a part of.
-            false => match str::from_utf8(&bytes) {
-                Ok(text) => Self::text(text.to_owned()),
-                Err(_) => Self::Binary(bytes),
-            },
-        }
-    }
-
-    /// Whether it came in binary frames, though it may be text by now.
-    pub(crate) fn is_binary(&self) -> bool {
-        match self {
-            Self::Binary(_) => true,
-            Self::Text(text) => text.was_binary,
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Binary(bytes) => bytes,
-            Self::Text(text) => text.as_str().as_bytes(),
-        }
-    }
-
-    pub(crate) fn is_large(&self) -> bool {
-        self.bytes().len() > LARGE_MESSAGE
-    }
-
-    pub(crate) fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Binary(_) => None,
-            Self::Text(text) => Some(text.as_str()),
-        }
-    }
-
-    /// Turns a binary message that holds UTF-8 into a text one; other messages stay.
-    pub(crate) fn into_text_if_utf8(self) -> Self {
-        match self {
-            Self::Text(_) => self,
-            Self::Binary(bytes) => match Utf8Bytes::try_from(bytes.clone()) {
-                Ok(text) => Self::Text(Text { text, was_binary: true }),
-                Err(_) => Self::Binary(bytes),
-            },
-        }
-    }
-}
-
-/// A checked text that shares the buffer it was read into.
-#[derive(Clone, Debug)]
-pub(crate) struct Text {
-    text: Utf8Bytes,
-    was_binary: bool,
-}
-
-impl Text {
-    fn new(text: Utf8Bytes) -> Self {
-        Self { text, was_binary: false }
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        self.text.as_str()
-    }
-}
+#[cfg(feature = "axum")]
+pub(crate) use self::write_timeout::WriteTimeout;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::patient::MaybeTcp;
+use super::write_timeout::MaybeTcp;
 
 /// A stream some bytes were read from, which are read again first.
 #[derive(Debug)]

@@ -28,11 +28,12 @@ use self::reply::Replies;
 use crate::close::CloseCode;
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
+use crate::handshake::RequestInfo;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
 use crate::outbox::{CloseRequest, Outbound, Outbox, Refused};
+use crate::protocol::Opcode;
 use crate::state::TypeMap;
-use crate::transport::{Opcode, RequestInfo};
 
 /// A handle on one connection: cheap to clone, usable from any task.
 ///

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use super::ContextMap;
-use crate::transport::RequestInfo;
+use crate::handshake::RequestInfo;
 
 /// What is known of a peer before its first message.
 #[derive(Debug, Default)]

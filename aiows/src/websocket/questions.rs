@@ -16,7 +16,7 @@ use crate::codec::{Tag, answered, check_nesting, decode, read_head};
 use crate::error::{HandlerError, RequestError, SendError, code, cut};
 use crate::limits::Limits;
 use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
-use crate::transport::{Inbound, Opcode};
+use crate::protocol::{Inbound, Opcode};
 
 /// Questions of one connection that wait for their answers at most.
 const MAX_WAITING: usize = 64;

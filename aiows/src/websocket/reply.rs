@@ -6,7 +6,7 @@ use super::WebSocket;
 use crate::error::SendError;
 use crate::id::MessageId;
 use crate::message::{Outgoing, encode};
-use crate::transport::Opcode;
+use crate::protocol::Opcode;
 
 const IDLE: u8 = 0;
 /// A message is being handled.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Entry, Queue};
-use crate::transport::{FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, first_fragment};
+use crate::protocol::{FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, first_fragment};
 
 impl Entry {
     /// How many frames the entry is on the wire.

@@ -7,7 +7,7 @@ use std::mem;
 use super::fragments::fragment;
 use super::{Entry, Queue};
 use crate::codec::buffer;
-use crate::transport::FRAGMENT;
+use crate::protocol::FRAGMENT;
 
 /// Parts written in one call; the kernel takes up to 1,024.
 const MAX_SLICES: usize = 64;

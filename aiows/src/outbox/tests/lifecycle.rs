@@ -17,7 +17,7 @@ use super::{Random, outbox, push, write};
 use crate::codec::Encoded;
 use crate::error::SendError;
 use crate::overflow::Overflow;
-use crate::transport::Opcode;
+use crate::protocol::Opcode;
 
 use CloseMode::{Cut, Drain, Handshake};
 use State::{

@@ -16,7 +16,7 @@ use super::{Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::overflow::{KindOf, Overflow, Rule};
-use crate::transport::Opcode;
+use crate::protocol::Opcode;
 
 const STEPS: usize = 20_000;
 

@@ -10,14 +10,14 @@ use tokio::time::{Sleep, sleep};
 /// A request's body whose peer may pause for so long only.
 pub(super) struct PatientBody {
     body: Incoming,
-    patience: Duration,
+    timeout: Duration,
     /// Runs while the next part is waited for.
     paused: Option<Pin<Box<Sleep>>>,
 }
 
 impl PatientBody {
-    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience, paused: None }
+    pub(super) fn new(body: Incoming, timeout: Duration) -> Self {
+        Self { body, timeout, paused: None }
     }
 }
 
@@ -33,8 +33,8 @@ impl Body for PatientBody {
             self.paused = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::new)));
         }
-        let patience = self.patience;
-        let paused = self.paused.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timeout = self.timeout;
+        let paused = self.paused.get_or_insert_with(|| Box::pin(sleep(timeout)));
         paused.as_mut().poll(cx).map(|()| Some(Err(Error::new(late()))))
     }
 

@@ -30,8 +30,9 @@ use self::upgrade::upgrade;
 use super::panics::{self, caught_future};
 use super::places::Place;
 use super::{App, Server};
+use crate::handshake::{self, MAX_HEADERS, Refusal, RequestHead};
 use crate::limits::Limits;
-use crate::transport::{self, MAX_HEADERS, Patient, Prefixed, Refusal, RequestHead, Stream};
+use crate::transport::{Prefixed, Stream, WriteTimeout};
 
 /// Bytes hyper's buffer has at least.
 const MIN_BUFFER: usize = 8 * 1024;
@@ -76,8 +77,8 @@ impl Server {
 }
 
 /// Tells whether the application answers a request, in place of the server itself.
-pub(super) fn is_for_application(request: &transport::Request<'_>, app: &App) -> bool {
-    app.http().is_some() && !transport::asks_for_websocket(request)
+pub(super) fn is_for_application(request: &handshake::Request<'_>, app: &App) -> bool {
+    app.http().is_some() && !handshake::asks_for_websocket(request)
 }
 
 /// Serves the requests of a connection from its first one on, which was read already.
@@ -90,7 +91,7 @@ pub(super) async fn serve<S: Stream + 'static>(
 ) {
     place.enter(None);
     let stream = Prefixed::new(head.into_bytes(), stream);
-    let stream = TokioIo::new(Patient::new(stream, app.limits().write_timeout));
+    let stream = TokioIo::new(WriteTimeout::new(stream, app.limits().write_timeout));
     let connection = Connection { peer_addr, place: Arc::new(Mutex::new(Some(place))), app };
     let app = connection.app.clone();
     let service = service_fn(move |request| {
@@ -143,14 +144,14 @@ impl Connection {
         }
         let (parts, body) = request.into_parts();
         match self.app.http() {
-            Some(http) if !transport::asks_for_websocket(&transport::view(&parts)) => {
+            Some(http) if !handshake::asks_for_websocket(&handshake::view(&parts)) => {
                 let body = PatientBody::new(body, self.app.limits().handshake_timeout);
                 let request = Request::from_parts(parts, Body::new(body));
                 let mut http = http.clone();
                 match caught_future(async move { http.call(request).await }).await {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(never)) => match never {},
-                    Err(panic) => transport::refused(&panics::refusal(&panic)),
+                    Err(panic) => handshake::refused(&panics::refusal(&panic)),
                 }
             }
             _ => self.upgrade(parts).await,
@@ -165,7 +166,7 @@ impl Connection {
         };
         let answer = upgrade(&self.app, &mut parts, self.peer_addr, place).await;
         answer.unwrap_or_else(|refusal| {
-            let mut answer = transport::refused(&refusal);
+            let mut answer = handshake::refused(&refusal);
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             answer
         })

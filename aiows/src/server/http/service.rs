@@ -13,8 +13,8 @@ use tower_service::Service;
 
 use super::upgrade::upgrade;
 use crate::error::Error;
+use crate::handshake;
 use crate::server::{App, ServerHandle, door};
-use crate::transport;
 
 /// A server as a tower service, for a route of an axum application; made by
 /// [`App::into_service`].
@@ -104,7 +104,7 @@ impl<B> Service<Request<B>> for WebSocketService {
         let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         Box::pin(async move {
             let answer = upgrade(&app, &mut parts, peer_addr, || door::take_place(&app)).await;
-            Ok(answer.unwrap_or_else(|refusal| transport::refused(&refusal)))
+            Ok(answer.unwrap_or_else(|refusal| handshake::refused(&refusal)))
         })
     }
 }

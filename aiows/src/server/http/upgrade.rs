@@ -13,11 +13,12 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::handshake::{Refusal, switching, view};
 use crate::server::door::Checked;
 use crate::server::places::Place;
 use crate::server::{App, ServerHandle, door};
 use crate::session::{Accepted, Newcomer, Session, Setting};
-use crate::transport::{Patient, Prefixed, Refusal, Stream, switching, tune, view};
+use crate::transport::{Prefixed, Stream, WriteTimeout, tune};
 
 /// How long a stop waits for a connection to be handed over; without it nobody could close it.
 const UPGRADE_GRACE: Duration = Duration::from_secs(1);
@@ -121,7 +122,7 @@ fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session 
 ///
 /// A session writes plain TCP faster than any stream, and has deadlines of its own.
 fn own<S: Stream + 'static>(upgraded: Upgraded) -> Result<(S, Vec<u8>), Upgraded> {
-    let parts = upgraded.downcast::<TokioIo<Patient<Prefixed<S>>>>()?;
+    let parts = upgraded.downcast::<TokioIo<WriteTimeout<Prefixed<S>>>>()?;
     let (stream, unread) = parts.io.into_inner().into_inner().into_parts();
     Ok((stream, [&parts.read_buf[..], &unread].concat()))
 }

@@ -11,8 +11,9 @@ use super::{ConnectionIo, Phase, Writability};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseRequest};
+use crate::protocol::{PeerClose, close_frame};
 use crate::session::clock::TimerEvent;
-use crate::transport::{PeerClose, StreamPanicked, close_frame};
+use crate::transport::StreamPanicked;
 use crate::websocket::{EndedBy, Standing};
 
 /// How long a connection that is cut may take for what is finished and its close frame.

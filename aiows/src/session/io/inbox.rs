@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::saved::Saved;
 use crate::limits::Limits;
-use crate::transport::{Inbound, Room};
+use crate::protocol::{Inbound, Room};
 
 /// Messages that are decoded at a time while a question is open: each is packed before the next ones.
 const BATCH: usize = 64;

@@ -29,7 +29,8 @@ use crate::codec::Encoded;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::outbox::{Accepted, CloseMode, CloseOrder, Outbox};
-use crate::transport::{Inbound, Io, Opcode, Protocol};
+use crate::protocol::{Inbound, Opcode, Protocol};
+use crate::transport::Io;
 use crate::websocket::WebSocket;
 
 /// Reads of the socket in one turn; then other connections get theirs.

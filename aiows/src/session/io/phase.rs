@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 
-use crate::transport::{Failure, PeerClose};
+use crate::protocol::{Failure, PeerClose};
 
 /// How far the session is on its way to the end; ARCHITECTURE.md has the diagram.
 #[derive(Debug)]

@@ -7,8 +7,9 @@ use tokio::io::ReadBuf;
 
 use super::phase::ClientEnd;
 use super::{ConnectionIo, Phase, Turn};
+use crate::protocol::{Inbound, ProtocolEnd, Room};
 use crate::session::clock::Reading;
-use crate::transport::{Awaited, Departure, Inbound, ProtocolEnd, Room};
+use crate::transport::{Awaited, Departure};
 
 /// What is read at once, in bytes; one buffer serves all connections of a thread.
 const SCRATCH: usize = 64 * 1024;

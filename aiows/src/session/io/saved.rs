@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::limits::Limits;
-use crate::transport::Inbound;
+use crate::protocol::Inbound;
 
 /// The size of one run of packed messages, in bytes.
 const RUN: usize = 16 * 1024;

@@ -1,10 +1,30 @@
+//! The HTTP upgrade request and its answers. Source: RFC 6455 section 4.
+
+#[cfg(feature = "axum")]
+mod http;
+mod info;
+mod origin;
+mod refusal;
+mod request;
+#[cfg(feature = "axum")]
+mod spelling;
+mod subprotocol;
+mod target;
+
 use std::fmt::Write as _;
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::refusal::Refusal;
-use super::request::Request;
-use super::target::Target;
+#[cfg(feature = "axum")]
+pub(crate) use self::http::{refused, switching, view};
+pub(crate) use self::info::{RequestInfo, decode_params, is_utf8};
+pub(crate) use self::origin::Origins;
+pub(crate) use self::refusal::Refusal;
+#[cfg(feature = "axum")]
+pub(crate) use self::request::MAX_HEADERS;
+pub(crate) use self::request::{Request, RequestHead, read_request_head};
+pub(crate) use self::subprotocol::Subprotocols;
+use self::target::RequestTarget;
 
 /// A request that may become a WebSocket.
 #[derive(Debug)]
@@ -30,7 +50,7 @@ pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
     if request.minor_version < 1 {
         return Err(Refusal::bad_request("a WebSocket needs HTTP/1.1"));
     }
-    if let Target::Other(_) = request.target {
+    if let RequestTarget::Other(_) = request.target {
         return Err(Refusal::bad_request("the request target is not a path"));
     }
     match request.one("host") {

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::close::{CloseCode, cut_reason};
-use crate::codec::HEADROOM;
+
+/// Room at the front of an encoded text for the longest frame header of a server.
+pub(crate) const HEADROOM: usize = 10;
 
 /// What a frame of ours carries. Source: RFC 6455 section 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 /// What a request asks for. Source: RFC 9112 section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target<'a> {
+pub(crate) enum RequestTarget<'a> {
     /// A path, and in absolute form the host it is asked of.
     Resource { authority: Option<&'a str>, path: &'a str, query: &'a str },
     /// `*`, a host alone, or no valid target: nothing a GET can ask for.
     Other(&'a str),
 }
 
-impl<'a> Target<'a> {
+impl<'a> RequestTarget<'a> {
     pub(super) fn parse(target: &'a str) -> Self {
         if target.starts_with('/') {
             return Self::resource(None, target);
@@ -67,15 +67,15 @@ mod tests {
             ("/a?u=http://h/b", None, "/a", "u=http://h/b"),
         ] {
             assert_eq!(
-                Target::parse(target),
-                Target::Resource { authority, path, query },
+                RequestTarget::parse(target),
+                RequestTarget::Resource { authority, path, query },
                 "{target}"
             );
         }
         for other in
             ["*", "", "a", "h:80", "http://", "http:///a", "http://u@h/", "http://h#a", "x://h/"]
         {
-            assert_eq!(Target::parse(other), Target::Other(other));
+            assert_eq!(RequestTarget::parse(other), RequestTarget::Other(other));
         }
     }
 }

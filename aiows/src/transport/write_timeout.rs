@@ -10,16 +10,16 @@ use tokio::time::{Sleep, sleep};
 
 /// A stream whose peer may refuse to read for so long only; then writing to it fails.
 #[derive(Debug)]
-pub(crate) struct Patient<S> {
+pub(crate) struct WriteTimeout<S> {
     stream: S,
-    patience: Duration,
+    timeout: Duration,
     /// Runs while the stream takes nothing.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stuck: None }
+impl<S> WriteTimeout<S> {
+    pub(crate) fn new(stream: S, timeout: Duration) -> Self {
+        Self { stream, timeout, stuck: None }
     }
 
     pub(crate) fn into_inner(self) -> S {
@@ -37,14 +37,14 @@ impl<S> Patient<S> {
             self.stuck = None;
             return polled;
         }
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
         ready!(stuck.as_mut().poll(cx));
         self.stuck = None;
         Poll::Ready(last(&self.stream))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -75,7 +75,7 @@ fn timed_out<S, T>(_: &S) -> io::Result<T> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-impl<S: AsyncWrite + MaybeTcp + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + MaybeTcp + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,7 +1,11 @@
 //! One connection's frames: control frames are handled here, messages are decoded by tungstenite.
 
+#[cfg(feature = "test-util")]
+pub(crate) mod client;
 mod context;
 mod control;
+mod frame;
+mod inbound;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -14,8 +18,12 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use self::context::{Feed, Grown};
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
-use super::frame::{self, Scanner, Stop};
-use super::{Inbound, Text};
+pub(crate) use self::frame::{
+    FRAGMENT, HEADROOM, LAST_FRAGMENT, NEXT_FRAGMENT, Opcode, close_frame, first_fragment,
+    ping_frame, pong_frame, write_header,
+};
+use self::frame::{Scanner, Stop};
+pub(crate) use self::inbound::{Inbound, Text};
 use crate::close::CloseCode;
 use crate::limits::Limits;
 

@@ -9,8 +9,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::Stream;
 use crate::close::CloseCode;
+use crate::transport::Stream;
 
 /// A connected client.
 pub(crate) struct Client {

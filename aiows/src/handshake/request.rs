@@ -3,7 +3,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::refusal::Refusal;
-use super::target::Target;
+use super::target::RequestTarget;
 use crate::limits::Limits;
 
 /// Bytes asked for at once; a browser's request head fits.
@@ -23,7 +23,7 @@ pub(crate) struct RequestHead {
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
-    pub(crate) target: Target<'a>,
+    pub(crate) target: RequestTarget<'a>,
     /// The path that was sent, if a host has cut its own part from the target.
     pub(super) uncut_path: Option<&'a str>,
     pub(crate) minor_version: u8,
@@ -61,7 +61,7 @@ impl RequestHead {
         if request.headers.len() > limits.request_headers.min(MAX_HEADERS) {
             return Err(Refusal::head_too_large());
         }
-        let target = Target::parse(target);
+        let target = RequestTarget::parse(target);
         let headers = request.headers.to_vec();
         Ok(Request { method, target, uncut_path: None, minor_version, headers, extensions: None })
     }

@@ -1,8 +1,8 @@
 //! Control frames of a peer, which are handled ahead of the messages they arrive with.
 
 use super::Failure;
+use super::frame::{CLOSE, MASK, MAX_CONTROL, PING, PONG};
 use crate::close::CloseCode;
-use crate::transport::frame::{CLOSE, MASK, MAX_CONTROL, PING, PONG};
 
 /// What one attempt to read a control frame has found.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, Version};
 use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
-use super::handshake::Upgrade;
+use super::Upgrade;
 use super::refusal::Refusal;
 use super::request::Request;
 use super::spelling::spelled;
-use super::target::Target;
+use super::target::RequestTarget;
 
 /// Shows a request to the checks of the handshake.
 pub(crate) fn view(parts: &Parts) -> Request<'_> {
@@ -28,13 +28,15 @@ pub(crate) fn view(parts: &Parts) -> Request<'_> {
     }
 }
 
-fn target(uri: &Uri) -> Target<'_> {
+fn target(uri: &Uri) -> RequestTarget<'_> {
     let authority = uri.authority().map(Authority::as_str);
     match uri.path_and_query() {
         // Without a scheme, an authority is all there is.
-        Some(rest) if rest.path().starts_with('/') => Target::resource(authority, rest.as_str()),
-        Some(rest) => Target::Other(rest.as_str()),
-        None => Target::Other(authority.unwrap_or_default()),
+        Some(rest) if rest.path().starts_with('/') => {
+            RequestTarget::resource(authority, rest.as_str())
+        }
+        Some(rest) => RequestTarget::Other(rest.as_str()),
+        None => RequestTarget::Other(authority.unwrap_or_default()),
     }
 }
 
