@@ -6,6 +6,10 @@ pub use aiows_macros::routes_list;
 pub use crate::extract::{
     Arg, Declares, Extractor, Last, Payload, Receive, Serves, Serving, Take, arg, last, serving,
 };
+pub use crate::handler::{
+    BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
+};
+pub use crate::limits::{Kind, KindOf, Overflow, Rule, Slot};
 #[cfg(feature = "validator")]
 pub use crate::message::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
@@ -14,7 +18,3 @@ pub use crate::message::{
     ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told, validated, validated_in_parts,
 };
 pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};
-pub use crate::overflow::{Kind, KindOf, Overflow, Rule, Slot};
-pub use crate::route::{
-    BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
-};

@@ -9,32 +9,71 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod call;
+// The floors of the crate, from the ground up: a module imports only modules above it in this list.
+// Enforced by `tests/layering.rs`.
+
+// Close codes and the reasons for which a connection ends.
 mod close;
-mod codec;
-mod error;
-mod extract;
-#[cfg(all(feature = "macros", feature = "validator"))]
-pub mod guide;
-mod handshake;
-mod hub;
+
+// Identifiers of connections and messages.
 mod id;
+
+// Sizes, counts, deadlines and overflow policies, as plain values.
 mod limits;
-mod message;
-pub mod middleware;
-mod outbox;
-mod outcome;
-mod overflow;
-mod protocol;
-mod route;
-mod router;
-mod server;
-mod session;
+
+// Values shared by all handlers of a server.
 mod state;
+
+// Errors, as handlers return them and as clients see them.
+mod error;
+
+// Byte streams: plain TCP, or any other stream.
+mod transport;
+
+// The frames of one connection (RFC 6455).
+mod protocol;
+
+// JSON: the head of a message, its payload, answers.
+mod codec;
+
+// Typed messages and their validation.
+mod message;
+
+// The HTTP upgrade request and its answers.
+mod handshake;
+
+// The bounded queue of one connection, and the only writer of its frames.
+mod outbox;
+
+// The handle of one connection.
+mod websocket;
+
+// Rooms, users and messages to many clients.
+mod hub;
+
+// One call of a handler, and what a handler extracts from it.
+mod extract;
+
+// One handler, erased.
+mod handler;
+
+// Code around handlers and handshakes.
+pub mod middleware;
+
+// Collects handlers, checks them and compiles them for a server.
+mod router;
+
+// One connection, from the 101 to its disconnect handlers.
+mod session;
+
+// Builds a server, accepts connections, stops.
+mod server;
+
 #[cfg(feature = "test-util")]
 pub mod testing;
-mod transport;
-mod websocket;
+
+#[cfg(all(feature = "macros", feature = "validator"))]
+pub mod guide;
 
 /// Derives [`Message`](trait@Message): the message type is the struct's name in snake case.
 ///
@@ -175,24 +214,21 @@ pub use http::HeaderMap;
 #[cfg(feature = "validator")]
 pub use validator;
 
-pub use self::call::Call;
 pub use self::close::{CloseCode, DisconnectReason};
 pub use self::error::{Error, FieldError, HandlerError, RequestError, Result, SendError};
 pub use self::extract::{
-    ClientIp, Context, Extension, Extraction, Frame, FromCall, Headers, Local, Needs, Path, Query,
-    State, Text,
+    Call, ClientIp, Context, Extension, Extraction, Frame, FromCall, Headers, Local, Needs, Path,
+    Query, State, Text,
 };
+pub use self::handler::{IntoOutcome, Outcome, Route, Routes};
 pub use self::hub::{Delivery, Hub, Target};
 pub use self::id::{ConnectionId, MessageId};
-pub use self::limits::{Limits, RouteLimits};
+pub use self::limits::{Limits, Overflow, RouteLimits};
 #[cfg(feature = "validator")]
 pub use self::message::WireNames;
 pub use self::message::{BoundedVec, Incoming, Message, Outgoing, RawMessage};
 pub use self::middleware::{Handshake, Middleware, Next};
 pub use self::outbox::Outbound;
-pub use self::outcome::{IntoOutcome, Outcome};
-pub use self::overflow::Overflow;
-pub use self::route::{Route, Routes};
 pub use self::router::Router;
 pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]

@@ -7,7 +7,7 @@ use super::object::{HeadKeys, Object};
 use super::reserved::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
-use crate::overflow::Rule;
+use crate::limits::Rule;
 use crate::protocol::HEADROOM;
 
 /// One message as text, written once, with room for its frame header before it.

@@ -1,8 +1,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use super::Call;
 use super::{Extraction, FromCall, Needs, Serving};
-use crate::call::Call;
 use crate::message::{Incoming, Message};
 
 /// How one argument of a handler is taken; what the attributes expand to.

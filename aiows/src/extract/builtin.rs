@@ -2,9 +2,9 @@ use std::any::type_name;
 
 use bytes::Bytes;
 
+use super::Call;
 use super::needs::Need;
 use super::{Extraction, FromCall, Needs};
-use crate::call::Call;
 use crate::close::DisconnectReason;
 use crate::error::{HandlerError, code};
 use crate::hub::Hub;

@@ -2,9 +2,9 @@ use std::any::type_name;
 
 use http::Extensions;
 
+use super::Call;
 use super::request::request;
 use super::{Extraction, FromCall, Needs};
-use crate::call::Call;
 use crate::error::HandlerError;
 use crate::handshake::RequestInfo;
 

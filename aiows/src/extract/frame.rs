@@ -1,9 +1,9 @@
 use bytes::Bytes;
 
+use super::Call;
 use super::builtin::no_message;
 use super::needs::Need;
 use super::{Extraction, FromCall, Needs};
-use crate::call::Call;
 
 /// A message as it came: as text or as bytes. It is taken by relays and by protocols of your own.
 ///

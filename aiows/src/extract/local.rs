@@ -2,8 +2,8 @@ use std::any::type_name;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use super::Call;
 use super::{Extraction, FromCall, Needs};
-use crate::call::Call;
 use crate::websocket::WebSocket;
 
 /// Exclusive access to a value of this connection that only its handlers use.

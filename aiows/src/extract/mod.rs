@@ -2,6 +2,7 @@
 
 mod argument;
 mod builtin;
+mod call;
 mod extension;
 mod frame;
 mod local;
@@ -17,6 +18,8 @@ use std::task::{Context as TaskContext, Poll};
 
 pub use self::argument::{Arg, Extractor, Last, Payload, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
+pub use self::call::Call;
+pub(crate) use self::call::{DisconnectTime, Received, Stage};
 pub use self::extension::Extension;
 pub use self::frame::Frame;
 pub use self::local::Local;
@@ -24,7 +27,6 @@ pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
 pub use self::request::{ClientIp, Headers, Path, Query};
 pub use self::serving::{Declares, Serves, Serving, serving};
-use crate::call::Call;
 use crate::error::HandlerError;
 
 /// A type a handler may take as an argument.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
+use super::Call;
 use super::needs::Need;
 use super::{Extraction, FromCall, Needs, params};
-use crate::call::Call;
 use crate::error::{HandlerError, code};
 use crate::handshake::{RequestInfo, is_utf8};
 

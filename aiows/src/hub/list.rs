@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::presence::{Changes, Key};
 use crate::codec::{self, Tag};
+use crate::limits::{Overflow, Rule};
 use crate::outbox::SharedFrame;
-use crate::overflow::{Overflow, Rule};
 use crate::protocol::Opcode;
 use crate::websocket::Info;
 

@@ -1,13 +1,15 @@
 //! Sizes, counts and deadlines, as plain values.
 
+mod overflow;
 mod route;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub(crate) use self::overflow::Class;
+pub use self::overflow::{Kind, KindOf, Overflow, Rule, Slot};
 pub use self::route::RouteLimits;
-use crate::overflow::Overflow;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::Limits;
-use crate::overflow::Overflow;
+use super::Overflow;
 
 macro_rules! route_limits {
     ($($name:ident: $type:ty,)*) => {

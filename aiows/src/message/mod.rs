@@ -25,7 +25,7 @@ pub use self::validation::{
 use crate::codec::{self, Encoded, Tag, assert_type};
 use crate::error::HandlerError;
 use crate::id::MessageId;
-use crate::overflow::Rule;
+use crate::limits::Rule;
 
 /// A type that travels as one JSON object with a message type.
 ///

@@ -11,10 +11,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Next;
-use crate::call::Call;
 use crate::error::{HandlerError, Result};
-use crate::outcome::Outcome;
-use crate::route::BoxFuture;
+use crate::extract::Call;
+use crate::handler::BoxFuture;
+use crate::handler::Outcome;
 
 /// Invariant: a type and its subtype are two middleware.
 type Of<M> = PhantomData<fn(*mut M)>;

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::Layer;
-use crate::call::Call;
 use crate::error::HandlerError;
-use crate::route::{BoxFuture, isolated};
+use crate::extract::Call;
+use crate::handler::{BoxFuture, isolated};
 
 pub(super) type ErrorHook = Arc<dyn Fn(Call, HandlerError) -> BoxFuture + Send + Sync>;
 

@@ -3,9 +3,9 @@ use std::fmt;
 use std::future::Future;
 
 use super::{Middleware, Next};
-use crate::call::Call;
 use crate::error::HandlerError;
-use crate::outcome::Outcome;
+use crate::extract::Call;
+use crate::handler::Outcome;
 
 /// A middleware of messages made of a closure; see [`from_fn`].
 #[derive(Clone, Copy)]

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use super::Layer;
 use crate::error::Result;
 use crate::extract::{Path, Query};
+use crate::handler::{BoxFuture, isolated};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params};
-use crate::route::{BoxFuture, isolated};
 use crate::state::StateMap;
 use crate::websocket::ContextMap;
 

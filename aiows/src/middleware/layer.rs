@@ -5,10 +5,10 @@ use super::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, U
 use super::errors::ErrorHook;
 use super::handshake::{Handshake, HandshakeHook};
 use super::{Middleware, Next};
-use crate::call::Call;
 use crate::error::HandlerError;
-use crate::outcome::Outcome;
-use crate::route::BoxFuture;
+use crate::extract::Call;
+use crate::handler::BoxFuture;
+use crate::handler::Outcome;
 
 pub(crate) type Hook = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
 

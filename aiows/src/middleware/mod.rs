@@ -16,10 +16,10 @@ pub use self::from_fn::{FromFn, from_fn};
 pub use self::handshake::Handshake;
 pub(crate) use self::handshake::{Asked, HandshakeHooks};
 pub(crate) use self::layer::{Hook, Layer};
-use crate::call::Call;
 use crate::error::{HandlerError, Result};
-use crate::outcome::Outcome;
-use crate::route::{Run, isolated};
+use crate::extract::Call;
+use crate::handler::Outcome;
+use crate::handler::{Run, isolated};
 
 /// Code that runs around the handlers of a server or of a router.
 ///

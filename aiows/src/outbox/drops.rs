@@ -4,7 +4,7 @@ use tokio::time::{Duration, Instant};
 
 use super::State;
 use crate::id::ConnectionId;
-use crate::overflow::Overflow;
+use crate::limits::Overflow;
 
 /// The least time between the numbers that the log has of one connection: a client that keeps
 /// stalling for a moment must not fill the log.

@@ -34,7 +34,7 @@ pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::overflow::Overflow;
+use crate::limits::Overflow;
 use crate::protocol::{ping_frame, pong_frame};
 use crate::transport::TcpWriter;
 

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::drops::Dropped;
 use super::{Outbox, SessionTurn, State};
-use crate::overflow::{Class, Overflow, Rule};
+use crate::limits::{Class, Overflow, Rule};
 
 /// How often a session has tried to write to its stream, wrapping around; see [`When`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, buffer};
 use crate::error::SendError;
-use crate::overflow::{Overflow, Rule};
+use crate::limits::{Overflow, Rule};
 use crate::protocol::{Opcode, write_header};
 
 /// Why a message was not queued.

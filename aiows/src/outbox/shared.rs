@@ -10,7 +10,7 @@ use super::flush::Flush;
 use super::policy::{Aftermath, Attempts, Verdict, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::Encoded;
-use crate::overflow::{Overflow, Rule};
+use crate::limits::{Overflow, Rule};
 use crate::protocol::{HEADROOM, Opcode, write_header};
 
 /// The most bytes of a part of a long list.

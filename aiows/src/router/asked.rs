@@ -3,8 +3,8 @@ use std::sync::Arc;
 use http::Extensions;
 
 use crate::extract::{Check, Keep, Need, PathType};
+use crate::handler::{Kind, Route};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params, is_utf8};
-use crate::route::{Kind, Route};
 
 /// What the handlers of a router want to know of the request a connection began with.
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use super::scope::{self, Outer, Scope};
 use super::values::Takers;
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::{Kept, Need};
+use crate::handler::{Ended, Kind, Route};
 use crate::hub::Namespace;
 use crate::middleware::{Hook, wrap};
-use crate::route::{Ended, Kind, Route};
 use crate::state::StateMap;
 
 /// Keys of the messages that the framework itself writes, which no tag may be.

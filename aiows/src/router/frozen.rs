@@ -4,12 +4,12 @@ use std::sync::Arc;
 use super::asked::Asked;
 use crate::codec::Tag;
 use crate::error::HandlerError;
+use crate::handler::Run;
 use crate::handshake::Subprotocols;
 use crate::hub::Namespace;
 use crate::limits::Limits;
 use crate::middleware::{ErrorHooks, HandshakeHooks};
 use crate::protocol::Inbound;
-use crate::route::Run;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 

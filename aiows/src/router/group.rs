@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use super::frozen::Endpoint;
 use super::idle::Idle;
 use super::lent::Lent;
-use crate::call::Call;
 use crate::error::HandlerError;
+use crate::extract::Call;
+use crate::handler::{IntoOutcome, Outcome};
+use crate::handler::{Returned, Run, isolated};
 use crate::middleware::{Hook, wrap};
-use crate::outcome::{IntoOutcome, Outcome};
 use crate::protocol::Opcode;
-use crate::route::{Returned, Run, isolated};
 
 /// Handlers that run one after the other inside of the same middleware.
 pub(super) struct Group {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::frozen::Endpoint;
-use crate::call::Call;
+use crate::extract::Call;
+use crate::handler::Running;
 use crate::limits::deadline_of;
-use crate::route::Running;
 
 /// Since when no handler of a group runs; `None` while one does.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::handler::Outcome;
+use crate::handler::{BoxFuture, Returned, Run, drop_caught, isolated, poll_caught};
 use crate::id::ConnectionId;
-use crate::outcome::Outcome;
-use crate::route::{BoxFuture, Returned, Run, drop_caught, isolated, poll_caught};
 
 /// The running handlers, kept by the group.
 ///

@@ -19,12 +19,12 @@ pub(crate) use self::build::{build, check_state};
 pub(crate) use self::frozen::{Endpoint, Frozen, Target};
 pub(crate) use self::namespace::namespace;
 pub(crate) use self::once::Once;
-use crate::call::Call;
+use crate::extract::Call;
+use crate::handler::IntoOutcome;
+use crate::handler::{Route, Routes};
 use crate::handshake::Subprotocols;
 use crate::limits::RouteLimits;
 use crate::middleware::{Layer, Middleware};
-use crate::outcome::IntoOutcome;
-use crate::route::{Route, Routes};
 use crate::state::StateMap;
 
 /// A set of handlers with the state they share.

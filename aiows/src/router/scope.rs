@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Router;
 use super::frozen::{Endpoint, Frames, Frozen};
 use super::group::Group;
+use crate::handler::Run;
 use crate::middleware::{ErrorHooks, Hook, Layer};
-use crate::route::Run;
 use crate::state::StateMap;
 
 /// What a router gets from the routers around it.
@@ -84,12 +84,12 @@ pub(super) fn share(router: &Router, outer: &StateMap, frozen: &mut Frozen) {
 mod tests {
     use super::super::frozen::Target;
     use super::*;
-    use crate::call::Call;
     use crate::error::HandlerError;
+    use crate::extract::Call;
+    use crate::handler::Outcome;
+    use crate::handler::Route;
     use crate::hub::Hub;
     use crate::middleware::{Middleware, Next, from_fn};
-    use crate::outcome::Outcome;
-    use crate::route::Route;
 
     struct Greeter;
 

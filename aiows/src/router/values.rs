@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::collections::HashMap;
 
 use crate::extract::{Kept, Need};
-use crate::route::Route;
+use crate::handler::Route;
 use crate::state::is_foreign;
 
 /// The handlers that take values of types which belong to no module of the application, one of each

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::lifecycle::{Ending, Lifecycle};
 use super::places::{Asking, Place, Places};
 use super::shutdown::Drain;
-use crate::call::Call;
+use crate::extract::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
 use crate::id::ConnectionId;

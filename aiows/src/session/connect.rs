@@ -4,13 +4,13 @@ use super::Session;
 use super::drive::{Late, drive_connect, start};
 use super::io::Step;
 use super::relay::farewell;
-use crate::call::{Call, Stage};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::error::HandlerError;
+use crate::extract::{Call, Stage};
+use crate::handler::Returned;
 use crate::hub::Registration;
 use crate::limits::deadline_after;
 use crate::outbox::CloseRequest;
-use crate::route::Returned;
 use crate::router::{Endpoint, Frozen};
 
 impl Session {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::Session;
 use super::drive::{drive, start};
-use crate::call::{Call, Received, Stage};
 use crate::close::CloseCode;
 use crate::codec::{check_nesting, encode, encode_own, leading_type, read_head};
 use crate::error::{HandlerError, code};
+use crate::extract::{Call, Received, Stage};
+use crate::handler::Outcome;
 use crate::id::MessageId;
 use crate::message::ErrorFrame;
 use crate::middleware::ErrorHooks;
 use crate::outbox::CloseRequest;
-use crate::outcome::Outcome;
 use crate::protocol::Inbound;
 use crate::router::{Endpoint, Frozen, Target};
 

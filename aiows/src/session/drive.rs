@@ -4,10 +4,10 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, timeout_at};
 
 use super::io::{ConnectionIo, poll_unconstrained};
-use crate::call::Call;
+use crate::extract::Call;
+use crate::handler::{self, BoxFuture, Returned, drop_caught, poll_caught, warn_of_cut};
 use crate::id::ConnectionId;
 use crate::limits::SLOW_HANDLER;
-use crate::route::{self, BoxFuture, Returned, drop_caught, poll_caught, warn_of_cut};
 use crate::router::Endpoint;
 
 /// What is run, for the log.
@@ -19,7 +19,7 @@ enum Job<'a> {
 
 /// Calls a handler, which runs when its future is polled.
 pub(super) fn start(endpoint: &Endpoint, call: &Call) -> BoxFuture {
-    route::start(|| (endpoint.run)(call.clone()))
+    handler::start(|| (endpoint.run)(call.clone()))
 }
 
 /// Runs a handler and keeps the connection alive meanwhile.

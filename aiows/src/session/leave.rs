@@ -11,10 +11,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Session;
 use super::drive::start;
 use super::io::{ConnectionIo, poll_unconstrained};
-use crate::call::{DisconnectTime, Stage};
 use crate::close::DisconnectReason;
+use crate::extract::{DisconnectTime, Stage};
+use crate::handler::{BoxFuture, Returned, Running, drop_caught, poll_caught};
 use crate::limits::{CUT_GRACE, deadline_after};
-use crate::route::{BoxFuture, Returned, Running, drop_caught, poll_caught};
 use crate::router::Endpoint;
 
 /// How long the disconnect handlers of a connection have together once a stop has cut it. It is less than what

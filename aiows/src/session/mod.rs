@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use self::io::{ConnectionIo, Step};
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
-use crate::call::{Call, Stage};
+use crate::extract::{Call, Stage};
 use crate::hub::{Candidate, Registration};
 use crate::id::ConnectionId;
 use crate::limits::Limits;

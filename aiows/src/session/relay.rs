@@ -2,9 +2,9 @@
 
 use super::Session;
 use super::drive::{drive, start};
-use crate::call::{Call, Received, Stage};
 use crate::close::CloseCode;
 use crate::error::HandlerError;
+use crate::extract::{Call, Received, Stage};
 use crate::outbox::CloseRequest;
 use crate::router::Endpoint;
 

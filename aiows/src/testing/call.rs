@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::call::{Call, DisconnectTime, Received, Stage};
 use crate::close::DisconnectReason;
+use crate::extract::{Call, DisconnectTime, Received, Stage};
+use crate::handler::Route;
+use crate::handler::{IntoOutcome, Outcome};
 use crate::middleware::Next;
-use crate::outcome::{IntoOutcome, Outcome};
 use crate::protocol::Inbound;
-use crate::route::Route;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use self::slots::Index;
 use crate::codec::buffer;
-use crate::overflow::{Class, Slot};
+use crate::limits::{Class, Slot};
 
 /// Pongs that wait. A peer that sends more pings than this without reading loses the oldest.
 const MAX_PONGS: usize = 16;

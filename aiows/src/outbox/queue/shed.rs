@@ -4,7 +4,7 @@ use std::mem;
 
 use super::{Entry, Queue};
 use crate::codec::buffer;
-use crate::overflow::Class;
+use crate::limits::Class;
 
 /// Places of removed messages that are kept in any case, and their bytes.
 const MAX_GONE: usize = 64;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::{Entry, Latest, Queue, Standing};
-use crate::overflow::Slot;
+use crate::limits::Slot;
 
 /// A shorter queue is searched; this spares a client that keeps up the memory of an index.
 const MAX_SEARCHED: usize = 64;

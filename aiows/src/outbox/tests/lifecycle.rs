@@ -16,7 +16,7 @@ use super::super::{Accepted, CloseMode, CloseOrder, CloseRequest, Outbox, Publis
 use super::{Random, outbox, push, write};
 use crate::codec::Encoded;
 use crate::error::SendError;
-use crate::overflow::Overflow;
+use crate::limits::Overflow;
 use crate::protocol::Opcode;
 
 use CloseMode::{Cut, Drain, Handshake};

@@ -15,7 +15,7 @@ use super::policy::When;
 use super::{Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
-use crate::overflow::{KindOf, Overflow, Rule};
+use crate::limits::{KindOf, Overflow, Rule};
 use crate::protocol::Opcode;
 
 const STEPS: usize = 20_000;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::super::Outbound;
 use super::{MAX_SIZE, What};
-use crate::overflow::Overflow;
+use crate::limits::Overflow;
 
 /// One frame as it will stand on the wire: a control frame, or a fragment of a message.
 struct Frame {

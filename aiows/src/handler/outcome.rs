@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::call::Call;
 use crate::codec::{Encoded, encode_value};
 use crate::error::HandlerError;
+use crate::extract::Call;
 use crate::message::{Outgoing, encode};
 use crate::websocket::{Joined, Left, UserChange};
 

@@ -1,6 +1,7 @@
 //! One handler, erased: its key, what it needs, how it is run.
 
-mod isolate;
+mod outcome;
+mod panic;
 mod registration;
 mod running;
 
@@ -10,16 +11,16 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub(crate) use self::isolate::{Returned, drop_caught, isolated, poll_caught, start};
+pub use self::outcome::{IntoOutcome, Outcome};
+pub(crate) use self::panic::{Returned, drop_caught, isolated, poll_caught, start};
 pub use self::registration::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
 pub(crate) use self::running::{Running, warn_of_cut};
-use crate::call::Call;
 use crate::error::HandlerError;
+use crate::extract::Call;
 use crate::extract::{FromCall, Needs};
 use crate::message::Incoming;
-use crate::outcome::{IntoOutcome, Outcome};
 
 /// The future of one handler call.
 pub type BoxFuture = Pin<Box<dyn Future<Output = Result<Outcome, HandlerError>> + Send>>;

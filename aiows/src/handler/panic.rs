@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use tracing::field::display;
 
 use super::BoxFuture;
+use super::Outcome;
 use crate::error::{HandlerError, Panic, drop_quietly, panic_text};
 use crate::id::ConnectionId;
-use crate::outcome::Outcome;
 
 pub(crate) type Returned = Result<Outcome, HandlerError>;
 

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::{BoxFuture, Ended, Kind, Route, Routes};
-use crate::call::Call;
+use super::{IntoOutcome, Outcome};
 use crate::error::{ConstText, HandlerError};
+use crate::extract::Call;
 use crate::extract::Needs;
-use crate::outcome::{IntoOutcome, Outcome};
 
 /// A function that one of the handler attributes stands on.
 #[diagnostic::on_unimplemented(
