@@ -9,7 +9,7 @@ pub use crate::extract::{
 pub use crate::handler::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
-pub use crate::limits::{Kind, KindOf, Overflow, Rule, Slot};
+pub use crate::limits::{CoalesceKey, Kind, KindOf, Overflow, Rule};
 #[cfg(feature = "validator")]
 pub use crate::message::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,

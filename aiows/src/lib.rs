@@ -221,7 +221,7 @@ pub use self::extract::{
     Query, State, Text,
 };
 pub use self::handler::{IntoOutcome, Outcome, Route, Routes};
-pub use self::hub::{Delivery, Hub, Target};
+pub use self::hub::{Delivery, Hub, Recipients};
 pub use self::id::{ConnectionId, MessageId};
 pub use self::limits::{Limits, Overflow, RouteLimits};
 #[cfg(feature = "validator")]

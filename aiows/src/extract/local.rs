@@ -51,22 +51,22 @@ impl<T: Default + Send + Sync + 'static> From<T> for Local<T> {
 impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         let socket = call.websocket().clone();
-        let slot = {
+        let state = {
             let mut locals = socket.locals();
-            let slot = locals.remove::<Slot<T>>();
+            let state = locals.remove::<LocalState<T>>();
             // Under the same lock: the value may be given back by another task at any moment.
-            if matches!(slot, Some(Slot::Taken)) {
+            if matches!(state, Some(LocalState::Taken)) {
                 // There is nothing in it that would have to be dropped outside of the lock.
-                let _ = locals.insert(Slot::<T>::Taken);
+                let _ = locals.insert(LocalState::<T>::Taken);
             }
-            slot
+            state
         };
         // Made outside of the lock.
-        let Slot::Free(value) = slot.unwrap_or_default() else {
+        let LocalState::Free(value) = state.unwrap_or_default() else {
             let name = type_name::<T>();
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
         };
-        keep(&socket, Slot::<T>::Taken);
+        keep(&socket, LocalState::<T>::Taken);
         Extraction::ready(Ok(Self { value: Some(value), socket: Some(socket) }))
     }
 
@@ -75,18 +75,18 @@ impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
     }
 }
 
-/// Keeps a slot; after the end of the connection its value is dropped, outside of the lock.
-fn keep<T: Send + Sync + 'static>(socket: &WebSocket, slot: Slot<T>) {
-    let replaced = socket.locals().insert(slot);
+/// Keeps a state; after the end of the connection its value is dropped, outside of the lock.
+fn keep<T: Send + Sync + 'static>(socket: &WebSocket, state: LocalState<T>) {
+    let replaced = socket.locals().insert(state);
     drop(replaced);
 }
 
-enum Slot<T> {
+enum LocalState<T> {
     Free(T),
     Taken,
 }
 
-impl<T: Default> Default for Slot<T> {
+impl<T: Default> Default for LocalState<T> {
     fn default() -> Self {
         Self::Free(T::default())
     }
@@ -95,7 +95,7 @@ impl<T: Default> Default for Slot<T> {
 impl<T: Send + Sync + 'static> Drop for Local<T> {
     fn drop(&mut self) {
         if let (Some(value), Some(socket)) = (self.value.take(), &self.socket) {
-            keep(socket, Slot::Free(value));
+            keep(socket, LocalState::Free(value));
         }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) type Run = Arc<dyn Fn(Call) -> BoxFuture + Send + Sync>;
 pub struct Route {
     key: Kind,
     name: String,
-    place: String,
+    location: String,
     needs: Needs,
     run: Run,
 }
@@ -148,7 +148,7 @@ impl Route {
         self
     }
 
-    fn of_closure<F, Fut>(key: Kind, name: &str, handler: F, place: &Location<'_>) -> Self
+    fn of_closure<F, Fut>(key: Kind, name: &str, handler: F, location: &Location<'_>) -> Self
     where
         F: Fn(Call) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
@@ -161,7 +161,7 @@ impl Route {
         Self {
             key,
             name: format!("{name} closure"),
-            place: place.to_string(),
+            location: location.to_string(),
             needs: Needs::default(),
             run: Arc::new(run),
         }
@@ -180,7 +180,7 @@ impl Route {
 
     /// The handler's name and where it stands, for errors at the build and for the log.
     pub(crate) fn title(&self) -> String {
-        format!("`{}` ({})", self.name, self.place)
+        format!("`{}` ({})", self.name, self.location)
     }
 
     /// Whether it was written where another one was: in the same module, or in the same file if one of
@@ -197,7 +197,7 @@ impl Route {
     }
 
     fn file(&self) -> &str {
-        self.place.split_once(".rs:").map_or(&*self.place, |(file, _)| file)
+        self.location.split_once(".rs:").map_or(&*self.location, |(file, _)| file)
     }
 
     pub(crate) fn needs(&self) -> &Needs {

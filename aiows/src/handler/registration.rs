@@ -89,7 +89,7 @@ where
     Route {
         key,
         name: meta.name.to_owned(),
-        place: format!("{}:{}", meta.file, meta.line),
+        location: format!("{}:{}", meta.file, meta.line),
         needs: all,
         run: Arc::new(run),
     }

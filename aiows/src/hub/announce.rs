@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
 
-use super::group::{Gathering, Next};
+use super::group::{Next, PendingAnnouncement};
 use super::presence::Wait;
 use super::tell::Teller;
 
@@ -34,7 +34,7 @@ impl Announcers {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn start(&self, runtime: Option<&Handle>, gathering: Gathering) {
+    pub(super) fn start(&self, runtime: Option<&Handle>, gathering: PendingAnnouncement) {
         let runtime = runtime.cloned().or_else(|| Handle::try_current().ok());
         let mut tasks = self.lock();
         if tasks.is_over {
@@ -61,7 +61,7 @@ impl Announcers {
 
 /// Runs until a room has not changed for the length of a gathering, and all members have its list:
 /// announcements do not overtake one another.
-async fn announce(mut gathering: Gathering) {
+async fn announce(mut gathering: PendingAnnouncement) {
     let mut teller = Teller::default();
     loop {
         sleep(GATHER).await;

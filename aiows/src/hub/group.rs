@@ -44,7 +44,7 @@ pub(super) struct Full;
 #[must_use = "it is dropped where no lock is held"]
 pub(super) struct Changed {
     /// Somebody has to tell the group after a while.
-    pub(super) gathering: Option<Gathering>,
+    pub(super) gathering: Option<PendingAnnouncement>,
     /// The first member has come, or the last one has left.
     pub(super) is_edge: bool,
     /// What the group no longer keeps. It may hold the last handle on a connection and with it values
@@ -54,7 +54,7 @@ pub(super) struct Changed {
 
 /// Says that the changes of a group will be taken; when it is dropped early, others may.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct PendingAnnouncement {
     group: Arc<Group>,
     is_over: bool,
 }
@@ -118,7 +118,7 @@ impl Groups {
             });
             let is_edge = is_new && state.members.len() == 1;
             drop(state);
-            let gathering = gathers.then(|| Gathering::of(&group));
+            let gathering = gathers.then(|| PendingAnnouncement::of(&group));
             let changed = Changed { gathering, is_edge, _released: (None, listed) };
             return Ok((Arc::clone(&group.name), changed));
         }
@@ -136,7 +136,7 @@ impl Groups {
         let is_empty = state.members.is_empty();
         let is_edge = is_empty && released.0.is_some();
         drop(state);
-        let mut gathering = gathers.then(|| Gathering::of(&group));
+        let mut gathering = gathers.then(|| PendingAnnouncement::of(&group));
         if is_empty && self.remove_empty(&group) {
             gathering = None;
         }
@@ -151,7 +151,10 @@ impl Groups {
         let mut state = group.lock();
         let gathers = state.presence.as_mut().is_some_and(|presence| presence.forget_user(id));
         drop(state);
-        Changed { gathering: gathers.then(|| Gathering::of(&group)), ..Changed::default() }
+        Changed {
+            gathering: gathers.then(|| PendingAnnouncement::of(&group)),
+            ..Changed::default()
+        }
     }
 
     fn remove_empty(&self, group: &Arc<Group>) -> bool {
@@ -196,7 +199,7 @@ impl State {
     }
 }
 
-impl Gathering {
+impl PendingAnnouncement {
     fn of(group: &Arc<Group>) -> Self {
         Self { group: Arc::clone(group), is_over: false }
     }
@@ -246,7 +249,7 @@ impl Gathering {
     }
 }
 
-impl Drop for Gathering {
+impl Drop for PendingAnnouncement {
     fn drop(&mut self) {
         if self.is_over {
             return;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Target;
+use super::Recipients;
 use super::membership::no_user;
 use super::presence::describe;
 use crate::error::{Result, SendError};
-use crate::websocket::{Aim, Joined, Left, Listing, Registry, UserChange, WebSocket};
+use crate::websocket::{Joined, Left, Listing, Registry, Selector, UserChange, WebSocket};
 
 impl WebSocket {
     /// Joins a room, which is there as long as it has members. Joining twice is joining once. The
@@ -217,8 +217,8 @@ impl WebSocket {
     /// If it is not in the room when it sends, it gets [`SendError::NotMember`], and nothing is sent. The
     /// server's own voice is [`Hub::room`](crate::Hub::room). A disconnect handler may still use it for the
     /// rooms that the connection was in when it ended.
-    pub fn to(&self, room: impl AsRef<str>) -> Target {
-        let aim = Aim::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
-        Target::new(Arc::<dyn Registry>::clone(self.registry()), aim).except(self.id())
+    pub fn to(&self, room: impl AsRef<str>) -> Recipients {
+        let selector = Selector::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
+        Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())
     }
 }

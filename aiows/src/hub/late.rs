@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::target::Delivery;
+use super::recipients::Delivery;
 use crate::outbox::{Attempts, Published, SharedFrame};
 use crate::websocket::{Directory, WebSocket};
 
@@ -85,8 +85,8 @@ impl LateMember<'_> {
                     socket.leave_if_closed();
                     delivery.refused += 1;
                 }
-                Published::Promised => {
-                    socket.outbox().keep_promise();
+                Published::Deferred => {
+                    socket.outbox().flush_deferred();
                     delivery.accepted += 1;
                 }
                 Published::Queued | Published::Busy(_) => delivery.accepted += 1,

@@ -1,7 +1,7 @@
 //! The connections of a server: namespaces, rooms, users, and sending to many.
 
 mod announce;
-mod errand;
+mod flush_task;
 mod group;
 mod handle;
 mod late;
@@ -11,13 +11,13 @@ mod membership;
 mod namespace;
 mod namespaces;
 mod presence;
-#[cfg(test)]
-mod races;
+mod recipients;
 mod rules;
 mod runtime;
 mod tabs;
-mod target;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -29,11 +29,11 @@ use serde_json::Value;
 pub(crate) use self::live::{Candidate, Registration};
 pub(crate) use self::namespace::Namespace;
 use self::namespaces::Namespaces;
+pub use self::recipients::{Delivery, Recipients};
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
-pub use self::target::{Delivery, Target};
 use crate::close::CloseCode;
 use crate::id::ConnectionId;
-use crate::websocket::{Aim, Directory, WebSocket};
+use crate::websocket::{Directory, Selector, WebSocket};
 
 /// The name of the namespace of a router that is bound to no path.
 pub(crate) const ROOT: &str = "root";
@@ -47,7 +47,7 @@ pub(crate) const ROOT: &str = "root";
 ///
 /// | | in the hub of a namespace |
 /// |---|---|
-/// | `all`, `room`, `rooms`, `user`, `users` | reach connections of the namespace; [`Target::everywhere`] those of the server |
+/// | `all`, `room`, `rooms`, `user`, `users` | reach connections of the namespace; [`Recipients::everywhere`] those of the server |
 /// | `size`, `room_size`, `members`, `member_infos`, `room_names`, `named` | see the namespace |
 /// | `connection`, `get`, `disconnect` | find connections of the server |
 /// | `connections_of`, `user_names`, `disconnect_user` | see connections of the server |
@@ -123,35 +123,35 @@ impl Hub {
     }
 
     /// Aims at every connection.
-    pub fn all(&self) -> Target {
-        self.aim(Aim::All)
+    pub fn all(&self) -> Recipients {
+        self.selector(Selector::All)
     }
 
     /// Aims at the members of a room.
-    pub fn room(&self, room: impl AsRef<str>) -> Target {
+    pub fn room(&self, room: impl AsRef<str>) -> Recipients {
         self.rooms([room])
     }
 
     /// Aims at the members of several rooms; who is in two of them gets one copy.
-    pub fn rooms<N: AsRef<str>>(&self, rooms: impl IntoIterator<Item = N>) -> Target {
-        self.aim(Aim::Rooms(names(rooms)))
+    pub fn rooms<N: AsRef<str>>(&self, rooms: impl IntoIterator<Item = N>) -> Recipients {
+        self.selector(Selector::Rooms(names(rooms)))
     }
 
     /// Aims at the connections of a user; see [`WebSocket::set_user`].
     ///
-    /// The hub of a namespace reaches those in it; with [`Target::everywhere`] it reaches all.
-    pub fn user(&self, user: impl AsRef<str>) -> Target {
+    /// The hub of a namespace reaches those in it; with [`Recipients::everywhere`] it reaches all.
+    pub fn user(&self, user: impl AsRef<str>) -> Recipients {
         self.users([user])
     }
 
     /// Aims at the connections of several users.
-    pub fn users<N: AsRef<str>>(&self, users: impl IntoIterator<Item = N>) -> Target {
-        self.aim(Aim::Users(names(users)))
+    pub fn users<N: AsRef<str>>(&self, users: impl IntoIterator<Item = N>) -> Recipients {
+        self.selector(Selector::Users(names(users)))
     }
 
     /// Aims at one connection of the server.
-    pub fn connection(&self, id: ConnectionId) -> Target {
-        Target::new(Arc::<Namespaces>::clone(&self.server), Aim::Connection(id))
+    pub fn connection(&self, id: ConnectionId) -> Recipients {
+        Recipients::new(Arc::<Namespaces>::clone(&self.server), Selector::Connection(id))
     }
 
     /// Returns the handle on a connection of the server, if it is open.
@@ -253,13 +253,13 @@ impl Hub {
         sockets.len()
     }
 
-    fn aim(&self, aim: Aim) -> Target {
+    fn selector(&self, selector: Selector) -> Recipients {
         let directory: Arc<dyn Directory> = match self.namespaces() {
             [only] => Arc::<Namespace>::clone(only),
             // Before the build there is none, and may be one when something is sent.
             _ => Arc::<Namespaces>::clone(&self.server),
         };
-        Target::new(directory, aim)
+        Recipients::new(directory, selector)
     }
 
     fn namespaces(&self) -> &[Arc<Namespace>] {

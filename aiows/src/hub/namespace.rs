@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 
 use super::announce::Announcers;
-use super::errand;
+use super::flush_task;
 use super::group::Groups;
 use super::live::Live;
 use super::namespaces::{Namespaces, union};
@@ -16,7 +16,7 @@ use super::rules::Rules;
 use super::runtime::LatestRuntime;
 use crate::error::{Result, SendError};
 use crate::outbox::Totals;
-use crate::websocket::{Aim, Directory, Members, Registry, WebSocket};
+use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
 
 /// The connections of one route, or of several that were put together.
 pub(crate) struct Namespace {
@@ -101,20 +101,20 @@ impl Namespace {
 }
 
 impl Directory for Namespace {
-    fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError> {
-        Ok(match aim {
-            Aim::All if self.rules.needs_room => return Err(SendError::NoRoom),
-            Aim::All => self.live.all(),
-            Aim::Room { name, speaker } => {
+    fn find(&self, selector: &Selector) -> std::result::Result<Members, SendError> {
+        Ok(match selector {
+            Selector::All if self.rules.needs_room => return Err(SendError::NoRoom),
+            Selector::All => self.live.all(),
+            Selector::Room { name, speaker } => {
                 speaker.membership().may_speak(name)?;
                 self.rooms.members(name)
             }
-            Aim::Rooms(names) => union(names, |name| self.rooms.members(name)),
-            Aim::Users(names) => {
+            Selector::Rooms(names) => union(names, |name| self.rooms.members(name)),
+            Selector::Users(names) => {
                 let members = union(names, |name| self.users.members(name));
                 if self.is_alone { members } else { self.own(members) }
             }
-            Aim::Connection(id) => self.live.get(*id).into_iter().collect(),
+            Selector::Connection(id) => self.live.get(*id).into_iter().collect(),
         })
     }
 
@@ -131,7 +131,7 @@ impl Directory for Namespace {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        errand::start(self.latest.get().as_ref(), members, range);
+        flush_task::start(self.latest.get().as_ref(), members, range);
     }
 }
 

@@ -10,11 +10,11 @@ use super::group::Groups;
 use super::namespace::Namespace;
 use super::rules::Rules;
 use super::runtime::LatestRuntime;
-use super::{Hub, errand};
+use super::{Hub, flush_task};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::outbox::{CloseRequest, Outbound, Totals};
-use crate::websocket::{Aim, Directory, Members, WebSocket};
+use crate::websocket::{Directory, Members, Selector, WebSocket};
 
 /// What a server knows of its connections, and their namespaces.
 #[derive(Debug, Default)]
@@ -121,15 +121,15 @@ impl Hub {
 }
 
 impl Directory for Namespaces {
-    fn find(&self, aim: &Aim) -> Result<Members, SendError> {
-        match (self.list(), aim) {
+    fn find(&self, selector: &Selector) -> Result<Members, SendError> {
+        match (self.list(), selector) {
             // Before the build.
             ([], _) => Ok(Members::default()),
-            ([only], _) => only.find(aim),
-            (_, Aim::Rooms(_) | Aim::Room { .. }) => Err(SendError::NoNamespace),
-            (_, Aim::Users(names)) => Ok(union(names, |name| self.users.members(name))),
-            (all, Aim::All | Aim::Connection(_)) => {
-                let lists: Result<Vec<_>, _> = all.iter().map(|each| each.find(aim)).collect();
+            ([only], _) => only.find(selector),
+            (_, Selector::Rooms(_) | Selector::Room { .. }) => Err(SendError::NoNamespace),
+            (_, Selector::Users(names)) => Ok(union(names, |name| self.users.members(name))),
+            (all, Selector::All | Selector::Connection(_)) => {
+                let lists: Result<Vec<_>, _> = all.iter().map(|each| each.find(selector)).collect();
                 Ok(concat(lists?))
             }
         }
@@ -144,7 +144,7 @@ impl Directory for Namespaces {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        errand::start(self.latest.get().as_ref(), members, range);
+        flush_task::start(self.latest.get().as_ref(), members, range);
     }
 }
 

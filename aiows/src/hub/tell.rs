@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use super::late::Late;
 use super::list::List;
 use super::presence::Changes;
-use super::target::CHUNK;
+use super::recipients::CHUNK;
 use crate::codec::Tag;
 use crate::id::ConnectionId;
 use crate::outbox::{Attempts, Published, SharedFrame};
@@ -180,7 +180,7 @@ impl Announcement<'_> {
             let frame = self.frames.part(self.room, (number, list), next, socket.tag());
             match frame.map(|frame| socket.outbox().publish_part(frame)) {
                 None | Some(Published::Queued) => {}
-                Some(Published::Promised) => socket.outbox().keep_promise(),
+                Some(Published::Deferred) => socket.outbox().flush_deferred(),
                 Some(Published::Busy(_) | Published::Dropped | Published::Refused) => return next,
             }
             next += 1;
@@ -198,7 +198,7 @@ impl Announcement<'_> {
             let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
             match published {
                 Published::Queued => {}
-                Published::Promised => socket.outbox().keep_promise(),
+                Published::Deferred => socket.outbox().flush_deferred(),
                 Published::Busy(since) => {
                     late.add(socket, frame, since);
                     busy = Some(since);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(crate) use self::overflow::Class;
-pub use self::overflow::{Kind, KindOf, Overflow, Rule, Slot};
+pub use self::overflow::{CoalesceKey, Kind, KindOf, Overflow, Rule};
 pub use self::route::RouteLimits;
 
 const KIB: usize = 1024;

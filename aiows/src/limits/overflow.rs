@@ -61,9 +61,9 @@ pub enum Rule {
     /// It makes room by dropping older messages of the same kind.
     DropOldest(Kind),
     /// It takes the place of an unsent message of the same slot.
-    Latest(Slot),
+    Latest(CoalesceKey),
     /// An answer or a question, which no policy drops; with the slot of its type, if it has one.
-    Kept(Option<Slot>),
+    Kept(Option<CoalesceKey>),
 }
 
 /// Tells the message types apart that drop their oldest messages.
@@ -92,7 +92,7 @@ pub(crate) enum Class {
 /// Who chooses keys cannot aim at a collision, and by chance one message in 10^30 replaces another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(hidden)]
-pub struct Slot(u64, u64);
+pub struct CoalesceKey(u64, u64);
 
 impl Rule {
     #[must_use]
@@ -100,7 +100,7 @@ impl Rule {
         static KEYS: LazyLock<[RandomState; 2]> =
             LazyLock::new(|| [RandomState::new(), RandomState::new()]);
         let [one, other] = KEYS.each_ref().map(|keys| keys.hash_one((message_type, key)));
-        Self::Latest(Slot(one, other))
+        Self::Latest(CoalesceKey(one, other))
     }
 
     /// The rule of a type that drops its own oldest messages.

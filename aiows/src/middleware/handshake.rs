@@ -18,12 +18,12 @@ pub(super) type HandshakeHook = Arc<dyn Fn(Handshake) -> BoxFuture + Send + Sync
 /// A request for a WebSocket that is not yet answered; see
 /// [`Middleware::on_handshake`](super::Middleware::on_handshake).
 pub struct Handshake {
-    asked: Arc<Asked>,
+    asked: Arc<HandshakeRequest>,
     state: Arc<StateMap>,
 }
 
 /// What middleware is asked about.
-pub(crate) struct Asked {
+pub(crate) struct HandshakeRequest {
     path: String,
     /// Without the headers.
     info: RequestInfo,
@@ -33,7 +33,7 @@ pub(crate) struct Asked {
     context: ContextMap,
 }
 
-impl Asked {
+impl HandshakeRequest {
     /// # Errors
     ///
     /// 400 for a path or a header that cannot be read.
@@ -155,7 +155,7 @@ impl HandshakeHooks {
     /// # Errors
     ///
     /// What the first one refused with.
-    pub(crate) async fn ask(&self, asked: Asked) -> Result<ContextMap> {
+    pub(crate) async fn ask(&self, asked: HandshakeRequest) -> Result<ContextMap> {
         let asked = Arc::new(asked);
         for (hook, state) in &self.hooks {
             let handshake = Handshake { asked: Arc::clone(&asked), state: Arc::clone(state) };

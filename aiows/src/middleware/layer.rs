@@ -10,15 +10,15 @@ use crate::extract::Call;
 use crate::handler::BoxFuture;
 use crate::handler::Outcome;
 
-pub(crate) type Hook = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
+pub(crate) type MiddlewareFn = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
 
 /// One middleware, erased: the methods it overrides.
 #[derive(Clone)]
 pub(crate) struct Layer {
     pub(super) handshake: Option<HandshakeHook>,
-    pub(crate) connect: Option<Hook>,
-    pub(crate) message: Option<Hook>,
-    pub(crate) disconnect: Option<Hook>,
+    pub(crate) connect: Option<MiddlewareFn>,
+    pub(crate) message: Option<MiddlewareFn>,
+    pub(crate) disconnect: Option<MiddlewareFn>,
     pub(super) error: Option<ErrorHook>,
 }
 
@@ -66,7 +66,7 @@ impl Layer {
     }
 }
 
-fn hook(hook: impl Fn(Call, Next) -> BoxFuture + Send + Sync + 'static) -> Hook {
+fn hook(hook: impl Fn(Call, Next) -> BoxFuture + Send + Sync + 'static) -> MiddlewareFn {
     Arc::new(hook)
 }
 

@@ -14,8 +14,8 @@ use self::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Un
 pub(crate) use self::errors::ErrorHooks;
 pub use self::from_fn::{FromFn, from_fn};
 pub use self::handshake::Handshake;
-pub(crate) use self::handshake::{Asked, HandshakeHooks};
-pub(crate) use self::layer::{Hook, Layer};
+pub(crate) use self::handshake::{HandshakeHooks, HandshakeRequest};
+pub(crate) use self::layer::{Layer, MiddlewareFn};
 use crate::error::{HandlerError, Result};
 use crate::extract::Call;
 use crate::handler::Outcome;
@@ -196,7 +196,7 @@ impl fmt::Debug for Next {
 /// Puts middleware around a handler; without middleware it stays what it is.
 ///
 /// A panic of the outermost is left to the caller, as that of a handler is.
-pub(crate) fn wrap(hooks: &[Hook], run: Run) -> Run {
+pub(crate) fn wrap(hooks: &[MiddlewareFn], run: Run) -> Run {
     hooks.iter().rev().enumerate().fold(run, |run, (inner, hook)| {
         let hook = Arc::clone(hook);
         Arc::new(move |call| hook(call, Next { run: Arc::clone(&run), inner }))

@@ -15,7 +15,7 @@ pub(super) enum Flush {
     /// Somebody who knows already: the session, or who gave a promise before.
     Known,
     /// The publisher, who has promised it now.
-    Promised,
+    Deferred,
     /// The session, which is to be woken.
     Session(Waker),
 }
@@ -30,7 +30,7 @@ impl State {
         self.promised = self.writer.is_some();
         match self.sleeper.take_if(|_| self.writer.is_none()) {
             Some(sleeper) => Flush::Session(sleeper),
-            None => Flush::Promised,
+            None => Flush::Deferred,
         }
     }
 
@@ -106,7 +106,7 @@ impl Outbox {
     }
 
     /// Keeps a promise to write; what the socket refuses, and its failure, is the session's.
-    pub(crate) fn keep_promise(&self) {
+    pub(crate) fn flush_deferred(&self) {
         let mut state = self.lock();
         // A session that is awake looks into the queue before it sleeps.
         if !mem::take(&mut state.promised) || state.blocked || state.sleeper.is_none() {
@@ -129,7 +129,7 @@ impl Outbox {
     }
 
     /// Leaves what was promised to the session.
-    pub(crate) fn break_promise(&self) {
+    pub(crate) fn cancel_deferred(&self) {
         let mut state = self.lock();
         let promised = mem::take(&mut state.promised);
         let sleeper = if promised { state.sleeper.take() } else { None };

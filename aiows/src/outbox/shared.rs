@@ -39,8 +39,8 @@ impl SharedFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Published {
     Queued,
-    /// It was queued, and whoever published it sees to it that `keep_promise` is called.
-    Promised,
+    /// It was queued, and whoever published it sees to it that `flush_deferred` is called.
+    Deferred,
     /// A policy has dropped it, and counted that.
     Dropped,
     /// There is no room, and the session has not tried its stream since this many attempts.
@@ -100,7 +100,7 @@ impl Outbox {
         drop(state);
         match flush {
             Flush::Known => Published::Queued,
-            Flush::Promised => Published::Promised,
+            Flush::Deferred => Published::Deferred,
             Flush::Session(sleeper) => {
                 sleeper.wake();
                 Published::Queued
@@ -184,7 +184,7 @@ impl State {
     fn note_published(&mut self, aftermath: &mut Aftermath) -> Published {
         match self.published() {
             Flush::Known => {}
-            Flush::Promised => return Published::Promised,
+            Flush::Deferred => return Published::Deferred,
             Flush::Session(sleeper) => aftermath.session = Some(sleeper),
         }
         Published::Queued

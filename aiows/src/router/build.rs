@@ -4,14 +4,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::Router;
-use super::frozen::{Endpoint, Frames, Frozen};
+use super::compiled::{CompiledHandler, CompiledRouter, Frames};
 use super::scope::{self, Outer, Scope};
 use super::values::Takers;
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::{Kept, Need};
 use crate::handler::{Ended, Kind, Route};
 use crate::hub::Namespace;
-use crate::middleware::{Hook, wrap};
+use crate::middleware::{MiddlewareFn, wrap};
 use crate::state::StateMap;
 
 /// Keys of the messages that the framework itself writes, which no tag may be.
@@ -38,14 +38,14 @@ pub(crate) fn build(
     namespace: Arc<Namespace>,
     outer: &StateMap,
     mistakes: &mut Vec<String>,
-) -> Frozen {
-    let mut frozen = Frozen::new(namespace, tag(&router, mistakes));
+) -> CompiledRouter {
+    let mut compiled = CompiledRouter::new(namespace, tag(&router, mistakes));
     let mut known = Known::default();
-    frozen.room = room(&router, mistakes);
-    scope::share(&router, outer, &mut frozen);
+    compiled.room = room(&router, mistakes);
+    scope::share(&router, outer, &mut compiled);
     let outer = Outer { state: outer, layers: &[] };
-    add(router, "", &outer, &mut frozen, &mut known, mistakes);
-    frozen
+    add(router, "", &outer, &mut compiled, &mut known, mistakes);
+    compiled
 }
 
 /// The handlers that a later one must not repeat, or share a value with.
@@ -107,27 +107,27 @@ fn add(
     router: Router,
     prefix: &str,
     outer: &Outer<'_>,
-    frozen: &mut Frozen,
+    compiled: &mut CompiledRouter,
     known: &mut Known,
     mistakes: &mut Vec<String>,
 ) {
     check_state(&router.state, "a router", mistakes);
     let scope = Scope::new(&router, outer);
-    frozen.handshake.add(&router.layers, &scope.state);
-    let starts = (frozen.connect.len(), frozen.disconnect.len());
+    compiled.handshake.add(&router.layers, &scope.state);
+    let starts = (compiled.connect.len(), compiled.disconnect.len());
     let prefix = format!("{prefix}{}", router.prefix);
     for mut route in router.routes {
         route.nest(&prefix);
-        check(&route, &scope, &frozen.tag, mistakes);
+        check(&route, &scope, &compiled.tag, mistakes);
         known.takers.note(&route, mistakes);
-        frozen.asked.note(&route);
-        insert(&route, &scope, &prefix, frozen, known, mistakes);
+        compiled.request_needs.note(&route);
+        insert(&route, &scope, &prefix, compiled, known, mistakes);
     }
     let inner = Outer { state: &scope.state, layers: &scope.layers };
     for router in router.included {
-        add(router, &prefix, &inner, frozen, known, mistakes);
+        add(router, &prefix, &inner, compiled, known, mistakes);
     }
-    scope.group(&router.layers, frozen, starts);
+    scope.group(&router.layers, compiled, starts);
 }
 
 /// Checks what a handler takes and what it handles.
@@ -146,23 +146,23 @@ fn insert(
     route: &Route,
     scope: &Scope,
     prefix: &str,
-    frozen: &mut Frozen,
+    compiled: &mut CompiledRouter,
     known: &mut Known,
     mistakes: &mut Vec<String>,
 ) {
     let endpoint = endpoint(route, scope);
     match route.kind() {
-        Kind::Connect => frozen.connect.push(endpoint),
+        Kind::Connect => compiled.connect.push(endpoint),
         Kind::Disconnect(ended) => {
             if *ended == Ended::Any {
-                frozen.refused.push(self::endpoint(route, scope));
+                compiled.refused.push(self::endpoint(route, scope));
             }
-            frozen.disconnect.push(endpoint);
+            compiled.disconnect.push(endpoint);
         }
         Kind::Fallback => match known.fallbacks.entry(prefix.to_owned()) {
             Entry::Vacant(entry) => {
                 entry.insert(route.title());
-                frozen.add_fallback(prefix, endpoint);
+                compiled.add_fallback(prefix, endpoint);
             }
             Entry::Occupied(first) => {
                 mistakes.push(two_fallbacks(prefix, first.get(), &route.title()));
@@ -171,7 +171,7 @@ fn insert(
         Kind::Message(name) => match known.messages.entry(name.clone()) {
             Entry::Vacant(entry) => {
                 entry.insert(route.title());
-                frozen.add_message(name, endpoint);
+                compiled.add_message(name, endpoint);
             }
             Entry::Occupied(first) => mistakes.push(format!(
                 "message type \"{name}\" is handled by both {} and {}",
@@ -298,13 +298,13 @@ fn check_declared(name: &str, declared: &str, route: &Route, mistakes: &mut Vec<
     }
 }
 
-fn endpoint(route: &Route, scope: &Scope) -> Endpoint {
+fn endpoint(route: &Route, scope: &Scope) -> CompiledHandler {
     let in_message = matches!(route.kind(), Kind::Message(_) | Kind::Fallback);
-    let hooks: Vec<Hook> = match in_message {
+    let hooks: Vec<MiddlewareFn> = match in_message {
         true => scope.layers.iter().filter_map(|layer| layer.message.clone()).collect(),
         false => Vec::new(),
     };
-    Endpoint {
+    CompiledHandler {
         title: route.title(),
         state: Arc::clone(&scope.state),
         decodes: route.needs().iter().any(|need| matches!(need, Need::Payload { .. })),

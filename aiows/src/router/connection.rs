@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Router;
-use super::frozen::Frozen;
+use super::compiled::CompiledRouter;
 use crate::handshake::Subprotocols;
 use crate::limits::{Limits, RouteLimits};
 
@@ -55,7 +55,7 @@ impl ConnectionRules {
     /// Sets the rules of a router: its own, or else the server's.
     pub(crate) fn apply(
         self,
-        router: &mut Frozen,
+        router: &mut CompiledRouter,
         limits: &Arc<Limits>,
         subprotocols: &Subprotocols,
     ) {

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::frozen::Endpoint;
+use super::compiled::CompiledHandler;
 use super::idle::Idle;
 use super::lent::Lent;
 use crate::error::HandlerError;
 use crate::extract::Call;
 use crate::handler::{IntoOutcome, Outcome};
 use crate::handler::{Returned, Run, isolated};
-use crate::middleware::{Hook, wrap};
+use crate::middleware::{MiddlewareFn, wrap};
 use crate::protocol::Opcode;
 
 /// Handlers that run one after the other inside of the same middleware.
 pub(super) struct Group {
     /// What the log calls it: a failure may be the middleware's or a handler's.
     pub(super) title: String,
-    pub(super) hooks: Vec<Hook>,
-    pub(super) handlers: Vec<Endpoint>,
+    pub(super) hooks: Vec<MiddlewareFn>,
+    pub(super) handlers: Vec<CompiledHandler>,
     /// How many of a handler's error hooks see the failure of the group.
     pub(super) shared: usize,
 }
@@ -85,7 +85,7 @@ impl Group {
         ().into_outcome(&call)
     }
 
-    async fn call(&self, handler: &Endpoint, call: &Call) -> Returned {
+    async fn call(&self, handler: &CompiledHandler, call: &Call) -> Returned {
         let call = call.over_state(&handler.state);
         match isolated(Some(call.websocket().id()), || (handler.run)(call.clone())).await {
             Err(error) if handler.errors.len() > self.shared => {
@@ -121,7 +121,7 @@ impl Group {
 }
 
 /// Runs one disconnect handler; `None` if it has not returned in its time.
-async fn leave(handler: &Endpoint, call: &Call) -> Option<()> {
+async fn leave(handler: &CompiledHandler, call: &Call) -> Option<()> {
     let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
     let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
     if let Err(error) = call.while_in_time(timeout(limit, run)).await?.ok()? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::frozen::Endpoint;
+use super::compiled::CompiledHandler;
 use crate::extract::Call;
 use crate::handler::Running;
 use crate::limits::deadline_of;
@@ -56,7 +56,7 @@ impl Idle {
     }
 
     /// Notes that a handler runs.
-    pub(super) fn run<'a>(&'a self, handler: &'a Endpoint, call: &Call) -> HandlerRun<'a> {
+    pub(super) fn run<'a>(&'a self, handler: &'a CompiledHandler, call: &Call) -> HandlerRun<'a> {
         self.set(None);
         let connection = call.websocket().id();
         let running = (!handler.is_group).then(|| Running::begin(connection, &handler.title));

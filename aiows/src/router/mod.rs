@@ -1,14 +1,14 @@
 //! Collects handlers, checks them, and freezes them into what a session dispatches from.
 
-mod asked;
 mod build;
+mod compiled;
 mod connection;
-mod frozen;
 mod group;
 mod idle;
 mod lent;
 mod namespace;
 mod once;
+mod request_needs;
 mod scope;
 mod values;
 
@@ -16,7 +16,7 @@ use std::fmt;
 use std::future::Future;
 
 pub(crate) use self::build::{build, check_state};
-pub(crate) use self::frozen::{Endpoint, Frozen, Target};
+pub(crate) use self::compiled::{CompiledHandler, CompiledRouter, RouteMatch};
 pub(crate) use self::namespace::namespace;
 pub(crate) use self::once::Once;
 use crate::extract::Call;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::Router;
-use super::frozen::{Endpoint, Frames, Frozen};
+use super::compiled::{CompiledHandler, CompiledRouter, Frames};
 use super::group::Group;
 use crate::handler::Run;
-use crate::middleware::{ErrorHooks, Hook, Layer};
+use crate::middleware::{ErrorHooks, Layer, MiddlewareFn};
 use crate::state::StateMap;
 
 /// What a router gets from the routers around it.
@@ -32,20 +32,25 @@ impl Scope {
 
     /// Puts the router's own middleware around its connect and disconnect handlers, which are those
     /// from `starts` on.
-    pub(super) fn group(&self, own: &[Layer], frozen: &mut Frozen, starts: (usize, usize)) {
+    pub(super) fn group(
+        &self,
+        own: &[Layer],
+        compiled: &mut CompiledRouter,
+        starts: (usize, usize),
+    ) {
         let hooks: Vec<_> = own.iter().filter_map(|layer| layer.connect.clone()).collect();
         if !hooks.is_empty() {
-            let group = self.around(hooks, frozen.connect.split_off(starts.0));
-            frozen.connect.push(self.endpoint(group.title.clone(), group.connect()));
+            let group = self.around(hooks, compiled.connect.split_off(starts.0));
+            compiled.connect.push(self.endpoint(group.title.clone(), group.connect()));
         }
         let hooks: Vec<_> = own.iter().filter_map(|layer| layer.disconnect.clone()).collect();
         if !hooks.is_empty() {
-            let group = self.around(hooks, frozen.disconnect.split_off(starts.1));
-            frozen.disconnect.push(self.endpoint(group.title.clone(), group.disconnect()));
+            let group = self.around(hooks, compiled.disconnect.split_off(starts.1));
+            compiled.disconnect.push(self.endpoint(group.title.clone(), group.disconnect()));
         }
     }
 
-    fn around(&self, hooks: Vec<Hook>, handlers: Vec<Endpoint>) -> Group {
+    fn around(&self, hooks: Vec<MiddlewareFn>, handlers: Vec<CompiledHandler>) -> Group {
         let titles: Vec<_> = handlers.iter().map(|handler| &*handler.title).collect();
         let title = match titles[..] {
             [] => "middleware of a router".to_owned(),
@@ -54,8 +59,8 @@ impl Scope {
         Group { title, hooks, handlers, shared: self.errors.len() }
     }
 
-    fn endpoint(&self, title: String, run: Run) -> Endpoint {
-        Endpoint {
+    fn endpoint(&self, title: String, run: Run) -> CompiledHandler {
+        CompiledHandler {
             title,
             run,
             state: Arc::clone(&self.state),
@@ -69,20 +74,20 @@ impl Scope {
 }
 
 /// Gives failures that belong to no handler the middleware that all handlers have in common.
-pub(super) fn share(router: &Router, outer: &StateMap, frozen: &mut Frozen) {
+pub(super) fn share(router: &Router, outer: &StateMap, compiled: &mut CompiledRouter) {
     let mut scope = Scope::new(router, &Outer { state: outer, layers: &[] });
     let mut common = router;
     while let ([], [only]) = (&common.routes[..], &common.included[..]) {
         scope = Scope::new(only, &Outer { state: &scope.state, layers: &scope.layers });
         common = only;
     }
-    frozen.errors = scope.errors;
-    frozen.state = scope.state;
+    compiled.errors = scope.errors;
+    compiled.state = scope.state;
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::frozen::Target;
+    use super::super::compiled::RouteMatch;
     use super::*;
     use crate::error::HandlerError;
     use crate::extract::Call;
@@ -101,28 +106,28 @@ mod tests {
 
     /// How many connect and disconnect steps there are, and whether the message handler is called
     /// as it was given.
-    fn frozen(router: Router) -> (usize, usize, bool) {
+    fn compiled(router: Router) -> (usize, usize, bool) {
         let route = Route::message("say", |_: Call| async {});
         let run = Arc::clone(route.run());
-        let frozen = super::super::build(
+        let compiled = super::super::build(
             Router::new().include(router.route(route)),
             Hub::with_default_rules().1,
             &StateMap::default(),
             &mut Vec::new(),
         );
-        let Target::Message(endpoint) = frozen.target("say") else {
+        let RouteMatch::Message(endpoint) = compiled.target("say") else {
             panic!("the message has a handler");
         };
         let bare = Arc::ptr_eq(&endpoint.run, &run);
         assert_eq!(endpoint.is_layered, !bare);
-        (frozen.connect.len(), frozen.disconnect.len(), bare)
+        (compiled.connect.len(), compiled.disconnect.len(), bare)
     }
 
     #[test]
     fn a_method_that_is_not_overridden_leaves_no_step() {
         let passing = from_fn(|call, next| async move { next.run(call).await });
-        assert_eq!(frozen(Router::new()), (0, 0, true));
-        assert_eq!(frozen(Router::new().middleware(Greeter)), (1, 0, true));
-        assert_eq!(frozen(Router::new().middleware(passing)), (0, 0, false));
+        assert_eq!(compiled(Router::new()), (0, 0, true));
+        assert_eq!(compiled(Router::new().middleware(Greeter)), (1, 0, true));
+        assert_eq!(compiled(Router::new().middleware(passing)), (0, 0, false));
     }
 }

@@ -19,7 +19,7 @@ use super::{door, listen, paths};
 use crate::error::Error;
 use crate::handshake::Origins;
 use crate::limits::Limits;
-use crate::router::Frozen;
+use crate::router::CompiledRouter;
 use crate::session::{Setting, UnfinishedTotal};
 use crate::transport::Stream;
 
@@ -33,8 +33,8 @@ pub struct App {
 }
 
 struct Inner {
-    root: Option<Arc<Frozen>>,
-    paths: matchit::Router<Arc<Frozen>>,
+    root: Option<Arc<CompiledRouter>>,
+    paths: matchit::Router<Arc<CompiledRouter>>,
     limits: Arc<Limits>,
     origins: Origins,
     owner: Owner,
@@ -51,8 +51,8 @@ struct Inner {
 
 /// What an `App` is made of.
 pub(super) struct Config {
-    pub(super) root: Option<Frozen>,
-    pub(super) paths: Vec<(String, Frozen)>,
+    pub(super) root: Option<CompiledRouter>,
+    pub(super) paths: Vec<(String, CompiledRouter)>,
     pub(super) limits: Arc<Limits>,
     pub(super) origins: Origins,
     pub(super) owner: Owner,
@@ -227,14 +227,14 @@ impl App {
     pub(super) fn router_for<'a, 'p>(
         &'a self,
         path: &'p str,
-    ) -> Option<(&'a Arc<Frozen>, Params<'a, 'p>)> {
+    ) -> Option<(&'a Arc<CompiledRouter>, Params<'a, 'p>)> {
         match self.inner.paths.at(path) {
             Ok(found) => Some((found.value, found.params.iter().collect())),
             Err(_) => self.inner.root.as_ref().map(|root| (root, Params::new())),
         }
     }
 
-    pub(super) fn setting(&self, router: &Arc<Frozen>) -> Setting {
+    pub(super) fn setting(&self, router: &Arc<CompiledRouter>) -> Setting {
         Setting {
             router: Arc::clone(router),
             limits: Arc::clone(&router.limits),

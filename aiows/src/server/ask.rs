@@ -13,14 +13,14 @@ use crate::error::{HandlerError, Result};
 use crate::handshake::{Refusal, Request, decode_params};
 use crate::hub::Candidate;
 use crate::limits::deadline_after;
-use crate::middleware::Asked;
-use crate::router::Frozen;
+use crate::middleware::HandshakeRequest;
+use crate::router::CompiledRouter;
 use crate::session::{Newcomer, Setting};
 
 /// Application checks that still have to run before the 101; most servers have none.
 pub(super) struct Questions {
     /// For the middleware.
-    asked: Option<Asked>,
+    asked: Option<HandshakeRequest>,
     /// The room that is to be joined.
     room: Option<Box<str>>,
 }
@@ -30,13 +30,13 @@ impl Questions {
     ///
     /// 400 for a request whose path or headers cannot be read.
     pub(super) fn of(
-        router: &Frozen,
+        router: &CompiledRouter,
         request: &Request<'_>,
         params: &[(&str, &str)],
         peer_addr: Option<SocketAddr>,
     ) -> Result<Option<Self>, Refusal> {
         let asks = !router.handshake.is_empty();
-        let asked = asks.then(|| Asked::read(request, params, peer_addr)).transpose()?;
+        let asked = asks.then(|| HandshakeRequest::read(request, params, peer_addr)).transpose()?;
         let room = match &router.room {
             Some(parameter) => {
                 let params = decode_params(params)?;

@@ -10,7 +10,7 @@ use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{Hub, Namespace, ROOT, RoomCheck, Rules};
 use crate::limits::Limits;
 use crate::middleware::Layer;
-use crate::router::{Frozen, Router, build, check_state, namespace};
+use crate::router::{CompiledRouter, Router, build, check_state, namespace};
 use crate::state::StateMap;
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
@@ -102,7 +102,12 @@ impl Server {
 }
 
 impl Settings {
-    fn config(&self, owner: Owner, root: Option<Frozen>, paths: Vec<(String, Frozen)>) -> Config {
+    fn config(
+        &self,
+        owner: Owner,
+        root: Option<CompiledRouter>,
+        paths: Vec<(String, CompiledRouter)>,
+    ) -> Config {
         Config {
             root,
             paths,
@@ -122,13 +127,13 @@ impl Compiler<'_> {
         mut router: Router,
         namespace: &Arc<Namespace>,
         mistakes: &mut Vec<String>,
-    ) -> Frozen {
+    ) -> CompiledRouter {
         let rules = router.take_rules(mistakes);
         self.state.replace(self.hub.of(namespace));
         let router = router.inside(&self.layers);
-        let mut frozen = build(router, Arc::clone(namespace), &self.state, mistakes);
-        rules.apply(&mut frozen, &self.settings.limits, &self.settings.subprotocols);
-        frozen
+        let mut compiled = build(router, Arc::clone(namespace), &self.state, mistakes);
+        rules.apply(&mut compiled, &self.settings.limits, &self.settings.subprotocols);
+        compiled
     }
 }
 

@@ -22,7 +22,7 @@ use super::places::Place;
 use crate::handshake::{
     Refusal, Request, RequestHead, Upgrade, accepted, check_upgrade, read_request_head,
 };
-use crate::router::Frozen;
+use crate::router::CompiledRouter;
 use crate::session::{Accepted, Newcomer, Session, Setting};
 use crate::transport::{Stream, tune};
 use crate::websocket::{ContextMap, Peer};
@@ -205,7 +205,7 @@ fn decide(
 /// A request for a WebSocket that nothing speaks against.
 pub(super) struct Checked<'a> {
     pub(super) upgrade: Upgrade,
-    pub(super) router: &'a Arc<Frozen>,
+    pub(super) router: &'a Arc<CompiledRouter>,
     pub(super) peer: Peer,
     /// What the application has to be asked; nothing where it does not want to be.
     pub(super) questions: Option<Box<Questions>>,
@@ -222,7 +222,7 @@ pub(super) fn check<'a>(
     let upgrade = check_upgrade(request)?;
     app.origins().check(request)?;
     // Connect handlers may take the path and the query as types of the application.
-    let info = panics::caught(|| router.asked.read(request, &params));
+    let info = panics::caught(|| router.request_needs.read(request, &params));
     let peer = Peer {
         addr: peer_addr.map_or_else(OnceLock::new, OnceLock::from),
         request: info.map_err(|error| panics::refusal(&error))??,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use matchit::InsertError;
 
 use super::pattern::{Pattern, Unreachable};
-use crate::router::Frozen;
+use crate::router::CompiledRouter;
 
 /// Collects the routers by their paths; `root` serves every other path.
 pub(super) fn table(
-    paths: Vec<(String, Frozen)>,
-    root: Option<&Frozen>,
+    paths: Vec<(String, CompiledRouter)>,
+    root: Option<&CompiledRouter>,
     mistakes: &mut Vec<String>,
-) -> matchit::Router<Arc<Frozen>> {
+) -> matchit::Router<Arc<CompiledRouter>> {
     let mut table = matchit::Router::new();
     // As they were routed, by what they are matched with.
     let mut known = HashMap::new();
@@ -43,8 +43,8 @@ pub(super) fn table(
 }
 
 /// Refuses what is taken from parameters that a path does not have.
-fn check_params(params: &[String], router: &Frozen, mistakes: &mut Vec<String>) {
-    if let Some(title) = router.asked.path()
+fn check_params(params: &[String], router: &CompiledRouter, mistakes: &mut Vec<String>) {
+    if let Some(title) = router.request_needs.path()
         && params.is_empty()
     {
         mistakes.push(format!(
@@ -61,11 +61,11 @@ fn check_params(params: &[String], router: &Frozen, mistakes: &mut Vec<String>) 
 }
 
 /// Refuses what no request of this path would fit. Without any parameter that is told already.
-fn check_counts(path: &str, params: usize, router: &Frozen, mistakes: &mut Vec<String>) {
+fn check_counts(path: &str, params: usize, router: &CompiledRouter, mistakes: &mut Vec<String>) {
     if params == 0 {
         return;
     }
-    for (title, name, taken) in router.asked.misfits(params) {
+    for (title, name, taken) in router.request_needs.misfits(params) {
         let plural = if taken == 1 { "" } else { "s" };
         mistakes.push(format!(
             "handler {title} takes `Path<{name}>`, which is {taken} parameter{plural}, but the path \

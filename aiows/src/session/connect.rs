@@ -11,11 +11,15 @@ use crate::handler::Returned;
 use crate::hub::Registration;
 use crate::limits::deadline_after;
 use crate::outbox::CloseRequest;
-use crate::router::{Endpoint, Frozen};
+use crate::router::{CompiledHandler, CompiledRouter};
 
 impl Session {
     /// Runs the connect handlers and admits the connection; `false` if that failed.
-    pub(super) async fn enter(&mut self, router: &Frozen, registration: &Registration) -> bool {
+    pub(super) async fn enter(
+        &mut self,
+        router: &CompiledRouter,
+        registration: &Registration,
+    ) -> bool {
         if !self.connect(router).await {
             return false;
         }
@@ -27,7 +31,7 @@ impl Session {
     }
 
     /// Runs the connect handlers; `false` if one failed or closed, or the client did not wait.
-    async fn connect(&mut self, router: &Frozen) -> bool {
+    async fn connect(&mut self, router: &CompiledRouter) -> bool {
         let deadline = deadline_after(self.io.limits.connect_timeout);
         for endpoint in &router.connect {
             if self.socket.is_closed() {
@@ -56,7 +60,7 @@ impl Session {
     /// Sends what a connect handler has returned; `false` if it is the last one.
     async fn settle_connect(
         &mut self,
-        endpoint: &Endpoint,
+        endpoint: &CompiledHandler,
         call: &Call,
         returned: Returned,
     ) -> bool {

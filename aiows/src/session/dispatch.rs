@@ -14,7 +14,7 @@ use crate::message::ErrorFrame;
 use crate::middleware::ErrorHooks;
 use crate::outbox::CloseRequest;
 use crate::protocol::Inbound;
-use crate::router::{Endpoint, Frozen, Target};
+use crate::router::{CompiledHandler, CompiledRouter, RouteMatch};
 
 /// The message type of an acknowledgement.
 const ACK: &str = "ack";
@@ -23,8 +23,8 @@ const ACK: &str = "ack";
 const MAX_ECHOED_TYPE: usize = 64;
 
 /// Where a message goes.
-struct Aim<'a> {
-    endpoint: &'a Endpoint,
+struct Matched<'a> {
+    endpoint: &'a CompiledHandler,
     /// The request id, if the head was read on the way.
     id: Option<Option<MessageId>>,
 }
@@ -59,11 +59,11 @@ impl Missed {
 
 impl Session {
     /// Handles one message; `false` when the connection ended meanwhile.
-    pub(super) async fn handle(&mut self, router: &Frozen, inbound: Inbound) -> bool {
+    pub(super) async fn handle(&mut self, router: &CompiledRouter, inbound: Inbound) -> bool {
         let inbound = inbound.into_text_if_utf8();
         // What is rare is boxed, so that an idle connection keeps no room for it.
-        let Aim { endpoint, id } = match aim(router, &inbound, self.io.limits.nesting) {
-            Ok(aim) => aim,
+        let Matched { endpoint, id } = match matched(router, &inbound, self.io.limits.nesting) {
+            Ok(matched) => matched,
             Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };
         let call = self.call_with(endpoint, Received::new(inbound, id));
@@ -89,7 +89,7 @@ impl Session {
     }
 
     /// Answers a message that no handler gets; `false` when the connection ended meanwhile.
-    async fn miss(&mut self, router: &Frozen, inbound: Inbound, missed: Missed) -> bool {
+    async fn miss(&mut self, router: &CompiledRouter, inbound: Inbound, missed: Missed) -> bool {
         let Missed { mut error, report, id, message_type } = missed;
         if !router.errors.is_empty() {
             let stage = Stage::Message(Received::new(inbound, Some(id.clone())));
@@ -110,7 +110,7 @@ impl Session {
     /// Shows a failure to the middleware that wants to see it; `None` when the connection ended.
     pub(super) async fn review(
         &mut self,
-        endpoint: &Endpoint,
+        endpoint: &CompiledHandler,
         call: &Call,
         error: HandlerError,
     ) -> Option<HandlerError> {
@@ -139,7 +139,7 @@ impl Session {
         Some(error)
     }
 
-    fn call_with(&mut self, endpoint: &Endpoint, received: Received) -> Call {
+    fn call_with(&mut self, endpoint: &CompiledHandler, received: Received) -> Call {
         let stage = Stage::Message(received);
         match self.call.take() {
             Some(mut call) => {
@@ -179,8 +179,8 @@ impl Session {
     async fn refuse(
         &mut self,
         error: HandlerError,
-        router: &Frozen,
-        endpoint: &Endpoint,
+        router: &CompiledRouter,
+        endpoint: &CompiledHandler,
         call: &Call,
     ) -> bool {
         if endpoint.is_relay() {
@@ -230,7 +230,11 @@ impl Session {
 
 /// Finds the handler of a message, reading no more of it than that takes.
 #[inline]
-fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<'a>, Missed> {
+fn matched<'a>(
+    router: &'a CompiledRouter,
+    inbound: &Inbound,
+    nesting: usize,
+) -> Result<Matched<'a>, Missed> {
     match router.relay() {
         None => find(router, inbound, nesting),
         Some(relay) => aim_beside(relay, router, inbound, nesting),
@@ -239,15 +243,15 @@ fn aim<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<
 
 /// Finds the handler of a frame where a relay takes what is no message of another handler.
 fn aim_beside<'a>(
-    relay: &'a Endpoint,
-    router: &'a Frozen,
+    relay: &'a CompiledHandler,
+    router: &'a CompiledRouter,
     inbound: &Inbound,
     nesting: usize,
-) -> Result<Aim<'a>, Missed> {
+) -> Result<Matched<'a>, Missed> {
     if !relay.takes(inbound) {
         return Err(not_text());
     }
-    let relayed = Aim { endpoint: relay, id: Some(None) };
+    let relayed = Matched { endpoint: relay, id: Some(None) };
     // A frame that does not begin like a message is not parsed.
     if router.only_relays() || inbound.bytes().trim_ascii_start().first() != Some(&b'{') {
         return Ok(relayed);
@@ -265,24 +269,30 @@ fn not_text() -> Missed {
     Missed { report: Report::Close, ..error.close(CloseCode::UNSUPPORTED).into() }
 }
 
-fn find<'a>(router: &'a Frozen, inbound: &Inbound, nesting: usize) -> Result<Aim<'a>, Missed> {
+fn find<'a>(
+    router: &'a CompiledRouter,
+    inbound: &Inbound,
+    nesting: usize,
+) -> Result<Matched<'a>, Missed> {
     let Some(text) = inbound.as_text() else {
         return Err(HandlerError::new(code::INVALID_JSON, "the message is not UTF-8").into());
     };
     check_nesting(text, nesting)?;
     if let Some(message_type) = leading_type(&router.tag, text)
-        && let Target::Message(endpoint) = router.target(message_type)
+        && let RouteMatch::Message(endpoint) = router.target(message_type)
         && endpoint.decodes
     {
-        return Ok(Aim { endpoint, id: None });
+        return Ok(Matched { endpoint, id: None });
     }
     let head = read_head(&router.tag, text)?;
     match router.target(&head.message_type) {
-        Target::Fallback(endpoint) if endpoint.is_relay() => Ok(Aim { endpoint, id: Some(None) }),
-        Target::Message(endpoint) | Target::Fallback(endpoint) => {
-            Ok(Aim { endpoint, id: Some(head.id) })
+        RouteMatch::Fallback(endpoint) if endpoint.is_relay() => {
+            Ok(Matched { endpoint, id: Some(None) })
         }
-        Target::Unknown => Err(Missed {
+        RouteMatch::Message(endpoint) | RouteMatch::Fallback(endpoint) => {
+            Ok(Matched { endpoint, id: Some(head.id) })
+        }
+        RouteMatch::Unknown => Err(Missed {
             id: head.id,
             message_type: Some(head.message_type.into_owned()),
             ..HandlerError::new(code::UNKNOWN_TYPE, "no handler serves this message type").into()

@@ -8,17 +8,17 @@ use crate::extract::Call;
 use crate::handler::{self, BoxFuture, Returned, drop_caught, poll_caught, warn_of_cut};
 use crate::id::ConnectionId;
 use crate::limits::SLOW_HANDLER;
-use crate::router::Endpoint;
+use crate::router::CompiledHandler;
 
 /// What is run, for the log.
 #[derive(Clone, Copy)]
 enum Job<'a> {
-    Connect(&'a Endpoint),
+    Connect(&'a CompiledHandler),
     Message(&'a str),
 }
 
 /// Calls a handler, which runs when its future is polled.
-pub(super) fn start(endpoint: &Endpoint, call: &Call) -> BoxFuture {
+pub(super) fn start(endpoint: &CompiledHandler, call: &Call) -> BoxFuture {
     handler::start(|| (endpoint.run)(call.clone()))
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn drive_connect(
     io: &mut ConnectionIo,
     mut handler: BoxFuture,
     deadline: Instant,
-    endpoint: &Endpoint,
+    endpoint: &CompiledHandler,
 ) -> Result<Option<Returned>, Late> {
     let run = poll_fn(|cx| poll_handler(io, &mut handler, Job::Connect(endpoint), cx));
     let returned = timeout_at(deadline, run).await.map_err(|_| Late);
@@ -94,8 +94,10 @@ pub(super) struct Late;
 impl Job<'_> {
     fn warn_of_cut(self, io: &ConnectionIo) {
         match self {
-            Self::Connect(Endpoint { is_group: true, .. }) => {}
-            Self::Connect(Endpoint { title, .. }) => warn_of_cut(io.id(), title, io.handler_time()),
+            Self::Connect(CompiledHandler { is_group: true, .. }) => {}
+            Self::Connect(CompiledHandler { title, .. }) => {
+                warn_of_cut(io.id(), title, io.handler_time())
+            }
             Self::Message(title) => warn_of_cut(io.id(), title, io.handler_time()),
         }
     }

@@ -15,7 +15,7 @@ use crate::close::DisconnectReason;
 use crate::extract::{DisconnectTime, Stage};
 use crate::handler::{BoxFuture, Returned, Running, drop_caught, poll_caught};
 use crate::limits::{CUT_GRACE, deadline_after};
-use crate::router::Endpoint;
+use crate::router::CompiledHandler;
 
 /// How long the disconnect handlers of a connection have together once a stop has cut it. It is less than what
 /// the stop waits, so that a handler that hangs is named before the program ends.
@@ -27,7 +27,11 @@ struct Cut(Option<Instant>);
 
 impl Session {
     /// Runs every disconnect handler, whatever the others do.
-    pub(super) async fn disconnect(&mut self, handlers: &[Endpoint], reason: &DisconnectReason) {
+    pub(super) async fn disconnect(
+        &mut self,
+        handlers: &[CompiledHandler],
+        reason: &DisconnectReason,
+    ) {
         let mut cut = Cut::default();
         for endpoint in handlers {
             let running = Running::begin(self.socket.id(), &endpoint.title);
@@ -41,7 +45,7 @@ impl Session {
     /// Runs one disconnect handler; `None` if it was dropped.
     async fn leave(
         &mut self,
-        endpoint: &Endpoint,
+        endpoint: &CompiledHandler,
         reason: &DisconnectReason,
         cut: &mut Cut,
     ) -> Option<()> {

@@ -25,14 +25,14 @@ use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::protocol::Protocol;
-use crate::router::{Endpoint, Frozen};
+use crate::router::{CompiledHandler, CompiledRouter};
 use crate::transport::{Io, Stream, TcpWriter};
 use crate::websocket::{EndedBy, Peer, Standing, WebSocket};
 
 /// What a session needs besides its socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    pub(crate) router: Arc<Frozen>,
+    pub(crate) router: Arc<CompiledRouter>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) unfinished: Arc<UnfinishedTotal>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// Makes the handle on a connection, which has nothing to write to yet.
     pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
-        let Frozen { namespace, tag, .. } = &*self.router;
+        let CompiledRouter { namespace, tag, .. } = &*self.router;
         let outbox = Outbox::new(&self.limits, namespace.totals());
         WebSocket::new(outbox, peer, tag.clone(), namespace.registry())
     }
@@ -80,7 +80,7 @@ impl Newcomer {
 pub(crate) struct Session {
     io: ConnectionIo,
     socket: WebSocket,
-    router: Arc<Frozen>,
+    router: Arc<CompiledRouter>,
     /// The room of the path, until it is joined.
     room: Option<Box<str>>,
     /// Used again for the next message when no handler has kept it.
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// Runs the connect handlers, admits the connection and handles messages until the end.
-    async fn serve(&mut self, router: &Frozen, registration: &Registration) -> Admission {
+    async fn serve(&mut self, router: &CompiledRouter, registration: &Registration) -> Admission {
         // Boxed, so that a connection keeps no room for it afterwards.
         if !Box::pin(self.enter(router, registration)).await {
             return Admission::Refused;
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Handles messages until the connection ends.
-    async fn messages(&mut self, router: &Frozen) {
+    async fn messages(&mut self, router: &CompiledRouter) {
         while let Step::Message(inbound) = self.io.next().await {
             if !self.handle(router, inbound).await {
                 return;
@@ -183,7 +183,7 @@ impl Session {
         }
     }
 
-    fn call_for(&self, endpoint: &Endpoint, stage: Stage) -> Call {
+    fn call_for(&self, endpoint: &CompiledHandler, stage: Stage) -> Call {
         Call::new(self.socket.clone(), Arc::clone(&endpoint.state), stage)
     }
 }

@@ -6,12 +6,12 @@ use crate::close::CloseCode;
 use crate::error::HandlerError;
 use crate::extract::{Call, Received, Stage};
 use crate::outbox::CloseRequest;
-use crate::router::Endpoint;
+use crate::router::CompiledHandler;
 
 impl Session {
     /// Hands a text to the relay after another handler has found that it is no message. Returns `false` if
     /// the connection ended meanwhile.
-    pub(super) async fn relay(&mut self, relay: &Endpoint, found: &Call) -> bool {
+    pub(super) async fn relay(&mut self, relay: &CompiledHandler, found: &Call) -> bool {
         let Some(inbound) = found.inbound().cloned() else { return true };
         let call = self.call_for(relay, Stage::Message(Received::new(inbound, Some(None))));
         self.socket.begin_handling();
@@ -28,7 +28,7 @@ impl Session {
     pub(super) async fn refuse_relayed(
         &mut self,
         error: HandlerError,
-        relay: &Endpoint,
+        relay: &CompiledHandler,
         call: &Call,
     ) -> bool {
         relay.log(&error, &self.socket);

@@ -22,7 +22,7 @@ use self::life::Tasks;
 pub(crate) use self::peer::Peer;
 use self::questions::Questions;
 pub(crate) use self::registry::{
-    Aim, Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Standing,
+    Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
 };
 use self::reply::Replies;
 use crate::close::CloseCode;

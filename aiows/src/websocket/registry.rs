@@ -41,7 +41,7 @@ pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result<Joined>> + Send
 
 /// Whom something is sent to.
 #[derive(Debug)]
-pub(crate) enum Aim {
+pub(crate) enum Selector {
     All,
     Rooms(Vec<String>),
     /// The members of a room, for one of them that speaks.
@@ -56,7 +56,7 @@ pub(crate) enum Aim {
 /// Finds connections, and has them written to.
 pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// Finds each connection once.
-    fn find(&self, aim: &Aim) -> std::result::Result<Members, SendError>;
+    fn find(&self, selector: &Selector) -> std::result::Result<Members, SendError>;
 
     /// The directory of the whole server.
     fn everywhere(self: Arc<Self>) -> Arc<dyn Directory>;
@@ -64,7 +64,7 @@ pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// The runtime of the sessions, if there was one.
     fn runtime(&self) -> Option<Handle>;
 
-    /// Keeps the promises that were made to some members.
+    /// Keeps the deferred that were made to some members.
     fn write_soon(&self, members: &Members, range: Range<usize>);
 }
 

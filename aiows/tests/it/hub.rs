@@ -200,7 +200,7 @@ async fn a_target_reaches_everybody_once_but_those_left_out() {
         }
         bob.join("bar").await;
         let (a, b, e) = (id_of(&hub, &ann), id_of(&hub, &bob), id_of(&hub, &eve));
-        let accepted = async |target: aiows::Target, text: &str| {
+        let accepted = async |target: aiows::Recipients, text: &str| {
             let delivery = target.send_text(text).await.unwrap();
             assert_eq!(delivery.refused, 0);
             delivery.accepted

@@ -7,8 +7,8 @@ use std::time::Duration;
 use aiows::middleware::from_fn;
 use aiows::testing::TestClient;
 use aiows::{
-    Call, ConnectionId, Departure, FromCall, HandlerError, Hub, Message, Next, Result, Router,
-    SendError, Server, ServerHandle, Target, WebSocket, connect, disconnect, fallback, message,
+    Call, ConnectionId, Departure, FromCall, HandlerError, Hub, Message, Next, Recipients, Result,
+    Router, SendError, Server, ServerHandle, WebSocket, connect, disconnect, fallback, message,
     routes,
 };
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,7 @@ struct Say {
 
 #[message("say")]
 async fn say(ws: WebSocket, hub: Hub, say: Say) -> Result<Value> {
-    let target: Target = match say.aim.as_str() {
+    let target: Recipients = match say.aim.as_str() {
         "all" => hub.all(),
         "room" => hub.room(&say.to),
         "rooms" => hub.rooms([&say.to, "nowhere"]),

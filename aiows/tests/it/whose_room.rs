@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use aiows::testing::TestClient;
 use aiows::{
-    ConnectionId, Hub, Router, SendError, Server, State, Target, WebSocket, connect, routes,
+    ConnectionId, Hub, Recipients, Router, SendError, Server, State, WebSocket, connect, routes,
 };
 
 use super::kit::TestServer;
@@ -334,7 +334,7 @@ impl Voice {
 }
 
 impl Aim {
-    fn of(&self, hub: &Hub) -> Target {
+    fn of(&self, hub: &Hub) -> Recipients {
         match self {
             Self::All => hub.all(),
             Self::Rooms(rooms) => hub.rooms(rooms),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use self::slots::Index;
 use crate::codec::buffer;
-use crate::limits::{Class, Slot};
+use crate::limits::{Class, CoalesceKey};
 
 /// Pongs that wait. A peer that sends more pings than this without reading loses the oldest.
 const MAX_PONGS: usize = 16;
@@ -67,7 +67,7 @@ enum Entry {
 
 #[derive(Debug)]
 struct Latest {
-    slot: Slot,
+    slot: CoalesceKey,
     frame: Bytes,
     size: usize,
     standing: Standing,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::{Entry, Latest, Queue, Standing};
-use crate::limits::Slot;
+use crate::limits::CoalesceKey;
 
 /// A shorter queue is searched; this spares a client that keeps up the memory of an index.
 const MAX_SEARCHED: usize = 64;
@@ -16,7 +16,7 @@ pub(super) struct Index {
     /// The number of the first entry, wrapping around. What is inserted or removed near the front
     /// moves it, so the entries behind keep their numbers.
     first: u64,
-    numbers: HashMap<Slot, u64>,
+    numbers: HashMap<CoalesceKey, u64>,
 }
 
 /// A message that is not begun and waits for a newer one.
@@ -30,7 +30,7 @@ pub(in super::super) struct Found {
 impl Index {
     /// A number that is not known any more, since its entry is begun or gone, is that of any entry
     /// or of none: the caller looks.
-    fn at(&self, slot: Slot) -> Option<usize> {
+    fn at(&self, slot: CoalesceKey) -> Option<usize> {
         let number = self.numbers.get(&slot)?;
         usize::try_from(number.wrapping_sub(self.first)).ok()
     }
@@ -47,14 +47,14 @@ impl Index {
 }
 
 impl Entry {
-    fn is_latest_of(&self, slot: Slot) -> bool {
+    fn is_latest_of(&self, slot: CoalesceKey) -> bool {
         matches!(self, Self::Latest(latest) if latest.slot == slot)
     }
 }
 
 impl Queue {
     /// Finds the message of a slot that is not begun.
-    pub(in super::super) fn find(&mut self, slot: Slot) -> Option<Found> {
+    pub(in super::super) fn find(&mut self, slot: CoalesceKey) -> Option<Found> {
         if self.latest == 0 {
             return None;
         }
@@ -84,7 +84,7 @@ impl Queue {
 
     /// Queues the newest message of a slot: in the place of the one that waits, or behind everything
     /// if something of the slot stands behind that one.
-    pub(in super::super) fn push_latest(&mut self, slot: Slot, frame: Bytes, size: usize) {
+    pub(in super::super) fn push_latest(&mut self, slot: CoalesceKey, frame: Bytes, size: usize) {
         if let Some(found) = self.find(slot) {
             if let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
                 && latest.standing == Standing::Newest
@@ -108,7 +108,7 @@ impl Queue {
     }
 
     /// Notes that an answer of a slot was queued: what waits of the slot is not the newest any more.
-    pub(in super::super) fn overtake(&mut self, slot: Slot) {
+    pub(in super::super) fn overtake(&mut self, slot: CoalesceKey) {
         if let Some(found) = self.find(slot)
             && let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
         {
@@ -128,7 +128,7 @@ impl Queue {
     }
 
     /// Takes the slot of a message that is gone out of the index, unless a newer one has it.
-    pub(super) fn forget(&mut self, slot: Slot) {
+    pub(super) fn forget(&mut self, slot: CoalesceKey) {
         let Some(index) = &mut self.index else { return };
         let is_there = |at| self.entries.get(at).is_some_and(|entry| entry.is_latest_of(slot));
         if !index.at(slot).is_some_and(is_there) {

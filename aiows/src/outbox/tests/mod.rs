@@ -122,7 +122,7 @@ fn push_as(outbox: &Outbox, payload: &[u8], what: What, shared: bool) -> bool {
         true => {
             let frame = SharedFrame::new(Opcode::Text, message);
             let published = outbox.publish_when(&frame, When::Now);
-            matches!(published, Published::Queued | Published::Promised | Published::Dropped)
+            matches!(published, Published::Queued | Published::Deferred | Published::Dropped)
         }
         false => match outbox.try_push(Opcode::Text, message) {
             Ok(()) => true,

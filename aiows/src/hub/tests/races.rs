@@ -13,9 +13,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::json;
 
-use super::live::Registration;
-use super::*;
 use crate::codec::Tag;
+use crate::hub::live::Registration;
+use crate::hub::*;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::websocket::Peer;

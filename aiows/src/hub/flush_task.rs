@@ -5,7 +5,7 @@ use std::ops::Range;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
-use super::target::CHUNK;
+use super::recipients::CHUNK;
 use crate::websocket::Members;
 
 /// Some members to whom a publisher has promised to write.
@@ -14,34 +14,34 @@ use crate::websocket::Members;
 /// Nobody owns the task, but it waits for nothing, only gives others their turn; a runtime that stops
 /// drops it, which leaves the rest to the sessions. There are never more of them than members who were
 /// promised something.
-struct Errand {
+struct FlushTask {
     members: Members,
     left: Range<usize>,
 }
 
 /// Has those of `members` in `range` written to whom something was promised.
 pub(super) fn start(runtime: Option<&Handle>, members: &Members, range: Range<usize>) {
-    let mut errand = Errand { members: members.clone(), left: range };
+    let mut flush_task = FlushTask { members: members.clone(), left: range };
     if let Some(runtime) = runtime {
-        drop(runtime.spawn(async move { errand.run().await }));
+        drop(runtime.spawn(async move { flush_task.run().await }));
     }
 }
 
-impl Errand {
+impl FlushTask {
     async fn run(&mut self) {
         while !self.left.is_empty() {
             for at in self.left.by_ref().take(CHUNK) {
-                self.members[at].outbox().keep_promise();
+                self.members[at].outbox().flush_deferred();
             }
             yield_now().await;
         }
     }
 }
 
-impl Drop for Errand {
+impl Drop for FlushTask {
     fn drop(&mut self) {
         for at in self.left.by_ref() {
-            self.members[at].outbox().break_promise();
+            self.members[at].outbox().cancel_deferred();
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::request_needs::RequestNeeds;
 use crate::codec::Tag;
 use crate::error::HandlerError;
 use crate::handler::Run;
@@ -14,22 +14,22 @@ use crate::state::StateMap;
 use crate::websocket::WebSocket;
 
 /// A router after the build: never changed, read without locks.
-pub(crate) struct Frozen {
+pub(crate) struct CompiledRouter {
     /// Whose rooms the connections join.
     pub(crate) namespace: Arc<Namespace>,
-    pub(crate) connect: Vec<Endpoint>,
-    pub(crate) disconnect: Vec<Endpoint>,
+    pub(crate) connect: Vec<CompiledHandler>,
+    pub(crate) disconnect: Vec<CompiledHandler>,
     /// The disconnect handlers of connections that were not admitted, without middleware.
-    pub(crate) refused: Vec<Endpoint>,
+    pub(crate) refused: Vec<CompiledHandler>,
     /// Sorted by message type: a search compares a few short texts, which beats hashing one.
-    messages: Vec<(Box<str>, Endpoint)>,
-    pub(super) fallback: Option<Endpoint>,
+    messages: Vec<(Box<str>, CompiledHandler)>,
+    pub(super) fallback: Option<CompiledHandler>,
     /// The fallbacks of nested routers by their prefixes, the longest prefix first.
-    nested: Vec<(Box<str>, Endpoint)>,
+    nested: Vec<(Box<str>, CompiledHandler)>,
     pub(crate) tag: Tag,
     /// The parameter of the path that names a room to join.
     pub(crate) room: Option<String>,
-    pub(crate) asked: Asked,
+    pub(crate) request_needs: RequestNeeds,
     pub(crate) limits: Arc<Limits>,
     pub(crate) subprotocols: Subprotocols,
     pub(crate) handshake: HandshakeHooks,
@@ -39,7 +39,7 @@ pub(crate) struct Frozen {
 }
 
 /// One handler, ready to be called.
-pub(crate) struct Endpoint {
+pub(crate) struct CompiledHandler {
     pub(crate) title: String,
     pub(crate) run: Run,
     pub(crate) state: Arc<StateMap>,
@@ -63,7 +63,7 @@ pub(super) enum Frames {
     All,
 }
 
-impl Endpoint {
+impl CompiledHandler {
     /// Whether it takes frames as they came, which are never requests and are not acknowledged.
     pub(crate) fn is_relay(&self) -> bool {
         self.frames != Frames::None
@@ -88,15 +88,15 @@ impl Endpoint {
     }
 }
 
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for CompiledHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("title", &self.title).finish_non_exhaustive()
+        f.debug_struct("CompiledHandler").field("title", &self.title).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Frozen {
+impl fmt::Debug for CompiledRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Frozen")
+        f.debug_struct("CompiledRouter")
             .field("connect", &self.connect)
             .field("disconnect", &self.disconnect)
             .field("messages", &self.messages)
@@ -108,13 +108,13 @@ impl fmt::Debug for Frozen {
 
 /// Where a message goes.
 #[derive(Debug)]
-pub(crate) enum Target<'a> {
-    Fallback(&'a Endpoint),
-    Message(&'a Endpoint),
+pub(crate) enum RouteMatch<'a> {
+    Fallback(&'a CompiledHandler),
+    Message(&'a CompiledHandler),
     Unknown,
 }
 
-impl Frozen {
+impl CompiledRouter {
     pub(super) fn new(namespace: Arc<Namespace>, tag: Tag) -> Self {
         Self {
             namespace,
@@ -126,7 +126,7 @@ impl Frozen {
             nested: Vec::new(),
             tag,
             room: None,
-            asked: Asked::default(),
+            request_needs: RequestNeeds::default(),
             limits: Arc::default(),
             subprotocols: Subprotocols::default(),
             handshake: HandshakeHooks::default(),
@@ -136,14 +136,14 @@ impl Frozen {
     }
 
     /// Adds the handler of a message type that has none yet.
-    pub(super) fn add_message(&mut self, message_type: &str, endpoint: Endpoint) {
+    pub(super) fn add_message(&mut self, message_type: &str, endpoint: CompiledHandler) {
         if let Err(at) = self.search(message_type) {
             self.messages.insert(at, (message_type.into(), endpoint));
         }
     }
 
     /// Adds the fallback of a prefix that has none yet; the empty one is that of the whole router.
-    pub(super) fn add_fallback(&mut self, prefix: &str, endpoint: Endpoint) {
+    pub(super) fn add_fallback(&mut self, prefix: &str, endpoint: CompiledHandler) {
         if prefix.is_empty() {
             self.fallback = Some(endpoint);
             return;
@@ -152,7 +152,7 @@ impl Frozen {
         self.nested.insert(at, (prefix.into(), endpoint));
     }
 
-    fn fallback_of(&self, message_type: &str) -> Option<&Endpoint> {
+    fn fallback_of(&self, message_type: &str) -> Option<&CompiledHandler> {
         let nested = self.nested.iter().find(|(prefix, _)| message_type.starts_with(&**prefix));
         nested.map(|(_, endpoint)| endpoint).or(self.fallback.as_ref())
     }
@@ -161,15 +161,17 @@ impl Frozen {
         self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type))
     }
 
-    pub(crate) fn target(&self, message_type: &str) -> Target<'_> {
+    pub(crate) fn target(&self, message_type: &str) -> RouteMatch<'_> {
         match self.search(message_type) {
-            Ok(at) => Target::Message(&self.messages[at].1),
-            Err(_) => self.fallback_of(message_type).map_or(Target::Unknown, Target::Fallback),
+            Ok(at) => RouteMatch::Message(&self.messages[at].1),
+            Err(_) => {
+                self.fallback_of(message_type).map_or(RouteMatch::Unknown, RouteMatch::Fallback)
+            }
         }
     }
 
     /// The fallback, if it takes frames that are no messages; these carry no prefix.
-    pub(crate) fn relay(&self) -> Option<&Endpoint> {
+    pub(crate) fn relay(&self) -> Option<&CompiledHandler> {
         self.fallback.as_ref().filter(|endpoint| endpoint.is_relay())
     }
 

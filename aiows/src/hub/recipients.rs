@@ -14,7 +14,7 @@ use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
 use crate::outbox::{Published, SharedFrame};
 use crate::protocol::Opcode;
-use crate::websocket::{Aim, Directory, Members, WebSocket};
+use crate::websocket::{Directory, Members, Selector, WebSocket};
 
 /// Peers that are written to before other tasks get a turn.
 pub(super) const CHUNK: usize = 128;
@@ -55,9 +55,9 @@ type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 /// }
 /// ```
 #[must_use = "nothing is sent before `send` is called"]
-pub struct Target {
+pub struct Recipients {
     directory: Arc<dyn Directory>,
-    aim: Aim,
+    selector: Selector,
     except: Vec<ConnectionId>,
     filter: Option<Filter>,
 }
@@ -73,9 +73,9 @@ pub struct Delivery {
     pub refused: usize,
 }
 
-impl Target {
-    pub(super) fn new(directory: Arc<dyn Directory>, aim: Aim) -> Self {
-        Self { directory, aim, except: Vec::new(), filter: None }
+impl Recipients {
+    pub(super) fn new(directory: Arc<dyn Directory>, selector: Selector) -> Self {
+        Self { directory, selector, except: Vec::new(), filter: None }
     }
 
     /// Reaches the connections of all namespaces of the server, also if the [`Hub`](crate::Hub) is that
@@ -182,7 +182,7 @@ impl Target {
         self,
         encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
     ) -> Result<Delivery, SendError> {
-        let members = self.directory.find(&self.aim)?;
+        let members = self.directory.find(&self.selector)?;
         let mut forms = Forms::new(encode);
         let mut delivery = Delivery::default();
         let mut late = Late::default();
@@ -192,13 +192,13 @@ impl Target {
                 yield_now().await;
             }
             let range = number * at_once..number * at_once + chunk.len();
-            let mut promises = Promises::new(&*self.directory, &members, range);
+            let mut deferred = DeferredFlushes::new(&*self.directory, &members, range);
             for socket in chunk.iter().filter(|socket| self.includes(socket)) {
                 let frame = forms.of(socket.tag())?;
                 match socket.outbox().publish(frame) {
                     Published::Queued => delivery.accepted += 1,
-                    Published::Promised => {
-                        promises.any = true;
+                    Published::Deferred => {
+                        deferred.any = true;
                         delivery.accepted += 1;
                     }
                     Published::Busy(since) => late.add(socket, frame, since),
@@ -224,20 +224,20 @@ impl Target {
 }
 
 /// What a chunk of members was promised; kept when dropped, however far the publisher came.
-struct Promises<'a> {
+struct DeferredFlushes<'a> {
     directory: &'a dyn Directory,
     members: &'a Members,
     range: Range<usize>,
     any: bool,
 }
 
-impl<'a> Promises<'a> {
+impl<'a> DeferredFlushes<'a> {
     fn new(directory: &'a dyn Directory, members: &'a Members, range: Range<usize>) -> Self {
         Self { directory, members, range, any: false }
     }
 }
 
-impl Drop for Promises<'_> {
+impl Drop for DeferredFlushes<'_> {
     fn drop(&mut self) {
         if self.any {
             self.directory.write_soon(self.members, self.range.clone());
@@ -277,10 +277,10 @@ impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
     }
 }
 
-impl fmt::Debug for Target {
+impl fmt::Debug for Recipients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target")
-            .field("aim", &self.aim)
+        f.debug_struct("Recipients")
+            .field("selector", &self.selector)
             .field("except", &self.except)
             .finish_non_exhaustive()
     }

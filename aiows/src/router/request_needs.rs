@@ -8,7 +8,7 @@ use crate::handshake::{Refusal, Request, RequestInfo, decode_params, is_utf8};
 
 /// What the handlers of a router want to know of the request a connection began with.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestNeeds {
     /// The handler that asks for the path.
     path: Option<String>,
     /// What handlers take of it, behind their titles.
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
     checks: Vec<Check>,
 }
 
-impl Asked {
+impl RequestNeeds {
     pub(super) fn note(&mut self, route: &Route) {
         for need in route.needs().iter() {
             match need {
@@ -76,7 +76,7 @@ impl Asked {
         Ok(Some(Arc::new(info)))
     }
 
-    /// Takes what is asked for, so that the rest does not live as long as the connection.
+    /// Takes what is request_needs for, so that the rest does not live as long as the connection.
     fn extensions(&self, request: &Request<'_>) -> Extensions {
         let mut kept = Extensions::new();
         if let Some(extensions) = request.extensions {
