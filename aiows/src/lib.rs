@@ -25,7 +25,7 @@ mod limits;
 mod state;
 
 // Errors, as handlers return them and as clients see them.
-mod error;
+pub mod error;
 
 // Byte streams: plain TCP, or any other stream.
 mod transport;
@@ -46,13 +46,13 @@ mod handshake;
 mod outbox;
 
 // The handle of one connection.
-mod websocket;
+pub mod websocket;
 
 // Rooms, users and messages to many clients.
-mod hub;
+pub mod hub;
 
 // One call of a handler, and what a handler extracts from it.
-mod extract;
+pub mod extract;
 
 // One handler, erased.
 mod handler;
@@ -67,7 +67,7 @@ mod router;
 mod session;
 
 // Builds a server, accepts connections, stops.
-mod server;
+pub mod server;
 
 #[cfg(feature = "test-util")]
 pub mod testing;
@@ -75,21 +75,6 @@ pub mod testing;
 #[cfg(all(feature = "macros", feature = "validator"))]
 pub mod guide;
 
-/// Derives [`Message`](trait@Message): the message type is the struct's name in snake case.
-///
-/// `#[aiows(type = "room.join")]` names it otherwise, `#[aiows(crate = path)]` names this crate when it
-/// is renamed. `#[aiows(delivery = "..")]` says what happens to a message whose peer does not read:
-/// `"disconnect"`, `"drop_newest"`, `"drop_oldest"`, which drops its own type only, or `"reject"` as in
-/// [`Overflow`], or `"latest"`, with which it replaces an unsent message of its type and, with
-/// `key = "field"`, of the same value there; the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
-/// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
-/// wire are refused. Those of a flattened or wrapped value are refused when the server is built, if it
-/// receives the message, and when the message is sent.
-#[cfg(feature = "macros")]
-pub use aiows_macros::Message;
-/// Derives [`WireNames`](trait@WireNames) for a struct that is nested in a validated message.
-#[cfg(feature = "macros")]
-pub use aiows_macros::WireNames;
 /// Makes an `async fn` a handler of new connections.
 ///
 /// What it returns is sent first. If it fails, the connection is closed with the close code of the
@@ -209,31 +194,77 @@ pub use aiows_macros::message;
 /// ```
 #[cfg(feature = "macros")]
 pub use aiows_macros::router;
+#[doc(no_inline)]
 pub use bytes::Bytes;
+#[doc(no_inline)]
 pub use http::HeaderMap;
 #[cfg(feature = "validator")]
 pub use validator;
 
-pub use self::close::{CloseCode, DisconnectReason};
-pub use self::error::{Error, FieldError, HandlerError, RequestError, Result, SendError};
-pub use self::extract::{
-    Call, ClientIp, Context, Extension, Extraction, Frame, FromCall, Headers, Local, Needs, Path,
-    Query, State, Text,
-};
-pub use self::handler::{IntoOutcome, Outcome, Route, Routes};
-pub use self::hub::{Delivery, Hub, Recipients};
-pub use self::id::{ConnectionId, MessageId};
-pub use self::limits::{Limits, Overflow, RouteLimits};
-#[cfg(feature = "validator")]
-pub use self::message::WireNames;
-pub use self::message::{BoundedVec, Incoming, Message, Outgoing, RawMessage};
-pub use self::middleware::{Handshake, Middleware, Next};
-pub use self::outbox::Outbound;
-pub use self::router::Router;
-pub use self::server::{App, Listener, Server, ServerHandle, Shutdown, Stats};
+#[doc(no_inline)]
+pub use self::error::{Error, HandlerError, Result};
+#[doc(no_inline)]
+pub use self::extract::{Context, Local, Path, Query, State, Text};
+#[doc(no_inline)]
+pub use self::hub::Hub;
+#[cfg(any(feature = "macros", feature = "validator"))]
+#[doc(no_inline)]
+pub use self::messages::WireNames;
+#[doc(no_inline)]
+pub use self::messages::{Message, RawMessage};
+#[doc(no_inline)]
+pub use self::routing::Router;
+#[doc(no_inline)]
+pub use self::server::{App, Limits, Server, ServerHandle};
+#[doc(no_inline)]
+pub use self::websocket::{CloseCode, ConnectionId, DisconnectReason, MessageId, WebSocket};
+
+// Until every program names them by their modules.
+#[doc(hidden)]
 #[cfg(feature = "axum")]
 pub use self::server::{JsonBody, WebSocketService};
-pub use self::websocket::{ContextMap, Departure, Joined, Left, UserChange, WebSocket};
+#[doc(hidden)]
+pub use self::{
+    error::{FieldError, RequestError, SendError},
+    extract::{Call, ClientIp, Extension, Extraction, Frame, FromCall, Headers, Needs},
+    hub::{Delivery, Recipients},
+    messages::{BoundedVec, Incoming, Outbound, Outgoing, Overflow},
+    middleware::{Handshake, Middleware, Next},
+    routing::{IntoOutcome, Outcome, Route, Routes},
+    server::{Listener, RouteLimits, Shutdown, Stats},
+    websocket::{ContextMap, Departure, Joined, Left, UserChange},
+};
+
+/// The messages of an application: the traits behind `#[derive(Message)]`, and types for fields.
+pub mod messages {
+    /// Derives [`Message`](trait@Message): the message type is the struct's name in snake case.
+    ///
+    /// `#[aiows(type = "room.join")]` names it otherwise, `#[aiows(crate = path)]` names this crate when it
+    /// is renamed. `#[aiows(delivery = "..")]` says what happens to a message whose peer does not read:
+    /// `"disconnect"`, `"drop_newest"`, `"drop_oldest"`, which drops its own type only, or `"reject"` as in
+    /// [`Overflow`], or `"latest"`, with which it replaces an unsent message of its type and, with
+    /// `key = "field"`, of the same value there; the guide has a chapter on it, *Slow clients*. Where a field has `#[validate(..)]`, the struct also derives `validator::Validate`, and
+    /// every message that is received is checked. Fields called `type`, `id` or `correlation_id` on the
+    /// wire are refused. Those of a flattened or wrapped value are refused when the server is built, if it
+    /// receives the message, and when the message is sent.
+    #[cfg(feature = "macros")]
+    pub use aiows_macros::Message;
+    /// Derives [`WireNames`](trait@WireNames) for a struct that is nested in a validated message.
+    #[cfg(feature = "macros")]
+    pub use aiows_macros::WireNames;
+
+    pub use crate::limits::Overflow;
+    #[cfg(feature = "validator")]
+    pub use crate::message::WireNames;
+    pub use crate::message::{BoundedVec, Incoming, Message, Outgoing, RawMessage};
+    pub use crate::outbox::Outbound;
+}
+
+/// Routers, routes, and what handlers return.
+pub mod routing {
+    pub use crate::handler::{IntoOutcome, Outcome, Route, Routes};
+    pub use crate::router::Router;
+}
 
 /// Lists handlers for [`Router::routes`].
 ///

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
+#[doc(hidden)]
 pub use self::argument::{Arg, Extractor, Last, Payload, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
@@ -26,6 +27,7 @@ pub use self::local::Local;
 pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
 pub use self::request::{ClientIp, Headers, Path, Query};
+#[doc(hidden)]
 pub use self::serving::{Declares, Serves, Serving, serving};
 use crate::error::HandlerError;
 

@@ -34,6 +34,8 @@ pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 use crate::close::CloseCode;
 use crate::id::ConnectionId;
 use crate::websocket::{Directory, Selector, WebSocket};
+#[doc(no_inline)]
+pub use crate::websocket::{Joined, Left, UserChange};
 
 /// The name of the namespace of a router that is bound to no path.
 pub(crate) const ROOT: &str = "root";

@@ -33,7 +33,7 @@ use self::signals::SignalTask;
 use crate::error::{HandlerError, Result};
 use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{RoomCheck, room_check};
-use crate::limits::Limits;
+pub use crate::limits::{Limits, RouteLimits};
 use crate::middleware::{Layer, Middleware};
 use crate::router::{Once, Router};
 use crate::state::StateMap;

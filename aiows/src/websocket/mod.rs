@@ -25,11 +25,11 @@ pub(crate) use self::registry::{
     Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
 };
 use self::reply::Replies;
-use crate::close::CloseCode;
+pub use crate::close::{CloseCode, DisconnectReason};
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
 use crate::handshake::RequestInfo;
-use crate::id::ConnectionId;
+pub use crate::id::{ConnectionId, MessageId};
 use crate::message::{Outgoing, encode};
 use crate::outbox::{CloseRequest, Outbound, Outbox, Refused};
 use crate::protocol::Opcode;
