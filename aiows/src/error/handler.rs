@@ -6,13 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::text::print_cut;
-use super::visible::{causes, visible};
+use super::text::{causes, print_cut};
 use super::{Error, FieldError, MAX_FIELDS};
 use crate::close::CloseCode;
 use crate::id;
 
-type Source = Box<dyn StdError + Send + Sync + 'static>;
+pub(super) type Source = Box<dyn StdError + Send + Sync + 'static>;
 
 /// The error codes the framework itself puts on the wire.
 pub(crate) mod code {
@@ -87,6 +86,13 @@ struct Inner {
 }
 
 impl HandlerError {
+    /// A visible error that says what the failure of `source` means for the client.
+    pub(super) fn caused(code: &'static str, message: &'static str, source: Source) -> Self {
+        let mut error = Self::new(code, message);
+        error.inner.source = Some(source);
+        error
+    }
+
     /// Makes an error the peer sees.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -278,18 +284,6 @@ impl HandlerError {
     /// fault.
     pub(crate) fn is_closed(&self) -> bool {
         self.inner.code == code::UNAVAILABLE && self.inner.source.is_some()
-    }
-}
-
-impl<E: Into<Source>> From<E> for HandlerError {
-    fn from(error: E) -> Self {
-        let source = error.into();
-        let Some((code, message)) = causes(&*source).find_map(visible) else {
-            return Self::internal(source);
-        };
-        let mut error = Self::new(code, message);
-        error.inner.source = Some(source);
-        error
     }
 }
 

@@ -1,6 +1,8 @@
 //! Texts that a client or an application may make long.
 
+use std::error::Error as StdError;
 use std::fmt::{self, Write};
+use std::iter;
 
 /// Bytes of an error that are printed: it may repeat what a client sent, and stands in the log.
 const MAX_PRINTED: usize = 4 * 1024;
@@ -43,4 +45,11 @@ impl Write for Cut<'_, '_> {
         self.is_over |= taken.len() < text.len();
         if self.is_over { Err(fmt::Error) } else { Ok(()) }
     }
+}
+
+/// An error and what has caused it.
+pub(super) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
 }

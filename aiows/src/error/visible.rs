@@ -1,19 +1,23 @@
 //! Errors that a client can cause: they are visible, and no errors of the server.
 
 use std::error::Error as StdError;
-use std::iter;
 
-use super::{RequestError, SendError, code};
+use super::handler::Source;
+use super::text::causes;
+use super::{HandlerError, RequestError, SendError, code};
 
-/// An error and what has caused it.
-pub(super) fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    iter::successors(Some(error), |&error| error.source())
+impl<E: Into<Source>> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        let source = error.into();
+        let Some((code, message)) = causes(&*source).find_map(visible) else {
+            return Self::internal(source);
+        };
+        Self::caused(code, message, source)
+    }
 }
 
 /// What the peer is told of failures that a client causes, or the end of a connection.
-pub(super) fn visible(error: &(dyn StdError + 'static)) -> Option<(&'static str, &'static str)> {
+fn visible(error: &(dyn StdError + 'static)) -> Option<(&'static str, &'static str)> {
     match (error.downcast_ref(), error.downcast_ref()) {
         (Some(error), _) => visible_send(error),
         (_, Some(error)) => visible_request(error),

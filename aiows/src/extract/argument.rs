@@ -1,8 +1,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::Call;
-use super::{Extraction, FromCall, Needs, Serving};
+use super::{Call, Extraction, Extractor, FromCall, Needs, Payload, Serving};
 use crate::message::{Incoming, Message};
 
 /// How one argument of a handler is taken; what the attributes expand to.
@@ -71,14 +70,6 @@ where
     note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
 )]
 pub trait Take<Via> {}
-
-/// Taken as the message itself.
-#[derive(Debug)]
-pub enum Payload {}
-
-/// Taken with [`FromCall`].
-#[derive(Debug)]
-pub enum Extractor {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Message> Take<Payload> for T {}

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 #[doc(hidden)]
-pub use self::argument::{Arg, Extractor, Last, Payload, Receive, Take, arg, last};
+pub use self::argument::{Arg, Last, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
 pub(crate) use self::call::{DisconnectTime, Received, Stage};
@@ -28,7 +28,7 @@ pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
 pub use self::request::{ClientIp, Headers, Path, Query};
 #[doc(hidden)]
-pub use self::serving::{Declares, Serves, Serving, serving};
+pub use self::serving::{Declares, Extractor, Payload, Serves, Serving, serving};
 use crate::error::HandlerError;
 
 /// A type a handler may take as an argument.

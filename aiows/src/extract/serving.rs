@@ -2,9 +2,16 @@
 
 use std::marker::PhantomData;
 
-use super::{Extractor, Payload};
 use crate::error::ConstText;
 use crate::message::Message;
+
+/// Taken as the message itself.
+#[derive(Debug)]
+pub enum Payload {}
+
+/// Taken with [`FromCall`](super::FromCall).
+#[derive(Debug)]
+pub enum Extractor {}
 
 /// A handler whose attribute and last argument agree about the message type.
 ///

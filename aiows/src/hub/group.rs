@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::presence::{Changes, Presence, Wait};
+use super::presence::{Changes, Presence, Progress, Wait};
 use super::tabs::Grace;
-use super::tell::Progress;
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing, Members, WebSocket};
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::recipients::Delivery;
+use super::Delivery;
 use crate::outbox::{Attempts, Published, SharedFrame};
 use crate::websocket::{Directory, WebSocket};
 

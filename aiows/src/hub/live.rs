@@ -1,16 +1,12 @@
 //! The live connections of a namespace, and when they are gone.
 
 use std::collections::HashMap;
-#[cfg(feature = "axum")]
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Namespace;
-use crate::error::Result;
 use crate::id::ConnectionId;
 use crate::outbox::CloseRequest;
-use crate::websocket::{EndedBy, Members, Registry, Standing, WebSocket};
+use crate::websocket::{Members, WebSocket};
 
 /// Knows every connection from its handshake to the return of its session.
 #[derive(Debug, Default)]
@@ -37,51 +33,6 @@ enum Other {
     Connecting,
     /// It has ended for everybody but its session.
     Gone,
-}
-
-/// A connection's place in the hub; its session owns it, and the place ends with it.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    namespace: Arc<Namespace>,
-    socket: WebSocket,
-}
-
-/// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
-/// it leaves the rooms it has joined, the tasks it has spawned end, and the values it keeps are dropped.
-#[derive(Debug)]
-pub(crate) struct Candidate {
-    namespace: Arc<Namespace>,
-    socket: WebSocket,
-    is_accepted: bool,
-}
-
-impl Candidate {
-    pub(crate) fn new(namespace: &Arc<Namespace>, socket: WebSocket) -> Self {
-        Self { namespace: Arc::clone(namespace), socket, is_accepted: false }
-    }
-
-    /// Sets the address of a peer that was not known before.
-    #[cfg(feature = "axum")]
-    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
-        self.socket.note_peer_addr(addr);
-    }
-
-    pub(crate) fn accept(mut self) -> WebSocket {
-        self.is_accepted = true;
-        self.socket.clone()
-    }
-}
-
-impl Drop for Candidate {
-    fn drop(&mut self) {
-        if !self.is_accepted {
-            self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
-            self.socket.outbox().end();
-            // Nothing is spawned after the end of the outbox.
-            self.socket.abort_tasks();
-            self.socket.close_values();
-        }
-    }
 }
 
 impl Live {
@@ -114,8 +65,19 @@ impl Live {
         self.lock().admitted.len()
     }
 
+    /// Adds a connection, which is not admitted yet; returns the request to close if the server stops.
+    pub(super) fn add(&self, socket: &WebSocket) -> Option<CloseRequest> {
+        let leave = {
+            let mut connections = self.lock();
+            connections.others.insert(socket.id(), (socket.clone(), Other::Connecting));
+            connections.leave.clone()
+        };
+        self.total.fetch_add(1, Ordering::Relaxed);
+        leave
+    }
+
     /// Admits a connection, unless it is gone already.
-    fn admit(&self, id: ConnectionId) {
+    pub(super) fn admit(&self, id: ConnectionId) {
         let _listed;
         let mut connections = self.lock();
         if let Some((_, Other::Connecting)) = connections.others.get(&id)
@@ -138,7 +100,7 @@ impl Live {
         connections.listed.take()
     }
 
-    fn remove(&self, id: ConnectionId) {
+    pub(super) fn remove(&self, id: ConnectionId) {
         let _socket = self.lock().others.remove(&id);
     }
 
@@ -153,43 +115,5 @@ impl Live {
 impl Connections {
     pub(super) fn sockets(&self) -> impl Iterator<Item = &WebSocket> {
         self.admitted.values().chain(self.others.values().map(|(socket, _)| socket))
-    }
-}
-
-impl Namespace {
-    pub(crate) fn register(self: &Arc<Self>, socket: &WebSocket) -> Registration {
-        self.latest.note();
-        let leave = {
-            let mut connections = self.live.lock();
-            connections.others.insert(socket.id(), (socket.clone(), Other::Connecting));
-            connections.leave.clone()
-        };
-        self.live.total.fetch_add(1, Ordering::Relaxed);
-        if let Some(request) = leave {
-            socket.outbox().request_close(request);
-        }
-        Registration { namespace: Arc::clone(self), socket: socket.clone() }
-    }
-}
-
-impl Registration {
-    /// Makes the connection one of all, and joins the room of its path, which it was allowed to.
-    ///
-    /// # Errors
-    ///
-    /// `too_many_rooms`, `room_full`; a closed connection is not admitted.
-    pub(crate) fn admit(&self, room: Option<&str>) -> Result {
-        let Self { namespace, socket } = self;
-        namespace.enter(socket, room)?;
-        // One that has left meanwhile is not among them.
-        namespace.live.admit(socket.id());
-        Ok(())
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
-        self.namespace.live.remove(self.socket.id());
     }
 }

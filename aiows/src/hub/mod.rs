@@ -1,6 +1,7 @@
 //! The connections of a server: namespaces, rooms, users, and sending to many.
 
 mod announce;
+mod delivery;
 mod flush_task;
 mod group;
 mod handle;
@@ -9,11 +10,12 @@ mod list;
 mod live;
 mod membership;
 mod namespace;
-mod namespaces;
 mod presence;
 mod recipients;
+mod registration;
 mod rules;
 mod runtime;
+mod server;
 mod tabs;
 mod tell;
 #[cfg(test)]
@@ -26,10 +28,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub(crate) use self::live::{Candidate, Registration};
+pub use self::delivery::Delivery;
 pub(crate) use self::namespace::Namespace;
-use self::namespaces::Namespaces;
-pub use self::recipients::{Delivery, Recipients};
+use self::namespace::Namespaces;
+pub use self::recipients::Recipients;
+pub(crate) use self::registration::{Candidate, Registration};
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 use crate::close::CloseCode;
 use crate::id::ConnectionId;

@@ -1,9 +1,10 @@
-//! One namespace: connections that share rooms and names.
+//! Namespaces: connections that share rooms and names.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::ptr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::runtime::Handle;
 
@@ -11,10 +12,10 @@ use super::announce::Announcers;
 use super::flush_task;
 use super::group::Groups;
 use super::live::Live;
-use super::namespaces::{Namespaces, union};
 use super::rules::Rules;
 use super::runtime::LatestRuntime;
 use crate::error::{Result, SendError};
+use crate::id::ConnectionId;
 use crate::outbox::Totals;
 use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
 
@@ -101,7 +102,7 @@ impl Namespace {
 }
 
 impl Directory for Namespace {
-    fn find(&self, selector: &Selector) -> std::result::Result<Members, SendError> {
+    fn find(&self, selector: &Selector) -> Result<Members, SendError> {
         Ok(match selector {
             Selector::All if self.rules.needs_room => return Err(SendError::NoRoom),
             Selector::All => self.live.all(),
@@ -133,6 +134,96 @@ impl Directory for Namespace {
     fn write_soon(&self, members: &Members, range: Range<usize>) {
         flush_task::start(self.latest.get().as_ref(), members, range);
     }
+}
+
+/// What a server knows of its connections, and their namespaces.
+#[derive(Debug, Default)]
+pub(crate) struct Namespaces {
+    /// Set by the build of the server and by nothing else. Until then nobody can be connected, so
+    /// nothing is sent or joined.
+    list: OnceLock<Box<[Arc<Namespace>]>>,
+    /// A user is one for all namespaces.
+    pub(super) users: Arc<Groups>,
+    /// What was sent to all connections.
+    pub(super) totals: Arc<Totals>,
+    pub(super) latest: Arc<LatestRuntime>,
+}
+
+/// The namespaces of this server were made before, so others cannot take effect.
+#[derive(Debug)]
+pub(crate) struct AlreadyBuilt;
+
+impl Namespaces {
+    /// # Errors
+    ///
+    /// `AlreadyBuilt` if there is a list.
+    pub(super) fn set_list(
+        &self,
+        list: impl IntoIterator<Item = Arc<Namespace>>,
+    ) -> Result<(), AlreadyBuilt> {
+        self.list.set(list.into_iter().collect()).map_err(|_| AlreadyBuilt)
+    }
+
+    /// The namespaces; none before the build.
+    pub(super) fn list(&self) -> &[Arc<Namespace>] {
+        self.list.get().map_or(&[], |list| list)
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.list().iter().find(|namespace| namespace.name() == name)
+    }
+
+    pub(super) fn get(&self, id: ConnectionId) -> Option<WebSocket> {
+        self.list().iter().find_map(|namespace| namespace.live.get(id))
+    }
+}
+
+impl Directory for Namespaces {
+    fn find(&self, selector: &Selector) -> Result<Members, SendError> {
+        match (self.list(), selector) {
+            // Before the build.
+            ([], _) => Ok(Members::default()),
+            ([only], _) => only.find(selector),
+            (_, Selector::Rooms(_) | Selector::Room { .. }) => Err(SendError::NoNamespace),
+            (_, Selector::Users(names)) => Ok(union(names, |name| self.users.members(name))),
+            (all, Selector::All | Selector::Connection(_)) => {
+                let lists: Result<Vec<_>, _> = all.iter().map(|each| each.find(selector)).collect();
+                Ok(concat(lists?))
+            }
+        }
+    }
+
+    fn everywhere(self: Arc<Self>) -> Arc<dyn Directory> {
+        self
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        self.latest.get()
+    }
+
+    fn write_soon(&self, members: &Members, range: Range<usize>) {
+        flush_task::start(self.latest.get().as_ref(), members, range);
+    }
+}
+
+/// Joins lists that have no connection in common.
+fn concat(mut lists: Vec<Members>) -> Members {
+    lists.retain(|list| !list.is_empty());
+    match &lists[..] {
+        [only] => Arc::clone(only),
+        _ => lists.iter().flat_map(|list| list.iter()).cloned().collect(),
+    }
+}
+
+/// The members of all groups, each once.
+fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
+    if let [name] = names {
+        return members(name);
+    }
+    let mut seen = HashSet::new();
+    let groups: Vec<_> = names.iter().map(|name| members(name)).collect();
+    let all = groups.iter().flat_map(|group| group.iter());
+    all.filter(|socket| seen.insert(socket.id())).cloned().collect()
 }
 
 impl fmt::Debug for Namespace {

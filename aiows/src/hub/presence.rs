@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::tabs::{Closed, Grace, Tabs};
-use super::tell::Progress;
 use crate::codec::{self, ID};
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing};
@@ -50,6 +49,15 @@ pub(super) struct Wait {
     pub(super) until: Instant,
     /// Is closed when nobody has to wait any more.
     pub(super) over: oneshot::Receiver<()>,
+}
+
+/// How far a member has come with a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    None,
+    /// It has no room for the first part. When something changes, it gets another list.
+    Waiting,
+    Begun,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::task::yield_now;
 
+use super::Delivery;
 use super::late::Late;
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
@@ -60,17 +61,6 @@ pub struct Recipients {
     selector: Selector,
     except: Vec<ConnectionId>,
     filter: Option<Filter>,
-}
-
-/// How many got something that was sent to many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Delivery {
-    /// Connections in whose queue it is.
-    pub accepted: usize,
-    /// Connections that were closed, or had no room in their queues: the message was refused, or
-    /// dropped as its policy says.
-    pub refused: usize,
 }
 
 impl Recipients {

@@ -6,7 +6,7 @@ use tokio::task::yield_now;
 
 use super::late::Late;
 use super::list::List;
-use super::presence::Changes;
+use super::presence::{Changes, Progress};
 use super::recipients::CHUNK;
 use crate::codec::Tag;
 use crate::id::ConnectionId;
@@ -28,15 +28,6 @@ struct Reader {
     list: u64,
     /// The part it gets next.
     next: usize,
-}
-
-/// How far a member has come with a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    None,
-    /// It has no room for the first part. When something changes, it gets another list.
-    Waiting,
-    Begun,
 }
 
 /// What became of an announcement.

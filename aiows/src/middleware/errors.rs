@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use super::Layer;
 use crate::error::HandlerError;
 use crate::extract::Call;
 use crate::handler::{BoxFuture, isolated};
@@ -14,8 +13,8 @@ pub(crate) struct ErrorHooks {
 }
 
 impl ErrorHooks {
-    pub(crate) fn new(layers: &[Layer]) -> Self {
-        Self { hooks: layers.iter().filter_map(|layer| layer.error.clone()).collect() }
+    pub(super) fn new(hooks: impl Iterator<Item = ErrorHook>) -> Self {
+        Self { hooks: hooks.collect() }
     }
 
     pub(crate) fn len(&self) -> usize {

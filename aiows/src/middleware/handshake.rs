@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap};
 use serde::de::DeserializeOwned;
 
-use super::Layer;
 use crate::error::Result;
 use crate::extract::{Path, Query};
 use crate::handler::{BoxFuture, isolated};
@@ -141,8 +140,11 @@ pub(crate) struct HandshakeHooks {
 }
 
 impl HandshakeHooks {
-    pub(crate) fn add(&mut self, layers: &[Layer], state: &Arc<StateMap>) {
-        let hooks = layers.iter().filter_map(|layer| layer.handshake.clone());
+    pub(crate) fn add(
+        &mut self,
+        hooks: impl Iterator<Item = HandshakeHook>,
+        state: &Arc<StateMap>,
+    ) {
         self.hooks.extend(hooks.map(|hook| (hook, Arc::clone(state))));
     }
 

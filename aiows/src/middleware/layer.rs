@@ -2,7 +2,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use super::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
-use super::errors::ErrorHook;
+use super::errors::{ErrorHook, ErrorHooks};
 use super::handshake::{Handshake, HandshakeHook};
 use super::{Middleware, Next};
 use crate::error::HandlerError;
@@ -23,6 +23,14 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
+    pub(crate) fn error_hooks(layers: &[Self]) -> ErrorHooks {
+        ErrorHooks::new(layers.iter().filter_map(|layer| layer.error.clone()))
+    }
+
+    pub(crate) fn handshake_hooks(layers: &[Self]) -> impl Iterator<Item = HandshakeHook> {
+        layers.iter().filter_map(|layer| layer.handshake.clone())
+    }
+
     pub(crate) fn new<M: Middleware>(middleware: M) -> Self {
         let shared = Arc::new(middleware);
         Self {

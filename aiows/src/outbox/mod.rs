@@ -151,7 +151,7 @@ impl Outbox {
         state.queue.has_room(size, self.max_messages, self.max_size)
             && (!state.blocked
                 || state.queue.messages() == 0
-                || self.totals.may_hold(
+                || self.totals.stuck.may_hold(
                     state.queue.size() + size,
                     state.accounted(),
                     self.max_total,

@@ -120,7 +120,7 @@ impl Outbox {
         self.has_room(state, size)
             && (!state.blocked
                 || state.queue.messages() == 0
-                || self.totals.relieve(
+                || self.totals.stuck.relieve(
                     state.queue.size() + size,
                     state.accounted(),
                     self.max_total,
@@ -133,7 +133,7 @@ impl Outbox {
         let more = size.saturating_sub(before);
         state.queue.messages() == 1
             || (state.queue.size() + more <= self.max_size
-                && (!state.blocked || self.totals.without(0) + more <= self.max_total))
+                && (!state.blocked || self.totals.stuck.without(0) + more <= self.max_total))
     }
 
     /// Drops the oldest until there is room, or nothing left that may be dropped.

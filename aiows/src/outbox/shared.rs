@@ -133,7 +133,8 @@ impl Outbox {
         state.queue.has_room(size, self.max_messages / 2, self.max_size / 2)
             && (!state.blocked
                 || state.queue.messages() == 0
-                || self.totals.without(state.accounted()).saturating_add(own) <= self.max_total)
+                || self.totals.stuck.without(state.accounted()).saturating_add(own)
+                    <= self.max_total)
     }
 
     /// Counts an announcement that found no room.

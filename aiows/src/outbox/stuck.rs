@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use super::{CloseRequest, Outbox, State, Totals};
+use super::{CloseRequest, Outbox, State};
 
 /// What one queue holds of the bytes that wait for sockets that refuse them.
 #[derive(Debug, Default)]
@@ -100,10 +100,10 @@ impl StuckQueues {
     }
 }
 
-impl Totals {
+impl StuckQueues {
     /// The bytes that wait in all queues whose sockets refuse them, without `own` of them.
     pub(super) fn without(&self, own: usize) -> usize {
-        self.stuck.bytes.load(Ordering::Relaxed).saturating_sub(own)
+        self.bytes.load(Ordering::Relaxed).saturating_sub(own)
     }
 
     /// Whether a queue that has `counted` bytes by now may hold `own`: within the bound any, beyond
@@ -111,7 +111,7 @@ impl Totals {
     pub(super) fn may_hold(&self, own: usize, counted: usize, bound: usize) -> bool {
         let fits = || self.without(counted).saturating_add(own) <= bound;
         // Once more, since another sender may have made room between the two looks.
-        fits() || own < self.stuck.largest.load(Ordering::Acquire) || fits()
+        fits() || own < self.largest.load(Ordering::Acquire) || fits()
     }
 
     /// Makes `own` bytes fit into the bound, and chooses larger queues to be closed for it; `false`
@@ -131,10 +131,10 @@ impl Totals {
         let mut queues = Vec::new();
         // Senders choose one after another. Two that chose the same queue would leave one of them
         // without, and two that chose different ones might close a connection in vain.
-        let all = self.stuck.lock();
+        let all = self.lock();
         queues.extend(all.iter().filter_map(Weak::upgrade));
         while !fits() {
-            let Some(stuck) = self.stuck.choose(&queues, own) else { return false };
+            let Some(stuck) = self.choose(&queues, own) else { return false };
             closed.extend(stuck.lock().take());
         }
         true
@@ -147,21 +147,13 @@ impl State {
         self.stuck.as_ref().map_or(0, |stuck| stuck.bytes.load(Ordering::Relaxed))
     }
 
-    /// Tells the totals what waits here; nothing to do while the socket takes everything.
-    #[inline]
-    pub(super) fn account(&mut self, totals: &Totals) {
-        if self.blocked || self.stuck.is_some() {
-            self.account_stuck(totals);
-        }
-    }
-
-    fn account_stuck(&mut self, totals: &Totals) {
+    pub(super) fn account_stuck(&mut self, queues: &StuckQueues) {
         let bytes = if self.blocked { self.queue.size() } else { 0 };
         match &self.stuck {
             None if bytes == 0 => {}
             None => {
-                let stuck = self.stuck.insert(totals.stuck.add());
-                totals.stuck.set(stuck, bytes);
+                let stuck = self.stuck.insert(queues.add());
+                queues.set(stuck, bytes);
             }
             Some(stuck) => {
                 if !self.blocked && !stuck.is_counted() {
@@ -170,7 +162,7 @@ impl State {
                 }
                 let bytes = if stuck.is_counted() { bytes } else { 0 };
                 if stuck.bytes.load(Ordering::Relaxed) != bytes {
-                    totals.stuck.set(stuck, bytes);
+                    queues.set(stuck, bytes);
                 }
             }
         }
@@ -195,7 +187,7 @@ impl Outbox {
         let mut closed = Vec::new();
         let may_exceed = state.queue.messages() < 2 || state.queue.size() > self.max_total;
         if state.blocked && !may_exceed {
-            self.totals.relieve(0, 0, self.max_total, &mut closed);
+            self.totals.stuck.relieve(0, 0, self.max_total, &mut closed);
         }
         closed
     }

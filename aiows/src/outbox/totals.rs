@@ -93,6 +93,14 @@ impl Totals {
 }
 
 impl State {
+    /// Tells the totals what waits here; nothing to do while the socket takes everything.
+    #[inline]
+    pub(super) fn account(&mut self, totals: &Totals) {
+        if self.blocked || self.stuck.is_some() {
+            self.account_stuck(&totals.stuck);
+        }
+    }
+
     pub(super) fn outbound(&self) -> Outbound {
         let counts = self.queue.counts();
         let pending = self.queue.messages() as u64;

@@ -11,7 +11,7 @@ use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::{Kept, Need};
 use crate::handler::{Ended, Kind, Route};
 use crate::hub::Namespace;
-use crate::middleware::{MiddlewareFn, wrap};
+use crate::middleware::{Layer, MiddlewareFn, wrap};
 use crate::state::StateMap;
 
 /// Keys of the messages that the framework itself writes, which no tag may be.
@@ -113,7 +113,7 @@ fn add(
 ) {
     check_state(&router.state, "a router", mistakes);
     let scope = Scope::new(&router, outer);
-    compiled.handshake.add(&router.layers, &scope.state);
+    compiled.handshake.add(Layer::handshake_hooks(&router.layers), &scope.state);
     let starts = (compiled.connect.len(), compiled.disconnect.len());
     let prefix = format!("{prefix}{}", router.prefix);
     for mut route in router.routes {

@@ -27,7 +27,7 @@ impl Scope {
     pub(super) fn new(router: &Router, outer: &Outer<'_>) -> Self {
         let layers = [outer.layers, &router.layers].concat();
         let state = Arc::new(router.state.over(outer.state));
-        Self { state, errors: ErrorHooks::new(&layers), layers }
+        Self { state, errors: Layer::error_hooks(&layers), layers }
     }
 
     /// Puts the router's own middleware around its connect and disconnect handlers, which are those

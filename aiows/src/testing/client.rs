@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::Refused;
 use super::relay::{Answers, relay};
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode, read_head};
@@ -16,6 +15,15 @@ use crate::transport::Stream;
 
 /// How long anything that is expected may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A handshake that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer.
+    pub body: String,
+}
 
 /// A client of a [`TestServer`](super::TestServer).
 ///

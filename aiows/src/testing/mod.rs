@@ -34,6 +34,6 @@ mod server;
 mod socket;
 
 pub use self::call::{TestCall, answer, next};
-pub use self::client::TestClient;
-pub use self::server::{Refused, TestServer};
+pub use self::client::{Refused, TestClient};
+pub use self::server::TestServer;
 pub use self::socket::{Sent, SentClose, socket};

@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::TestClient;
+use super::{Refused, TestClient};
 use crate::error::Error;
 use crate::server::{App, Listener, Server, ServerHandle};
 use crate::transport::Stream;
@@ -19,15 +19,6 @@ pub struct TestServer {
     app: App,
     address: Option<SocketAddr>,
     running: JoinHandle<Result<(), Error>>,
-}
-
-/// A handshake that was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The status of the answer.
-    pub status: u16,
-    /// The body of the answer.
-    pub body: String,
 }
 
 impl TestServer {

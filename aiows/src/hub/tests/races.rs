@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::codec::Tag;
-use crate::hub::live::Registration;
+use crate::hub::registration::Registration;
 use crate::hub::*;
 use crate::limits::Limits;
 use crate::outbox::Outbox;

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::{Names, Walk, WireNames};
 use crate::message::BoundedVec;
 
 /// A container whose items have no place on the wire, or one that holds such containers.
@@ -80,4 +82,40 @@ macro_rules! keys {
 keys! {
     String Box<str> Arc<str> Cow<'_, str> char bool
     i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize
+}
+
+macro_rules! same_names_as_item {
+    ($([$($generics:tt)*] $container:ty, $names:expr, $walk:expr;)*) => {
+        $(impl<$($generics)*> WireNames for $container {
+            fn names() -> Names {
+                let around: fn(Names) -> Names = $names;
+                around(T::names())
+            }
+
+            fn has_rules() -> bool {
+                T::has_rules()
+            }
+
+            fn walk(&self, walk: &mut Walk) {
+                let walk_into: fn(&Self, &mut Walk) = $walk;
+                walk_into(self, walk);
+            }
+        })*
+    };
+}
+
+same_names_as_item! {
+    [T: WireNames + ?Sized] Arc<T>, |names| names, |value, walk| T::walk(value, walk);
+    [T: WireNames + ?Sized] Box<T>, |names| names, |value, walk| T::walk(value, walk);
+    [T: WireNames + ?Sized] Rc<T>, |names| names, |value, walk| T::walk(value, walk);
+    [T: WireNames] Option<T>, |names| names, |value, walk| value.iter().for_each(|value| value.walk(walk));
+    [T: WireNames] Vec<T>, Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames] [T], Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames, const N: usize] [T; N], Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames, const N: usize] BoundedVec<T, N>, Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames] VecDeque<T>, Names::in_list, |values, walk| walk.items(values, T::walk);
+    [T: WireNames, S] HashSet<T, S>, Names::in_map, |values, walk| walk.entries(values, T::walk);
+    [T: WireNames] BTreeSet<T>, Names::in_map, |values, walk| walk.entries(values, T::walk);
+    [K, T: WireNames, S] HashMap<K, T, S>, Names::in_map, |map, walk| walk.entries(map.values(), T::walk);
+    [K, T: WireNames] BTreeMap<K, T>, Names::in_map, |map, walk| walk.entries(map.values(), T::walk);
 }

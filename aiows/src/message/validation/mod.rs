@@ -16,12 +16,12 @@ pub use self::inner::{
     ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed, ViaInnerRules, ViaNoInner,
     ViaNotRuled, ViaRuled, ViaRuledHeld, ViaRuledNames,
 };
-pub use self::names::{Names, WireNames};
+pub use self::names::Names;
 pub use self::probe::{
     ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys, ViaNoList, ViaNoWalk, ViaNothing,
     ViaUnordered, ViaValidated, ViaWalk,
 };
-pub use self::walk::{ListSize, Walk};
+pub use self::walk::{ListSize, Walk, WireNames};
 use super::BoundedVec;
 use crate::error::HandlerError;
 

@@ -3,9 +3,48 @@ use std::fmt;
 
 use validator::{Validate, ValidationError, ValidationErrors};
 
+use super::Names;
 use super::faults::Faults;
 use super::path::Segment;
-use super::{Names, WireNames};
+
+/// A type whose fields are called on the wire as serde's attributes say.
+///
+/// `#[derive(Message)]` implements it for messages, `#[derive(WireNames)]` for the types nested in
+/// them, so that a failed validation names `homeAddress.zipCode` and not `home_address.zip_code`.
+///
+/// ```
+/// use aiows::WireNames;
+/// use serde::Deserialize;
+/// use validator::Validate;
+///
+/// #[derive(WireNames, Deserialize, Validate)]
+/// #[serde(rename_all = "camelCase")]
+/// struct Address {
+///     #[validate(length(min = 4))]
+///     zip_code: String,
+/// }
+/// # let _ = <Address as WireNames>::names();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the wire names of `{Self}` are not known",
+    note = "annotate `{Self}` with `#[derive(aiows::WireNames)]`"
+)]
+pub trait WireNames {
+    /// Returns the names of the type's fields.
+    fn names() -> Names;
+
+    /// Tells whether the type has rules.
+    #[doc(hidden)]
+    fn has_rules() -> bool {
+        false
+    }
+
+    /// Shows the value to a walk, or the values in it.
+    #[doc(hidden)]
+    fn walk(&self, walk: &mut Walk) {
+        walk.count();
+    }
+}
 
 /// Values that are validated at once at most; what validator finds in so many is small enough.
 const CHUNK: usize = 256;
