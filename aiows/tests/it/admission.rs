@@ -1,4 +1,5 @@
-//! What the application's own code does to a request before the 101, and what a refusal leaves behind.
+//! Requests before the 101: panics of application code, tasks of refused room checks, forms of the
+//! request target, and refused clients that stay connected.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,19 +18,19 @@ use tokio::time::{Instant, timeout};
 use super::kit::{TestServer, over_both};
 use crate::raw::{REQUEST, Raw, echo_server, limits};
 
-/// How long anything that is expected may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that an expected event may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn request_for(target: &str) -> String {
     REQUEST.replace("GET / ", &format!("GET {target} "))
 }
 
 fn panics() -> ! {
-    // Without the words of a panic on the standard error.
+    // Unlike `panic!`, this prints no message to the standard error.
     std::panic::resume_unwind(Box::new("no luck"))
 }
 
-/// Expects the answer to a request that failed inside of the server.
+/// Expects a 500 with the code `internal`, an error id and no details.
 async fn expect_internal(raw: &mut Raw) {
     let (status, _, body) = raw.read_answer().await;
     assert_eq!(status, 500, "{body}");
@@ -39,7 +40,7 @@ async fn expect_internal(raw: &mut Raw) {
     assert!(!body.contains("no luck"), "{body}");
 }
 
-/// Reports when it is dropped.
+/// Sends a message when it is dropped.
 struct Guard(mpsc::Sender<()>);
 
 impl Drop for Guard {
@@ -48,7 +49,8 @@ impl Drop for Guard {
     }
 }
 
-/// A server with a room of the path, whose check spawns a task and then does this.
+/// Returns a server that joins clients to the room in the path. Its room check spawns a task that
+/// never ends, then runs `then`. The receiver gets a message when the task is dropped.
 fn checked<Fut>(
     then: impl Fn(WebSocket) -> Fut + Send + Sync + Clone + 'static,
 ) -> (Server, mpsc::Receiver<()>)
@@ -59,9 +61,9 @@ where
     let check = move |_: String, ws: WebSocket| {
         let (guard, then) = (Guard(dropped.clone()), then.clone());
         async move {
-            let peer = ws.clone();
+            let handle = ws.clone();
             ws.spawn(async move {
-                let _held = (guard, peer);
+                let _held = (guard, handle);
                 std::future::pending::<()>().await;
             });
             then(ws).await
@@ -72,11 +74,11 @@ where
 }
 
 async fn expect_drop(drops: &mut mpsc::Receiver<()>) {
-    timeout(PATIENCE, drops.recv()).await.expect("the task ends").unwrap();
+    timeout(TIMEOUT, drops.recv()).await.expect("the task ends").unwrap();
 }
 
 #[tokio::test]
-async fn what_a_check_has_spawned_ends_with_the_refusal() {
+async fn tasks_spawned_by_a_room_check_end_when_it_refuses() {
     let (kept, mut handles) = mpsc::channel(8);
     let (server, mut drops) = checked(move |ws: WebSocket| {
         let kept = kept.clone();
@@ -90,7 +92,7 @@ async fn what_a_check_has_spawned_ends_with_the_refusal() {
     raw.write(request_for("/rooms/a").as_bytes()).await;
     assert_eq!(raw.read_answer().await.0, 403);
     expect_drop(&mut drops).await;
-    // A handle that was kept begins nothing any more.
+    // A handle that outlives the refusal starts no more tasks.
     let ws = handles.recv().await.unwrap();
     let (again, mut dropped) = mpsc::channel(1);
     let guard = Guard(again);
@@ -102,7 +104,7 @@ async fn what_a_check_has_spawned_ends_with_the_refusal() {
 }
 
 #[tokio::test]
-async fn what_a_check_has_spawned_ends_with_its_panic_and_with_a_stop() {
+async fn tasks_spawned_by_a_room_check_end_when_it_panics_or_the_server_shuts_down() {
     let (server, mut drops) = checked(async |_| panics());
     let server = TestServer::bind(server).await;
     let mut raw = Raw::dial(&server).await;
@@ -187,7 +189,7 @@ async fn a_panic_during_the_handshake_is_answered_with_500_and_counted() {
             expect_internal(&mut raw).await;
         }
         assert_eq!(server.handle().stats().rejected, PANICKING.len() as u64);
-        // No place is lost.
+        // The refused requests no longer count as connections.
         let mut raw = Raw::reach(&server).await;
         raw.write(request_for("/rooms/calm").as_bytes()).await;
         assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
@@ -216,7 +218,7 @@ async fn bare_line_feeds_in_a_request_head_are_answered_with_400() {
 }
 
 #[connect]
-async fn tell_target(
+async fn report_target(
     Path(room): Path<String>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Value {
@@ -224,7 +226,7 @@ async fn tell_target(
 }
 
 fn rooms() -> Server {
-    Server::new().route("/rooms/{room}", Router::new().routes(routes![tell_target]))
+    Server::new().route("/rooms/{room}", Router::new().routes(routes![report_target]))
 }
 
 #[tokio::test]
@@ -252,7 +254,7 @@ async fn a_request_target_in_absolute_form_reaches_the_router_of_its_path() {
 }
 
 #[tokio::test]
-async fn a_request_target_that_is_none_of_get_is_answered_with_400() {
+async fn a_request_target_that_get_does_not_allow_is_answered_with_400() {
     over_both(echo_server, async |server| {
         for target in [
             "*",
@@ -279,7 +281,7 @@ async fn a_request_target_that_is_none_of_get_is_answered_with_400() {
 }
 
 #[tokio::test]
-async fn the_host_of_a_target_in_absolute_form_counts_in_place_of_the_header() {
+async fn the_host_of_an_absolute_target_replaces_the_host_header() {
     over_both(echo_server, async |server| {
         let with_origin = |target: &str| {
             let origin = "\r\nOrigin: http://localhost\r\n\r\n";
@@ -296,21 +298,21 @@ async fn the_host_of_a_target_in_absolute_form_counts_in_place_of_the_header() {
 }
 
 #[test]
-fn a_list_without_origins_is_a_mistake() {
+fn an_empty_list_of_origins_is_a_build_error() {
     let error = echo_server().allow_origins([""; 0]).build().unwrap_err();
     let [mistake] = error.mistakes() else { panic!("{error}") };
     assert!(mistake.starts_with("`allow_origins` lists no origin"), "{mistake}");
 }
 
 #[tokio::test]
-async fn a_refused_client_that_stays_does_not_keep_others_out() {
+async fn a_refused_client_that_stays_connected_does_not_block_others() {
     let limits = limits(|limits| limits.handshakes = 1);
     let app = echo_server().limits(limits).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(app.clone().serve([listener]));
     let start = Instant::now();
-    // None of them leaves, and only one of them can linger; each may take a second for that.
+    // No client disconnects. Only one of them may linger, for up to a second.
     let mut staying = Vec::new();
     for _ in 0..8 {
         let mut raw = Raw::dial_at(address).await;
@@ -325,7 +327,7 @@ async fn a_refused_client_that_stays_does_not_keep_others_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_duration_may_be_a_limit_of_a_handshake_and_a_time_to_retry() {
+async fn handshake_limits_and_retry_after_accept_any_duration() {
     let endless = || {
         let router = Router::new().route(Route::connect(async |_: Call| {}));
         let hook = from_hook(|| Err(HandlerError::new("busy", "later").retry_after(Duration::MAX)));
@@ -381,7 +383,7 @@ mod hosted {
     }
 
     #[tokio::test]
-    async fn a_panic_of_a_later_handshake_is_answered_with_500_and_counted() {
+    async fn a_panic_in_a_later_handshake_is_answered_with_500_and_counted() {
         over_both(
             || panicking().http(pages()),
             async |server| {
@@ -398,7 +400,7 @@ mod hosted {
     }
 
     #[tokio::test]
-    async fn a_panicking_page_is_answered_with_500_and_its_connection_goes_on() {
+    async fn a_panicking_page_is_answered_with_500_and_its_connection_stays_open() {
         over_both(
             || echo_server().http(pages()),
             async |server| {
@@ -420,7 +422,7 @@ mod hosted {
                     assert_eq!(error["error_id"].as_str().map(str::len), Some(16));
                     expect_page(&mut raw).await;
                 }
-                // The application has answered: nothing was refused.
+                // The application has answered, so the server counts no refusal.
                 assert_eq!(server.handle().stats().rejected, 0);
             },
         )
@@ -456,7 +458,7 @@ mod hosted {
     }
 
     #[tokio::test]
-    async fn a_page_may_be_asked_for_in_any_form() {
+    async fn a_client_may_request_a_page_with_any_form_of_target() {
         over_both(
             || echo_server().http(pages()),
             async |server| {
@@ -477,7 +479,7 @@ mod hosted {
         .await;
     }
 
-    /// Mounts a server whose pages are somebody else's, and returns the address of both.
+    /// Mounts the service in an axum application, and returns the address of both.
     async fn host(sockets: aiows::WebSocketService) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -487,7 +489,7 @@ mod hosted {
     }
 
     #[tokio::test]
-    async fn a_panic_of_a_mounted_handshake_is_answered_with_500_and_counted() {
+    async fn a_panic_in_a_mounted_handshake_is_answered_with_500_and_counted() {
         let sockets = panicking().build().unwrap().into_service();
         let address = host(sockets.clone()).await;
         for target in PANICKING {
@@ -500,13 +502,13 @@ mod hosted {
     }
 
     #[connect]
-    async fn tell_address(ws: WebSocket) -> Value {
+    async fn report_address(ws: WebSocket) -> Value {
         serde_json::json!({ "address": ws.peer_addr() })
     }
 
     #[tokio::test]
-    async fn a_mounted_server_with_a_room_of_the_path_knows_its_peers() {
-        let router = Router::new().routes(routes![tell_address]).join_from_path("room");
+    async fn a_mounted_server_that_joins_the_room_in_the_path_knows_client_addresses() {
+        let router = Router::new().routes(routes![report_address]).join_from_path("room");
         let sockets = Server::new().route("/rooms/{room}", router).build().unwrap().into_service();
         let address = host(sockets).await;
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who belongs to the server: nobody before being admitted, nobody after being sent away.
+//! The hub knows a connection from its admission until it is closed or its client leaves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::raw::{Raw, ends, limits, over_both};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// A connect handler or a message handler waits here until the test lets it go on.
+/// A handler waits here until the test opens the gate.
 #[derive(Clone, Default)]
 struct Gate {
     reached: Arc<Notify>,
@@ -59,7 +59,8 @@ async fn entered(server: &TestServer, name: &str) -> TestClient {
     client
 }
 
-/// A server whose second and later connections wait at the gate in a connect handler.
+/// Returns a server with a connect handler that lets the first connection pass and holds all later
+/// ones at the gate.
 fn gated(gate: &Gate, refuses: bool) -> Server {
     let (gate, first) = (gate.clone(), Arc::new(std::sync::atomic::AtomicBool::new(true)));
     let check = Route::connect(move |_: Call| {
@@ -81,7 +82,7 @@ fn gated(gate: &Gate, refuses: bool) -> Server {
 }
 
 #[tokio::test]
-async fn who_is_still_checked_hears_nothing_and_is_not_counted() {
+async fn a_connection_in_its_connect_handler_receives_no_broadcast_and_is_not_counted() {
     let gate = Gate::default();
     over_both(
         || gated(&gate, false),
@@ -99,25 +100,25 @@ async fn who_is_still_checked_hears_nothing_and_is_not_counted() {
                 tokio::task::yield_now().await;
             }
             assert_eq!(hub.room("lobby").send_text("together").await.unwrap().accepted, 2);
-            // Ann's coming may be told after Bob is there.
+            // The announcement that Ann has joined may still reach Bob.
             let mut first = bob.recv_text().await;
             while first.starts_with('{') {
                 first = bob.recv_text().await;
             }
             assert_eq!(first, "together");
-            let mut heard = Vec::new();
-            while heard.last().is_none_or(|text| text != "together") {
-                heard.push(ann.recv_text().await);
+            let mut received = Vec::new();
+            while received.last().is_none_or(|text| text != "together") {
+                received.push(ann.recv_text().await);
             }
-            heard.retain(|text| !text.starts_with('{'));
-            assert_eq!(heard, ["for all", "for the room", "together"]);
+            received.retain(|text| !text.starts_with('{'));
+            assert_eq!(received, ["for all", "for the room", "together"]);
         },
     )
     .await;
 }
 
 #[tokio::test]
-async fn who_is_refused_was_never_there() {
+async fn a_refused_connection_never_appears_in_the_hub() {
     let gate = Gate::default();
     over_both(
         || gated(&gate, true),
@@ -138,7 +139,7 @@ async fn who_is_refused_was_never_there() {
 }
 
 #[tokio::test]
-async fn on_connect_middleware_admits_as_handlers_do() {
+async fn a_connection_is_admitted_when_its_on_connect_middleware_has_returned() {
     struct Slow(Gate);
 
     impl aiows::Middleware for Slow {
@@ -163,7 +164,7 @@ async fn on_connect_middleware_admits_as_handlers_do() {
 }
 
 #[tokio::test]
-async fn a_connect_handler_that_joins_by_itself_is_a_member_at_once() {
+async fn a_connection_that_joins_in_its_connect_handler_is_a_member_at_once() {
     #[connect]
     async fn join(ws: WebSocket, hub: Hub) -> Result<Value> {
         ws.join("mine").await?;
@@ -182,8 +183,8 @@ struct Case {
 }
 
 impl Case {
-    fn note(&self, what: &'static str) {
-        self.calls.try_send(what).unwrap();
+    fn note(&self, handler: &'static str) {
+        self.calls.try_send(handler).unwrap();
     }
 }
 
@@ -232,7 +233,7 @@ impl aiows::Middleware for Passing {
 }
 
 #[tokio::test]
-async fn a_connect_handler_that_closes_is_the_last_one() {
+async fn only_always_handlers_run_after_a_connect_handler_that_closes() {
     for (how, is_layered) in [
         ("close", false),
         ("close", true),
@@ -262,7 +263,7 @@ async fn a_connect_handler_that_closes_is_the_last_one() {
         while let Some(call) = timeout(SOON, called.recv()).await.unwrap() {
             all.push(call);
         }
-        // Once for each kind of server.
+        // One call for each of the two servers.
         assert_eq!(all, ["always", "always"], "{how} {is_layered}");
     }
 }
@@ -270,7 +271,7 @@ async fn a_connect_handler_that_closes_is_the_last_one() {
 #[derive(Message, Deserialize, Serialize)]
 struct Work {}
 
-/// Waits at the gate, then tries to belong again, and tells the test what came of it.
+/// Waits at the gate, then tries to join rooms and take names again, and reports each result.
 #[message("work")]
 async fn work(ws: WebSocket, State(work): State<Station>, _: Work) -> Result {
     work.gate.pass().await;
@@ -281,8 +282,8 @@ async fn work(ws: WebSocket, State(work): State<Station>, _: Work) -> Result {
         "name": ws.set_name("ann").is_ok(),
         "rooms": ws.rooms(),
         "is_in": ws.is_in("lobby"),
-        "who": ws.user().as_deref(),
-        "speak": ws.to("lobby").send_text("again").await.is_ok(),
+        "current_user": ws.user().as_deref(),
+        "send": ws.to("lobby").send_text("again").await.is_ok(),
     });
     work.tried.try_send(tried).unwrap();
     Ok(())
@@ -312,7 +313,8 @@ fn lobby(station: &Station) -> Server {
         .route("/{room}", Router::new().routes(routes![enter, work]).state(station.clone()))
 }
 
-/// Nobody is left of whoever was called `ann`, and the name is free.
+/// Expects that the server has no connections, rooms or users left, and that the name `ann` is
+/// free.
 async fn expect_gone(server: &TestServer) {
     let hub = server.handle().hub();
     while hub.size() > 0 {
@@ -325,7 +327,7 @@ async fn expect_gone(server: &TestServer) {
 }
 
 #[tokio::test]
-async fn who_is_sent_away_is_gone_at_once_and_does_not_come_back() {
+async fn a_closed_connection_leaves_the_hub_at_once_and_cannot_join_again() {
     for how in ["close", "disconnect", "user"] {
         let (station, tries) = station();
         over_both(
@@ -347,11 +349,11 @@ async fn who_is_sent_away_is_gone_at_once_and_does_not_come_back() {
                 expect_gone(&server).await;
                 station.gate.open();
                 let tried = tries.next().await;
-                let nothing = json!({
+                let refused = json!({
                     "join": false, "join_as": false, "user": false, "name": false,
-                    "rooms": [], "is_in": false, "who": null, "speak": false,
+                    "rooms": [], "is_in": false, "current_user": null, "send": false,
                 });
-                assert_eq!(tried, nothing, "{how}");
+                assert_eq!(tried, refused, "{how}");
                 ann.expect_closed(4000).await;
             },
         )
@@ -360,7 +362,7 @@ async fn who_is_sent_away_is_gone_at_once_and_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_left_is_no_member_while_its_handler_runs() {
+async fn a_client_that_has_left_is_not_a_member_while_its_handler_still_runs() {
     for how in ["close", "finish", "reset"] {
         let (station, tries) = station();
         let server = TestServer::bind(lobby(&station)).await;
@@ -379,14 +381,14 @@ async fn a_client_that_has_left_is_no_member_while_its_handler_runs() {
         expect_gone(&server).await;
         station.gate.open();
         let tried = tries.next().await;
-        for what in ["join", "join_as", "user", "name"] {
-            assert_eq!(tried[what], false, "{how} {what}");
+        for change in ["join", "join_as", "user", "name"] {
+            assert_eq!(tried[change], false, "{how} {change}");
         }
     }
 }
 
 #[tokio::test]
-async fn who_is_not_in_a_room_does_not_speak_there() {
+async fn a_client_outside_a_room_cannot_send_to_it() {
     #[message("say")]
     async fn say(ws: WebSocket, enter: Enter) -> Result {
         ws.to("lobby").send_text(&enter.name).await?;
@@ -415,21 +417,21 @@ async fn who_is_not_in_a_room_does_not_speak_there() {
             while eve.recv_json().await != json!({ "left": true }) {}
             eve.send_json(&say).await;
             assert_eq!(eve.recv_json().await, forbidden);
-            // The server's own voice reaches the room, as the first text that is said there.
+            // The server can send to the room, and its text is the first one that arrives there.
             let hub = server.handle().hub();
             assert_eq!(hub.room("lobby").send_text("welcome").await.unwrap().accepted, 1);
-            let mut heard = ann.recv_text().await;
-            while heard.starts_with('{') {
-                heard = ann.recv_text().await;
+            let mut received = ann.recv_text().await;
+            while received.starts_with('{') {
+                received = ann.recv_text().await;
             }
-            assert_eq!(heard, "welcome");
+            assert_eq!(received, "welcome");
         },
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_message_sent_right_before_the_close_frame_is_still_spoken_in_the_room() {
+async fn a_message_sent_right_before_the_close_frame_still_reaches_the_room() {
     #[message("say")]
     async fn say(ws: WebSocket, enter: Enter) -> Result {
         ws.to("lobby").send_text(&enter.name).await?;
@@ -454,21 +456,21 @@ async fn a_message_sent_right_before_the_close_frame_is_still_spoken_in_the_room
 }
 
 #[tokio::test]
-async fn the_room_of_the_path_is_known_once_to_who_has_joined_it_before_and_left() {
+async fn a_disconnect_handler_sees_the_room_in_the_path_once_if_the_connect_handler_joined_it() {
     #[connect]
-    async fn come(ws: WebSocket, State(gate): State<Gate>) -> Result {
+    async fn arrive(ws: WebSocket, State(gate): State<Gate>) -> Result {
         ws.join("lobby").await?;
         gate.pass().await;
         ws.closed().await;
         Ok(())
     }
     #[disconnect]
-    async fn go(ws: WebSocket, State(rooms): State<mpsc::Sender<Vec<String>>>) -> Result {
+    async fn depart(ws: WebSocket, State(rooms): State<mpsc::Sender<Vec<String>>>) -> Result {
         Ok(rooms.send(ws.rooms()).await?)
     }
     let (rooms, mut known) = mpsc::channel::<Vec<String>>(1);
     let gate = Gate::default();
-    let router = Router::new().routes(routes![come, go]).join_from_path("room");
+    let router = Router::new().routes(routes![arrive, depart]).join_from_path("room");
     let server = Server::new().route("/{room}", router).state(gate.clone()).state(rooms);
     let server = TestServer::new(server);
     let client = server.connect_to("/lobby").await;
@@ -479,18 +481,18 @@ async fn the_room_of_the_path_is_known_once_to_who_has_joined_it_before_and_left
 }
 
 #[tokio::test]
-async fn the_first_one_that_is_refused_is_told_as_the_last_one_to_handlers_that_always_run() {
+async fn always_handlers_see_a_refused_connection_as_the_last_of_its_user_and_room() {
     #[connect]
-    async fn come(ws: WebSocket) -> Result {
+    async fn arrive(ws: WebSocket) -> Result {
         assert!(ws.set_user("ann")?.is_first() && ws.join("lobby").await?.is_first());
         Err(HandlerError::new("full", "come back later"))
     }
     #[disconnect(always)]
-    async fn go(departure: Departure, State(ends): State<mpsc::Sender<Departure>>) -> Result {
+    async fn depart(departure: Departure, State(ends): State<mpsc::Sender<Departure>>) -> Result {
         Ok(ends.send(departure).await?)
     }
     let (ends, mut ended) = mpsc::channel::<Departure>(1);
-    let server = TestServer::new(Router::new().routes(routes![come, go]).state(ends));
+    let server = TestServer::new(Router::new().routes(routes![arrive, depart]).state(ends));
     for _ in 0..2 {
         let mut client = server.connect().await;
         assert_eq!(client.recv_json().await["code"], "full");
@@ -514,7 +516,7 @@ async fn note(State(ends): State<Ends>, reason: DisconnectReason) {
 }
 
 #[tokio::test]
-async fn disconnect_handlers_run_for_admitted_connections_and_always_for_all() {
+async fn disconnect_handlers_run_for_admitted_connections_and_always_handlers_for_all() {
     #[connect]
     async fn auth(ws: WebSocket) -> Result<(), HandlerError> {
         match ws.context().get::<Admit>() {
@@ -524,8 +526,8 @@ async fn disconnect_handlers_run_for_admitted_connections_and_always_for_all() {
     }
     #[derive(Clone)]
     struct Admit;
-    struct Doors;
-    impl aiows::Middleware for Doors {
+    struct AdmitFriends;
+    impl aiows::Middleware for AdmitFriends {
         async fn on_handshake(&self, handshake: &aiows::Handshake) -> Result<(), HandlerError> {
             if handshake.path() == "/friend" {
                 handshake.context().insert(Admit);
@@ -534,8 +536,10 @@ async fn disconnect_handlers_run_for_admitted_connections_and_always_for_all() {
         }
     }
     let (ends, mut ended) = mpsc::channel(8);
-    let router =
-        Router::new().routes(routes![auth, give_back, note]).state(Ends(ends)).middleware(Doors);
+    let router = Router::new()
+        .routes(routes![auth, give_back, note])
+        .state(Ends(ends))
+        .middleware(AdmitFriends);
     let server = TestServer::new(Server::new().route("/friend", router.clone()).route("/", router));
     for _ in 0..3 {
         let mut refused = server.connect().await;
@@ -546,15 +550,15 @@ async fn disconnect_handlers_run_for_admitted_connections_and_always_for_all() {
     }
     server.connect_to("/friend").await.close(4000, "bye").await;
     let bye = DisconnectReason::Peer { code: Some(4000.into()), reason: "bye".into() };
-    for whose in ["admitted", "always"] {
-        assert_eq!(timeout(SOON, ended.recv()).await.unwrap(), Some((whose, bye.clone())));
+    for handler in ["admitted", "always"] {
+        assert_eq!(timeout(SOON, ended.recv()).await.unwrap(), Some((handler, bye.clone())));
     }
     server.shutdown(SOON).await.unwrap();
     assert_eq!(ended.recv().await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_stage_that_takes_too_long_is_closed() {
+async fn a_connection_closes_if_its_connect_handlers_exceed_the_connect_timeout() {
     let (ends, ended) = ends();
     let router = Router::new().route(Route::connect(|_: Call| std::future::pending::<()>()));
     let short = limits(|limits| limits.connect_timeout = Duration::from_secs(12));

@@ -1,4 +1,4 @@
-//! Connections that close while much is still queued for a client that reads slowly.
+//! Connections that close while many messages are still queued for a slow client.
 
 use std::process::Command;
 use std::time::Duration;
@@ -16,10 +16,10 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// The size of a message.
+/// The size of a message in bytes.
 const SIZE: usize = 20_000;
 
-/// Less than a slow client needs to read what is queued for it.
+/// Shorter than the time that a slow client needs to read its queue.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(700);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -37,7 +37,8 @@ fn hasty() -> Limits {
     limits(|limits| (limits.close_timeout, limits.write_timeout) = (CLOSE_TIMEOUT, WRITE_TIMEOUT))
 }
 
-/// Sends 20 kB messages, as many as its type says, and closes if it is `close`.
+/// Returns a server that sends messages of 20 kB: 90 of them and a close frame for `close`, and 50
+/// for `queue`.
 fn server(ends: &Ends, limits: Limits) -> Server {
     let router = Router::new()
         .route(Route::message("close", async |call: Call| {
@@ -48,7 +49,7 @@ fn server(ends: &Ends, limits: Limits) -> Server {
     ends.watch(router).limits(limits)
 }
 
-/// A client that takes 6 kB off its socket every 10 ms, as it would over a slow link.
+/// A client that reads 6 kB every 10 ms, as it would over a slow link.
 struct Slow {
     stream: TcpStream,
     bytes: Vec<u8>,
@@ -73,8 +74,8 @@ impl Slow {
         self.stream.write_all(&masked(first, payload)).await.unwrap();
     }
 
-    /// Reads until `is_enough` says so of the last frame, or to the end of the stream. Every pong that
-    /// is due is sent, and with `pings` one ping in 100 ms.
+    /// Reads until `is_enough` returns true for the last frame, or to the end of the stream.
+    /// Answers every ping, and if `pings` is set, sends a ping every 100 ms.
     async fn read(&mut self, pings: bool, is_enough: impl Fn(&Frame) -> bool) {
         let mut ticks = interval(Duration::from_millis(10));
         for tick in 1.. {
@@ -100,10 +101,10 @@ impl Slow {
         }
     }
 
-    /// Expects the first texts, all whole and in order, and then nothing but this close frame.
+    /// Expects this many complete texts in order, and then only the given close frame, if any.
     fn expect(&self, texts: usize, close: Option<(u16, &str)>) {
-        let is_pong = |frame: &&Frame| frame.first != PONG && frame.first != PING;
-        let frames: Vec<_> = self.frames.iter().filter(is_pong).collect();
+        let is_not_ping_or_pong = |frame: &&Frame| frame.first != PONG && frame.first != PING;
+        let frames: Vec<_> = self.frames.iter().filter(is_not_ping_or_pong).collect();
         for (n, frame) in frames.iter().take(texts).enumerate() {
             assert_eq!((frame.first, frame.payload.len()), (TEXT, SIZE), "frame {n}");
             assert_eq!(frame.text(), text(n), "frame {n}");
@@ -112,7 +113,7 @@ impl Slow {
         let last: Vec<_> = last.map(|frame| (frame.first, &frame.payload[..])).collect();
         let payload = close.map(|(code, reason)| close_payload(code, reason));
         assert_eq!(last, Vec::from_iter(payload.iter().map(|payload| (CLOSE, &payload[..]))));
-        assert_eq!(self.bytes, b"", "a frame that is cut");
+        assert_eq!(self.bytes, b"", "an incomplete frame");
     }
 }
 
@@ -126,14 +127,14 @@ async fn expect_ended(ended: &Ended, code: u16, reason: &str) {
 }
 
 #[tokio::test]
-async fn a_slow_client_gets_everything_that_was_sent_before_a_close() {
+async fn a_slow_client_receives_everything_sent_before_a_close() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
     slow.send(TEXT, br#"{"type":"close"}"#).await;
     slow.read(true, is_close).await;
     slow.expect(90, Some((4000, "done")));
-    // It still sends while the end is on its way.
+    // The client still sends before the stream ends.
     slow.send(PING, b"").await;
     slow.send(CLOSE, &close_payload(4000, "done")).await;
     slow.read(false, |_| false).await;
@@ -142,7 +143,7 @@ async fn a_slow_client_gets_everything_that_was_sent_before_a_close() {
 }
 
 #[tokio::test]
-async fn a_slow_client_that_never_answers_the_close_frame_sees_the_end_behind_it() {
+async fn a_slow_client_that_never_answers_the_close_frame_sees_the_stream_end_after_it() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
@@ -152,7 +153,7 @@ async fn a_slow_client_that_never_answers_the_close_frame_sees_the_end_behind_it
     expect_ended(&ended, 4000, "done").await;
 }
 
-/// Returns when everything that a client has asked for is queued or written.
+/// Waits until the server has queued or written this many messages.
 async fn await_queued(server: &TestServer, messages: u64) {
     while server.handle().stats().outbound.queued < messages {
         sleep(Duration::from_millis(1)).await;
@@ -160,35 +161,35 @@ async fn await_queued(server: &TestServer, messages: u64) {
 }
 
 #[tokio::test]
-async fn a_slow_client_gets_everything_and_1001_at_a_stop() {
+async fn a_slow_client_receives_its_queue_and_1001_at_shutdown() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
     slow.send(TEXT, br#"{"type":"queue"}"#).await;
     await_queued(&server, 50).await;
-    let stop = tokio::spawn(server.shutdown(Duration::from_secs(20)));
+    let shutdown = tokio::spawn(server.shutdown(Duration::from_secs(20)));
     slow.read(true, |_| false).await;
     slow.expect(50, Some((1001, "Server shutdown")));
-    stop.await.unwrap().unwrap();
+    shutdown.await.unwrap().unwrap();
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
 }
 
 #[tokio::test]
-async fn a_stop_that_cuts_a_client_with_a_backlog_is_forced() {
+async fn a_shutdown_that_cuts_off_a_client_with_a_backlog_is_forced() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
     slow.send(TEXT, br#"{"type":"queue"}"#).await;
     await_queued(&server, 50).await;
-    let stop = tokio::spawn(server.shutdown(Duration::from_millis(100)));
+    let shutdown = tokio::spawn(server.shutdown(Duration::from_millis(100)));
     slow.read(false, |_| false).await;
     assert!(slow.frames.len() < 50);
-    assert!(stop.await.unwrap().unwrap_err().is_forced());
+    assert!(shutdown.await.unwrap().unwrap_err().is_forced());
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
 }
 
 #[tokio::test]
-async fn a_slow_client_gets_its_answers_after_its_own_close_frame() {
+async fn a_slow_client_receives_its_answers_after_its_own_close_frame() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
@@ -201,7 +202,7 @@ async fn a_slow_client_gets_its_answers_after_its_own_close_frame() {
 }
 
 #[tokio::test]
-async fn a_slow_client_gets_its_answers_after_its_side_has_ended() {
+async fn a_slow_client_receives_its_answers_after_it_has_ended_its_side_of_the_stream() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
@@ -214,7 +215,7 @@ async fn a_slow_client_gets_its_answers_after_its_side_has_ended() {
 }
 
 #[tokio::test]
-async fn a_slow_client_gets_its_answers_and_1002_after_a_violation() {
+async fn a_slow_client_receives_its_answers_and_1002_after_a_protocol_violation() {
     let (ends, ended) = ends();
     let server = TestServer::bind(server(&ends, hasty())).await;
     let mut slow = Slow::open(&server).await;
@@ -226,9 +227,9 @@ async fn a_slow_client_gets_its_answers_and_1002_after_a_violation() {
     assert_eq!(ended.next().await, violation);
 }
 
-/// A ping that waited behind everything the kernel can hold would not be answered in time.
+/// A ping behind a full kernel buffer would not be answered in time.
 #[tokio::test]
-async fn a_slow_client_that_answers_pings_is_not_taken_for_silent() {
+async fn a_slow_client_that_answers_pings_does_not_time_out() {
     let (ends, ended) = ends();
     let often = Duration::from_millis(500);
     let mut limits = hasty();
@@ -245,15 +246,15 @@ async fn a_slow_client_that_answers_pings_is_not_taken_for_silent() {
     assert_eq!(ended.next().await, left);
 }
 
-/// Set for the child process whose network is slow.
+/// The environment variable that marks the child process on the slow network.
 const CHILD: &str = "AIOWS_TEST_SLOW_LINK";
 
-/// Runs a test where the network has 500 kB/s, if the system allows that.
+/// The shell script that runs a test on a network of 500 kB/s, if the system allows it.
 const SLOW_LINK: &str = r#"
     ip link set lo up && tc qdisc add dev lo root tbf rate 4mbit burst 68k latency 100ms || exit 1
     exec "$0" --exact "$1""#;
 
-/// What a failed test returns.
+/// The exit code of a failed test.
 const FAILED: i32 = 101;
 
 #[expect(clippy::print_stderr, reason = "the test harness shows it on failure only")]
@@ -263,25 +264,25 @@ fn over_slow_link(test: &str) {
     child.arg(std::env::current_exe().unwrap()).arg(test).env(CHILD, "1");
     match child.output() {
         Ok(output) => {
-            let said = [output.stdout, output.stderr].concat();
-            eprintln!("{}", String::from_utf8_lossy(&said));
-            // Otherwise there is no such network here.
+            let printed = [output.stdout, output.stderr].concat();
+            eprintln!("{}", String::from_utf8_lossy(&printed));
+            // Other failures mean that the system provides no such network.
             assert_ne!(output.status.code(), Some(FAILED));
         }
         Err(error) => eprintln!("{error}"),
     }
 }
 
-/// The client reads as fast as the link allows, and answers pings.
+/// The client reads as fast as the link allows and answers pings.
 #[tokio::test]
-async fn over_a_slow_link_everything_that_was_sent_before_a_close_arrives() {
+async fn a_client_on_a_slow_link_receives_everything_sent_before_a_close() {
     if std::env::var_os(CHILD).is_none() {
         return over_slow_link(
-            "backlog::over_a_slow_link_everything_that_was_sent_before_a_close_arrives",
+            "backlog::a_client_on_a_slow_link_receives_everything_sent_before_a_close",
         );
     }
     let (ends, ended) = ends();
-    // Less than the link needs for what is queued, and enough for a machine that does much else.
+    // Shorter than the link needs for the queue, but long enough for a busy machine.
     let short = Duration::from_millis(1500);
     let mut limits = hasty();
     (limits.ping_interval, limits.ping_timeout, limits.close_timeout) = (short, short, short);
@@ -296,32 +297,32 @@ async fn over_a_slow_link_everything_that_was_sent_before_a_close_arrives() {
     expect_ended(&ended, 4000, "done").await;
 }
 
-/// How long a stop takes when a client reads as `read` does and then nothing more.
-async fn stop_takes(limits: Limits, read: impl AsyncFn(&mut Raw)) -> Duration {
+/// Returns how long a shutdown takes if a client reads as `read` does and then stops reading.
+async fn shutdown_duration(limits: Limits, read: impl AsyncFn(&mut Raw)) -> Duration {
     let (ends, _ended) = ends();
     let server = TestServer::new(server(&ends, limits));
     let mut raw = Raw::join(&server).await;
     raw.send_text(r#"{"type":"queue"}"#).await;
     await_queued(&server, 50).await;
     let started = Instant::now();
-    let stop = tokio::spawn(server.shutdown(Duration::from_secs(600)));
+    let shutdown = tokio::spawn(server.shutdown(Duration::from_secs(600)));
     read(&mut raw).await;
-    stop.await.unwrap().unwrap();
+    shutdown.await.unwrap().unwrap();
     started.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_stops_reading_during_a_close_is_cut_after_the_write_timeout() {
-    let patient = || {
+async fn a_client_that_stops_reading_during_a_close_is_dropped_after_the_write_timeout() {
+    let long_close_timeout = || {
         let mut limits = hasty();
         limits.close_timeout = Duration::from_secs(60);
         limits
     };
     let slack = Duration::from_millis(10);
     let is_about = |took: Duration, expected| took.abs_diff(expected) < slack;
-    let took = stop_takes(patient(), async |_| {}).await;
+    let took = shutdown_duration(long_close_timeout(), async |_| {}).await;
     assert!(is_about(took, WRITE_TIMEOUT), "{took:?}");
-    let took = stop_takes(patient(), async |raw| {
+    let took = shutdown_duration(long_close_timeout(), async |raw| {
         for _ in 0..3 {
             sleep(WRITE_TIMEOUT * 3 / 4).await;
             raw.take(10_000).await;
@@ -332,8 +333,8 @@ async fn a_client_that_stops_reading_during_a_close_is_cut_after_the_write_timeo
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_close_timeout_begins_when_the_close_frame_is_written() {
-    let took = stop_takes(hasty(), async |raw| {
+async fn the_close_timeout_starts_when_the_close_frame_is_written() {
+    let took = shutdown_duration(hasty(), async |raw| {
         for n in 0..50 {
             sleep(CLOSE_TIMEOUT / 2).await;
             raw.expect_text(&text(n)).await;

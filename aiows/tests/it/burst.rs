@@ -1,4 +1,4 @@
-//! Bursts to clients that read: only a socket that refuses bytes makes a client slow.
+//! Bursts to clients that read. A client is slow only if its socket accepts no more bytes.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -29,12 +29,12 @@ fn server(overflow: Overflow) -> Server {
     Server::from(Router::new().routes(routes![enter])).limits(limits)
 }
 
-/// The burst as one byte for each message, in an order that shows a message that is missing.
+/// Returns the burst: messages of one byte each, in an order that reveals a missing one.
 fn letters() -> impl Iterator<Item = String> {
     (0..MESSAGES).map(|number| char::from(b'a' + (number % 23) as u8).to_string())
 }
 
-/// Clients on a thread of their own, which reads while the thread of the server publishes.
+/// Clients that read on their own thread while the thread of the server publishes.
 struct Readers(JoinHandle<()>);
 
 impl Readers {
@@ -46,7 +46,7 @@ impl Readers {
         }))
     }
 
-    /// Waits for the clients, and leaves the thread to the sessions meanwhile.
+    /// Waits for the clients without blocking the thread of the sessions.
     async fn finish(self) {
         tokio::task::spawn_blocking(|| self.0.join().unwrap()).await.unwrap();
     }
@@ -58,23 +58,23 @@ async fn read_letters(raw: &mut Raw) {
     }
 }
 
-/// Connects members over TCP and in memory, each with its server.
-async fn over_two(server: impl Fn() -> Server, check: impl AsyncFn(Hub, Vec<Raw>)) {
+/// Runs a check with members over TCP and again with members in memory, each on its own server.
+async fn over_tcp_and_memory(server: impl Fn() -> Server, check: impl AsyncFn(Hub, Vec<Raw>)) {
     over_both(&server, async |server| {
         let mut raws = Vec::new();
         for _ in 0..MEMBERS {
             raws.push(Raw::join(&server).await);
         }
         let hub = server.handle().hub();
-        settle(&hub).await;
+        await_members(&hub).await;
         check(hub, raws).await;
     })
     .await;
 }
 
-/// As [`over_two`], and over Unix sockets.
-async fn over_all(server: impl Fn() -> Server, check: impl AsyncFn(Hub, Vec<Raw>)) {
-    over_two(&server, &check).await;
+/// Runs a check like [`over_tcp_and_memory`], and once more with members over Unix sockets.
+async fn over_all_transports(server: impl Fn() -> Server, check: impl AsyncFn(Hub, Vec<Raw>)) {
+    over_tcp_and_memory(&server, &check).await;
     #[cfg(unix)]
     {
         let app = server().build().unwrap();
@@ -87,13 +87,13 @@ async fn over_all(server: impl Fn() -> Server, check: impl AsyncFn(Hub, Vec<Raw>
             raws.push(raw);
         }
         let hub = app.handle().hub();
-        settle(&hub).await;
+        await_members(&hub).await;
         check(hub, raws).await;
     }
 }
 
-/// Waits until everybody has joined.
-async fn settle(hub: &Hub) {
+/// Waits until all members have joined.
+async fn await_members(hub: &Hub) {
     while hub.room_size(ROOM) < MEMBERS {
         yield_now().await;
     }
@@ -112,23 +112,23 @@ async fn publish_while_clients_read(hub: Hub, raws: Vec<Raw>) {
 }
 
 #[tokio::test]
-async fn a_burst_from_the_thread_of_the_sessions_reaches_every_client_that_reads() {
+async fn a_burst_on_the_thread_of_the_sessions_reaches_every_client_that_reads() {
     for policy in POLICIES {
-        over_all(|| server(policy), publish_while_clients_read).await;
+        over_all_transports(|| server(policy), publish_while_clients_read).await;
     }
 }
 
-/// Not over a Unix socket: it refuses bytes after some hundred writes, however small.
+/// Unix sockets are left out because they accept only a few hundred writes, even of a single byte.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_from_a_thread_beside_the_sessions_reaches_every_client_that_reads() {
+async fn a_burst_from_another_thread_reaches_every_client_that_reads() {
     for policy in POLICIES {
-        over_two(|| server(policy), publish_while_clients_read).await;
+        over_tcp_and_memory(|| server(policy), publish_while_clients_read).await;
     }
 }
 
 #[tokio::test]
-async fn a_burst_that_is_read_when_it_is_over_reaches_every_client() {
-    over_all(
+async fn a_burst_reaches_every_client_that_reads_after_its_end() {
+    over_all_transports(
         || server(Overflow::Disconnect),
         async |hub, mut raws| {
             for letter in letters() {
@@ -144,9 +144,9 @@ async fn a_burst_that_is_read_when_it_is_over_reaches_every_client() {
 }
 
 #[tokio::test]
-async fn a_burst_of_many_tasks_reaches_every_client_that_reads() {
+async fn a_burst_from_many_tasks_reaches_every_client_that_reads() {
     for policy in POLICIES {
-        over_all(
+        over_all_transports(
             || server(policy),
             async |hub, raws| {
                 let readers = Readers::start(raws, async |raw: &mut Raw| {
@@ -181,7 +181,7 @@ struct Letter {
 }
 
 #[tokio::test]
-async fn a_loop_of_try_send_loses_nothing_over_tcp() {
+async fn a_loop_of_try_send_loses_no_message_over_tcp() {
     for policy in POLICIES {
         let server = TestServer::bind(server(policy)).await;
         let raws = vec![Raw::join(&server).await];
@@ -206,7 +206,7 @@ async fn a_loop_of_try_send_loses_nothing_over_tcp() {
 }
 
 #[tokio::test]
-async fn try_send_refuses_where_only_the_session_can_write_and_has_not_tried() {
+async fn try_send_fails_on_a_full_queue_if_only_the_session_can_write_and_has_not_run() {
     for policy in POLICIES {
         let server = TestServer::new(server(policy));
         let mut raw = Raw::join(&server).await;
@@ -251,7 +251,7 @@ async fn leave(ws: WebSocket) {
 }
 
 #[tokio::test]
-async fn announcements_close_no_client_that_reads() {
+async fn announcements_do_not_close_a_client_that_reads() {
     let narrow = || {
         let limits = limits(|limits| limits.outbound_messages = 1);
         Server::from(Router::new().routes(routes![enter_as, leave])).limits(limits)
@@ -268,7 +268,7 @@ async fn announcements_close_no_client_that_reads() {
         leaving.send_text(r#"{"type":"leave"}"#).await;
         coming.send_text(r#"{"type":"enter","name":"eve"}"#).await;
         assert_eq!(coming.read_json().await["type"], "room.members");
-        // One gathering: two messages in a row, for a queue that holds one.
+        // Both announcements are sent together, although the queue holds one message.
         assert_eq!(staying.read_json().await["type"], "room.left");
         assert_eq!(staying.read_json().await["type"], "room.joined");
         assert_eq!(server.handle().stats().active, 3);
@@ -276,7 +276,7 @@ async fn announcements_close_no_client_that_reads() {
     .await;
 }
 
-/// Hands over the server's side of each connection.
+/// Passes the handle of each connection to the test.
 struct Sockets(Arc<Mutex<mpsc::Receiver<WebSocket>>>, mpsc::Sender<WebSocket>);
 
 impl Sockets {
@@ -298,8 +298,8 @@ impl Sockets {
     }
 }
 
-/// Connects one client in memory, through which only this many bytes fit at once.
-async fn through(app: &aiows::App, bytes: usize) -> Raw {
+/// Connects a client in memory, over a stream with a buffer of this many bytes.
+async fn connect_through(app: &aiows::App, bytes: usize) -> Raw {
     let (client, server) = tokio::io::duplex(bytes);
     app.serve_stream(server, None);
     let mut raw = Raw::over(client).boxed();
@@ -308,11 +308,11 @@ async fn through(app: &aiows::App, bytes: usize) -> Raw {
 }
 
 #[tokio::test]
-async fn a_large_send_among_small_ones_is_served_in_its_turn() {
+async fn a_large_send_among_small_ones_gets_its_turn() {
     let sockets = Sockets::new();
     let narrow = limits(|limits| limits.outbound_size = 10_000);
     let app = Server::from(sockets.router()).limits(narrow).build().unwrap();
-    let mut raw = through(&app, 1000).await;
+    let mut raw = connect_through(&app, 1000).await;
     let ws = sockets.next().await;
     let small = "s".repeat(996);
     for _ in 0..20 {
@@ -332,17 +332,17 @@ async fn a_large_send_among_small_ones_is_served_in_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_that_finds_no_room_does_not_close_a_client_that_reads() {
+async fn a_send_that_finds_the_queue_full_does_not_close_a_client_that_reads() {
     let sockets = Sockets::new();
     let narrow = limits(|limits| limits.outbound_size = 10_000);
     let app = Server::from(sockets.router()).limits(narrow).build().unwrap();
-    let mut raw = through(&app, 1000).await;
+    let mut raw = connect_through(&app, 1000).await;
     let ws = sockets.next().await;
     let large = "L".repeat(9000);
     let mut sending = std::pin::pin!(ws.send_text(&large));
     let small = "s".repeat(996);
     let outcome = loop {
-        // A feed that does not wait keeps the queue full.
+        // `try_send` does not wait, so it keeps the queue full.
         while ws.try_send(&Letter { letter: small.clone() }).is_ok() {}
         tokio::select! {
             biased;
@@ -360,50 +360,50 @@ async fn a_send_that_finds_no_room_does_not_close_a_client_that_reads() {
     while raw.read_frame().await.unwrap().payload != b"still here" {}
 }
 
-/// The handler keeps its worker, and with it the session, from doing anything else.
+/// The handler blocks its worker thread, and the session with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_client_whose_session_has_no_time_is_refused_and_stays() {
+async fn a_client_with_a_blocked_session_stays_connected_while_its_messages_are_refused() {
     let (begun, begins) = std::sync::mpsc::channel();
     let (end, ends) = std::sync::mpsc::channel::<()>();
     let ends = Arc::new(std::sync::Mutex::new(ends));
-    let hog = aiows::Route::message("hog", move |_: aiows::Call| {
+    let block = aiows::Route::message("block", move |_: aiows::Call| {
         let (begun, ends) = (begun.clone(), Arc::clone(&ends));
         async move {
             begun.send(()).unwrap();
             let _ = ends.lock().unwrap().recv();
         }
     });
-    let router = Router::new().routes(routes![enter]).route(hog);
+    let router = Router::new().routes(routes![enter]).route(block);
     let hasty = limits(|limits| limits.write_timeout = std::time::Duration::from_millis(500));
     let server = TestServer::new(Server::from(router).limits(hasty));
-    let mut hogged = Raw::join(&server).await;
-    let mut beside = Raw::join(&server).await;
+    let mut blocked = Raw::join(&server).await;
+    let mut bystander = Raw::join(&server).await;
     let hub = server.handle().hub();
     while hub.room_size(ROOM) < 2 {
         yield_now().await;
     }
-    hogged.send_text(r#"{"type":"hog"}"#).await;
+    blocked.send_text(r#"{"type":"block"}"#).await;
     tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
     let mut refused = 0;
     for letter in letters() {
         let delivery = hub.room(ROOM).send_text(&letter).await.unwrap();
         refused += delivery.refused;
-        // It is waited for once: later messages are not delayed.
-        beside.expect_text(&letter).await;
+        // Only one message waits for the blocked session. Later messages are not delayed.
+        bystander.expect_text(&letter).await;
     }
     assert_eq!(refused, MESSAGES - 1024);
     end.send(()).unwrap();
     for letter in letters().take(1024) {
-        hogged.expect_text(&letter).await;
+        blocked.expect_text(&letter).await;
     }
     while hub.room(ROOM).send_text("after").await.unwrap().refused > 0 {
-        beside.expect_text("after").await;
+        bystander.expect_text("after").await;
     }
-    hogged.expect_text("after").await;
+    blocked.expect_text("after").await;
 }
 
 #[test]
-fn a_session_without_time_takes_no_message_from_clients_that_are_served() {
+fn a_session_that_does_not_run_costs_other_clients_no_message() {
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(true).build().unwrap()
@@ -413,14 +413,14 @@ fn a_session_without_time_takes_no_message_from_clients_that_are_served() {
     let (served, starved) = (runtime(), runtime());
     let join = async || {
         let before = hub.room_size(ROOM);
-        let raw = through(&app, 1000).await;
+        let raw = connect_through(&app, 1000).await;
         while hub.room_size(ROOM) == before {
             yield_now().await;
         }
         raw
     };
     let mut reader = served.block_on(join());
-    // Nobody runs these sessions from now on.
+    // These sessions do not run from now on.
     let _others: Vec<_> = (0..8).map(|_| starved.block_on(join())).collect();
     served.block_on(async {
         assert_eq!(hub.room_size(ROOM), 9);
