@@ -1,5 +1,5 @@
-//! Deadlines that no handler and no client can switch off, however much of tokio's cooperative budget
-//! a turn of the session uses up.
+//! Handlers and clients cannot switch off deadlines, even if they use up tokio's cooperative budget
+//! for a turn of the session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,8 @@ const TEXT: u8 = 0x81;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// Messages that together take more locks than tokio lets one poll of a task take: 128.
+/// The number of messages in a burst. Their handlers take more than 128 locks, which is the most
+/// that tokio allows in one poll of a task.
 const BURST: usize = 60;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ async fn take_locks(lock: &Lock) {
     }
 }
 
-/// Leaves nothing of the budget of this turn to the session.
+/// Uses up the session's budget for this turn.
 async fn use_up_budget(lock: &Lock) {
     while has_budget_remaining() {
         drop(lock.lock().await);
@@ -84,7 +85,7 @@ async fn expect_ping(raw: &mut Raw) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_behind_the_handshake_does_not_stop_the_pings() {
+async fn a_burst_right_behind_the_handshake_does_not_stop_the_pings() {
     let (server, ended) = server(ping_often);
     let server = TestServer::new(server);
     let mut raw = Raw::reach(&server).await;
@@ -128,7 +129,7 @@ async fn a_burst_does_not_stop_the_close_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_before_an_unfinished_message_does_not_stop_its_deadline() {
+async fn a_burst_before_an_unfinished_message_does_not_stop_the_message_timeout() {
     let (server, _ended) = server(|limits| limits.message_timeout = SECOND);
     let server = TestServer::new(server);
     let mut raw = Raw::join(&server).await;
@@ -137,7 +138,7 @@ async fn a_burst_before_an_unfinished_message_does_not_stop_its_deadline() {
     assert_eq!(raw.read_close(1008).await, "Message not finished in time");
 }
 
-/// Never waits for anything but its budget until it is told to return.
+/// Waits only for its budget until the test lets it return.
 #[message("spin")]
 async fn spin(State(lock): State<Lock>, State(enough): State<Arc<AtomicBool>>) -> Value {
     while !enough.load(Ordering::Acquire) {
@@ -147,8 +148,8 @@ async fn spin(State(lock): State<Lock>, State(enough): State<Arc<AtomicBool>>) -
 }
 
 #[tokio::test]
-async fn a_client_that_answers_pings_outlives_a_handler_that_is_always_busy() {
-    // Pings follow one another quickly; the answer to one has plenty of time.
+async fn a_client_that_answers_pings_stays_connected_while_a_handler_is_always_busy() {
+    // The pings follow each other quickly, but the client has plenty of time to answer each one.
     let change = |limits: &mut Limits| limits.ping_interval = Duration::from_millis(50);
     let enough = Arc::new(AtomicBool::new(false));
     let busy = || {
@@ -161,7 +162,7 @@ async fn a_client_that_answers_pings_outlives_a_handler_that_is_always_busy() {
         let mut raw = Raw::join(&server).await;
         raw.send_text(r#"{"type":"spin"}"#).await;
         for _ in 0..4 {
-            // The next one is not sent before this one is answered.
+            // The server sends the next ping only after the answer to this one.
             expect_ping(&mut raw).await;
             raw.send(PONG, b"").await;
         }
@@ -176,7 +177,7 @@ async fn a_client_that_answers_pings_outlives_a_handler_that_is_always_busy() {
     .await;
 }
 
-/// Sends far more than any socket holds, and then is busy until it is told to return.
+/// Sends far more than any socket holds, then stays busy until the test lets it return.
 #[message("flood")]
 async fn flood(ws: WebSocket, lock: State<Lock>, enough: State<Arc<AtomicBool>>) -> Value {
     for _ in 0..FLOOD {
@@ -193,7 +194,7 @@ struct Text {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_gets_everything_while_a_handler_is_always_busy() {
+async fn a_client_that_reads_receives_everything_while_a_handler_is_always_busy() {
     let enough = Arc::new(AtomicBool::new(false));
     let flooding = || {
         enough.store(false, Ordering::Release);
@@ -213,12 +214,12 @@ async fn a_client_that_reads_gets_everything_while_a_handler_is_always_busy() {
     .await;
 }
 
-#[message("nothing")]
-async fn nothing() {}
+#[message("discard")]
+async fn discard() {}
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_never_stops_sending_is_pinged_all_the_same() {
-    let server = Server::from(Router::new().routes(routes![nothing]));
+async fn the_server_pings_a_client_that_never_stops_sending() {
+    let server = Server::from(Router::new().routes(routes![discard]));
     let interval = Duration::from_millis(100);
     let server = TestServer::new(server.limits(limits(|limits| limits.ping_interval = interval)));
     let mut raw = Raw::join(&server).await;
@@ -228,7 +229,7 @@ async fn a_client_that_never_stops_sending_is_pinged_all_the_same() {
         }
     });
     let started = Instant::now();
-    raw.write_while_reading(&masked(TEXT, br#"{"type":"nothing"}"#).repeat(100_000)).await;
+    raw.write_while_reading(&masked(TEXT, br#"{"type":"discard"}"#).repeat(100_000)).await;
     let intervals = started.elapsed().as_millis() / interval.as_millis();
     clock.abort();
     raw.finish().await;

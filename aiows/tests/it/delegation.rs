@@ -1,4 +1,4 @@
-//! Middleware that passes a call on to a default method runs all the same.
+//! Middleware also runs if its methods return the future of a default method.
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
@@ -29,41 +29,41 @@ async fn fail() -> Result<(), HandlerError> {
     Err(HandlerError::new("busy", "not now"))
 }
 
-/// Overrides nothing.
+/// Middleware without methods of its own.
 struct Plain;
 
 impl Middleware for Plain {}
 
-/// Notes each hook, then returns the future of another middleware's default.
+/// Records each hook, then returns the future of another middleware's default method.
 struct Guard {
     log: Log,
     inner: Plain,
 }
 
 impl Guard {
-    fn note(&self, hook: &'static str) {
+    fn record(&self, hook: &'static str) {
         self.log.lock().unwrap().push(hook);
     }
 }
 
 impl Middleware for Guard {
     fn on_handshake(&self, handshake: &Handshake) -> impl Future<Output = aiows::Result> + Send {
-        self.note("handshake");
+        self.record("handshake");
         self.inner.on_handshake(handshake)
     }
 
     fn on_connect(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {
-        self.note("connect");
+        self.record("connect");
         self.inner.on_connect(call, next)
     }
 
     fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {
-        self.note("message");
+        self.record("message");
         self.inner.on_message(call, next)
     }
 
     fn on_disconnect(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {
-        self.note("disconnect");
+        self.record("disconnect");
         self.inner.on_disconnect(call, next)
     }
 
@@ -72,12 +72,13 @@ impl Middleware for Guard {
         call: &Call,
         error: HandlerError,
     ) -> impl Future<Output = HandlerError> + Send {
-        self.note("error");
+        self.record("error");
         self.inner.on_error(call, error)
     }
 }
 
-/// Connects, sends one good and one failing message, leaves; returns what was noted.
+/// Connects, sends a message that succeeds and one that fails, and disconnects. Returns the
+/// recorded hooks.
 async fn visit(server: Server, log: &Log) -> Vec<&'static str> {
     let server = TestServer::new(server);
     let mut client = server.connect().await;
@@ -97,7 +98,7 @@ fn router() -> Router {
 const ALL: [&str; 6] = ["handshake", "connect", "message", "message", "error", "disconnect"];
 
 #[tokio::test]
-async fn a_guard_that_returns_another_middleware_s_default_future_runs() {
+async fn a_guard_that_returns_the_default_future_of_another_middleware_runs() {
     let log = Log::default();
     let guard = || Guard { log: Arc::clone(&log), inner: Plain };
     let of_router = Server::from(router().middleware(guard()));
@@ -109,14 +110,14 @@ async fn a_guard_that_returns_another_middleware_s_default_future_runs() {
 }
 
 #[tokio::test]
-async fn a_guard_refuses_although_it_returns_a_default_future() {
+async fn a_guard_that_returns_a_default_future_can_still_change_the_call() {
     #[derive(Message, Deserialize)]
     struct Secret {}
     #[message("secret")]
     async fn secret(_: Secret) -> Value {
-        json!({ "type": "told" })
+        json!({ "type": "secret" })
     }
-    /// Spoils what the handler would decode.
+    /// Replaces the text for the handler with invalid JSON.
     struct Closed;
     impl Middleware for Closed {
         fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {
@@ -130,7 +131,7 @@ async fn a_guard_refuses_although_it_returns_a_default_future() {
 }
 
 #[tokio::test]
-async fn a_guard_that_returns_the_default_future_of_its_own_other_hook_runs() {
+async fn a_guard_that_returns_the_default_future_of_its_own_second_hook_runs() {
     struct Count(Log);
     impl Middleware for Count {
         fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {
@@ -146,16 +147,16 @@ async fn a_guard_that_returns_the_default_future_of_its_own_other_hook_runs() {
 #[tokio::test]
 async fn a_closure_that_returns_a_default_future_runs() {
     let log = Log::default();
-    let noted = Arc::clone(&log);
+    let recorded = Arc::clone(&log);
     let guard = from_fn(move |call, next| {
-        noted.lock().unwrap().push("message");
+        recorded.lock().unwrap().push("message");
         Plain.on_message(call, next)
     });
     assert_eq!(visit(Server::from(router().middleware(guard)), &log).await, ["message", "message"]);
 }
 
 #[tokio::test]
-async fn a_generic_guard_around_its_own_kind_runs_at_every_level() {
+async fn a_generic_guard_around_a_guard_of_the_same_type_runs_at_every_level() {
     struct Level<M>(Log, M);
     impl<M: Middleware> Middleware for Level<M> {
         fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {
@@ -171,9 +172,9 @@ async fn a_generic_guard_around_its_own_kind_runs_at_every_level() {
 }
 
 #[tokio::test]
-#[expect(coherence_leak_check, reason = "the two types are what is tested")]
-async fn a_guard_whose_type_differs_from_the_default_one_by_a_lifetime_runs() {
-    // The first is a subtype of the second.
+#[expect(coherence_leak_check, reason = "the test needs both types")]
+async fn a_guard_with_a_type_that_differs_from_the_default_by_a_lifetime_runs() {
+    // `Any` is a subtype of `One`.
     type Any = for<'a> fn(&'a ());
     type One = fn(&'static ());
     struct Typed<F>(Option<Log>, PhantomData<F>);

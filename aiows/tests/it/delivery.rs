@@ -1,4 +1,4 @@
-//! What a policy and `latest` do to other messages, and what a sender is told of it.
+//! The effects of overflow policies and `latest` on queued messages, and the results for senders.
 
 use std::time::{Duration, Instant};
 
@@ -41,10 +41,10 @@ struct Hint {
 }
 
 #[derive(Message, Serialize)]
-struct Ask;
+struct Confirm;
 
 #[derive(Debug, Message, Deserialize)]
-struct Told {}
+struct Confirmed {}
 
 async fn read_prices(raw: &mut Raw, count: usize) -> Vec<Value> {
     let mut prices = Vec::new();
@@ -55,16 +55,16 @@ async fn read_prices(raw: &mut Raw, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_latest_ends_on_the_newest_value_also_behind_replies() {
+async fn latest_delivery_ends_on_the_newest_value_even_behind_replies() {
     let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
     ws.send(&tick("AAPL", 100)).await.unwrap();
     ws.reply(&MessageId::from(1), &tick("AAPL", 101)).await.unwrap();
     ws.send(&tick("AAPL", 102)).await.unwrap();
-    // Now nothing of its slot stands behind it.
+    // No other message with this key is queued behind it now.
     ws.send(&tick("AAPL", 103)).await.unwrap();
     assert_eq!(ws.outbound().replaced, 2);
     assert_eq!(read_prices(&mut raw, 2).await, [101, 103]);
-    // A reply about another key is in nobody's way.
+    // A reply with another key does not prevent the replacement.
     ws.send(&tick("AAPL", 1)).await.unwrap();
     ws.reply(&MessageId::from(2), &tick("MSFT", 2)).await.unwrap();
     ws.send(&tick("AAPL", 3)).await.unwrap();
@@ -72,20 +72,20 @@ async fn the_latest_ends_on_the_newest_value_also_behind_replies() {
 }
 
 #[tokio::test]
-async fn the_latest_ends_on_the_newest_value_also_behind_answers_and_questions() {
+async fn latest_delivery_ends_on_the_newest_value_even_behind_answers_and_requests() {
     let answers = Route::connect(async |call: aiows::Call| {
         call.websocket().send(&tick("AAPL", 100)).await?;
         Ok::<_, SendError>(tick("AAPL", 101))
     });
-    let asks = Route::connect(async |call: aiows::Call| {
+    let requests = Route::connect(async |call: aiows::Call| {
         let ws = call.websocket();
         ws.send(&tick("AAPL", 102)).await?;
-        let question = tick("AAPL", 103);
-        let asked = ws.request::<Told>(&question, Duration::from_secs(5));
-        assert!(asked.now_or_never().is_none());
+        let newer = tick("AAPL", 103);
+        let pending = ws.request::<Confirmed>(&newer, Duration::from_secs(5));
+        assert!(pending.now_or_never().is_none());
         ws.send(&tick("AAPL", 104)).await
     });
-    let server = || Server::from(Router::new().route(answers.clone()).route(asks.clone()));
+    let server = || Server::from(Router::new().route(answers.clone()).route(requests.clone()));
     over_both(server, async |server| {
         let mut raw = Raw::join(&server).await;
         assert_eq!(read_prices(&mut raw, 3).await, [101, 103, 104]);
@@ -94,15 +94,15 @@ async fn the_latest_ends_on_the_newest_value_also_behind_answers_and_questions()
 }
 
 #[tokio::test]
-async fn a_type_that_drops_the_oldest_drops_only_its_own() {
+async fn a_drop_oldest_type_drops_only_its_own_messages() {
     let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
     let sent = stall_exactly(&ws, 5).await;
     ws.reply(&MessageId::from(1), &Hint { n: 1 }).await.unwrap();
     ws.send(&Bill { n: 1 }).await.unwrap();
     ws.send(&Gossip { n: 1 }).await.unwrap();
-    let asked = tokio::spawn({
+    let request = tokio::spawn({
         let ws = ws.clone();
-        async move { ws.request::<Told>(&Ask, Duration::from_secs(5)).await }
+        async move { ws.request::<Confirmed>(&Confirm, Duration::from_secs(5)).await }
     });
     yield_now().await;
     for n in 1..=4 {
@@ -113,14 +113,14 @@ async fn a_type_that_drops_the_oldest_drops_only_its_own() {
     assert_eq!(raw.read_json().await, json!({"type": "hint", "correlation_id": 1, "n": 1}));
     assert_eq!(raw.read_json().await, json!({"type": "bill", "n": 1}));
     assert_eq!(raw.read_json().await, json!({"type": "gossip", "n": 1}));
-    assert_eq!(raw.read_json().await, json!({"type": "ask", "id": "s1"}));
+    assert_eq!(raw.read_json().await, json!({"type": "confirm", "id": "s1"}));
     assert_eq!(raw.read_json().await, json!({"type": "news", "n": 4}));
-    raw.send_text(r#"{"type":"told","correlation_id":"s1"}"#).await;
-    asked.await.unwrap().unwrap();
+    raw.send_text(r#"{"type":"confirmed","correlation_id":"s1"}"#).await;
+    request.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_type_that_drops_the_oldest_and_has_none_waiting_is_dropped_itself() {
+async fn a_drop_oldest_message_is_dropped_itself_if_no_older_one_of_its_type_is_queued() {
     let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
     let sent = stall_exactly(&ws, 0).await;
     ws.send(&News { n: 1 }).await.unwrap();
@@ -132,44 +132,44 @@ async fn a_type_that_drops_the_oldest_and_has_none_waiting_is_dropped_itself() {
 }
 
 #[tokio::test]
-async fn the_servers_policy_drops_no_answer_no_question_and_no_type_with_one_of_its_own() {
+async fn the_servers_policy_drops_no_answers_no_requests_and_no_types_with_their_own_policy() {
     let (ws, mut raw, _server) = in_memory(Overflow::DropOldest).await;
     let sent = stall_exactly(&ws, 5).await;
     ws.reply(&MessageId::from(1), &number(100)).await.unwrap();
     ws.send(&Bill { n: 101 }).await.unwrap();
     ws.send(&Hint { n: 102 }).await.unwrap();
     ws.send(&News { n: 103 }).await.unwrap();
-    let asked = tokio::spawn({
+    let request = tokio::spawn({
         let ws = ws.clone();
-        async move { ws.request::<Told>(&Ask, Duration::from_secs(5)).await }
+        async move { ws.request::<Confirmed>(&Confirm, Duration::from_secs(5)).await }
     });
     yield_now().await;
     for n in 1000..1100 {
         ws.send(&number(n)).await.unwrap();
     }
-    // A queue full of what may not be dropped has no room for what may.
+    // A queue full of messages that must not be dropped has no room for the others.
     let mut numbers = Vec::new();
-    let mut told = Vec::new();
+    let mut kept = Vec::new();
     while numbers.last() != Some(&1099) {
         let message = raw.read_json().await;
         if message["type"] == "number" && message["correlation_id"].is_null() {
             numbers.push(message["n"].as_u64().unwrap());
         } else {
-            told.push(message["type"].as_str().unwrap().to_owned());
+            kept.push(message["type"].as_str().unwrap().to_owned());
         }
     }
-    assert_eq!(told, ["number", "bill", "hint", "news", "ask"]);
+    assert_eq!(kept, ["number", "bill", "hint", "news", "confirm"]);
     assert!(numbers[0] < u64::from(sent) && numbers.is_sorted(), "{numbers:?}");
-    raw.send_text(r#"{"type":"told","correlation_id":"s1"}"#).await;
-    asked.await.unwrap().unwrap();
+    raw.send_text(r#"{"type":"confirmed","correlation_id":"s1"}"#).await;
+    request.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_and_a_question_that_find_no_room_fail_and_are_not_dropped() {
+async fn answers_and_requests_that_find_the_queue_full_fail_and_are_not_dropped() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject] {
         let (ws, _raw, _server) = in_memory(overflow).await;
         stall_exactly(&ws, 0).await;
-        // Until nothing is left that may be dropped.
+        // Replies are accepted until the queue holds no more messages that may be dropped.
         let mut id = 0;
         let failed = loop {
             id += 1;
@@ -178,16 +178,16 @@ async fn an_answer_and_a_question_that_find_no_room_fail_and_are_not_dropped() {
                 Err(error) => break error,
             }
         };
-        // The client is closed for its silence at about the same time.
+        // The server closes the unresponsive client at about the same time.
         assert!(matches!(failed, SendError::Full | SendError::Closed), "{failed:?}");
-        let asked = ws.request::<Told>(&Ask, Duration::from_secs(1)).await;
-        let failed = !matches!(asked, Ok(_) | Err(RequestError::Invalid(_)));
-        assert!(failed, "{overflow:?} {asked:?}");
+        let request = ws.request::<Confirmed>(&Confirm, Duration::from_secs(1)).await;
+        let failed = !matches!(request, Ok(_) | Err(RequestError::Invalid(_)));
+        assert!(failed, "{overflow:?} {request:?}");
     }
 }
 
 #[tokio::test]
-async fn what_a_policy_drops_at_once_is_not_accepted() {
+async fn a_message_that_a_policy_drops_at_once_is_not_accepted() {
     for overflow in [Overflow::DropNewest, Overflow::Disconnect] {
         let (ws, _raw, server) = in_memory(overflow).await;
         stall_exactly(&ws, 0).await;
@@ -205,27 +205,27 @@ async fn what_a_policy_drops_at_once_is_not_accepted() {
 }
 
 #[derive(Message, Serialize)]
-struct NoObject(u32);
+struct NotAnObject(u32);
 
 #[tokio::test]
-async fn a_message_that_is_no_object_is_an_error_towards_an_empty_room_too() {
+async fn a_message_that_is_not_an_object_is_an_error_even_for_an_empty_room() {
     let sockets = Sockets::new();
     let server = TestServer::new(Server::from(sockets.router()));
     let hub = server.handle().hub();
     let is_refused = |sent| matches!(sent, Err(SendError::Encode(_)));
-    assert!(is_refused(hub.room("nobody").send(&NoObject(1)).await));
-    assert!(is_refused(hub.all().send(&NoObject(1)).await));
-    assert!(is_refused(aiows::Hub::default().all().send(&NoObject(1)).await));
+    assert!(is_refused(hub.room("empty").send(&NotAnObject(1)).await));
+    assert!(is_refused(hub.all().send(&NotAnObject(1)).await));
+    assert!(is_refused(aiows::Hub::default().all().send(&NotAnObject(1)).await));
     let _raw = Raw::join(&server).await;
     let ws: WebSocket = sockets.next().await;
-    assert!(is_refused(hub.all().send(&NoObject(1)).await));
-    assert!(is_refused(hub.all().except(ws.id()).send(&NoObject(1)).await));
-    assert!(is_refused(hub.all().filter(|_| false).send(&NoObject(1)).await));
-    assert_eq!(hub.room("nobody").send(&Ask).await.unwrap().accepted, 0);
+    assert!(is_refused(hub.all().send(&NotAnObject(1)).await));
+    assert!(is_refused(hub.all().except(ws.id()).send(&NotAnObject(1)).await));
+    assert!(is_refused(hub.all().filter(|_| false).send(&NotAnObject(1)).await));
+    assert_eq!(hub.room("empty").send(&Confirm).await.unwrap().accepted, 0);
 }
 
 #[tokio::test]
-async fn json_of_a_type_of_the_protocol_is_refused_wherever_its_type_stands() {
+async fn json_with_a_reserved_type_is_refused_wherever_the_type_appears() {
     #[message("say")]
     async fn say(value: RawMessage) -> Result<Value> {
         Ok(value.json()?["value"].take())
@@ -277,7 +277,7 @@ async fn json_of_a_type_of_the_protocol_is_refused_wherever_its_type_stands() {
 
 /// A scan of the queue for each message would take minutes.
 #[tokio::test]
-async fn the_latest_is_cheap_with_sixteen_thousand_keys_in_one_queue() {
+async fn latest_delivery_is_cheap_with_sixteen_thousand_keys_in_one_queue() {
     const KEYS: u32 = 16_000;
     let sockets = Sockets::new();
     let roomy = limits(|limits| {

@@ -1,4 +1,4 @@
-//! What a peer is told when something is wrong, and what it is never told.
+//! The error messages that clients receive, and the details that they never contain.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ async fn orders() -> (TestServer, TestClient) {
     (server, client)
 }
 
-async fn ask(client: &mut TestClient, text: &str) -> Value {
+async fn answer_to(client: &mut TestClient, text: &str) -> Value {
     client.send_text(text).await;
     client.recv_json().await
 }
@@ -59,7 +59,8 @@ async fn ask(client: &mut TestClient, text: &str) -> Value {
 #[tokio::test]
 async fn defaults_and_renames_of_serde_hold() {
     let (_server, mut client) = orders().await;
-    let answer = ask(&mut client, r#"{"type":"order","customerName":"ann","mail":"a@b.de"}"#).await;
+    let answer =
+        answer_to(&mut client, r#"{"type":"order","customerName":"ann","mail":"a@b.de"}"#).await;
     let expected = json!({
         "type": "order", "customerName": "ann", "amount": 1, "tags": [], "mail": "a@b.de",
     });
@@ -97,7 +98,8 @@ async fn a_failed_decode_names_the_field_and_not_the_value() {
             "has the wrong type",
         ),
     ] {
-        let answer = ask(&mut client, &format!(r#"{{"type":"order","id":8,{fields}}}"#)).await;
+        let answer =
+            answer_to(&mut client, &format!(r#"{{"type":"order","id":8,{fields}}}"#)).await;
         let expected = json!({
             "type": "error",
             "code": "invalid_payload",
@@ -137,11 +139,11 @@ async fn a_failed_validation_names_every_field_as_on_the_wire() {
             },
         ],
     });
-    assert_eq!(ask(&mut client, request).await, expected);
+    assert_eq!(answer_to(&mut client, request).await, expected);
 }
 
 #[tokio::test]
-async fn what_must_match_is_not_repeated_either() {
+async fn a_must_match_error_does_not_repeat_the_values() {
     #[derive(Message, Deserialize, Validate)]
     struct Register {
         #[validate(must_match(other = "repeated"))]
@@ -164,7 +166,7 @@ async fn what_must_match_is_not_repeated_either() {
 }
 
 #[tokio::test]
-async fn faults_of_the_head_have_their_codes() {
+async fn a_message_with_an_invalid_head_gets_the_matching_error_code() {
     let (_server, mut client) = orders().await;
     for (text, code, id) in [
         ("nonsense", "invalid_json", json!(null)),
@@ -178,18 +180,18 @@ async fn faults_of_the_head_have_their_codes() {
         (r#"{"type":"order","customerName":"ann","type":"x"}"#, "invalid_message", json!(null)),
         (r#"{"type":"unknown","id":1}"#, "unknown_type", json!(1)),
     ] {
-        let answer = ask(&mut client, text).await;
+        let answer = answer_to(&mut client, text).await;
         assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)), "{text}");
         assert_eq!(answer["correlation_id"], id, "{text}");
     }
-    let answer = ask(&mut client, r#"{"type":"order","customerName":"ann"}"#).await;
+    let answer = answer_to(&mut client, r#"{"type":"order","customerName":"ann"}"#).await;
     assert_eq!(answer["type"], "order");
 }
 
 #[tokio::test]
-async fn a_long_unknown_type_is_not_repeated() {
+async fn an_error_does_not_repeat_a_long_unknown_type() {
     let (_server, mut client) = orders().await;
-    let answer = ask(&mut client, &format!(r#"{{"type":"{}"}}"#, "x".repeat(65))).await;
+    let answer = answer_to(&mut client, &format!(r#"{{"type":"{}"}}"#, "x".repeat(65))).await;
     let expected = json!({
         "type": "error", "code": "unknown_type", "message": "no handler serves this message type",
     });
@@ -197,7 +199,7 @@ async fn a_long_unknown_type_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn the_nesting_limit_is_exact_also_in_what_is_skipped() {
+async fn the_nesting_limit_is_exact_even_in_fields_that_are_skipped() {
     #[message("any")]
     async fn any() {}
     let mut limits = Limits::default();
@@ -209,8 +211,8 @@ async fn the_nesting_limit_is_exact_also_in_what_is_skipped() {
         let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
         format!(r#"{{"type":"any","id":1,"a":{open}{close}}}"#)
     };
-    assert_eq!(ask(&mut client, &nested(10)).await["type"], "ack");
-    let refused = ask(&mut client, &nested(11)).await;
+    assert_eq!(answer_to(&mut client, &nested(10)).await["type"], "ack");
+    let refused = answer_to(&mut client, &nested(11)).await;
     assert_eq!(refused["code"], "invalid_json");
     assert_eq!(refused["message"], "the message is nested too deeply");
 }
@@ -238,7 +240,7 @@ async fn panics_late() {
 }
 
 #[tokio::test]
-async fn a_visible_error_says_everything_it_was_given() {
+async fn a_visible_error_contains_everything_that_it_was_given() {
     let server = TestServer::new(Router::new().routes(routes![refuse]));
     let mut client = server.connect().await;
     let expected = json!({
@@ -246,24 +248,24 @@ async fn a_visible_error_says_everything_it_was_given() {
         "correlation_id": 1, "message_type": "refuse",
         "params": { "capacity": 50 }, "retry_after_ms": 1500,
     });
-    assert_eq!(ask(&mut client, r#"{"type":"refuse","id":1}"#).await, expected);
+    assert_eq!(answer_to(&mut client, r#"{"type":"refuse","id":1}"#).await, expected);
 }
 
 #[tokio::test]
-async fn the_longest_delay_is_told_as_a_number_that_every_client_can_read() {
+async fn the_longest_retry_delay_is_a_number_that_every_client_can_read() {
     #[message("wait")]
     async fn wait() -> Result {
         Err(HandlerError::new("busy", "never").retry_after(Duration::MAX))
     }
     let server = TestServer::new(Router::new().routes(routes![wait]));
     let mut client = server.connect().await;
-    let answer = ask(&mut client, r#"{"type":"wait","id":1}"#).await;
-    // RFC 7493 section 2.2: larger integers are not read exactly everywhere.
+    let answer = answer_to(&mut client, r#"{"type":"wait","id":1}"#).await;
+    // RFC 7493 section 2.2: not every JSON parser reads larger integers exactly.
     assert_eq!(answer["retry_after_ms"], json!((1_u64 << 53) - 1));
 }
 
 #[tokio::test]
-async fn the_longest_delay_is_told_in_a_refusal() {
+async fn a_refusal_may_have_the_longest_retry_delay() {
     struct Busy;
     impl Middleware for Busy {
         async fn on_handshake(&self, _handshake: &Handshake) -> Result {
@@ -276,7 +278,7 @@ async fn the_longest_delay_is_told_in_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_may_wait_for_ever() {
+async fn a_request_to_a_client_may_have_the_longest_timeout() {
     #[derive(Message, Deserialize, Serialize)]
     struct Echo {}
     #[message("go")]
@@ -293,13 +295,13 @@ async fn a_question_may_wait_for_ever() {
 }
 
 #[tokio::test]
-async fn failures_and_panics_harm_nobody_and_tell_nothing() {
+async fn failures_and_panics_affect_no_other_client_and_reveal_no_details() {
     let server = TestServer::bind(Router::new().routes(routes![fail, panics, panics_late])).await;
     let mut client = server.connect().await;
     let mut bystander = server.connect().await;
     for message_type in ["fail", "panic", "late_panic", "fail"] {
         let request = format!(r#"{{"type":"{message_type}","id":"q"}}"#);
-        let mut answer = ask(&mut client, &request).await;
+        let mut answer = answer_to(&mut client, &request).await;
         let error_id = answer["error_id"].take();
         assert_eq!(error_id.as_str().map(str::len), Some(16), "{message_type}");
         let expected = json!({
@@ -308,12 +310,12 @@ async fn failures_and_panics_harm_nobody_and_tell_nothing() {
         });
         assert_eq!(answer, expected, "{message_type}");
     }
-    assert_eq!(ask(&mut bystander, r#"{"type":"fail"}"#).await["code"], "internal");
+    assert_eq!(answer_to(&mut bystander, r#"{"type":"fail"}"#).await["code"], "internal");
     assert_eq!(server.handle().stats().active, 2);
 }
 
 #[tokio::test]
-async fn a_handler_without_a_payload_still_gets_only_valid_messages() {
+async fn a_handler_without_a_payload_receives_only_valid_messages() {
     #[message("any")]
     async fn any() {}
     #[fallback]
@@ -326,7 +328,7 @@ async fn a_handler_without_a_payload_still_gets_only_valid_messages() {
         (r#"{"type":"any","id":{}}"#, "invalid_message"),
         (r#"{"type":"some","id":1,"type":"some"}"#, "invalid_message"),
     ] {
-        let answer = ask(&mut client, text).await;
+        let answer = answer_to(&mut client, text).await;
         assert_eq!(answer["code"].as_str().unwrap_or_default(), code, "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What handlers take.
+//! Extractors of handlers.
 
 use aiows::{
     Call, Context, Extraction, FromCall, HandlerError, Local, MessageId, Needs, RawMessage, Result,
@@ -35,7 +35,7 @@ async fn a_router_overrides_the_servers_state_for_its_handlers() {
 }
 
 #[tokio::test]
-async fn the_context_of_a_connection_is_seen_by_all_its_handlers() {
+async fn all_handlers_of_a_connection_see_its_context() {
     #[derive(Clone, Debug, PartialEq)]
     struct Nick(String);
     #[connect]
@@ -106,10 +106,10 @@ async fn a_message_can_be_taken_raw_and_parsed_later() {
     }
     #[message("say")]
     async fn say(raw: RawMessage, Text(text): Text, bytes: aiows::Bytes) -> Result<Value> {
-        let said: Say = raw.parse()?;
+        let parsed: Say = raw.parse()?;
         Ok(json!({
-            "text": said.text, "type": raw.message_type(), "id": raw.id(), "raw": raw.text() == text,
-            "bytes": bytes.len(), "extra": raw.json()?["extra"],
+            "text": parsed.text, "type": raw.message_type(), "id": raw.id(),
+            "raw": raw.text() == text, "bytes": bytes.len(), "extra": raw.json()?["extra"],
         }))
     }
     let router = || Router::new().routes(routes![say]);
@@ -138,7 +138,7 @@ async fn a_handler_that_needs_an_id_refuses_a_message_without_one() {
 }
 
 #[tokio::test]
-async fn an_id_behind_the_payload_is_found_by_extractors_before_it() {
+async fn extractors_before_the_payload_find_an_id_behind_it() {
     #[derive(aiows::Message, serde::Deserialize)]
     struct Say {
         text: String,
@@ -148,8 +148,8 @@ async fn an_id_behind_the_payload_is_found_by_extractors_before_it() {
         json!({ "id": id, "text": say.text })
     }
     let router = Router::new().routes(routes![say]);
-    let said = answer(router, r#"{"type":"say","text":"hi","id":9}"#).await;
-    assert_eq!(said, json!({ "id": 9, "text": "hi", "correlation_id": 9 }));
+    let answered = answer(router, r#"{"type":"say","text":"hi","id":9}"#).await;
+    assert_eq!(answered, json!({ "id": 9, "text": "hi", "correlation_id": 9 }));
 }
 
 struct Tenant(String);
@@ -173,7 +173,7 @@ impl FromCall for Tenant {
 }
 
 #[tokio::test]
-async fn an_extractor_of_the_application_may_wait_and_refuse() {
+async fn an_extractor_of_the_application_may_await_and_refuse() {
     #[derive(aiows::Message, serde::Deserialize)]
     struct Say {
         text: String,
@@ -183,34 +183,34 @@ async fn an_extractor_of_the_application_may_wait_and_refuse() {
         json!({ "tenant": tenant.0, "text": say.text })
     }
     let router = || Router::new().routes(routes![say]);
-    let said = answer(router(), r#"{"type":"say","text":"hi","tenant":"a"}"#).await;
-    assert_eq!(said, json!({ "tenant": "a", "text": "hi" }));
+    let answered = answer(router(), r#"{"type":"say","text":"hi","tenant":"a"}"#).await;
+    assert_eq!(answered, json!({ "tenant": "a", "text": "hi" }));
     let refused = answer(router(), r#"{"type":"say","id":7}"#).await;
     let expected = json!({
         "type": "error", "code": "no_tenant", "message": "name a tenant", "correlation_id": 7,
         "message_type": "say",
     });
     assert_eq!(refused, expected);
-    // The head is judged first, whatever an extractor says.
+    // An invalid head takes precedence over the error of an extractor.
     let broken = answer(router(), r#"{"type":"say","text":"hi""#).await;
     assert_eq!(broken["code"], "invalid_json");
 }
 
 #[tokio::test]
-async fn a_handler_can_ask_the_server() {
+async fn a_handler_can_read_the_state_of_the_server() {
     #[message("stats")]
     async fn stats(server: ServerHandle, ws: WebSocket) -> Value {
         json!({
             "active": server.stats().active, "stopping": server.is_shutting_down(),
-            "peer": ws.peer_addr().is_some(), "open": !ws.is_closed(),
+            "has_address": ws.peer_addr().is_some(), "open": !ws.is_closed(),
         })
     }
-    let expected = json!({ "active": 1, "stopping": false, "peer": false, "open": true });
+    let expected = json!({ "active": 1, "stopping": false, "has_address": false, "open": true });
     assert_eq!(answer(Router::new().routes(routes![stats]), r#"{"type":"stats"}"#).await, expected);
 }
 
 #[tokio::test]
-async fn the_first_argument_that_fails_is_the_answer() {
+async fn the_first_argument_that_fails_determines_the_answer() {
     #[derive(Clone)]
     struct Nick;
     #[derive(aiows::Message, serde::Deserialize)]
@@ -231,7 +231,7 @@ async fn the_first_argument_that_fails_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_local_that_was_moved_into_a_task_is_missing_until_it_ends() {
+async fn a_local_that_was_moved_into_a_task_is_missing_until_the_task_ends() {
     #[message("keep")]
     async fn keep(kept: Local<u64>) {
         tokio::spawn(async move {
