@@ -1,4 +1,4 @@
-//! Publishers and sessions both write broadcasts; clients see no difference.
+//! Publishers and sessions both write broadcasts, and clients see no difference.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn enter(ws: WebSocket) -> Result {
     Ok(())
 }
 
-/// Answers, and publishes something before the answer and behind it.
+/// Publishes a text, answers the client, and publishes another text.
 #[fallback]
 async fn say(ws: WebSocket, hub: Hub, Text(text): Text) -> Result {
     hub.room(ROOM).send_text(&format!("{text} before")).await?;
@@ -47,8 +47,8 @@ async fn members(server: &TestServer, count: usize) -> Vec<Raw> {
     members
 }
 
-/// Lets every session fall asleep, so that a publisher writes in its place.
-async fn settle() {
+/// Waits until every session is idle, so that a publisher writes in its place.
+async fn await_idle_sessions() {
     tokio::time::sleep(Duration::from_millis(20)).await;
 }
 
@@ -73,11 +73,11 @@ async fn publications_and_answers_keep_their_order() {
 }
 
 #[tokio::test]
-async fn more_members_than_are_written_at_once_all_get_everything_in_order() {
+async fn all_members_receive_everything_in_order_if_there_are_more_than_are_written_at_once() {
     over_both(server, async |server| {
         let mut members = members(&server, 300).await;
         let hub = server.handle().hub();
-        settle().await;
+        await_idle_sessions().await;
         for number in 0..20 {
             let delivery = hub.room(ROOM).send_text(&number.to_string()).await.unwrap();
             assert_eq!((delivery.accepted, delivery.refused), (300, 0));
@@ -91,17 +91,18 @@ async fn more_members_than_are_written_at_once_all_get_everything_in_order() {
     .await;
 }
 
-/// More than are appended to in one turn, over TCP, where the publisher writes.
+/// The room has more members than a broadcast appends to in one turn. Over TCP, the publisher
+/// writes.
 #[tokio::test]
-async fn each_part_of_a_large_crowd_gets_what_is_sent_once() {
-    const CROWD: usize = 2_048 + 150;
+async fn every_member_of_a_very_large_room_receives_each_text_once() {
+    const MEMBERS: usize = 2_048 + 150;
     let server = TestServer::bind(server()).await;
-    let mut members = members(&server, CROWD).await;
+    let mut members = members(&server, MEMBERS).await;
     let hub = server.handle().hub();
-    settle().await;
+    await_idle_sessions().await;
     for text in ["first", "second"] {
         let delivery = hub.room(ROOM).send_text(text).await.unwrap();
-        assert_eq!((delivery.accepted, delivery.refused), (CROWD, 0));
+        assert_eq!((delivery.accepted, delivery.refused), (MEMBERS, 0));
     }
     for member in &mut members {
         member.expect_text("first").await;
@@ -110,18 +111,18 @@ async fn each_part_of_a_large_crowd_gets_what_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_member_that_did_not_read_gets_the_rest_when_it_does() {
+async fn a_member_that_stopped_reading_receives_the_rest_when_it_reads_again() {
     over_both(
         || server().limits(large_queues()),
         async |server| {
             let mut members = members(&server, 2).await;
             let hub = server.handle().hub();
-            settle().await;
+            await_idle_sessions().await;
             let filling = "x".repeat(60_000);
             for number in 0..300 {
                 let delivery = hub.room(ROOM).send_text(&format!("{number} {filling}")).await;
                 assert_eq!(delivery.unwrap().accepted, 2);
-                // The one that reads is not held up by the other.
+                // The other member does not delay the one that reads.
                 members[0].expect_text(&format!("{number} {filling}")).await;
             }
             for number in 0..300 {
@@ -135,13 +136,13 @@ async fn a_member_that_did_not_read_gets_the_rest_when_it_does() {
 }
 
 #[tokio::test]
-async fn what_was_published_before_a_close_arrives_before_it() {
+async fn messages_published_before_a_close_arrive_before_it() {
     over_both(
         || server().limits(large_queues()),
         async |server| {
             let mut members = members(&server, 2).await;
             let hub = server.handle().hub();
-            settle().await;
+            await_idle_sessions().await;
             let filling = "x".repeat(60_000);
             for number in 0..100 {
                 hub.room(ROOM).send_text(&format!("{number} {filling}")).await.unwrap();
@@ -162,7 +163,7 @@ async fn what_was_published_before_a_close_arrives_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_publishes_may_race_with_those_who_leave_and_break_off() {
+async fn a_publisher_may_race_with_clients_that_leave_or_reset_their_connections() {
     let server = TestServer::bind(server()).await;
     let mut staying = Raw::join(&server).await;
     let hub = server.handle().hub();
@@ -188,33 +189,33 @@ async fn who_publishes_may_race_with_those_who_leave_and_break_off() {
     publisher.await.unwrap();
     let hub = server.handle().hub();
     while hub.room_size(ROOM) > 1 {
-        settle().await;
-        hub.room(ROOM).send_text("is anybody there?").await.unwrap();
+        await_idle_sessions().await;
+        hub.room(ROOM).send_text("still there?").await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_publisher_whose_runtime_stands_still_is_heard() {
+async fn a_broadcast_arrives_even_if_the_runtime_of_its_publisher_no_longer_runs() {
     over_both(server, async |server| {
         let mut member = Raw::join(&server).await;
         let hub = server.handle().hub();
-        settle().await;
+        await_idle_sessions().await;
         let publish = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(hub.room(ROOM).send_text("from afar")).unwrap();
             runtime
         };
-        let still = tokio::task::spawn_blocking(publish).await.unwrap();
+        let idle = tokio::task::spawn_blocking(publish).await.unwrap();
         member.expect_text("from afar").await;
-        still.shutdown_background();
+        idle.shutdown_background();
     })
     .await;
 }
 
-/// Whoever publishes outside of a runtime leaves the writing to the runtime of the session that began
-/// last, here one that ends without doing it.
+/// A publisher outside of a runtime leaves the write to the runtime of the newest session. In this
+/// test, that runtime ends before it writes.
 #[test]
-fn what_a_runtime_that_ends_had_to_write_is_written_by_the_sessions() {
+fn the_sessions_write_a_broadcast_that_an_ended_runtime_has_not_written() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let app = server().build().unwrap();
@@ -224,7 +225,7 @@ fn what_a_runtime_that_ends_had_to_write_is_written_by_the_sessions() {
         tokio::spawn(app.clone().serve([listener]));
         let mut member = Raw::dial_at(address).await;
         member.handshake().await;
-        settle().await;
+        await_idle_sessions().await;
         member
     });
     let _last = second.block_on(async {

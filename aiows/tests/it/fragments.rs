@@ -1,4 +1,4 @@
-//! Large messages are cut into fragments, and control frames pass between them.
+//! The server splits large messages into fragments and sends control frames between them.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn enter(ws: WebSocket) -> Result {
     Ok(())
 }
 
-/// Sends as many bytes as it was asked for, to everybody or to one.
+/// Sends the requested number of bytes to the room or only to the client.
 #[fallback]
 async fn send(ws: WebSocket, hub: Hub, text: aiows::Text) -> Result {
     match text.0.split_once(' ') {
@@ -39,7 +39,8 @@ fn server() -> Server {
     Server::from(Router::new().routes(routes![enter, send]))
 }
 
-/// Reads one message frame by frame: the first byte and the length of each, and the payload.
+/// Reads one message frame by frame. Returns the first byte and the length of each frame, and the
+/// payload.
 async fn read_fragments(raw: &mut Raw) -> (Vec<(u8, usize)>, Vec<u8>) {
     let (mut frames, mut payload) = (Vec::new(), Vec::new());
     loop {
@@ -53,7 +54,7 @@ async fn read_fragments(raw: &mut Raw) -> (Vec<(u8, usize)>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_large_message_is_cut_alike_for_everybody() {
+async fn a_large_message_has_the_same_fragments_for_a_room_and_a_single_client() {
     over_both(server, async |server| {
         let mut raws = [Raw::join(&server).await, Raw::join(&server).await];
         for (size, expected) in [
@@ -107,7 +108,7 @@ async fn a_pong_passes_a_large_message_that_is_being_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_stops_within_a_large_message_is_told_behind_the_fragment() {
+async fn a_client_that_stops_reading_a_large_message_gets_the_close_frame_after_a_whole_fragment() {
     let hasty = limits(|limits| limits.write_timeout = Duration::from_secs(1));
     let server = TestServer::new(server().limits(hasty));
     let mut raw = Raw::join(&server).await;
@@ -129,7 +130,7 @@ async fn a_client_that_stops_within_a_large_message_is_told_behind_the_fragment(
 }
 
 #[tokio::test]
-async fn a_close_follows_a_large_message_that_is_whole() {
+async fn a_close_frame_follows_a_large_message_that_is_whole() {
     let close = Route::message("close", async |call: aiows::Call| {
         let ws = call.websocket();
         ws.send_text(&payload(1 << 20)).await.unwrap();
@@ -155,7 +156,7 @@ async fn a_close_follows_a_large_message_that_is_whole() {
 }
 
 #[tokio::test]
-async fn what_a_handle_without_a_connection_was_sent_is_whole() {
+async fn a_handle_without_a_connection_receives_large_messages_whole() {
     let (ws, mut sent) = aiows::testing::socket();
     ws.send_text(&payload(200_000)).await.unwrap();
     ws.send_binary(payload(70_000).as_bytes()).await.unwrap();

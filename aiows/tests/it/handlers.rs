@@ -39,7 +39,7 @@ async fn count(count: Count) -> Count {
 }
 
 #[tokio::test]
-async fn welcomes_of_all_connect_handlers_come_in_order() {
+async fn the_messages_of_all_connect_handlers_arrive_in_order() {
     #[connect]
     async fn first() -> Count {
         Count { number: 1 }
@@ -57,7 +57,7 @@ async fn welcomes_of_all_connect_handlers_come_in_order() {
 }
 
 #[tokio::test]
-async fn unit_structs_travel_without_fields() {
+async fn unit_structs_are_sent_without_fields() {
     let server = TestServer::new(Router::new().routes(routes![on_ping]));
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"ping"}"#).await;
@@ -89,7 +89,7 @@ async fn a_request_with_an_id_gets_exactly_one_answer() {
         client.send_text(request).await;
         assert_eq!(client.recv_json().await, answer, "{request}");
     }
-    // Without an id there is nothing to say, and `null` is no id.
+    // A request without an id gets no ack, and `null` does not count as an id.
     client.send_text(r#"{"type":"quiet"}"#).await;
     client.send_text(r#"{"type":"quiet","id":null}"#).await;
     client.send(&Count { number: 9 }).await;
@@ -97,7 +97,7 @@ async fn a_request_with_an_id_gets_exactly_one_answer() {
 }
 
 #[tokio::test]
-async fn an_id_comes_back_byte_for_byte() {
+async fn an_id_is_returned_byte_for_byte() {
     let server = TestServer::new(Router::new().routes(routes![quiet]));
     let mut client = server.connect().await;
     for id in [r#""a\u0041\/""#, "123456789012345678901234567890", r#""""#, "0"] {
@@ -108,20 +108,20 @@ async fn an_id_comes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_value_is_sent_as_it_is_and_correlated() {
+async fn a_json_value_is_sent_unchanged_except_for_its_correlation_id() {
     #[message("stats")]
     async fn stats(id: Option<MessageId>) -> Value {
-        json!({ "asked": id.is_some(), "type": "stats" })
+        json!({ "has_id": id.is_some(), "type": "stats" })
     }
     let server = TestServer::new(Router::new().routes(routes![stats]));
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"stats","id":5}"#).await;
-    let expected = json!({ "type": "stats", "asked": true, "correlation_id": 5 });
+    let expected = json!({ "type": "stats", "has_id": true, "correlation_id": 5 });
     assert_eq!(client.recv_json().await, expected);
 }
 
 #[tokio::test]
-async fn a_value_that_is_no_object_is_an_internal_error() {
+async fn a_json_value_that_is_not_an_object_is_an_internal_error() {
     #[message("list")]
     async fn list() -> Value {
         json!([1, 2])
@@ -134,7 +134,7 @@ async fn a_value_that_is_no_object_is_an_internal_error() {
 }
 
 #[tokio::test]
-async fn what_a_handler_sends_precedes_its_reply() {
+async fn messages_that_a_handler_sends_precede_its_reply() {
     #[message("twice")]
     async fn twice(ws: WebSocket) -> aiows::Result<Count> {
         ws.send(&Count { number: 1 }).await?;
@@ -154,7 +154,7 @@ async fn what_a_handler_sends_precedes_its_reply() {
 }
 
 #[tokio::test]
-async fn a_fallback_gets_what_no_handler_serves() {
+async fn a_fallback_receives_messages_that_no_handler_serves() {
     #[fallback]
     async fn other(raw: RawMessage) -> Value {
         json!({ "type": "other", "was": raw.message_type(), "id": raw.id() })
@@ -166,13 +166,13 @@ async fn a_fallback_gets_what_no_handler_serves() {
     assert_eq!(client.recv_json().await, expected);
     client.send(&Count { number: 1 }).await;
     assert_eq!(client.recv::<Count>().await, Count { number: 1 });
-    // A fallback for messages is not asked about what is no message.
+    // A fallback that takes messages does not receive text that is not a message.
     client.send_text("plain").await;
     assert_eq!(client.recv_json().await["code"], "invalid_json");
 }
 
 #[tokio::test]
-async fn a_fallback_that_takes_text_relays_what_is_no_message() {
+async fn a_fallback_that_takes_text_also_receives_text_that_is_not_a_message() {
     #[fallback]
     async fn relay(ws: WebSocket, Text(text): Text) -> aiows::Result {
         Ok(ws.send_text(&format!("<{text}>")).await?)
@@ -190,7 +190,7 @@ async fn a_fallback_that_takes_text_relays_what_is_no_message() {
 }
 
 #[tokio::test]
-async fn a_fallback_that_takes_bytes_gets_every_frame() {
+async fn a_fallback_that_takes_bytes_receives_every_frame() {
     #[fallback]
     async fn relay(ws: WebSocket, bytes: aiows::Bytes) -> aiows::Result {
         Ok(ws.send_binary(&bytes).await?)
@@ -204,7 +204,7 @@ async fn a_fallback_that_takes_bytes_gets_every_frame() {
 }
 
 #[tokio::test]
-async fn a_frame_is_what_it_came_as() {
+async fn a_frame_keeps_its_kind_and_its_payload() {
     #[fallback]
     async fn relay(ws: WebSocket, frame: Frame) -> aiows::Result {
         match frame {
@@ -248,7 +248,7 @@ async fn messages_of_one_connection_are_handled_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_pending_handler_delays_nobody_else_and_others_can_send() {
+async fn a_pending_handler_delays_no_other_client_and_other_tasks_can_still_send() {
     let (started, mut starts) = mpsc::channel::<WebSocket>(1);
     let release = Arc::new(Notify::new());
     let wait = Arc::clone(&release);
@@ -267,7 +267,7 @@ async fn a_pending_handler_delays_nobody_else_and_others_can_send() {
     let ws = starts.recv().await.unwrap();
     other.send(&Count { number: 7 }).await;
     assert_eq!(other.recv::<Count>().await, Count { number: 7 });
-    // Written by its own task while its handler is pending.
+    // The session writes this message while its handler is pending.
     ws.send(&Count { number: 0 }).await.unwrap();
     assert_eq!(stuck.recv::<Count>().await, Count { number: 0 });
     release.notify_one();
@@ -275,7 +275,7 @@ async fn a_pending_handler_delays_nobody_else_and_others_can_send() {
 }
 
 #[tokio::test]
-async fn sends_of_other_tasks_keep_their_order() {
+async fn messages_from_another_task_keep_their_order() {
     let (sockets, mut connected) = mpsc::channel::<WebSocket>(1);
     let greet = Route::connect(move |call: Call| {
         let sockets = sockets.clone();
@@ -316,7 +316,7 @@ async fn disconnect_handlers_run_in_order_and_cannot_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_said_when_nothing_happens() {
+async fn the_server_sends_nothing_on_an_idle_connection() {
     let server = TestServer::new(Router::new().routes(routes![count]));
     let mut client = server.connect().await;
     client.expect_silence(Duration::from_secs(600)).await;

@@ -1,4 +1,4 @@
-//! What middleware may say to a request before it is answered.
+//! Middleware accepts, refuses and reads upgrade requests before the server answers them.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -15,19 +15,19 @@ use tokio::sync::mpsc;
 use super::kit::{TestServer, over_both, wrapped};
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits};
 
-/// A middleware made of a function.
+/// Middleware made of a function.
 #[derive(Clone, Copy)]
-struct Door(Refuse);
+struct FromFunction(Check);
 
-type Refuse = fn(&Handshake) -> Result;
+type Check = fn(&Handshake) -> Result;
 
-impl Middleware for Door {
+impl Middleware for FromFunction {
     async fn on_handshake(&self, handshake: &Handshake) -> Result {
         (self.0)(handshake)
     }
 }
 
-/// What a request is answered with: status, head and `error`.
+/// Sends a request, and returns the answer's status, head and `error`.
 async fn answer(raw: &mut Raw, request: &str) -> (u16, String, Value) {
     raw.write(request.as_bytes()).await;
     let (status, head, body) = raw.read_answer().await;
@@ -35,8 +35,8 @@ async fn answer(raw: &mut Raw, request: &str) -> (u16, String, Value) {
     (status, head.to_ascii_lowercase(), body["error"].take())
 }
 
-fn refusing(refuse: Refuse) -> impl Fn() -> Server {
-    move || echo_server().middleware(Door(refuse))
+fn refusing(refuse: Check) -> impl Fn() -> Server {
+    move || echo_server().middleware(FromFunction(refuse))
 }
 
 #[derive(Clone, Debug, PartialEq, Message, Deserialize, Serialize)]
@@ -78,11 +78,11 @@ fn introduce(handshake: &Handshake) -> Result {
 
 fn rooms() -> Server {
     let router = Router::new().routes(routes![welcome, who]).state("moin".to_owned());
-    Server::new().route("/rooms/{room}", router.middleware(Door(introduce)))
+    Server::new().route("/rooms/{room}", router.middleware(FromFunction(introduce)))
 }
 
 #[tokio::test]
-async fn what_middleware_learns_from_the_request_is_there_for_every_handler() {
+async fn every_handler_sees_the_values_that_middleware_read_from_the_request() {
     over_both(rooms, async |server| {
         let agent = &[("user-agent", "probe/1")];
         let mut client = server.try_connect("/rooms/the%20hall?name=ann", agent).await.unwrap();
@@ -97,23 +97,23 @@ async fn what_middleware_learns_from_the_request_is_there_for_every_handler() {
     .await;
 }
 
-/// Refuses with what it knows of the peer.
-fn tell(handshake: &Handshake) -> Result {
-    let peer = handshake.peer_addr().map(|peer| peer.ip());
-    Err(HandlerError::new("you", "you are you").with("ip", peer))
+/// Refuses the request with the IP address of the client.
+fn refuse_with_ip(handshake: &Handshake) -> Result {
+    let ip = handshake.peer_addr().map(|address| address.ip());
+    Err(HandlerError::new("you", "you are you").with("ip", ip))
 }
 
 #[tokio::test]
-async fn middleware_knows_the_address_of_a_peer_that_has_one() {
-    let server = TestServer::bind(refusing(tell)()).await;
+async fn middleware_sees_the_address_of_a_client_that_has_one() {
+    let server = TestServer::bind(refusing(refuse_with_ip)()).await;
     let (.., error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
     assert_eq!(error["params"]["ip"], "127.0.0.1");
-    let server = TestServer::new(refusing(tell)());
+    let server = TestServer::new(refusing(refuse_with_ip)());
     let (.., error) = answer(&mut Raw::reach(&server).await, REQUEST).await;
     assert_eq!(error["params"]["ip"], Value::Null);
 }
 
-/// A server that asks for a name, as a service for somebody else's application and on its own.
+/// A server that requires a name in the query, on its own and mounted in an axum application.
 #[cfg(feature = "axum")]
 mod behind_http {
     use std::net::SocketAddr;
@@ -125,7 +125,7 @@ mod behind_http {
     const PAGE: &str = "GET /page HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
     fn named() -> Server {
-        let name = Door(|handshake| {
+        let name = FromFunction(|handshake| {
             let Introduction { name } = handshake.query()?;
             handshake.context().insert(name);
             Ok(())
@@ -152,7 +152,7 @@ mod behind_http {
             assert!(raw.read_head().await.starts_with("HTTP/1.1 200 OK\r\n"));
             raw.read_exactly("a page".len()).await;
         }
-        // Asks for the end of the connection, so that the answer ends with it.
+        // With `Connection: close`, the end of the stream marks the end of the answer.
         let nameless = REQUEST.replace("Connection: Upgrade", "Connection: Upgrade, close");
         raw.write(nameless.replace("GET / ", "GET /ws ").as_bytes()).await;
         let (status, _, body) = raw.read_answer().await;
@@ -164,7 +164,7 @@ mod behind_http {
     }
 
     #[tokio::test]
-    async fn middleware_is_asked_about_a_later_request_of_a_connection() {
+    async fn middleware_runs_for_a_later_request_of_a_connection() {
         let server = || named().http(application());
         over_both(server, async |server| {
             expect_both_answers(Raw::reach(&server).await, Raw::reach(&server).await).await;
@@ -173,7 +173,7 @@ mod behind_http {
     }
 
     #[tokio::test]
-    async fn middleware_is_asked_in_somebody_elses_application() {
+    async fn middleware_runs_if_the_server_is_mounted_in_an_axum_application() {
         let sockets = wrapped(named()).build().unwrap().into_service();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -184,7 +184,7 @@ mod behind_http {
 }
 
 #[tokio::test]
-async fn a_query_that_does_not_fit_is_a_bad_request() {
+async fn a_query_without_a_required_field_is_answered_with_400() {
     over_both(rooms, async |server| {
         let mut raw = Raw::reach(&server).await;
         let request = REQUEST.replace("GET / ", "GET /rooms/the%20hall?nam=ann ");
@@ -196,7 +196,7 @@ async fn a_query_that_does_not_fit_is_a_bad_request() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_status_the_parameters_and_the_delay_it_says() {
+async fn a_refusal_has_the_status_the_params_and_the_retry_delay_of_its_error() {
     let server = refusing(|_| {
         let error = HandlerError::new("too_many", "come back later").status(429);
         Err(error.with("limit", 3).retry_after(Duration::from_millis(1500)))
@@ -218,7 +218,7 @@ async fn a_refusal_has_the_status_the_parameters_and_the_delay_it_says() {
 }
 
 #[tokio::test]
-async fn a_401_asks_for_a_bearer_token() {
+async fn a_401_requests_a_bearer_token() {
     let server = refusing(|_| Err(HandlerError::new("unauthenticated", "who are you").status(401)));
     over_both(server, async |server| {
         let (status, head, _) = answer(&mut Raw::reach(&server).await, REQUEST).await;
@@ -229,8 +229,8 @@ async fn a_401_asks_for_a_bearer_token() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_403_unless_it_says_what_is_an_error() {
-    let refusals: [(Refuse, u16); 2] = [
+async fn a_refusal_is_403_by_default_and_500_if_its_status_is_not_an_error() {
+    let refusals: [(Check, u16); 2] = [
         (|_| Err(HandlerError::new("no_entry", "no entry")), 403),
         (|_| Err(HandlerError::new("no_entry", "no entry").status(200)), 500),
     ];
@@ -244,8 +244,8 @@ async fn a_refusal_is_403_unless_it_says_what_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_failure_and_a_panic_tell_the_peer_an_id_alone() {
-    let failures: [Refuse; 2] =
+async fn a_failure_and_a_panic_reveal_only_an_error_id() {
+    let failures: [Check; 2] =
         [|_| Err("the database at 10.0.0.7 is gone")?, |_| panic!("a secret")];
     for fail in failures {
         over_both(refusing(fail), async |server| {
@@ -259,9 +259,9 @@ async fn a_failure_and_a_panic_tell_the_peer_an_id_alone() {
 }
 
 #[tokio::test]
-async fn nothing_runs_for_a_refused_connection_and_its_place_is_free() {
+async fn a_refused_request_runs_no_disconnect_handlers_and_does_not_count_as_a_connection() {
     let (ends, ended) = ends();
-    let refuse = Door(|handshake| match handshake.headers().contains_key("user-agent") {
+    let refuse = FromFunction(|handshake| match handshake.headers().contains_key("user-agent") {
         true => Ok(()),
         false => Err(HandlerError::new("no_agent", "who are you")),
     });
@@ -283,10 +283,10 @@ async fn nothing_runs_for_a_refused_connection_and_its_place_is_free() {
     ended.expect_no_more().await;
 }
 
-type Asked = Arc<Mutex<Vec<&'static str>>>;
+type Calls = Arc<Mutex<Vec<&'static str>>>;
 
-/// Notes that it was asked, and refuses if it is to.
-struct Named(&'static str, Asked, bool);
+/// Records its name, and refuses the request if its flag is set.
+struct Named(&'static str, Calls, bool);
 
 impl Middleware for Named {
     async fn on_handshake(&self, _handshake: &Handshake) -> Result {
@@ -299,14 +299,14 @@ impl Middleware for Named {
 }
 
 #[tokio::test]
-async fn middleware_is_asked_from_the_outside_in_until_one_refuses() {
+async fn middleware_runs_from_the_outside_in_until_one_refuses() {
     for (refusing, order) in [
         ("none", &["server", "outer", "outer too", "first", "second"][..]),
         ("outer", &["server", "outer"]),
         ("second", &["server", "outer", "outer too", "first", "second"]),
     ] {
-        let asked = Asked::default();
-        let named = |name| Named(name, Arc::clone(&asked), name == refusing);
+        let calls = Calls::default();
+        let named = |name| Named(name, Arc::clone(&calls), name == refusing);
         let server = || {
             let router = Router::new().middleware(named("outer")).middleware(named("outer too"));
             let router = router.include(Router::new().middleware(named("first")));
@@ -317,17 +317,17 @@ async fn middleware_is_asked_from_the_outside_in_until_one_refuses() {
         over_both(server, async |server| {
             let entered = server.try_connect("/", &[]).await;
             assert_eq!(entered.is_ok(), refusing == "none");
-            assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), order);
+            assert_eq!(std::mem::take(&mut *calls.lock().unwrap()), order);
         })
         .await;
     }
 }
 
 #[tokio::test]
-async fn a_request_the_server_refuses_is_not_asked_about() {
-    let asked = Asked::default();
+async fn middleware_does_not_run_for_a_request_that_the_server_refuses() {
+    let calls = Calls::default();
     let server = || {
-        let router = Router::new().middleware(Named("asked", Arc::clone(&asked), false));
+        let router = Router::new().middleware(Named("router", Arc::clone(&calls), false));
         Server::new().route("/here", router)
     };
     over_both(server, async |server| {
@@ -341,12 +341,12 @@ async fn a_request_the_server_refuses_is_not_asked_about() {
             let (status, ..) = answer(&mut Raw::reach(&server).await, &request).await;
             assert_eq!(status, expected, "{request}");
         }
-        assert!(asked.lock().unwrap().is_empty());
+        assert!(calls.lock().unwrap().is_empty());
     })
     .await;
 }
 
-/// Says that it was asked, and never answers.
+/// Reports that it was called, and never returns.
 struct Stuck(mpsc::Sender<()>);
 
 impl Middleware for Stuck {
@@ -357,10 +357,10 @@ impl Middleware for Stuck {
 }
 
 #[tokio::test(start_paused = true)]
-async fn middleware_that_does_not_answer_is_given_up_at_the_deadline() {
-    let (sender, _asked) = mpsc::channel(1);
-    let patience = limits(|limits| limits.handshake_timeout = Duration::from_secs(3));
-    let server = TestServer::new(echo_server().middleware(Stuck(sender)).limits(patience));
+async fn middleware_that_does_not_return_is_dropped_at_the_handshake_timeout() {
+    let (sender, _called) = mpsc::channel(1);
+    let short = limits(|limits| limits.handshake_timeout = Duration::from_secs(3));
+    let server = TestServer::new(echo_server().middleware(Stuck(sender)).limits(short));
     let mut raw = Raw::reach(&server).await;
     let started = tokio::time::Instant::now();
     let (status, head, error) = answer(&mut raw, REQUEST).await;
@@ -370,14 +370,14 @@ async fn middleware_that_does_not_answer_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_middleware_that_was_asked() {
-    let (sender, asked) = mpsc::channel(2);
-    let asked = tokio::sync::Mutex::new(asked);
+async fn a_shutdown_does_not_wait_for_middleware_of_a_handshake() {
+    let (sender, called) = mpsc::channel(2);
+    let called = tokio::sync::Mutex::new(called);
     let server = || echo_server().middleware(Stuck(sender.clone()));
     over_both(server, async |server| {
         let mut raw = Raw::reach(&server).await;
         raw.write(REQUEST.as_bytes()).await;
-        asked.lock().await.recv().await.unwrap();
+        called.lock().await.recv().await.unwrap();
         server.shutdown(Duration::from_secs(30)).await.unwrap();
         let (status, ..) = raw.read_answer().await;
         assert_eq!(status, 503);
@@ -386,12 +386,12 @@ async fn a_stop_does_not_wait_for_middleware_that_was_asked() {
 }
 
 #[tokio::test]
-async fn half_open_connections_are_accepted_up_to_their_limit() {
+async fn the_server_accepts_half_open_connections_up_to_their_limit() {
     let limits = limits(|limits| limits.handshakes = 1);
     let server = TestServer::bind(echo_server().limits(limits)).await;
     let mut slow = Raw::dial(&server).await;
     slow.write(&REQUEST.as_bytes()[..1]).await;
-    // The server has read it: the next connection is accepted after this one.
+    // The server has read this byte, so it accepts the next connection only after this one.
     let mut next = Raw::dial(&server).await;
     next.write(REQUEST.as_bytes()).await;
     next.expect_silence(Duration::from_millis(100)).await;
@@ -400,12 +400,12 @@ async fn half_open_connections_are_accepted_up_to_their_limit() {
         let head = raw.read_head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     }
-    // A connection that is let in is not half-open any more.
+    // An accepted connection no longer counts as half-open.
     Raw::open(&server).await;
 }
 
 #[tokio::test]
-async fn silent_sockets_do_not_hold_the_door() {
+async fn silent_sockets_do_not_block_other_clients() {
     let timeout = Duration::from_secs(3);
     let limits = limits(|limits| {
         limits.handshakes = 5;
@@ -421,13 +421,13 @@ async fn silent_sockets_do_not_hold_the_door() {
     raw.send_text("hi").await;
     raw.expect_text("hi").await;
     assert!(started.elapsed() < timeout / 2, "{:?}", started.elapsed());
-    // The oldest gave way, and the last ones are still let in.
+    // The server has dropped the oldest one and still accepts the newest.
     silent[0].expect_end().await;
     silent[29].handshake().await;
 }
 
 #[tokio::test]
-async fn clients_that_come_all_at_once_and_have_sent_their_requests_are_all_let_in() {
+async fn all_clients_that_connect_at_once_and_send_their_requests_are_accepted() {
     let limits = limits(|limits| limits.handshakes = 5);
     let server = TestServer::bind(echo_server().limits(limits)).await;
     let mut clients = Vec::new();

@@ -1,4 +1,4 @@
-//! Messages made to break a reader of JSON: each gets a short error, and the connection lives.
+//! Messages made to break a JSON parser. Each gets a short error, and the connection stays open.
 
 use aiows::{Message, Router, message, routes};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ async fn order(order: Order) -> Order {
     order
 }
 
-/// None of them is an order.
+/// Returns texts that are not valid orders.
 pub fn texts() -> Vec<String> {
     let order = |rest: &str| format!(r#"{{"type":"order","name":"ann",{rest}}}"#);
     let many = |part: &str, count: usize| part.repeat(count);
@@ -48,7 +48,7 @@ pub fn texts() -> Vec<String> {
     ]
 }
 
-/// Expects an error that says nothing of the inside of the server.
+/// Expects a short error that reveals no internals of the server.
 pub async fn expect_short_error<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw<S>, text: &str) {
     let frame = raw.read_frame().await.expect("an answer");
     let answer = frame.text();
@@ -65,7 +65,7 @@ pub async fn expect_short_error<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw
 }
 
 #[tokio::test]
-async fn hostile_texts_get_a_short_error_and_the_connection_lives() {
+async fn a_hostile_text_gets_a_short_error_and_the_connection_stays_open() {
     over_both(
         || Router::new().routes(routes![order]).into(),
         async |server| {

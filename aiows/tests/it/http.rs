@@ -1,4 +1,4 @@
-//! HTTP on the port of the sockets: an axum application answers what is no WebSocket.
+//! HTTP on the port of the server: an axum application answers all requests without an upgrade.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,12 +23,12 @@ fn application() -> axum::Router {
         .route("/length", post(async |body: String| body.len().to_string()))
 }
 
-/// The echoing server with pages beside it.
+/// Returns the echo server with an application for pages.
 fn server() -> Server {
     echo_server().http(application())
 }
 
-/// Reads an answer that may be followed by others: status and body.
+/// Reads the status and the body of an answer that other answers may follow.
 async fn read_response<S: AsyncRead + AsyncWrite + Unpin>(raw: &mut Raw<S>) -> (u16, String) {
     let head = raw.read_head().await.to_ascii_lowercase();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -48,7 +48,7 @@ fn post_of(body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_page_and_a_socket_are_served_on_one_port() {
+async fn the_server_serves_pages_and_websockets_on_one_port() {
     over_both(server, async |server| {
         let mut socket = Raw::join(&server).await;
         expect_page(&mut Raw::reach(&server).await).await;
@@ -71,7 +71,7 @@ async fn a_connection_serves_one_request_after_another() {
 }
 
 #[tokio::test]
-async fn requests_behind_the_first_one_are_answered_in_order() {
+async fn pipelined_requests_are_answered_in_order() {
     over_both(server, async |server| {
         let mut raw = Raw::reach(&server).await;
         raw.write([post_of("abc").as_str(), PAGE].concat().as_bytes()).await;
@@ -82,7 +82,7 @@ async fn requests_behind_the_first_one_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_body_may_come_with_its_head_or_behind_it() {
+async fn a_body_may_arrive_with_its_head_or_after_it() {
     over_both(server, async |server| {
         let body = "x".repeat(100_000);
         let request = post_of(&body);
@@ -98,17 +98,17 @@ async fn a_body_may_come_with_its_head_or_behind_it() {
 }
 
 #[tokio::test]
-async fn what_the_application_does_not_know_is_its_own_404() {
+async fn the_application_answers_an_unknown_path_with_its_own_404() {
     let server = TestServer::new(server());
     let mut raw = Raw::reach(&server).await;
     raw.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!(read_response(&mut raw).await, (404, String::new()));
-    // An answer of the application is no refusal of the server.
+    // The server does not count an answer of the application as a refusal.
     assert_eq!(server.handle().stats().rejected, 0);
 }
 
 #[tokio::test]
-async fn a_websocket_under_an_unknown_path_is_refused_by_the_server() {
+async fn the_server_refuses_an_upgrade_under_an_unknown_path() {
     let routes = Server::new().route("/ws", Router::new());
     let server = TestServer::new(routes.http(application()));
     let mut raw = Raw::reach(&server).await;
@@ -119,7 +119,7 @@ async fn a_websocket_under_an_unknown_path_is_refused_by_the_server() {
 }
 
 #[tokio::test]
-async fn without_an_application_pages_and_other_methods_are_refused() {
+async fn a_server_without_an_application_refuses_pages_and_other_methods() {
     let server = TestServer::new(echo_server());
     for (request, expected) in [(PAGE, 426), (&post_of("x"), 405)] {
         let mut raw = Raw::reach(&server).await;
@@ -159,11 +159,11 @@ async fn header_names_are_spelled_as_in_the_rfc_on_every_path() {
 }
 
 #[tokio::test]
-async fn a_page_may_become_a_socket_on_its_own_connection() {
+async fn a_connection_that_served_a_page_may_become_a_websocket() {
     over_both(server, async |server| {
         let mut raw = Raw::reach(&server).await;
         expect_page(&mut raw).await;
-        // Frames right behind the request are not lost.
+        // The server also handles frames right behind the request.
         raw.write(&[REQUEST.as_bytes(), &masked(0x81, b"first")].concat()).await;
         let head = raw.read_head().await;
         assert!(head.starts_with(UPGRADED), "{head}");
@@ -179,7 +179,7 @@ async fn a_page_may_become_a_socket_on_its_own_connection() {
 }
 
 #[tokio::test]
-async fn a_later_upgrade_takes_the_same_checks() {
+async fn a_later_upgrade_request_passes_the_same_checks() {
     let foreign = "Origin: https://evil.example\r\n\r\n";
     let cases = [
         (REQUEST.replace("\r\n\r\n", &format!("\r\n{foreign}")), 403, "forbidden"),
@@ -208,7 +208,7 @@ async fn a_later_upgrade_takes_the_same_checks() {
 }
 
 #[tokio::test]
-async fn pages_count_as_connections_and_a_socket_keeps_the_place_of_its_page() {
+async fn a_page_counts_as_a_connection_and_its_upgrade_does_not_count_again() {
     let server = TestServer::new(server().limits(limits(|limits| limits.connections = 1)));
     let mut raw = Raw::reach(&server).await;
     expect_page(&mut raw).await;
@@ -224,7 +224,7 @@ async fn pages_count_as_connections_and_a_socket_keeps_the_place_of_its_page() {
 }
 
 #[tokio::test]
-async fn limits_without_bound_are_no_danger() {
+async fn limits_may_have_their_largest_values() {
     let endless = limits(|limits| {
         limits.handshake_timeout = Duration::MAX;
         limits.request_headers = usize::MAX;
@@ -237,7 +237,7 @@ async fn limits_without_bound_are_no_danger() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_does_not_hold_up_a_stop() {
+async fn an_idle_connection_does_not_delay_a_shutdown() {
     let server = TestServer::bind(server()).await;
     let mut raw = Raw::dial(&server).await;
     expect_page(&mut raw).await;
@@ -247,40 +247,40 @@ async fn an_idle_connection_does_not_hold_up_a_stop() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// A page that is answered when it is told, and says when it was asked for.
+/// Returns a server with a page that reports each request and answers when the test lets it.
 fn slow_page() -> (Server, mpsc::Receiver<()>, mpsc::Sender<()>) {
-    let (asked, asks) = mpsc::channel(1);
-    let (go, gone) = mpsc::channel::<()>(1);
-    let gone = std::sync::Arc::new(tokio::sync::Mutex::new(gone));
+    let (requested, requests) = mpsc::channel(1);
+    let (release, released) = mpsc::channel::<()>(1);
+    let released = std::sync::Arc::new(tokio::sync::Mutex::new(released));
     let page = async move || {
-        asked.send(()).await.unwrap();
-        gone.lock().await.recv().await;
+        requested.send(()).await.unwrap();
+        released.lock().await.recv().await;
         "late"
     };
-    (echo_server().http(axum::Router::new().route("/page", get(page))), asks, go)
+    (echo_server().http(axum::Router::new().route("/page", get(page))), requests, release)
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_answer_in_flight() {
-    let (server, mut asks, go) = slow_page();
+async fn a_shutdown_waits_for_the_answer_in_flight() {
+    let (server, mut requests, release) = slow_page();
     let server = TestServer::bind(server).await;
     let mut raw = Raw::dial(&server).await;
     raw.write(PAGE.as_bytes()).await;
-    asks.recv().await.unwrap();
+    requests.recv().await.unwrap();
     let stopped = tokio::spawn(server.shutdown(Duration::from_secs(5)));
-    go.send(()).await.unwrap();
+    release.send(()).await.unwrap();
     assert_eq!(read_response(&mut raw).await, (200, "late".to_owned()));
     raw.expect_end().await;
     stopped.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_does_not_come_is_cut_at_the_deadline_of_the_stop() {
-    let (server, mut asks, _go) = slow_page();
+async fn an_answer_that_does_not_arrive_is_cut_at_the_deadline_of_the_shutdown() {
+    let (server, mut requests, _release) = slow_page();
     let server = TestServer::new(server);
     let mut raw = Raw::reach(&server).await;
     raw.write(PAGE.as_bytes()).await;
-    asks.recv().await.unwrap();
+    requests.recv().await.unwrap();
     let start = Instant::now();
     let error = server.shutdown(Duration::from_secs(3)).await.unwrap_err();
     assert!(error.is_forced(), "{error}");
@@ -289,7 +289,7 @@ async fn an_answer_that_does_not_come_is_cut_at_the_deadline_of_the_stop() {
 }
 
 #[tokio::test]
-async fn a_socket_that_was_a_page_is_closed_by_a_stop_and_ends_once() {
+async fn a_shutdown_closes_a_websocket_that_was_a_page_and_it_ends_once() {
     let (ends, ended) = ends();
     let server = TestServer::bind(ends.server().http(application())).await;
     let mut raw = Raw::dial(&server).await;
@@ -305,7 +305,7 @@ async fn a_socket_that_was_a_page_is_closed_by_a_stop_and_ends_once() {
 }
 
 #[tokio::test]
-async fn an_application_can_hold_the_handle_on_the_server_and_see_its_peers() {
+async fn an_application_can_hold_the_server_handle_and_see_client_addresses() {
     async fn stats(State(server): State<ServerHandle>) -> Json<aiows::Stats> {
         Json(server.stats())
     }
@@ -327,11 +327,11 @@ async fn an_application_can_hold_the_handle_on_the_server_and_see_its_peers() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_side_behind_a_request_gets_its_page() {
-    let (go, gone) = mpsc::channel::<()>(1);
-    let gone = std::sync::Arc::new(tokio::sync::Mutex::new(gone));
+async fn a_client_that_ends_its_side_of_the_stream_after_a_request_gets_its_page() {
+    let (release, released) = mpsc::channel::<()>(1);
+    let released = std::sync::Arc::new(tokio::sync::Mutex::new(released));
     let page = get(async move || {
-        gone.lock().await.recv().await;
+        released.lock().await.recv().await;
         "at last"
     });
     let application =
@@ -340,11 +340,11 @@ async fn a_client_that_ends_its_side_behind_a_request_gets_its_page() {
     let mut raw = Raw::dial(&server).await;
     raw.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
     raw.finish().await;
-    // The server has read both by the time it has answered others.
+    // The server has read the request and the end of the stream once it has answered other clients.
     for _ in 0..3 {
         expect_page(&mut Raw::dial(&server).await).await;
     }
-    go.send(()).await.unwrap();
+    release.send(()).await.unwrap();
     let (status, _, body) = raw.read_answer().await;
     assert_eq!((status, &*body), (200, "at last"));
 }
