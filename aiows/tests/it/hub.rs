@@ -1,4 +1,4 @@
-//! Rooms, users, and sending to many.
+//! Rooms, users, names and broadcasts.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ fn server() -> Server {
     Server::from(router())
 }
 
-/// A client that knows its id.
+/// A client and the id of its connection.
 struct Guest {
     client: TestClient,
     id: Value,
@@ -79,24 +79,24 @@ async fn enter(server: &TestServer) -> Guest {
 }
 
 impl Guest {
-    async fn ask(&mut self, request: Value) -> Value {
+    async fn request(&mut self, request: Value) -> Value {
         self.client.send_json(&request).await;
         self.client.recv_json().await
     }
 
     async fn join(&mut self, room: &str) {
-        let answer = self.ask(json!({ "type": "join", "room": room })).await;
+        let answer = self.request(json!({ "type": "join", "room": room })).await;
         assert!(answer["rooms"].as_array().unwrap().contains(&json!(room)), "{answer}");
     }
 
     async fn expect_nothing(&mut self) {
-        // An answer proves that nothing was before it.
-        let answer = self.ask(json!({ "type": "leave", "room": "nowhere" })).await;
+        // The answer proves that no other message was queued before it.
+        let answer = self.request(json!({ "type": "leave", "room": "nowhere" })).await;
         assert_eq!(answer["left"], false, "{answer}");
     }
 }
 
-fn said(room: &str, text: &str) -> Value {
+fn say_message(room: &str, text: &str) -> Value {
     json!({ "type": "say", "room": room, "text": text })
 }
 
@@ -106,20 +106,20 @@ fn id_of(hub: &Hub, guest: &Guest) -> ConnectionId {
 }
 
 #[tokio::test]
-async fn what_is_said_in_a_room_reaches_the_others_in_it() {
+async fn a_message_to_a_room_reaches_its_other_members() {
     over_both(server, async |server| {
         let (mut ann, mut bob, mut eve) =
             (enter(&server).await, enter(&server).await, enter(&server).await);
         ann.join("lobby").await;
         bob.join("lobby").await;
         eve.join("elsewhere").await;
-        let answer = ann.ask(said("lobby", "hi")).await;
+        let answer = ann.request(say_message("lobby", "hi")).await;
         assert_eq!(answer["delivery"], json!({ "accepted": 1, "refused": 0 }));
-        assert_eq!(bob.client.recv_json().await, said("lobby", "hi"));
+        assert_eq!(bob.client.recv_json().await, say_message("lobby", "hi"));
         eve.expect_nothing().await;
         ann.expect_nothing().await;
-        // Who is not in a room does not speak there.
-        let answer = eve.ask(said("lobby", "psst")).await;
+        // A client outside the room cannot send to it.
+        let answer = eve.request(say_message("lobby", "psst")).await;
         assert_eq!(answer["code"], "forbidden");
         ann.expect_nothing().await;
     })
@@ -127,7 +127,7 @@ async fn what_is_said_in_a_room_reaches_the_others_in_it() {
 }
 
 #[tokio::test]
-async fn who_has_left_hears_nothing_and_an_empty_room_vanishes() {
+async fn a_member_that_has_left_receives_no_message_and_an_empty_room_is_removed() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
         let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
@@ -135,31 +135,31 @@ async fn who_has_left_hears_nothing_and_an_empty_room_vanishes() {
         ann.join("lobby").await;
         bob.join("lobby").await;
         assert_eq!((hub.room_size("lobby"), hub.members("lobby").len()), (2, 2));
-        let left = bob.ask(json!({ "type": "leave", "room": "lobby" })).await;
+        let left = bob.request(json!({ "type": "leave", "room": "lobby" })).await;
         assert_eq!(left, json!({ "left": true, "rooms": [] }));
-        let again = bob.ask(json!({ "type": "leave", "room": "lobby" })).await;
+        let again = bob.request(json!({ "type": "leave", "room": "lobby" })).await;
         assert_eq!(again["left"], false);
         let delivery = hub.room("lobby").send_text("for ann").await.unwrap();
         assert_eq!((delivery.accepted, delivery.refused), (1, 0));
         assert_eq!(ann.client.recv_text().await, "for ann");
         bob.expect_nothing().await;
-        ann.ask(json!({ "type": "leave", "room": "lobby" })).await;
+        ann.request(json!({ "type": "leave", "room": "lobby" })).await;
         assert_eq!(hub.room_names(), [""; 0]);
-        assert_eq!(hub.room("lobby").send_text("nobody").await.unwrap().accepted, 0);
+        assert_eq!(hub.room("lobby").send_text("empty").await.unwrap().accepted, 0);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_room_forgets_who_has_gone_and_the_leaver_remembers_its_rooms() {
+async fn a_room_loses_a_disconnected_member_but_its_disconnect_handler_still_sees_its_rooms() {
     let (sender, gone) = mpsc::channel::<Value>(4);
     let gone = tokio::sync::Mutex::new(gone);
     #[disconnect]
     async fn note(ws: WebSocket, hub: Hub, State(gone): State<mpsc::Sender<Value>>) -> Result {
-        let heard = ws.to("lobby").send_text("farewell").await?;
+        let sent = ws.to("lobby").send_text("farewell").await?;
         let joined = ws.join("late").await.is_err();
         let state = json!({
-            "rooms": ws.rooms(), "left": hub.room_size("lobby"), "heard": heard.accepted,
+            "rooms": ws.rooms(), "left": hub.room_size("lobby"), "sent": sent.accepted,
             "user": ws.user().as_deref(), "of_user": hub.connections_of("ann").len(),
             "leave": ws.leave("lobby").was_member(), "joined": joined,
         });
@@ -170,12 +170,12 @@ async fn a_room_forgets_who_has_gone_and_the_leaver_remembers_its_rooms() {
         let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
         ann.join("lobby").await;
         ann.join("bar").await;
-        ann.ask(json!({ "type": "user", "room": "ann" })).await;
+        ann.request(json!({ "type": "user", "room": "ann" })).await;
         bob.join("lobby").await;
         ann.client.close(1000, "").await;
         let state = gone.lock().await.recv().await.unwrap();
         let expected = json!({
-            "rooms": ["lobby", "bar"], "left": 1, "heard": 1, "user": "ann", "of_user": 0,
+            "rooms": ["lobby", "bar"], "left": 1, "sent": 1, "user": "ann", "of_user": 0,
             "leave": false, "joined": true,
         });
         assert_eq!(state, expected);
@@ -190,7 +190,7 @@ async fn a_room_forgets_who_has_gone_and_the_leaver_remembers_its_rooms() {
 }
 
 #[tokio::test]
-async fn a_target_reaches_everybody_once_but_those_left_out() {
+async fn a_broadcast_reaches_each_recipient_once_except_the_excluded_ones() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
         let (mut ann, mut bob, mut eve) =
@@ -212,8 +212,8 @@ async fn a_target_reaches_everybody_once_but_those_left_out() {
         assert_eq!(accepted(hub.all().except(a).except(e), "bob").await, 1);
         let in_bar = hub.all().filter(|member| member.is_in("bar"));
         assert_eq!(accepted(in_bar, "in the bar").await, 1);
-        let nobody = hub.all().filter(|member| member.is_in("bar")).filter(move |m| m.id() != b);
-        assert_eq!(accepted(nobody, "nobody").await, 0);
+        let none = hub.all().filter(|member| member.is_in("bar")).filter(move |m| m.id() != b);
+        assert_eq!(accepted(none, "none").await, 0);
         assert_eq!(accepted(hub.connection(e), "only eve").await, 1);
         for (guest, texts) in [
             (&mut ann, &["all", "both"][..]),
@@ -230,13 +230,13 @@ async fn a_target_reaches_everybody_once_but_those_left_out() {
 }
 
 #[tokio::test]
-async fn a_user_is_reached_on_every_connection() {
+async fn a_message_to_a_user_reaches_every_connection_of_the_user() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
         let (mut phone, mut desk, mut other) =
             (enter(&server).await, enter(&server).await, enter(&server).await);
         for (guest, name) in [(&mut phone, "ann"), (&mut desk, "ann"), (&mut other, "bob")] {
-            let answer = guest.ask(json!({ "type": "user", "room": name })).await;
+            let answer = guest.request(json!({ "type": "user", "room": name })).await;
             assert_eq!(answer["user"], name);
         }
         assert_eq!(hub.connections_of("ann").len(), 2);
@@ -248,8 +248,8 @@ async fn a_user_is_reached_on_every_connection() {
         for guest in [&mut phone, &mut desk, &mut other] {
             assert_eq!(guest.client.recv_binary().await, b"x");
         }
-        // A connection is one user at a time.
-        desk.ask(json!({ "type": "user", "room": "bob" })).await;
+        // A connection belongs to one user at a time.
+        desk.request(json!({ "type": "user", "room": "bob" })).await;
         assert_eq!((hub.connections_of("ann").len(), hub.connections_of("bob").len()), (1, 2));
         assert_eq!(hub.disconnect_user("bob", 4001, "out"), 2);
         for mut guest in [desk, other] {
@@ -267,33 +267,33 @@ async fn name(ws: WebSocket, join: Join) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn a_name_belongs_to_one_connection_as_long_as_that_lasts() {
+async fn a_name_belongs_to_one_connection_until_that_ends() {
     let server = || Server::from(router().routes(routes![name]));
     over_both(server, async |server| {
         let hub = server.handle().hub();
         let (mut ann, mut bob) = (enter(&server).await, enter(&server).await);
         let name = |name: &str| json!({ "type": "name", "room": name });
-        assert_eq!(ann.ask(name("door")).await["name"], "door");
-        assert_eq!(ann.ask(name("door")).await["name"], "door");
-        assert_eq!(bob.ask(name("door")).await["code"], "name_taken");
-        assert_eq!(hub.named("door").map(|ws| json!(ws.id())), Some(ann.id.clone()));
-        // Another name gives the first back.
-        assert_eq!(ann.ask(name("gate")).await["name"], "gate");
-        assert_eq!(bob.ask(name("door")).await["name"], "door");
+        assert_eq!(ann.request(name("host")).await["name"], "host");
+        assert_eq!(ann.request(name("host")).await["name"], "host");
+        assert_eq!(bob.request(name("host")).await["code"], "name_taken");
+        assert_eq!(hub.named("host").map(|ws| json!(ws.id())), Some(ann.id.clone()));
+        // A connection that takes another name releases the first one.
+        assert_eq!(ann.request(name("guest")).await["name"], "guest");
+        assert_eq!(bob.request(name("host")).await["name"], "host");
         bob.client.close(1000, "").await;
         let free = async {
-            while hub.named("door").is_some() {
+            while hub.named("host").is_some() {
                 tokio::task::yield_now().await;
             }
         };
         timeout(Duration::from_secs(5), free).await.unwrap();
-        assert_eq!(ann.ask(name("door")).await["name"], "door");
+        assert_eq!(ann.request(name("host")).await["name"], "host");
     })
     .await;
 }
 
 #[tokio::test]
-async fn names_of_users_and_connections_are_not_empty_and_have_a_length_that_is_told() {
+async fn an_invalid_name_of_a_user_or_connection_is_refused_with_the_allowed_length() {
     let server = || {
         Server::from(router().routes(routes![name])).limits(limits(|limits| limits.name_size = 8))
     };
@@ -301,16 +301,17 @@ async fn names_of_users_and_connections_are_not_empty_and_have_a_length_that_is_
         let mut ann = enter(&server).await;
         let hub = server.handle().hub();
         for kind in ["user", "name"] {
-            let mut ask = async |name: &str| ann.ask(json!({ "type": kind, "room": name })).await;
-            assert_eq!(ask("8 bytes.").await[kind], "8 bytes.");
+            let mut set =
+                async |name: &str| ann.request(json!({ "type": kind, "room": name })).await;
+            assert_eq!(set("8 bytes.").await[kind], "8 bytes.");
             let long = "x".repeat(100_000);
             for name in ["9 bytes..", "", " ", "\t \u{2003}", "a\nb", "a\0", "\u{85}", &long] {
-                let refused = ask(name).await;
+                let refused = set(name).await;
                 assert_eq!(refused["code"], "invalid_name", "{kind} {name:.20}");
                 assert_eq!(refused["params"], json!({ "max_bytes": 8 }));
             }
         }
-        // What was refused has changed nothing.
+        // The refused names have not replaced the accepted ones.
         assert_eq!(hub.user_names(), ["8 bytes."]);
         assert!(hub.named("8 bytes.").is_some());
     })
@@ -318,7 +319,7 @@ async fn names_of_users_and_connections_are_not_empty_and_have_a_length_that_is_
 }
 
 #[tokio::test]
-async fn a_connection_is_closed_by_its_id() {
+async fn the_hub_closes_a_connection_by_its_id() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
         let mut ann = enter(&server).await;
@@ -335,7 +336,7 @@ async fn a_connection_is_closed_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_message_has_the_tag_of_each_router_it_goes_to() {
+async fn a_broadcast_has_the_tag_of_the_router_of_each_recipient() {
     let server = || {
         let old = Router::new().routes(routes![join, welcome]).tag("action");
         Server::new().route("/old", old).route("/new", router())
@@ -355,7 +356,7 @@ async fn a_message_has_the_tag_of_each_router_it_goes_to() {
 }
 
 #[tokio::test]
-async fn joins_have_limits_that_are_told() {
+async fn a_join_beyond_a_limit_is_refused_with_the_matching_code() {
     let server = || {
         server().limits(limits(|limits| {
             (limits.rooms, limits.room_members, limits.room_name_size) = (2, 1, 8);
@@ -373,14 +374,14 @@ async fn joins_have_limits_that_are_told() {
             ("ninechars", "invalid_room"),
             ("one", "room_full"),
         ] {
-            let answer = bob.ask(join(room)).await;
+            let answer = bob.request(join(room)).await;
             assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!(code)));
         }
         ann.join("two").await;
-        assert_eq!(ann.ask(join("three")).await["code"], "too_many_rooms");
-        // What is joined already is no further room, and what was left makes place.
+        assert_eq!(ann.request(join("three")).await["code"], "too_many_rooms");
+        // Joining the same room again does not count, and leaving a room makes room for another.
         ann.join("two").await;
-        ann.ask(json!({ "type": "leave", "room": "one" })).await;
+        ann.request(json!({ "type": "leave", "room": "one" })).await;
         bob.join("one").await;
         ann.join("three").await;
     })
@@ -388,7 +389,7 @@ async fn joins_have_limits_that_are_told() {
 }
 
 #[tokio::test]
-async fn the_application_says_who_joins() {
+async fn the_application_decides_which_clients_may_join() {
     let server = || {
         server().check_rooms(async |room: String, ws: WebSocket| match room.as_str() {
             "open" => Ok(()),
@@ -400,17 +401,17 @@ async fn the_application_says_who_joins() {
     over_both(server, async |server| {
         let mut ann = enter(&server).await;
         ann.join("open").await;
-        let refused = ann.ask(json!({ "type": "join", "room": "vault" })).await;
+        let refused = ann.request(json!({ "type": "join", "room": "vault" })).await;
         assert_eq!(
             (&refused["code"], &refused["params"]["room"]),
             (&json!("forbidden"), &json!("vault"))
         );
-        let broken = ann.ask(json!({ "type": "join", "room": "broken" })).await;
+        let broken = ann.request(json!({ "type": "join", "room": "broken" })).await;
         assert_eq!(
             (&broken["code"], &broken["message"]),
             (&json!("internal"), &json!("internal error"))
         );
-        ann.ask(json!({ "type": "user", "room": "root" })).await;
+        ann.request(json!({ "type": "user", "room": "root" })).await;
         ann.join("vault").await;
         assert_eq!(server.handle().hub().room_size("vault"), 1);
     })
@@ -418,7 +419,7 @@ async fn the_application_says_who_joins() {
 }
 
 #[tokio::test]
-async fn where_a_room_is_required_nobody_speaks_to_all() {
+async fn a_server_that_requires_a_room_does_not_send_to_all() {
     let server = TestServer::new(server().require_room());
     let mut ann = enter(&server).await;
     ann.join("lobby").await;
@@ -429,13 +430,13 @@ async fn where_a_room_is_required_nobody_speaks_to_all() {
     assert_eq!(ann.client.recv_text().await, "hello");
 }
 
-/// A server whose hub was used before the build, as by a ticker that starts before the server.
+/// Builds a server after the use of its hub, as by a ticker that starts before the server.
 async fn built_after_use(server: Server) -> TestServer {
     let hub = server.handle().hub();
-    let early = hub.all().send_text("nobody is connected yet").await.unwrap();
+    let early = hub.all().send_text("no client is connected yet").await.unwrap();
     assert_eq!((early.accepted, early.refused), (0, 0));
     assert_eq!(hub.room("lobby").send_text("nor here").await.unwrap().accepted, 0);
-    assert!(hub.members("lobby").is_empty() && hub.named("door").is_none());
+    assert!(hub.members("lobby").is_empty() && hub.named("host").is_none());
     TestServer::new(server)
 }
 
@@ -455,7 +456,7 @@ async fn a_hub_used_before_the_build_still_checks_rooms() {
     };
     let server = built_after_use(server().check_rooms(refuse)).await;
     let mut ann = enter(&server).await;
-    let answer = ann.ask(json!({ "type": "join", "room": "vault" })).await;
+    let answer = ann.request(json!({ "type": "join", "room": "vault" })).await;
     assert_eq!(answer["code"], "forbidden");
     assert_eq!(server.handle().hub().room_size("vault"), 0);
 }
@@ -467,7 +468,7 @@ async fn a_hub_used_before_the_build_still_has_the_limits_of_rooms() {
     let mut ann = enter(&server).await;
     ann.join("one").await;
     for (room, code) in [("two", "too_many_rooms"), ("ninechars", "invalid_room")] {
-        let answer = ann.ask(json!({ "type": "join", "room": room })).await;
+        let answer = ann.request(json!({ "type": "join", "room": room })).await;
         assert_eq!(answer["code"], code);
     }
 }
@@ -487,7 +488,7 @@ mod from_path {
     }
 
     #[tokio::test]
-    async fn a_room_is_joined_after_the_connect_handlers() {
+    async fn a_client_joins_the_room_in_its_path_after_the_connect_handlers() {
         over_both(rooms, async |server| {
             let mut ann = server.connect_to("/rooms/the%20hall").await;
             assert_eq!(ann.recv_json().await, json!({ "rooms": [], "size": 0 }));
@@ -506,7 +507,7 @@ mod from_path {
     }
 
     #[tokio::test]
-    async fn who_may_not_join_is_refused_before_the_upgrade() {
+    async fn a_client_that_may_not_join_is_refused_before_the_upgrade() {
         let server = || {
             rooms().check_rooms(async |room: String, ws: WebSocket| match room.as_str() {
                 "open" => ws.send_text("from the check").await.map_err(HandlerError::from),
@@ -529,7 +530,7 @@ mod from_path {
             }
             let stats = server.handle().stats();
             assert_eq!((stats.total, stats.rejected), (0, 5));
-            // What the check sends comes after the answer to the handshake.
+            // Messages of the room check arrive after the answer to the handshake.
             let mut raw = Raw::reach(&server).await;
             raw.write(REQUEST.replace("GET / ", "GET /rooms/open ").as_bytes()).await;
             assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
@@ -540,11 +541,11 @@ mod from_path {
     }
 
     #[tokio::test]
-    async fn nothing_stays_of_who_was_refused() {
+    async fn a_refused_client_leaves_no_user_room_or_name_behind() {
         let server = || {
             rooms().check_rooms(async |_: String, ws: WebSocket| {
                 ws.set_user("ann")?;
-                ws.set_name("door")?;
+                ws.set_name("host")?;
                 Err::<(), _>(HandlerError::new("forbidden", "not for you"))
             })
         };
@@ -555,13 +556,13 @@ mod from_path {
             }
             let hub = server.handle().hub();
             assert_eq!((hub.user_names(), hub.room_names()), (Vec::new(), Vec::new()));
-            assert!(hub.named("door").is_none());
+            assert!(hub.named("host").is_none());
         })
         .await;
     }
 
     #[tokio::test]
-    async fn a_full_room_closes_who_comes_too_late() {
+    async fn a_client_that_joins_a_full_room_by_its_path_is_closed() {
         let server = || rooms().limits(limits(|limits| limits.room_members = 1));
         over_both(server, async |server| {
             let mut ann = server.connect_to("/rooms/r").await;
@@ -575,7 +576,7 @@ mod from_path {
     }
 
     #[test]
-    fn a_room_without_its_parameter_is_a_mistake() {
+    fn a_room_without_its_path_parameter_is_a_build_error() {
         let router = || Router::new().join_from_path("room");
         for (server, text) in [
             (
@@ -599,7 +600,7 @@ mod from_path {
     }
 }
 
-/// Wakes a thread that runs a future by itself.
+/// Wakes the thread that runs a future.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -621,7 +622,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 #[tokio::test]
-async fn a_thread_without_a_runtime_sends_more_than_a_queue_holds() {
+async fn a_thread_without_a_runtime_can_send_more_than_a_queue_holds() {
     const MESSAGES: usize = 100;
     let server = || server().limits(limits(|limits| limits.outbound_messages = 1));
     over_both(server, async |server| {

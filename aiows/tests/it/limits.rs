@@ -1,4 +1,4 @@
-//! Bounds and deadlines, exactly at their value and one beyond.
+//! Limits and timeouts, at exactly their value and just beyond it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn expect_too_large(server: &TestServer, frames: &[u8], reason: &str) {
     raw.expect_end().await;
 }
 
-/// The header of a masked text frame that announces a length, without its payload.
+/// Returns the header of a masked text frame that announces a length, without the payload.
 fn announced(length: u64) -> Vec<u8> {
     [&[TEXT, 0xff], &length.to_be_bytes()[..], &[1, 2, 3, 4]].concat()
 }
@@ -59,7 +59,7 @@ async fn a_message_of_exactly_the_limit_is_accepted_in_one_frame_or_many() {
 }
 
 #[tokio::test]
-async fn a_message_of_one_byte_more_is_answered_with_1009() {
+async fn a_message_of_one_byte_beyond_the_limit_is_answered_with_1009() {
     over_both(
         || echo_with(|limits| limits.message_size = 1000),
         async |server| {
@@ -89,7 +89,7 @@ async fn an_absurd_announced_length_is_answered_with_1009_at_once() {
 }
 
 #[tokio::test]
-async fn a_peer_that_goes_on_sending_too_much_is_told_1009() {
+async fn a_client_that_continues_to_send_an_oversized_message_receives_1009() {
     over_both(
         || echo_with(|limits| limits.message_size = 1000),
         async |server| {
@@ -135,7 +135,7 @@ async fn messages_above_64_kib_may_follow_each_other() {
 }
 
 #[tokio::test]
-async fn a_message_may_have_as_many_fragments_as_the_limit_says() {
+async fn a_message_may_have_as_many_fragments_as_the_limit_allows() {
     over_both(
         || echo_with(|limits| limits.fragments = 4),
         async |server| {
@@ -155,7 +155,7 @@ async fn a_message_may_have_as_many_fragments_as_the_limit_says() {
 }
 
 #[tokio::test]
-async fn one_fragment_too_many_is_answered_with_1009_also_if_all_are_empty() {
+async fn one_fragment_too_many_is_answered_with_1009_even_if_all_are_empty() {
     let reason = "Message in more than 4 fragments";
     over_both(
         || echo_with(|limits| limits.fragments = 4),
@@ -175,7 +175,7 @@ async fn one_fragment_too_many_is_answered_with_1009_also_if_all_are_empty() {
 }
 
 #[tokio::test]
-async fn nesting_beyond_the_limit_is_invalid_json_and_the_connection_lives() {
+async fn nesting_beyond_the_limit_is_invalid_json_and_the_connection_stays_open() {
     let server = || {
         let router = Router::new().route(Route::message("x", |_| async {}));
         Server::from(router).limits(limits(|limits| limits.nesting = 10))
@@ -201,7 +201,8 @@ async fn nesting_beyond_the_limit_is_invalid_json_and_the_connection_lives() {
     .await;
 }
 
-/// Waits with its first message until it is released, and answers each with its text.
+/// Returns a router that holds the first message until the test opens the gate, and echoes every
+/// message.
 fn gated(gate: &Arc<Notify>) -> Router {
     let gate = Arc::clone(gate);
     Router::new().route(Route::message("count", move |call: Call| {
@@ -221,7 +222,7 @@ fn padded(n: u32, size: usize) -> Value {
 }
 
 #[tokio::test]
-async fn messages_that_wait_for_a_pending_handler_are_handled_in_order() {
+async fn messages_queued_behind_a_pending_handler_are_handled_in_order() {
     let gate = Arc::new(Notify::new());
     let server = || {
         let few = limits(|limits| limits.inbound_messages = 3);
@@ -240,7 +241,7 @@ async fn messages_that_wait_for_a_pending_handler_are_handled_in_order() {
     .await;
 }
 
-/// How much a server in memory takes off the stream while its handler is pending.
+/// Returns how many bytes a server in memory reads while its handler is pending.
 async fn taken_while_pending(limits: Limits) -> usize {
     let gate = Arc::new(Notify::new());
     let server = TestServer::new(Server::from(gated(&gate)).limits(limits));
@@ -250,7 +251,7 @@ async fn taken_while_pending(limits: Limits) -> usize {
     let mut unsent = Vec::new();
     for n in 0..1000 {
         unsent = frame(n);
-        // With paused time it elapses as soon as nobody has anything to do.
+        // With paused time, the timeout elapses as soon as every task is idle.
         let room = timeout(Duration::from_secs(1), async {
             while !unsent.is_empty() {
                 let written = raw.write_some(&unsent).await;
@@ -274,15 +275,15 @@ async fn taken_while_pending(limits: Limits) -> usize {
 const STREAM: usize = 64 * 1024;
 
 #[tokio::test(start_paused = true)]
-async fn a_full_inbound_buffer_stops_reading_until_there_is_room() {
+async fn a_full_inbound_queue_pauses_reading_until_there_is_room() {
     let few = limits(|limits| limits.inbound_messages = 4);
     let taken = taken_while_pending(few).await;
-    // What the stream holds, and one read of that size.
+    // The capacity of the stream, and one read of that size.
     assert!((STREAM..3 * STREAM).contains(&taken), "{taken}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_inbound_buffer_is_also_counted_in_bytes() {
+async fn the_inbound_queue_is_also_limited_in_bytes() {
     let small = limits(|limits| {
         limits.inbound_messages = 1000;
         limits.inbound_size = 10_000;
@@ -293,7 +294,7 @@ async fn a_full_inbound_buffer_is_also_counted_in_bytes() {
 
 const SHORT: Duration = Duration::from_millis(100);
 
-fn impatient() -> Limits {
+fn short_ping_limits() -> Limits {
     limits(|limits| {
         limits.ping_interval = SHORT;
         limits.ping_timeout = SHORT;
@@ -301,10 +302,10 @@ fn impatient() -> Limits {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_pinged_and_then_dropped() {
+async fn a_silent_client_is_pinged_and_then_dropped() {
     let (ends, ended) = ends();
     over_both(
-        || ends.server().limits(impatient()),
+        || ends.server().limits(short_ping_limits()),
         async |server| {
             let mut raw = Raw::join(&server).await;
             let started = Instant::now();
@@ -321,9 +322,9 @@ async fn a_silent_peer_is_pinged_and_then_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_peer_is_dropped_after_the_interval_and_the_timeout_exactly() {
+async fn a_silent_client_is_dropped_exactly_after_the_ping_interval_and_the_ping_timeout() {
     let (ends, ended) = ends();
-    let server = TestServer::new(ends.server().limits(impatient()));
+    let server = TestServer::new(ends.server().limits(short_ping_limits()));
     let started = Instant::now();
     let _raw = Raw::join(&server).await;
     assert_eq!(ended.next().await, DisconnectReason::Timeout);
@@ -332,9 +333,9 @@ async fn a_silent_peer_is_dropped_after_the_interval_and_the_timeout_exactly() {
 }
 
 #[tokio::test]
-async fn a_peer_that_answers_pings_stays() {
+async fn a_client_that_answers_pings_stays_connected() {
     over_both(
-        || echo_server().limits(impatient()),
+        || echo_server().limits(short_ping_limits()),
         async |server| {
             let mut raw = Raw::join(&server).await;
             for _ in 0..4 {
@@ -349,7 +350,7 @@ async fn a_peer_that_answers_pings_stays() {
     .await;
 }
 
-/// Each message waits as many milliseconds as it says, and answers with that.
+/// Sleeps for the milliseconds in the message, and then echoes it.
 async fn wait(call: Call) -> Value {
     let value: Value = serde_json::from_str(call.text().unwrap()).unwrap();
     sleep(Duration::from_millis(value["ms"].as_u64().unwrap())).await;
@@ -357,7 +358,7 @@ async fn wait(call: Call) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_whose_pong_was_not_read_yet_is_not_taken_for_silent() {
+async fn a_client_with_a_pong_that_was_not_read_yet_does_not_time_out() {
     let busy = limits(|limits| {
         limits.ping_interval = Duration::from_millis(200);
         limits.ping_timeout = Duration::from_millis(50);
@@ -371,7 +372,7 @@ async fn a_peer_whose_pong_was_not_read_yet_is_not_taken_for_silent() {
     raw.write(&frames.concat()).await;
     let mut answers = Vec::new();
     while answers.len() < 3 {
-        let frame = raw.read_frame().await.expect("a peer that answered its pings stays");
+        let frame = raw.read_frame().await.expect("a client that answered its pings stays");
         match frame.first {
             PING => raw.send(PONG, &frame.payload).await,
             _ => answers.push(serde_json::from_str::<Value>(frame.text()).unwrap()),
@@ -385,17 +386,17 @@ struct Blob {
     text: String,
 }
 
-/// A blob whose JSON is this long.
+/// Returns a blob with JSON of this length.
 fn blob(size: usize) -> Blob {
     let text = "x".repeat(size - r#"{"type":"blob","text":""}"#.len());
     Blob { text }
 }
 
-/// How many messages of a size are accepted at once.
+/// Returns how many messages of a size the queue accepts at once.
 async fn accepted_at_once(server_limits: Limits, size: usize) -> usize {
-    let (tell, mut told) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel(1);
     let router = Router::new().route(Route::message("fill", move |call: Call| {
-        let tell = tell.clone();
+        let sender = sender.clone();
         async move {
             let mut accepted = 0;
             let refused = loop {
@@ -405,13 +406,13 @@ async fn accepted_at_once(server_limits: Limits, size: usize) -> usize {
                 }
             };
             assert!(matches!(refused, SendError::Full), "{refused:?}");
-            tell.send(accepted).await.unwrap();
+            sender.send(accepted).await.unwrap();
         }
     }));
     let server = TestServer::new(Server::from(router).limits(server_limits));
     let mut raw = Raw::join(&server).await;
     raw.send_text(r#"{"type":"fill"}"#).await;
-    let accepted = told.recv().await.unwrap();
+    let accepted = receiver.recv().await.unwrap();
     for _ in 0..accepted {
         assert_eq!(raw.read_frame().await.unwrap().payload.len(), size);
     }
@@ -419,44 +420,44 @@ async fn accepted_at_once(server_limits: Limits, size: usize) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_outbound_queue_takes_as_much_as_its_limits_say() {
+async fn the_outbound_queue_accepts_as_much_as_its_limits_allow() {
     let few = limits(|limits| limits.outbound_messages = 10);
     assert_eq!(accepted_at_once(few, 100).await, 10);
     let small = limits(|limits| limits.outbound_size = 1000);
     assert_eq!(accepted_at_once(small.clone(), 250).await, 4);
     assert_eq!(accepted_at_once(small.clone(), 251).await, 3);
-    // An empty queue takes one message of any size.
+    // An empty queue accepts one message of any size.
     assert_eq!(accepted_at_once(small, 100_000).await, 1);
 }
 
-/// Sends until an error, which it hands over, and then waits for ever if told so.
-fn flooding(told: &mpsc::Sender<SendError>, size: usize) -> Router {
-    let told = told.clone();
+/// Returns a router that sends until an error occurs, and passes the error to the test.
+fn flooding(sender: &mpsc::Sender<SendError>, size: usize) -> Router {
+    let sender = sender.clone();
     Router::new().route(Route::message("flood", move |call: Call| {
-        let told = told.clone();
+        let sender = sender.clone();
         async move {
             let error = loop {
                 if let Err(error) = call.websocket().send(&blob(size)).await {
                     break error;
                 }
             };
-            told.send(error).await.unwrap();
+            sender.send(error).await.unwrap();
         }
     }))
 }
 
 #[tokio::test]
-async fn a_peer_that_never_reads_is_dropped_as_a_slow_consumer() {
+async fn a_client_that_never_reads_is_dropped_as_a_slow_consumer() {
     let (ends, ended) = ends();
-    let (tell, told) = mpsc::channel(1);
-    let told = Mutex::new(told);
+    let (sender, receiver) = mpsc::channel(1);
+    let receiver = Mutex::new(receiver);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
     over_both(
-        || ends.watch(flooding(&tell, 60_000)).limits(hasty.clone()),
+        || ends.watch(flooding(&sender, 60_000)).limits(hasty.clone()),
         async |server| {
             let mut raw = Raw::join(&server).await;
             raw.send_text(r#"{"type":"flood"}"#).await;
-            let error = told.lock().await.recv().await.unwrap();
+            let error = receiver.lock().await.recv().await.unwrap();
             assert!(matches!(error, SendError::Full | SendError::Closed), "{error:?}");
             let reason = ended.next().await;
             assert_eq!(reason, DisconnectReason::SlowConsumer);
@@ -467,15 +468,15 @@ async fn a_peer_that_never_reads_is_dropped_as_a_slow_consumer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_is_gone_soon_after_the_write_timeout() {
+async fn a_slow_consumer_is_dropped_soon_after_the_write_timeout() {
     let (ends, ended) = ends();
-    let (tell, mut told) = mpsc::channel(1);
+    let (sender, mut receiver) = mpsc::channel(1);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
-    let server = TestServer::new(ends.watch(flooding(&tell, 60_000)).limits(hasty));
+    let server = TestServer::new(ends.watch(flooding(&sender, 60_000)).limits(hasty));
     let mut raw = Raw::join(&server).await;
     let started = Instant::now();
     raw.send_text(r#"{"type":"flood"}"#).await;
-    told.recv().await.unwrap();
+    receiver.recv().await.unwrap();
     assert_eq!(ended.next().await, DisconnectReason::SlowConsumer);
     let elapsed = started.elapsed();
     assert!((SHORT..SHORT * 2).contains(&elapsed), "{elapsed:?}");
@@ -484,11 +485,11 @@ async fn a_slow_consumer_is_gone_soon_after_the_write_timeout() {
     assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
 }
 
-async fn expect_told_why<S: Wire>(mut raw: Raw<S>, ended: &Ended) {
+async fn expect_close_reason<S: Wire>(mut raw: Raw<S>, ended: &Ended) {
     raw.handshake().await;
     raw.send_text(r#"{"type":"flood"}"#).await;
     assert_eq!(ended.next().await, DisconnectReason::SlowConsumer);
-    // What was already under way is whole, and nothing is cut in its middle.
+    // Messages that the server was already writing arrive whole.
     let close = loop {
         let frame = raw.read_frame().await.expect("a close frame");
         if frame.first != TEXT {
@@ -503,19 +504,19 @@ async fn expect_told_why<S: Wire>(mut raw: Raw<S>, ended: &Ended) {
 }
 
 #[tokio::test]
-async fn a_slow_consumer_that_reads_again_learns_why_it_is_closed() {
+async fn a_slow_consumer_that_reads_again_receives_the_close_reason() {
     let (ends, ended) = ends();
-    let (tell, _told) = mpsc::channel(2);
+    let (sender, _receiver) = mpsc::channel(2);
     let hasty = limits(|limits| limits.write_timeout = SHORT);
-    let slow = || ends.watch(flooding(&tell, 60_000)).limits(hasty.clone());
+    let slow = || ends.watch(flooding(&sender, 60_000)).limits(hasty.clone());
     let server = TestServer::bind(slow()).await;
-    expect_told_why(Raw::dial_narrow(&server).await, &ended).await;
+    expect_close_reason(Raw::dial_narrow(&server).await, &ended).await;
     let server = TestServer::new(slow());
-    expect_told_why(Raw::reach(&server).await, &ended).await;
+    expect_close_reason(Raw::reach(&server).await, &ended).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn sending_waits_for_room_and_goes_on_when_the_peer_reads() {
+async fn send_waits_for_room_and_continues_when_the_client_reads() {
     let router = Router::new().route(Route::message("many", async |call: Call| {
         for _ in 0..500 {
             call.websocket().send(&blob(1000)).await?;
@@ -533,7 +534,7 @@ async fn sending_waits_for_room_and_goes_on_when_the_peer_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_reads_slowly_but_steadily_stays() {
+async fn a_client_that_reads_slowly_but_steadily_stays_connected() {
     let router = Router::new().route(Route::message("large", async |call: Call| {
         call.websocket().send_text(&"x".repeat(1 << 20)).await
     }));
@@ -549,11 +550,11 @@ async fn a_peer_that_reads_slowly_but_steadily_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_wait_for_a_peer_that_does_not_read_them() {
+async fn handlers_wait_for_a_client_that_does_not_read_their_answers() {
     let handled = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let router = {
         let handled = Arc::clone(&handled);
-        Router::new().route(Route::message("ask", move |_| {
+        Router::new().route(Route::message("get", move |_| {
             let answered = handled.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             async move { json!({"type": "answer", "n": answered, "padding": "x".repeat(1000)}) }
         }))
@@ -564,8 +565,8 @@ async fn answers_wait_for_a_peer_that_does_not_read_them() {
     });
     let server = TestServer::new(Server::from(router).limits(narrow));
     let mut raw = Raw::join(&server).await;
-    raw.write(&masked(TEXT, br#"{"type":"ask"}"#).repeat(1000)).await;
-    // With paused time this lets everybody else finish what can be done.
+    raw.write(&masked(TEXT, br#"{"type":"get"}"#).repeat(1000)).await;
+    // With paused time, all other tasks run until they are idle.
     sleep(Duration::from_secs(1)).await;
     let count = handled.load(std::sync::atomic::Ordering::Relaxed);
     assert!(count <= STREAM / 1000 + 11, "{count}");
@@ -579,7 +580,7 @@ fn closing(ws: &WebSocket) {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_answer_a_close_is_dropped_at_the_deadline() {
+async fn a_client_that_does_not_answer_a_close_is_dropped_at_the_close_timeout() {
     let hasty = limits(|limits| limits.close_timeout = SHORT);
     let server = || {
         let router = Router::new().route(Route::connect(async |call: Call| {
@@ -592,7 +593,7 @@ async fn a_peer_that_does_not_answer_a_close_is_dropped_at_the_deadline() {
         assert_eq!(raw.read_close(1000).await, "bye");
         let started = Instant::now();
         raw.expect_end().await;
-        // It still counts as a connection until the deadline.
+        // It still counts as a connection until the close timeout.
         server.shutdown(Duration::from_secs(5)).await.unwrap();
         let elapsed = started.elapsed();
         assert!((SHORT / 2..SHORT * 10).contains(&elapsed), "{elapsed:?}");
@@ -600,7 +601,7 @@ async fn a_peer_that_does_not_answer_a_close_is_dropped_at_the_deadline() {
     .await;
 }
 
-/// Says through the channel that it was dropped.
+/// Sends a message when it is dropped.
 struct Dropped(mpsc::Sender<()>);
 
 impl Drop for Dropped {
@@ -610,15 +611,15 @@ impl Drop for Dropped {
 }
 
 #[tokio::test]
-async fn a_hanging_handler_is_dropped_after_its_peer_has_left() {
-    let (tell, told) = mpsc::channel(1);
-    let told = Mutex::new(told);
+async fn a_hanging_handler_is_dropped_after_its_client_has_left() {
+    let (sender, receiver) = mpsc::channel(1);
+    let receiver = Mutex::new(receiver);
     let (ends, ended) = ends();
     let hasty = limits(|limits| limits.close_timeout = SHORT);
     let server = || {
-        let tell = tell.clone();
+        let sender = sender.clone();
         let router = Router::new().route(Route::message("hang", move |call: Call| {
-            let guard = Dropped(tell.clone());
+            let guard = Dropped(sender.clone());
             async move {
                 call.websocket().send_text("hanging").await.unwrap();
                 std::future::pending::<()>().await;
@@ -633,7 +634,7 @@ async fn a_hanging_handler_is_dropped_after_its_peer_has_left() {
         raw.expect_text("hanging").await;
         raw.send_close(1000, "bye").await;
         raw.finish().await;
-        timeout(SHORT * 10, told.lock().await.recv()).await.expect("a dropped handler");
+        timeout(SHORT * 10, receiver.lock().await.recv()).await.expect("a dropped handler");
         let reason =
             DisconnectReason::Peer { code: Some(CloseCode::NORMAL), reason: "bye".to_owned() };
         assert_eq!(ended.next().await, reason);
@@ -642,12 +643,12 @@ async fn a_hanging_handler_is_dropped_after_its_peer_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_handler_that_hangs_is_dropped_at_its_deadline() {
-    let (tell, mut told) = mpsc::channel(1);
+async fn a_disconnect_handler_that_hangs_is_dropped_at_its_timeout() {
+    let (sender, mut receiver) = mpsc::channel(1);
     let (second, mut seconds) = mpsc::channel(1);
     let router = Router::new()
         .route(Route::disconnect(move |_| {
-            let guard = Dropped(tell.clone());
+            let guard = Dropped(sender.clone());
             async move {
                 std::future::pending::<()>().await;
                 drop(guard);
@@ -662,11 +663,11 @@ async fn a_disconnect_handler_that_hangs_is_dropped_at_its_deadline() {
     let mut raw = Raw::join(&server).await;
     raw.send_close(1000, "").await;
     let started = Instant::now();
-    // The peer does not have to wait for the handler.
+    // The client does not have to wait for the handler.
     assert_eq!(raw.read_close(1000).await, "");
     raw.expect_end().await;
     assert_eq!(started.elapsed(), Duration::ZERO);
-    told.recv().await.unwrap();
+    receiver.recv().await.unwrap();
     let late = started.elapsed() - Duration::from_secs(1);
     assert!(late <= Duration::from_millis(5), "{late:?}");
     server.shutdown(Duration::from_secs(5)).await.unwrap();

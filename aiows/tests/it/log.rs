@@ -1,4 +1,4 @@
-//! What is logged, and at which level: the table of the guide.
+//! Log events and their levels, as the table in the guide lists them.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -50,13 +50,13 @@ impl Visit for Line {
     }
 }
 
-/// Collects what this thread logs; the tests here run on one.
+/// Collects the log of this thread. The tests of this module run on a single thread.
 pub fn log() -> (Lines, DefaultGuard) {
     let lines = Lines::default();
     (Arc::clone(&lines), set_default(Log(lines)))
 }
 
-/// The levels of the lines that hold a text.
+/// Returns the levels of the lines that contain a text.
 pub fn levels(lines: &Lines, text: &str) -> Vec<Level> {
     let lines = lines.lock().unwrap();
     lines.iter().filter(|(_, line)| line.contains(text)).map(|(level, _)| *level).collect()
@@ -73,14 +73,14 @@ async fn refuse() -> Result {
 }
 
 #[tokio::test]
-async fn a_client_does_not_decide_how_long_a_line_is() {
+async fn a_client_does_not_control_the_length_of_a_log_line() {
     #[derive(Message, Deserialize)]
     struct Wrapped {
         json: String,
     }
     #[message("wrapped")]
     async fn wrapped(wrapped: Wrapped) -> Result {
-        // serde's error repeats the text that is no number.
+        // The error of serde repeats the text that is not a number.
         serde_json::from_str::<u8>(&wrapped.json)?;
         Ok(())
     }
@@ -102,13 +102,13 @@ async fn a_client_does_not_decide_how_long_a_line_is() {
 }
 
 #[tokio::test]
-async fn an_internal_error_is_logged_with_its_id_and_a_visible_one_for_debugging() {
+async fn an_internal_error_is_logged_with_its_id_and_a_visible_one_at_debug_level() {
     let (lines, _guard) = log();
     let server = TestServer::new(Router::new().routes(routes![fail, refuse]));
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"refuse"}"#).await;
     assert_eq!(client.recv_json().await["code"], "full");
-    client.send_text(r#"{"type":"nothing"}"#).await;
+    client.send_text(r#"{"type":"unknown"}"#).await;
     assert_eq!(client.recv_json().await["code"], "unknown_type");
     client.send_text("nonsense").await;
     assert_eq!(client.recv_json().await["code"], "invalid_json");
@@ -124,7 +124,7 @@ async fn an_internal_error_is_logged_with_its_id_and_a_visible_one_for_debugging
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_handler_that_does_not_return_is_named_before_it_is_given_up() {
+async fn a_connect_handler_that_does_not_return_is_logged_before_it_times_out() {
     #[connect]
     async fn endless() {
         std::future::pending().await
@@ -144,7 +144,7 @@ async fn a_connect_handler_that_does_not_return_is_named_before_it_is_given_up()
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
+async fn refused_connections_slow_disconnect_handlers_and_cut_connections_are_logged() {
     #[connect]
     async fn shut() -> Result {
         Err(HandlerError::new("shut", "come back tomorrow"))
@@ -170,7 +170,7 @@ async fn refused_peers_slow_ends_and_cut_connections_are_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_consumer_is_a_warning_and_a_peer_that_has_left_is_none() {
+async fn a_slow_consumer_is_logged_as_a_warning_and_a_client_that_has_left_is_not() {
     #[message("flood")]
     async fn flood(ws: aiows::WebSocket) -> Result {
         let chunk = "x".repeat(100_000);
@@ -198,7 +198,8 @@ async fn a_slow_consumer_is_a_warning_and_a_peer_that_has_left_is_none() {
     assert_eq!(levels(&lines, "slow consumer"), [Level::WARN, Level::DEBUG]);
 }
 
-/// Sends a hundred messages to a client that does not read, then reads what is left of them.
+/// Makes the server send a hundred messages while the client does not read. Then reads the
+/// remaining ones, and returns how many were dropped.
 async fn stall(client: &mut aiows::testing::TestClient) -> usize {
     client.send_text(r#"{"type":"lines"}"#).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -211,7 +212,7 @@ async fn stall(client: &mut aiows::testing::TestClient) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_messages_are_warned_of_when_it_begins_and_counted_when_it_is_over() {
+async fn dropped_messages_are_logged_when_the_drops_begin_and_counted_when_they_end() {
     #[message("lines")]
     async fn lines(ws: aiows::WebSocket) -> Result {
         for n in 0..100 {
@@ -254,9 +255,9 @@ async fn dropped_messages_are_warned_of_when_it_begins_and_counted_when_it_is_ov
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn a_panicking_page_is_logged_under_the_id_the_client_gets() {
+async fn a_panicking_page_is_logged_with_the_id_that_the_client_receives() {
     let (lines, _guard) = log();
-    // Without the words of a panic on the standard error.
+    // Unlike `panic!`, this prints no message to the standard error.
     let page = async || -> &'static str { std::panic::resume_unwind(Box::new("no luck")) };
     let pages = axum::Router::new().route("/page", axum::routing::get(page));
     let server = TestServer::new(crate::raw::echo_server().http(pages));
@@ -270,17 +271,17 @@ async fn a_panicking_page_is_logged_under_the_id_the_client_gets() {
     assert_eq!(levels(&lines, "no luck"), [Level::ERROR]);
 }
 
-/// Set for the process that runs out of descriptors.
+/// The environment variable that marks the process that runs out of descriptors.
 #[cfg(target_os = "linux")]
 const FEW_FILES: &str = "AIOWS_TEST_FEW_FILES";
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_server_without_descriptors_says_so_once_and_pauses_longer_and_longer() {
+async fn a_server_without_descriptors_logs_one_error_and_pauses_longer_and_longer() {
     if std::env::var_os(FEW_FILES).is_some() {
         return run_out_of_descriptors().await;
     }
-    let test = "log::a_server_without_descriptors_says_so_once_and_pauses_longer_and_longer";
+    let test = "log::a_server_without_descriptors_logs_one_error_and_pauses_longer_and_longer";
     let script = format!("ulimit -n 60; exec \"$0\" {test} --exact --nocapture");
     let run = tokio::process::Command::new("sh")
         .args(["-c", &script])
@@ -288,8 +289,8 @@ async fn a_server_without_descriptors_says_so_once_and_pauses_longer_and_longer(
         .env(FEW_FILES, "1")
         .output();
     let output = run.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
 }
 
 #[cfg(target_os = "linux")]
@@ -306,7 +307,7 @@ async fn run_out_of_descriptors() {
     tokio::spawn(app.serve(listeners));
     let mut clients = Vec::new();
     for address in addresses.iter().cycle() {
-        // Each client takes a descriptor, and so does the server for it.
+        // Each client takes a descriptor, and the server takes another one for it.
         let Ok(client) = TcpStream::connect(address).await else { break };
         clients.push(client);
         tokio::task::yield_now().await;
@@ -323,9 +324,10 @@ async fn run_out_of_descriptors() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(Duration::from_secs(5), accepted).await.expect("the server goes on");
+    timeout(Duration::from_secs(5), accepted).await.expect("the server accepts connections again");
     assert_eq!(levels(&lines, "connections cannot be accepted"), [Level::ERROR]);
-    // 50, 100, 200, 400, 800, 1000 ms: no more than five fit into the time, for each listener.
+    // The pauses are 50, 100, 200, 400, 800 and 1000 ms. At most five fit into the time for each
+    // listener.
     let lines = lines.lock().unwrap();
     let (_, again) = lines.iter().find(|(_, line)| line.contains("accepted again")).unwrap();
     let failed = again.split("failed=").nth(1).unwrap().trim().parse::<u64>().unwrap();
