@@ -1,4 +1,4 @@
-//! A client that leaves is noticed, whatever its connection is doing.
+//! The server notices that a client has left in every state of the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CLOSE: u8 = 0x88;
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Says when a handler starts and when its connection is about to end.
+/// Reports that a handler has started, and later that its connection is about to end.
 type Events = mpsc::Sender<&'static str>;
 
 #[message("stay")]
@@ -46,7 +46,7 @@ impl Received {
     }
 }
 
-/// A server with one place, whose handler outlives its client.
+/// Returns a server for one connection, with a handler that outlives its client.
 fn watched(change: impl FnOnce(&mut Limits)) -> Watched {
     let (sender, events) = mpsc::channel(64);
     let (ends, ended) = ends();
@@ -64,8 +64,8 @@ fn stays(bytes: usize) -> Vec<u8> {
     message.repeat(bytes / message.len())
 }
 
-/// The place of a connection that has ended is free a moment later.
-async fn expect_a_free_place(server: &TestServer) {
+/// Expects room for a new connection within a short time after the end of the last one.
+async fn expect_room(server: &TestServer) {
     for _ in 0..1000 {
         let mut raw = Raw::reach(server).await;
         raw.write(REQUEST.as_bytes()).await;
@@ -74,16 +74,17 @@ async fn expect_a_free_place(server: &TestServer) {
         }
         sleep(Duration::from_millis(5)).await;
     }
-    panic!("no place is free");
+    panic!("the server has no room");
 }
 
-/// More than the server reads while a handler is pending, and less than the kernel takes.
+/// More bytes than the server reads while a handler is pending, but fewer than the kernel buffers.
 const SOME: usize = 100_000;
 
-/// So much that the end of the client's stream waits in the client's kernel.
+/// So many bytes that the end of the client's stream waits in the client's kernel.
 const MUCH: usize = 1_000_000;
 
-/// Fills the server's queue over TCP with a handler pending, and expects that it notices the end.
+/// Fills the server's queue over TCP while a handler is pending, and expects that the server
+/// notices the end of the connection.
 async fn expect_noticed(
     bytes: usize,
     change: impl FnOnce(&mut Limits),
@@ -97,12 +98,13 @@ async fn expect_noticed(
     let _kept = end(raw).await;
     events.expect("closed").await;
     assert_eq!(ended.next().await, DisconnectReason::Peer { code: None, reason: String::new() });
-    expect_a_free_place(&server).await;
+    expect_room(&server).await;
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_end_of_a_stream_is_noticed_while_a_handler_is_pending_and_nothing_more_is_read() {
+async fn the_server_notices_the_end_of_a_stream_while_a_handler_is_pending_and_reading_has_paused()
+{
     expect_noticed(
         SOME,
         |_| {},
@@ -116,7 +118,7 @@ async fn the_end_of_a_stream_is_noticed_while_a_handler_is_pending_and_nothing_m
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_reset_is_noticed_while_a_handler_is_pending_and_nothing_more_is_read() {
+async fn the_server_notices_a_reset_while_a_handler_is_pending_and_reading_has_paused() {
     expect_noticed(
         MUCH,
         |_| {},
@@ -130,7 +132,7 @@ async fn a_reset_is_noticed_while_a_handler_is_pending_and_nothing_more_is_read(
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_reset_behind_the_end_of_a_stream_is_noticed_too() {
+async fn the_server_notices_a_reset_after_the_end_of_a_stream() {
     expect_noticed(
         SOME,
         |_| {},
@@ -145,7 +147,7 @@ async fn a_reset_behind_the_end_of_a_stream_is_noticed_too() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_client_that_leaves_while_its_kernel_still_has_much_to_send_is_noticed_by_a_later_ping() {
+async fn a_later_ping_reveals_a_client_that_left_while_its_kernel_still_had_much_to_send() {
     let ping_often = |limits: &mut Limits| limits.ping_interval = Duration::from_millis(200);
     expect_noticed(MUCH, ping_often, async |mut raw| {
         assert_eq!(raw.read_frame().await.unwrap().first, PING);
@@ -155,7 +157,7 @@ async fn a_client_that_leaves_while_its_kernel_still_has_much_to_send_is_noticed
     .await;
 }
 
-/// Starts in order, each until it gets a permit.
+/// Waits for a permit. The messages of a client are handled in order.
 #[message("wait")]
 async fn wait(id: MessageId, State(permits): State<Arc<Semaphore>>) -> aiows::Result<Value> {
     permits.acquire().await?.forget();
@@ -172,15 +174,15 @@ async fn expect_done(raw: &mut Raw, id: usize) {
 }
 
 #[tokio::test]
-async fn pings_are_answered_and_a_close_frame_is_seen_behind_a_full_queue() {
+async fn the_server_answers_pings_and_notices_a_close_frame_behind_a_full_queue() {
     let permits = Arc::new(Semaphore::new(0));
     let (sender, events) = mpsc::channel(64);
     let events = Mutex::new(Received(events));
     #[aiows::connect]
     async fn watch(ws: WebSocket, State(events): State<Events>) {
-        let peer = ws.clone();
+        let handle = ws.clone();
         ws.spawn(async move {
-            peer.closed().await;
+            handle.closed().await;
             events.send("closed").await.unwrap();
         });
     }
@@ -207,7 +209,7 @@ async fn pings_are_answered_and_a_close_frame_is_seen_behind_a_full_queue() {
     .await;
 }
 
-/// Sends until the stream takes nothing more.
+/// Sends until the stream takes no more bytes, and returns how many it took.
 async fn fill(raw: &mut Raw, bytes: &[u8]) -> usize {
     let mut written = 0;
     while let Ok(more) = timeout(Duration::from_millis(1), raw.write_some(&bytes[written..])).await
@@ -223,14 +225,14 @@ fn ping_often(limits: &mut Limits) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_cannot_be_watched_is_closed_with_1008_when_nothing_was_read_for_long() {
+async fn a_stream_that_cannot_be_watched_is_closed_with_1008_if_reading_stays_paused() {
     let Watched { server, mut events, ended } = watched(ping_often);
     let server = TestServer::new(server);
     let mut raw = Raw::join(&server).await;
     let started = Instant::now();
     assert!(fill(&mut raw, &stays(1_000_000)).await < 400_000);
     events.expect("pending").await;
-    // One ping is enough: its answer could not be read.
+    // The server sends only one ping, because it could not read an answer.
     assert_eq!(raw.read_frame().await.unwrap().first, PING);
     assert_eq!(raw.read_close(1008).await, "Too many messages wait");
     let elapsed = started.elapsed();
@@ -239,11 +241,11 @@ async fn a_stream_that_cannot_be_watched_is_closed_with_1008_when_nothing_was_re
     let code = aiows::CloseCode::POLICY;
     assert_eq!(ended.next().await, DisconnectReason::Protocol { code });
     drop(raw);
-    expect_a_free_place(&server).await;
+    expect_room(&server).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_vanishes_from_a_full_stream_frees_its_place() {
+async fn a_client_that_vanishes_from_a_full_stream_makes_room_for_another() {
     let Watched { server, mut events, ended } = watched(ping_often);
     let server = TestServer::new(server);
     let mut raw = Raw::join(&server).await;
@@ -252,11 +254,11 @@ async fn a_client_that_vanishes_from_a_full_stream_frees_its_place() {
     drop(raw);
     events.expect("closed").await;
     assert_eq!(ended.next().await, DisconnectReason::Peer { code: None, reason: String::new() });
-    expect_a_free_place(&server).await;
+    expect_room(&server).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_stream_stays_as_long_as_its_handlers_return() {
+async fn a_full_stream_stays_open_as_long_as_its_handlers_return() {
     #[message("stay")]
     async fn doze() -> Value {
         sleep(Duration::from_millis(2500)).await;
@@ -330,7 +332,7 @@ async fn size(Size { size }: Size) -> Value {
     json!({ "x": "x".repeat(size) })
 }
 
-/// Reads slowly, but steadily.
+/// Reads slowly but steadily to the end, and returns the number of bytes.
 async fn read_slowly(mut raw: Raw) -> usize {
     let mut total = 0;
     loop {
@@ -341,7 +343,7 @@ async fn read_slowly(mut raw: Raw) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_slowly_after_its_close_frame_gets_every_answer() {
+async fn a_client_that_reads_slowly_after_its_close_frame_receives_every_answer() {
     let router = Router::new().routes(routes![size]);
     let server = Server::from(router).limits(limits(|limits| {
         limits.close_timeout = Duration::from_secs(1);
@@ -353,13 +355,13 @@ async fn a_client_that_reads_slowly_after_its_close_frame_gets_every_answer() {
     let mut raw = Raw::join(&server).await;
     let close = masked(CLOSE, &close_payload(1000, "bye"));
     raw.write(&[message(800_000), message(10), close].concat()).await;
-    // The large one comes in 13 fragments, the first of which is short.
+    // The large answer has 13 fragments, and the first one is short.
     let answers = (4 + 12 * 10 + 800_008) + (2 + 18) + (2 + 5);
     assert_eq!(read_slowly(raw).await, answers);
 }
 
 #[tokio::test]
-async fn a_reset_behind_a_close_frame_with_answers_waiting_ends_the_connection_at_once() {
+async fn a_reset_after_a_close_frame_ends_the_connection_at_once_even_if_answers_are_queued() {
     let (ends, ended) = ends();
     let server = ends.watch(Router::new().routes(routes![size]));
     // Far longer than this test may take.
@@ -378,5 +380,5 @@ async fn a_reset_behind_a_close_frame_with_answers_waiting_ends_the_connection_a
     raw.await_frame().await;
     raw.reset();
     ended.next().await;
-    expect_a_free_place(&server).await;
+    expect_room(&server).await;
 }

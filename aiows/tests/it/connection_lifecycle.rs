@@ -1,4 +1,4 @@
-//! The life of a connection: its stages, and what ends it.
+//! The lifecycle of a connection: its stages and its end.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn hello() -> Hello {
 }
 
 #[tokio::test]
-async fn a_failed_connect_handler_closes_and_no_message_is_handled() {
+async fn a_failed_connect_handler_closes_the_connection_before_any_message_is_handled() {
     #[connect]
     async fn fail() -> aiows::Result {
         Err("no database")?
@@ -49,7 +49,7 @@ async fn a_failed_connect_handler_closes_and_no_message_is_handled() {
 }
 
 #[tokio::test]
-async fn a_panic_in_a_connect_handler_closes_too() {
+async fn a_panic_in_a_connect_handler_closes_the_connection_too() {
     #[connect]
     async fn panics() {
         panic!("no luck");
@@ -61,7 +61,7 @@ async fn a_panic_in_a_connect_handler_closes_too() {
 }
 
 #[tokio::test]
-async fn a_connect_handler_may_refuse_with_a_code_of_its_own() {
+async fn a_connect_handler_may_refuse_with_its_own_close_code() {
     #[connect]
     async fn full() -> Result<(), HandlerError> {
         Err(HandlerError::new("room_full", "the room is full").close(4003))
@@ -108,15 +108,15 @@ async fn a_refused_handshake_runs_no_handler() {
 }
 
 #[tokio::test]
-async fn a_handler_finishes_what_its_peer_asked_before_leaving() {
+async fn a_handler_finishes_a_message_that_its_client_sent_before_leaving() {
     let (started, mut starts) = mpsc::channel::<oneshot::Sender<()>>(1);
     let (done, mut finished) = mpsc::channel::<bool>(1);
     let save = Route::message("save", move |call: Call| {
         let (started, done) = (started.clone(), done.clone());
         async move {
-            let (go, gone) = oneshot::channel();
-            started.send(go).await?;
-            gone.await?;
+            let (release, released) = oneshot::channel();
+            started.send(release).await?;
+            released.await?;
             done.send(call.websocket().is_closed()).await?;
             Ok::<_, HandlerError>(())
         }
@@ -126,9 +126,9 @@ async fn a_handler_finishes_what_its_peer_asked_before_leaving() {
     let server = TestServer::bind(router).await;
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"save"}"#).await;
-    let go = starts.recv().await.unwrap();
+    let release = starts.recv().await.unwrap();
     let closing = tokio::spawn(client.close(1000, "done"));
-    go.send(()).unwrap();
+    release.send(()).unwrap();
     assert!(finished.recv().await.is_some());
     closing.await.unwrap();
     let reason = ends.recv().await.unwrap();
@@ -136,7 +136,7 @@ async fn a_handler_finishes_what_its_peer_asked_before_leaving() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_hangs_is_dropped_some_time_after_its_peer_has_left() {
+async fn a_handler_that_hangs_is_dropped_10_seconds_after_its_client_has_left() {
     struct Dropped(mpsc::Sender<()>);
     impl Drop for Dropped {
         fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! Disconnect handlers that hang: each has a time of its own, and none costs the next one.
+//! Each disconnect handler has its own timeout, so one that hangs takes no time from the next.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::raw::limits;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What ran, and how many seconds after the test began.
+/// Records each handler that ran, and how many seconds after the start of the test.
 #[derive(Clone)]
 struct Log {
     begun: Instant,
@@ -52,7 +52,7 @@ async fn slow(State(log): State<Log>) {
     log.add("slow done");
 }
 
-/// Runs the end of a connection, and returns what ran.
+/// Opens and closes a connection, and returns the handlers that ran.
 async fn end(router: Router) -> Vec<(&'static str, u64)> {
     let log = Log::new();
     let server = TestServer::new(Server::from(router).state(log.clone()));
@@ -72,7 +72,7 @@ fn cut(lines: &Lines, handler: &str) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_handler_that_hangs_does_not_cost_the_next_one() {
+async fn a_disconnect_handler_that_hangs_takes_no_time_from_the_next_one() {
     let (lines, _guard) = log();
     let ran = end(Router::new().routes(routes![slow, hang, quick])).await;
     assert_eq!(ran, [("slow", 0), ("slow done", 6), ("hang", 6), ("quick", 16)]);
@@ -80,7 +80,7 @@ async fn a_disconnect_handler_that_hangs_does_not_cost_the_next_one() {
     assert!(!levels(&lines, "").contains(&Level::ERROR));
 }
 
-/// What middleware does around the disconnect handlers.
+/// The behavior of middleware around disconnect handlers.
 #[derive(Clone, Copy)]
 enum Around {
     Passes,
@@ -112,7 +112,7 @@ fn router(around: Around) -> Router {
 }
 
 #[tokio::test(start_paused = true)]
-async fn inside_of_middleware_each_disconnect_handler_has_its_own_time_too() {
+async fn each_disconnect_handler_inside_middleware_has_its_own_timeout_too() {
     let (lines, _guard) = log();
     let ran = end(router(Around::Passes)).await;
     assert_eq!(ran, [("hang", 0), ("quick", 10), ("slow", 10), ("slow done", 16)]);
@@ -123,7 +123,7 @@ async fn inside_of_middleware_each_disconnect_handler_has_its_own_time_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn middleware_that_hangs_does_not_cost_a_disconnect_handler() {
+async fn middleware_that_hangs_takes_no_time_from_disconnect_handlers() {
     for (around, start) in [(Around::HangsBefore, 10), (Around::HangsAfter, 0), (Around::Spawns, 0)]
     {
         let (lines, _guard) = log();
@@ -135,7 +135,7 @@ async fn middleware_that_hangs_does_not_cost_a_disconnect_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn middleware_around_middleware_that_hangs_does_not_cost_a_disconnect_handler() {
+async fn middleware_that_hangs_around_middleware_takes_no_time_from_disconnect_handlers() {
     let (lines, _guard) = log();
     let ran = end(router(Around::HangsBefore).middleware(Around::HangsBefore)).await;
     let expected = [("hang", 20), ("quick", 30), ("slow", 30), ("slow done", 36)];
@@ -144,7 +144,7 @@ async fn middleware_around_middleware_that_hangs_does_not_cost_a_disconnect_hand
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_cut_all_disconnect_handlers_together_have_less_than_a_second() {
+async fn all_disconnect_handlers_together_have_less_than_a_second_after_a_forced_shutdown() {
     for around in [Around::Passes, Around::HangsBefore, Around::HangsAfter, Around::Spawns] {
         for later in [false, true] {
             let (lines, _guard) = log();
@@ -154,7 +154,7 @@ async fn after_a_cut_all_disconnect_handlers_together_have_less_than_a_second() 
             let server = TestServer::new(Server::from(router).state(log.clone()));
             let client = server.connect().await;
             if later {
-                // They run already when the stop cuts the connection.
+                // The disconnect handlers already run when the shutdown cuts the connection.
                 drop(client);
                 sleep(SECOND / 2).await;
             }
@@ -162,7 +162,7 @@ async fn after_a_cut_all_disconnect_handlers_together_have_less_than_a_second() 
             assert!(server.shutdown(2 * SECOND).await.unwrap_err().is_forced());
             let took = started.elapsed();
             assert!(took < 3 * SECOND, "{took:?}");
-            // All were called, also those that there was no time left for.
+            // Every handler was called, even without any time left for it.
             let ran = log.lines();
             let called = |name| ran.iter().filter(|(line, _)| *line == name).count();
             assert_eq!((called("hang too"), called("quick")), (1, 2), "{ran:?}");
@@ -180,7 +180,7 @@ async fn hang_too(State(log): State<Log>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_disconnect_handler_is_the_one_that_is_set() {
+async fn a_disconnect_handler_has_the_timeout_that_is_configured() {
     let log = Log::new();
     let router = Router::new().routes(routes![hang, hang_too, quick]);
     let server = Server::from(router).state(log.clone());

@@ -1,4 +1,5 @@
-//! Errors are answered in at most 4 KiB, whatever the client or the application puts into them.
+//! Error messages have at most 4 KiB, no matter how much a client or the application puts into
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use validator::Validate;
 
 use super::kit::TestServer;
 
-/// The most an error frame has, in bytes.
+/// The largest error message in bytes.
 const MAX_FRAME: usize = 4096;
 
 #[derive(Message, Deserialize, Validate)]
@@ -53,7 +54,7 @@ struct Part {
     name: String,
 }
 
-/// A type whose names on the wire are not known.
+/// A type without wire names.
 #[derive(Deserialize, Validate)]
 struct Plain {
     #[serde(default)]
@@ -90,8 +91,8 @@ impl Shop {
         Self { _server: server, client }
     }
 
-    /// Sends a text, and reads an error of at most 4 KiB.
-    async fn refused(&mut self, text: &str) -> Value {
+    /// Sends a text and reads an error of at most 4 KiB.
+    async fn error_for(&mut self, text: &str) -> Value {
         self.client.send_text(text).await;
         let answer = self.client.recv_text().await;
         assert!(answer.len() <= MAX_FRAME, "{} bytes to {text:.100}", answer.len());
@@ -99,7 +100,7 @@ impl Shop {
     }
 }
 
-/// As many of these values as fit into a message of 1 MiB.
+/// Returns a message with as many copies of `value` as fit into 1 MiB.
 fn full(head: &str, value: &str, tail: &str) -> String {
     let count = (1024 * 1024 - head.len() - tail.len()) / (value.len() + 1);
     format!("{head}{}{tail}", vec![value; count].join(","))
@@ -117,39 +118,40 @@ fn paths(answer: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn up_to_32_fields_are_told_and_the_rest_is_counted() {
+async fn an_error_lists_up_to_32_fields_and_counts_the_rest() {
     let mut shop = Shop::open().await;
-    for (broken, told, more) in [(31, 31, Value::Null), (32, 32, Value::Null), (33, 32, json!(1))] {
+    for (broken, listed, more) in [(31, 31, Value::Null), (32, 32, Value::Null), (33, 32, json!(1))]
+    {
         let items = vec!["{}"; broken].join(",");
         let answer =
-            shop.refused(&format!(r#"{{"type":"order","name":"x","items":[{items}]}}"#)).await;
+            shop.error_for(&format!(r#"{{"type":"order","name":"x","items":[{items}]}}"#)).await;
         assert_eq!(answer["code"], "validation_failed");
         let first = paths(&answer)[0].to_owned();
-        assert_eq!((paths(&answer).len(), first.as_str()), (told, "items[0].itemName"));
+        assert_eq!((paths(&answer).len(), first.as_str()), (listed, "items[0].itemName"));
         assert_eq!(answer["more_fields"], more);
     }
 }
 
 #[tokio::test]
-async fn the_first_fields_of_a_message_are_those_that_are_told() {
+async fn an_error_lists_the_first_invalid_fields_of_a_message() {
     let mut shop = Shop::open().await;
     let items = vec![r#"{"itemName":"x","parts":[{},{}]}"#; 50].join(",");
     for _ in 0..5 {
         let text = format!(r#"{{"type":"order","name":"x","items":[{items}]}}"#);
-        let answer = shop.refused(&text).await;
+        let answer = shop.error_for(&text).await;
         let mut expected: Vec<_> = (0..16)
             .flat_map(|item| (0..2).map(move |part| format!("items[{item}].parts[{part}].name")))
             .collect();
         expected.sort();
-        let mut told = paths(&answer);
-        told.sort_unstable();
-        assert_eq!(told, expected);
+        let mut listed = paths(&answer);
+        listed.sort_unstable();
+        assert_eq!(listed, expected);
         assert_eq!(count(&answer), 100);
     }
 }
 
 #[tokio::test]
-async fn a_message_full_of_broken_items_has_a_small_answer() {
+async fn a_message_full_of_invalid_items_gets_a_small_error() {
     let mut shop = Shop::open().await;
     let order = r#"{"type":"order","name":"x","#;
     for (text, path) in [
@@ -172,7 +174,7 @@ async fn a_message_full_of_broken_items_has_a_small_answer() {
             "tree.children[0].a_name_that_makes_a_path_long",
         ),
     ] {
-        let answer = shop.refused(&text).await;
+        let answer = shop.error_for(&text).await;
         assert_eq!(answer["code"], "validation_failed");
         assert_eq!(paths(&answer)[0], path);
         assert!(count(&answer) >= 32);
@@ -180,7 +182,7 @@ async fn a_message_full_of_broken_items_has_a_small_answer() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_too_long_is_told_by_its_length() {
+async fn a_list_that_is_too_long_is_reported_by_its_length() {
     #[derive(Message, Deserialize, Validate)]
     struct Basket {
         #[serde(rename = "things")]
@@ -196,13 +198,13 @@ async fn a_list_that_is_too_long_is_told_by_its_length() {
     }]);
     for items in [101, 1_000, 60_000] {
         let items = vec![r#"{"itemName":"x"}"#; items].join(",");
-        let answer = shop.refused(&format!(r#"{{"type":"basket","things":[{items}]}}"#)).await;
+        let answer = shop.error_for(&format!(r#"{{"type":"basket","things":[{items}]}}"#)).await;
         assert_eq!(answer["fields"], expected);
     }
 }
 
 #[tokio::test]
-async fn only_a_long_list_without_rules_for_its_items_hides_other_faults() {
+async fn only_a_long_list_without_rules_for_its_items_hides_other_invalid_fields() {
     #[derive(Message, Deserialize, Validate)]
     struct Picture {
         #[validate(length(min = 1))]
@@ -215,7 +217,7 @@ async fn only_a_long_list_without_rules_for_its_items_hides_other_faults() {
     #[message("picture")]
     async fn picture(_picture: Picture) {}
     let mut shop = Shop::of(Router::new().routes(routes![picture])).await;
-    for (pixels, told) in [
+    for (pixels, listed) in [
         (10, &["size", "title"][..]),
         (11, &["pixels", "size", "title"]),
         (256, &["pixels", "size", "title"]),
@@ -224,17 +226,17 @@ async fn only_a_long_list_without_rules_for_its_items_hides_other_faults() {
     ] {
         let pixels = vec!["7"; pixels].join(",");
         let head = r#"{"type":"picture","title":"","size":{"x":1},"#;
-        let answer = shop.refused(&format!(r#"{head}"pixels":[{pixels}]}}"#)).await;
-        assert_eq!(paths(&answer), told);
+        let answer = shop.error_for(&format!(r#"{head}"pixels":[{pixels}]}}"#)).await;
+        assert_eq!(paths(&answer), listed);
     }
-    // A map is a list as well.
+    // Rules for the length of a list also apply to maps.
     let sizes: BTreeMap<_, _> = (0..1_000).map(|n| (n.to_string(), 1)).collect();
     let text = json!({ "type": "picture", "title": "", "pixels": [], "size": sizes }).to_string();
-    assert_eq!(paths(&shop.refused(&text).await), ["size"]);
+    assert_eq!(paths(&shop.error_for(&text).await), ["size"]);
 }
 
 #[tokio::test]
-async fn a_bounded_list_is_refused_while_it_is_read() {
+async fn a_bounded_list_is_refused_while_it_is_decoded() {
     #[derive(Message, Deserialize, Validate)]
     struct Basket {
         #[validate(length(min = 1), nested)]
@@ -243,23 +245,23 @@ async fn a_bounded_list_is_refused_while_it_is_read() {
     #[message("basket")]
     async fn basket(_basket: Basket) {}
     let mut shop = Shop::of(Router::new().routes(routes![basket])).await;
-    let answer = shop.refused(&full(r#"{"type":"basket","items":["#, "{}", "]}")).await;
+    let answer = shop.error_for(&full(r#"{"type":"basket","items":["#, "{}", "]}")).await;
     let fields = json!([{ "path": "items", "code": "too_many", "message": "has too many items" }]);
     assert_eq!((&answer["code"], &answer["fields"]), (&json!("invalid_payload"), &fields));
-    // Rules of the list and of its items hold as for any list.
-    let answer = shop.refused(r#"{"type":"basket","items":[{"itemName":"x"},{}]}"#).await;
+    // The rules for the list and its items apply as for any other list.
+    let answer = shop.error_for(r#"{"type":"basket","items":[{"itemName":"x"},{}]}"#).await;
     assert_eq!(paths(&answer), ["items[1].itemName"]);
-    let answer = shop.refused(r#"{"type":"basket","items":[]}"#).await;
+    let answer = shop.error_for(r#"{"type":"basket","items":[]}"#).await;
     assert_eq!((paths(&answer), &answer["fields"][0]["code"]), (vec!["items"], &json!("length")));
 }
 
 #[tokio::test]
-async fn one_broken_item_among_many_is_told() {
+async fn an_error_lists_the_invalid_items_among_many_valid_ones() {
     let mut shop = Shop::open().await;
     let good = vec![r#"{"itemName":"x","parts":[{"name":"y"}]}"#; 5_000].join(",");
     let bad = r#"{"itemName":"x","parts":[{"name":"y"},{"name":""}]},{}"#;
     let text = format!(r#"{{"type":"order","items":[{good},{bad},{good}]}}"#);
-    let answer = shop.refused(&text).await;
+    let answer = shop.error_for(&text).await;
     let expected = ["items[5000].parts[1].name", "items[5001].itemName", "name"];
     assert_eq!((paths(&answer), &answer["more_fields"]), (expected.to_vec(), &Value::Null));
     shop.client
@@ -269,7 +271,7 @@ async fn one_broken_item_among_many_is_told() {
 }
 
 #[tokio::test]
-async fn a_deep_path_is_cut() {
+async fn a_deep_path_is_truncated() {
     let mut shop = Shop::open().await;
     let (mut open, mut close) = (String::new(), String::new());
     for _ in 0..50 {
@@ -277,13 +279,13 @@ async fn a_deep_path_is_cut() {
         close.push_str("]}");
     }
     let text = format!(r#"{{"type":"order","name":"x","tree":{open}{close}}}"#);
-    let answer = shop.refused(&text).await;
+    let answer = shop.error_for(&text).await;
     assert_eq!(count(&answer), 50);
     assert!(paths(&answer).iter().all(|path| path.len() <= 128), "{answer}");
 }
 
 #[tokio::test]
-async fn an_error_of_the_application_that_is_too_large_goes_without_its_params() {
+async fn an_application_error_that_is_too_large_is_sent_without_its_params() {
     #[message("large")]
     async fn large() -> Result {
         Err(HandlerError::new("full", "the room is full").with("members", vec!["ann"; 10_000]))
@@ -303,28 +305,28 @@ async fn an_error_of_the_application_that_is_too_large_goes_without_its_params()
     }
     let mut shop = Shop::of(Router::new().routes(routes![large, long, fields, field])).await;
     let id = "i".repeat(64);
-    let mut ask =
-        async |kind: &str| shop.refused(&json!({ "type": kind, "id": &id }).to_string()).await;
-    let answer = ask("large").await;
+    let mut error_of =
+        async |kind: &str| shop.error_for(&json!({ "type": kind, "id": &id }).to_string()).await;
+    let answer = error_of("large").await;
     let expected = json!({
         "type": "error", "code": "full", "message": "the room is full",
         "correlation_id": id, "message_type": "large",
     });
     assert_eq!(answer, expected);
-    let answer = ask("long").await;
+    let answer = error_of("long").await;
     assert_eq!(answer["correlation_id"], id);
     let (code, message) = (answer["code"].as_str().unwrap(), answer["message"].as_str().unwrap());
     assert!(code.starts_with("ccc") && code.len() <= 128, "{code}");
     assert!(message.starts_with("üüü"), "{message}");
-    let answer = ask("fields").await;
+    let answer = error_of("fields").await;
     assert_eq!((count(&answer), paths(&answer)[0]), (100, "f0"));
-    let answer = ask("field").await;
+    let answer = error_of("field").await;
     assert_eq!(paths(&answer)[0], "f".repeat(128));
 }
 
 #[tokio::test]
-async fn an_error_of_control_characters_is_as_small() {
-    // One byte of a text may be six of JSON.
+async fn an_error_full_of_control_characters_is_small_too() {
+    // One byte of text may take six bytes in JSON.
     #[message("noise")]
     async fn noise() -> Result {
         let noise = "\u{1}".repeat(5_000);
@@ -332,18 +334,18 @@ async fn an_error_of_control_characters_is_as_small() {
         Err(HandlerError::invalid(fields).with("noise", &noise))
     }
     let mut shop = Shop::of(Router::new().routes(routes![noise])).await;
-    let answer = shop.refused(r#"{"type":"noise","id":"\u0001\u0001"}"#).await;
+    let answer = shop.error_for(r#"{"type":"noise","id":"\u0001\u0001"}"#).await;
     assert_eq!((&answer["code"], count(&answer)), (&json!("validation_failed"), 40));
 }
 
 #[tokio::test]
-async fn a_close_reason_made_of_an_error_is_cut() {
+async fn a_close_reason_made_of_an_error_is_truncated() {
     #[message("close")]
     async fn close() -> Result {
         Err(HandlerError::new("bye", "é".repeat(5_000)).close(4001))
     }
     let mut shop = Shop::of(Router::new().routes(routes![close])).await;
-    let answer = shop.refused(r#"{"type":"close"}"#).await;
+    let answer = shop.error_for(r#"{"type":"close"}"#).await;
     assert!(answer["message"].as_str().unwrap().starts_with("éé"));
     assert_eq!(shop.client.expect_closed(4001).await, "é".repeat(61));
 }

@@ -1,4 +1,4 @@
-//! The first and the last connection of a user, the first and the last member of a room.
+//! The first and the last connection of a user, and the first and the last member of a room.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,13 +16,13 @@ use crate::raw::over_both;
 
 const ROUNDS: usize = 1_000;
 
-/// How often what happened.
+/// Counts how often each event happened.
 #[derive(Clone, Default)]
 struct Tally(Arc<Mutex<BTreeMap<&'static str, i32>>>);
 
 impl Tally {
-    fn count(&self, what: &'static str, is_so: bool) {
-        *self.0.lock().unwrap().entry(what).or_default() += i32::from(is_so);
+    fn count(&self, event: &'static str, happened: bool) {
+        *self.0.lock().unwrap().entry(event).or_default() += i32::from(happened);
     }
 
     fn take(&self) -> BTreeMap<&'static str, i32> {
@@ -31,7 +31,7 @@ impl Tally {
 }
 
 #[connect]
-async fn come(ws: WebSocket, State(tally): State<Tally>) -> Result<Value> {
+async fn arrive(ws: WebSocket, State(tally): State<Tally>) -> Result<Value> {
     tally.count("user comes", ws.set_user("ann")?.is_first());
     let joined = ws.join("lobby").await?;
     assert!(joined.is_new());
@@ -40,7 +40,7 @@ async fn come(ws: WebSocket, State(tally): State<Tally>) -> Result<Value> {
 }
 
 #[disconnect]
-async fn go(
+async fn depart(
     departure: Departure,
     State(tally): State<Tally>,
     State(gone): State<mpsc::Sender<()>>,
@@ -60,16 +60,16 @@ async fn tab(server: &TestServer, meets: bool) -> TestClient {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_tabs_that_open_and_close_together_are_one_first_and_one_last_each_time() {
+async fn two_tabs_that_open_and_close_together_have_as_many_last_connections_as_first_ones() {
     let (tally, (sender, gone)) = (Tally::default(), mpsc::channel::<()>(4));
     let gone = tokio::sync::Mutex::new(gone);
     let server = || {
-        let router = Router::new().routes(routes![come, go]);
+        let router = Router::new().routes(routes![arrive, depart]);
         Server::from(router.state(tally.clone()).state(sender.clone()))
     };
     over_both(server, async |server| {
         for round in 0..ROUNDS {
-            // In every other round both are there before one of them closes.
+            // In every other round, both tabs are connected before one of them closes.
             let meets = round % 2 == 0;
             let (one, two) = tokio::join!(tab(&server, meets), tab(&server, meets));
             tokio::join!(one.close(CloseCode::NORMAL, ""), two.close(CloseCode::NORMAL, ""));
@@ -95,7 +95,7 @@ struct Name {
     name: String,
 }
 
-/// These end with the change itself, which sends nothing.
+/// Returns the change itself, which sends no message. The next three handlers do the same.
 #[message("join")]
 async fn join(ws: WebSocket, Name { name }: Name) -> Result<Joined> {
     ws.join(name).await
@@ -111,17 +111,17 @@ async fn user(ws: WebSocket, Name { name }: Name) -> Result<UserChange> {
     ws.set_user(name)
 }
 
-#[message("nobody")]
-async fn nobody(ws: WebSocket) -> UserChange {
+#[message("clear_user")]
+async fn clear_user(ws: WebSocket) -> UserChange {
     ws.clear_user()
 }
 
 #[tokio::test]
-async fn a_change_at_the_end_of_a_handler_is_acknowledged_and_says_nothing() {
-    let server = || Server::from(Router::new().routes(routes![join, leave, user, nobody]));
+async fn a_handler_that_returns_a_change_sends_only_an_ack() {
+    let server = || Server::from(Router::new().routes(routes![join, leave, user, clear_user]));
     over_both(server, async |server| {
         let mut ann = server.connect().await;
-        for (id, kind) in ["join", "leave", "user", "nobody"].into_iter().enumerate() {
+        for (id, kind) in ["join", "leave", "user", "clear_user"].into_iter().enumerate() {
             ann.send_json(&json!({ "type": kind, "name": "ann" })).await;
             ann.send_json(&json!({ "type": kind, "name": "ann", "id": id })).await;
             assert_eq!(ann.recv_json().await, json!({ "type": "ack", "correlation_id": id }));
@@ -131,7 +131,7 @@ async fn a_change_at_the_end_of_a_handler_is_acknowledged_and_says_nothing() {
 }
 
 #[tokio::test]
-async fn each_change_says_once_what_it_was() {
+async fn each_change_is_reported_once() {
     #[derive(Clone)]
     struct Sockets(mpsc::Sender<WebSocket>);
 
@@ -161,7 +161,7 @@ async fn each_change_says_once_what_it_was() {
     assert_eq!(summary(one.set_user("ann").unwrap()), (true, None));
     assert_eq!(summary(one.set_user("ann").unwrap()), (false, None));
     assert_eq!(summary(two.set_user("ann").unwrap()), (false, None));
-    // To another user while the first one has another connection, and as its last one.
+    // The first change leaves `ann` with another connection. The second one takes her last.
     assert_eq!(summary(two.set_user("bob").unwrap()), (true, None));
     assert_eq!(summary(one.set_user("bob").unwrap()), (false, of("ann")));
     assert_eq!(summary(one.clear_user()), (false, None));
@@ -173,9 +173,10 @@ async fn each_change_says_once_what_it_was() {
     assert_eq!(one.leave("tea"), Left::default());
 }
 
-/// Whoever is sent away is the last one in the disconnect handler, too, whatever happens meanwhile.
+/// The last connection of a user stays the last one for its disconnect handler, even if another
+/// connection of the user arrives before the handler runs.
 #[tokio::test]
-async fn a_departure_says_what_was_true_when_the_connection_left() {
+async fn a_departure_describes_the_moment_when_the_connection_left() {
     #[connect]
     async fn enter(ws: WebSocket) -> Result<Value> {
         ws.set_user("ann")?;
@@ -188,7 +189,7 @@ async fn a_departure_says_what_was_true_when_the_connection_left() {
     #[message("stay")]
     async fn stay(ws: WebSocket, hub: Hub) -> Result<Value> {
         ws.close(CloseCode::NORMAL, "off you go");
-        // Others come while the handler is pending.
+        // Another connection of the user arrives while this handler is pending.
         while hub.connections_of("ann").is_empty() {
             tokio::task::yield_now().await;
         }
@@ -253,7 +254,7 @@ async fn only_disconnect_handlers_take_a_departure() {
 }
 
 #[tokio::test]
-async fn a_test_makes_a_departure() {
+async fn a_test_call_provides_a_departure() {
     use aiows::DisconnectReason;
     use aiows::testing::TestCall;
 

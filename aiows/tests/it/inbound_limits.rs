@@ -1,4 +1,4 @@
-//! What a server takes in of one client while a handler is pending, as `Limits` documents it.
+//! The server accepts as much from one client while a handler is pending as `Limits` documents.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ const TEXT: u8 = 0x81;
 
 const KIB: usize = 1024;
 
-/// What is read and not decoded.
+/// The bytes that the server reads but does not decode.
 const READ_AHEAD: usize = 64 * KIB;
 
-/// What the stream of the test kit holds.
+/// The bytes that the stream of the test kit holds.
 const STREAM: usize = 64 * KIB;
 
-/// What is passed to the decoder at once.
+/// The bytes that the decoder receives at once.
 const DECODER: usize = KIB;
 
 #[message("hold")]
@@ -29,22 +29,22 @@ async fn hold() {
 }
 
 #[derive(Message, Deserialize, Serialize)]
-struct Ask {}
+struct Confirm {}
 
 #[derive(Message, Deserialize, Serialize)]
-struct Told {}
+struct Confirmed {}
 
-#[message("ask")]
-async fn ask(ws: WebSocket) {
-    let _ = ws.request::<Told>(&Ask {}, Duration::from_secs(3600)).await;
+#[message("confirm")]
+async fn confirm(ws: WebSocket) {
+    let _ = ws.request::<Confirmed>(&Confirm {}, Duration::from_secs(3600)).await;
     std::future::pending::<()>().await;
 }
 
 fn server(change: impl FnOnce(&mut Limits)) -> Server {
-    Server::from(Router::new().routes(routes![hold, ask])).limits(limits(change))
+    Server::from(Router::new().routes(routes![hold, confirm])).limits(limits(change))
 }
 
-/// A masked text of exactly this many bytes on the wire.
+/// Returns a masked text frame of exactly this many bytes.
 fn frame(size: usize) -> Vec<u8> {
     let header = match size {
         ..132 => 6,
@@ -57,8 +57,8 @@ fn frame(size: usize) -> Vec<u8> {
     frame
 }
 
-/// Sends frames of one size until nothing more is taken, and returns how many bytes were.
-async fn taken_in(server: Server, first: &str, size: usize) -> usize {
+/// Sends frames of one size until the server reads no more, and returns the number of bytes taken.
+async fn bytes_taken(server: Server, first: &str, size: usize) -> usize {
     let server = TestServer::new(server);
     let mut raw = Raw::join(&server).await;
     raw.send_text(first).await;
@@ -75,9 +75,9 @@ async fn taken_in(server: Server, first: &str, size: usize) -> usize {
 const HOLD: &str = r#"{"type":"hold"}"#;
 
 #[tokio::test(start_paused = true)]
-async fn as_many_messages_wait_as_documented_and_64_kib_behind_them() {
+async fn the_server_queues_as_many_messages_as_documented_and_reads_64_kib_more() {
     for size in [40, 131, 140, 1000, 5000] {
-        let taken = taken_in(server(|_| {}), HOLD, size).await;
+        let taken = bytes_taken(server(|_| {}), HOLD, size).await;
         let most = 32 * size + READ_AHEAD + STREAM;
         // The decoder may hold a part of the next message.
         assert!((most..=most + DECODER + size).contains(&taken), "{size}: {taken} and not {most}");
@@ -85,30 +85,30 @@ async fn as_many_messages_wait_as_documented_and_64_kib_behind_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_on_messages_is_the_one_that_is_set() {
+async fn the_server_queues_as_many_messages_as_configured() {
     for messages in [1, 2, 100] {
         let limited = server(|limits| limits.inbound_messages = messages);
-        let taken = taken_in(limited, HOLD, 1000).await;
+        let taken = bytes_taken(limited, HOLD, 1000).await;
         let most = messages * 1000 + READ_AHEAD + STREAM;
         assert!((most..=most + DECODER + 1000).contains(&taken), "{messages}: {taken}, not {most}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_bytes_wait_as_documented_and_the_last_message_may_exceed_them() {
+async fn the_server_queues_as_many_bytes_as_documented_and_the_last_message_may_exceed_them() {
     for size in [20_000, 50_000, 200_000, 1_000_000] {
-        let taken = taken_in(server(|_| {}), HOLD, size).await;
+        let taken = bytes_taken(server(|_| {}), HOLD, size).await;
         let most = 256 * KIB + READ_AHEAD + STREAM;
         assert!((most..=most + DECODER + size).contains(&taken), "{size}: {taken} and not {most}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_an_answer_only_bytes_count() {
-    let ask = r#"{"type":"ask"}"#;
-    // More fail the question, which then leaves the bounds as they were.
+async fn only_bytes_count_while_a_handler_waits_for_an_answer() {
+    let confirm = r#"{"type":"confirm"}"#;
+    // If more bytes arrive, the request fails and the usual limits apply again.
     for (size, head) in [(40, 6), (100, 6), (1000, 8), (20_000, 8)] {
-        let taken = taken_in(server(|_| {}), ask, size).await;
+        let taken = bytes_taken(server(|_| {}), confirm, size).await;
         let waiting = (256 * KIB).div_ceil(size - head) * size;
         let most = waiting + READ_AHEAD + STREAM;
         assert!((most..=most + DECODER + size).contains(&taken), "{size}: {taken} and not {most}");

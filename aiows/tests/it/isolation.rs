@@ -1,4 +1,4 @@
-//! What many or troublesome peers do to those beside them: nothing.
+//! Many clients, or clients that misbehave, do not affect other clients.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::kit::{TestServer, over_both};
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
-/// The longest a peer may wait for its answer, whatever others do.
+/// The longest that a client may wait for its answer, no matter how others behave.
 const WORST: Duration = Duration::from_millis(500);
 
 async fn expect_echo_in_time(raw: &mut Raw, text: &str) {
@@ -22,9 +22,9 @@ async fn expect_echo_in_time(raw: &mut Raw, text: &str) {
     assert!(elapsed < WORST, "{elapsed:?}");
 }
 
-/// Over TCP the server has a process of its own: see `resources`.
+/// The module `resources` tests the same over TCP, with the server in its own process.
 #[tokio::test(start_paused = true)]
-async fn five_hundred_half_open_handshakes_delay_nobody() {
+async fn five_hundred_half_open_handshakes_delay_no_other_client() {
     let server = TestServer::new(echo_server());
     let mut halves = Vec::new();
     for number in 0..500 {
@@ -33,11 +33,11 @@ async fn five_hundred_half_open_handshakes_delay_nobody() {
         halves.push((number, raw));
     }
     let started = Instant::now();
-    let mut beside = Raw::join(&server).await;
-    beside.send_text("beside").await;
-    beside.expect_text("beside").await;
+    let mut bystander = Raw::join(&server).await;
+    bystander.send_text("in time").await;
+    bystander.expect_text("in time").await;
     assert_eq!(started.elapsed(), Duration::ZERO);
-    // They are not given up for it.
+    // The half-open handshakes can still be completed.
     for (number, mut raw) in halves {
         raw.write(&REQUEST.as_bytes()[number % REQUEST.len()..]).await;
         assert!(raw.read_head().await.starts_with("HTTP/1.1 101 "));
@@ -56,7 +56,7 @@ impl Drop for Freed {
 }
 
 #[tokio::test]
-async fn fifty_hung_handlers_delay_nobody_and_are_freed_when_their_clients_leave() {
+async fn fifty_hanging_handlers_delay_no_other_client_and_are_dropped_when_their_clients_leave() {
     const HUNG: usize = 50;
     let freed = Arc::new(AtomicUsize::new(0));
     let (ends, ended) = ends();
@@ -83,7 +83,7 @@ async fn fifty_hung_handlers_delay_nobody_and_are_freed_when_their_clients_leave
             raw.expect_text("hanging").await;
             hung.push(raw);
         }
-        expect_echo_in_time(&mut bystander, "beside").await;
+        expect_echo_in_time(&mut bystander, "in time").await;
         assert_eq!(freed.load(Ordering::SeqCst), 0);
         for (number, mut raw) in hung.into_iter().enumerate() {
             if number % 2 == 0 {
@@ -102,7 +102,7 @@ async fn fifty_hung_handlers_delay_nobody_and_are_freed_when_their_clients_leave
         assert_eq!(codes, [HUNG / 2, HUNG / 2]);
         assert_eq!(freed.load(Ordering::SeqCst), HUNG);
         assert_eq!(server.handle().stats().active, 1);
-        expect_echo_in_time(&mut bystander, "still beside").await;
+        expect_echo_in_time(&mut bystander, "still in time").await;
         drop(bystander);
         ended.next().await;
     })
@@ -115,7 +115,7 @@ async fn panics(_: Call) {
 }
 
 #[tokio::test]
-async fn two_hundred_panics_harm_nobody_and_leave_their_connections_open() {
+async fn two_hundred_panics_affect_no_other_client_and_leave_their_connections_open() {
     let (ends, ended) = ends();
     let server =
         || ends.server().include_router(Router::new().route(Route::message("panic", panics)));
@@ -132,7 +132,7 @@ async fn two_hundred_panics_harm_nobody_and_leave_their_connections_open() {
                 );
                 assert!(!error.to_string().contains("secret"), "{error}");
             }
-            expect_echo_in_time(&mut bystander, "beside").await;
+            expect_echo_in_time(&mut bystander, "in time").await;
             expect_echo_in_time(&mut raw, "still here").await;
             raw.send_close(1000, "").await;
             raw.read_close(1000).await;
@@ -160,13 +160,13 @@ async fn flood(call: Call) -> aiows::Result {
 }
 
 #[tokio::test]
-async fn a_bystander_is_answered_beside_peers_that_flood_dribble_and_never_read() {
+async fn a_client_is_answered_in_time_while_others_flood_dribble_or_never_read() {
     let server =
         || echo_server().include_router(Router::new().route(Route::message("flood", flood)));
     over_both(server, async |server| {
         let mut bystander = Raw::join(&server).await;
-        let mut deaf = Raw::join(&server).await;
-        deaf.send_text(r#"{"type":"flood"}"#).await;
+        let mut not_reading = Raw::join(&server).await;
+        not_reading.send_text(r#"{"type":"flood"}"#).await;
         let mut flooding = Raw::join(&server).await;
         let flood = async {
             let frames = masked(0x81, &[b'x'; 1000]).repeat(200);
@@ -187,7 +187,7 @@ async fn a_bystander_is_answered_beside_peers_that_flood_dribble_and_never_read(
         };
         let bystand = async {
             for _ in 0..40 {
-                expect_echo_in_time(&mut bystander, "beside").await;
+                expect_echo_in_time(&mut bystander, "in time").await;
                 sleep(Duration::from_millis(2)).await;
             }
         };

@@ -1,16 +1,16 @@
-//! The behaviour of a server does not change when all of it runs inside of middleware that passes
-//! everything on: the same tests, once more.
+//! Runs other test modules a second time, on servers inside middleware that passes every call on.
+//! The behavior must not change.
 
-// Not here: `middleware` adds its own; `resources` and `restart` run a server in another process;
-// `transitions` needs no second round.
+// Some modules are left out: `middleware` adds its own middleware, `resources` and `restart` run a
+// server in another process, and `transitions` needs no second run.
+#[path = "client_disconnect.rs"]
+mod client_disconnect;
 #[path = "close.rs"]
 mod close;
-#[path = "crowd.rs"]
-mod crowd;
+#[path = "connection_lifecycle.rs"]
+mod connection_lifecycle;
 #[path = "deadlines.rs"]
 mod deadlines;
-#[path = "door.rs"]
-mod door;
 #[path = "errors.rs"]
 mod errors;
 #[path = "extract.rs"]
@@ -28,10 +28,8 @@ mod hostile;
 mod http;
 #[path = "hub.rs"]
 mod hub;
-#[path = "leaving.rs"]
-mod leaving;
-#[path = "life.rs"]
-mod life;
+#[path = "isolation.rs"]
+mod isolation;
 #[path = "limits.rs"]
 mod limits;
 #[path = "log.rs"]
@@ -72,6 +70,8 @@ mod stopping;
 mod streams;
 #[path = "unfinished.rs"]
 mod unfinished;
+#[path = "upgrade.rs"]
+mod upgrade;
 
 pub(crate) mod kit {
     use std::ops::Deref;
@@ -105,7 +105,7 @@ pub(crate) mod kit {
         }
     }
 
-    /// The server of the test kit, with the middleware around everything.
+    /// The server of the test kit inside the middleware.
     pub struct TestServer(testing::TestServer);
 
     impl TestServer {
@@ -127,7 +127,7 @@ pub(crate) mod kit {
         raw::over_both(|| wrapped(server()), check).await;
     }
 
-    /// A server that a test builds itself.
+    /// Adds the middleware to a server that a test builds itself.
     pub fn wrapped(server: Server) -> Server {
         server.middleware(Passing)
     }

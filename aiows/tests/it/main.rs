@@ -7,39 +7,35 @@ mod admission;
 mod admitted;
 #[cfg(target_os = "linux")]
 mod backlog;
-mod belonging;
-mod bounded;
 mod burst;
+mod client_disconnect;
 mod close;
-mod crowd;
-mod cut;
+mod connection_lifecycle;
 mod deadlines;
 mod delegation;
 mod delivery;
-mod door;
-mod edges;
+mod disconnect_timeout;
+mod error_size;
 mod errors;
 mod extract;
+mod first_and_last;
 mod flush;
 mod fragments;
 mod handlers;
 mod handshake;
-mod hanging;
 mod hostile;
 #[cfg(feature = "axum")]
 mod http;
 mod hub;
-mod intake;
+mod inbound_limits;
+mod isolation;
 #[cfg(feature = "axum")]
 mod json_body;
-
 mod layered;
-mod leaving;
-mod life;
-mod lifecycle;
 mod limits;
 mod log;
 mod members;
+mod membership;
 mod middleware;
 mod mishaps;
 #[cfg(feature = "axum")]
@@ -72,6 +68,7 @@ mod rules;
 mod script;
 #[cfg(target_os = "linux")]
 mod served;
+mod server_lifecycle;
 mod serving;
 mod shapes;
 mod sharing;
@@ -82,11 +79,13 @@ mod socket;
 mod stop;
 mod stopping;
 mod streams;
+mod stuck_handlers;
 mod tabs;
 mod test_kit;
 mod transitions;
 mod unanswered;
 mod unfinished;
+mod upgrade;
 mod values;
 
 mod whose_room;

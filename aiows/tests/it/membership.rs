@@ -1,4 +1,4 @@
-//! The edges of belonging: what a connection is in while it is checked, sent away, leaving and gone.
+//! Rooms and users of a connection while it is checked, closed by the server, leaving, or gone.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const CLOSE: u8 = 0x88;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// What handlers report to the test.
+/// Sends reports of the handlers to the test.
 #[derive(Clone)]
 struct Events(mpsc::Sender<Value>);
 
@@ -36,7 +36,7 @@ fn events() -> (Events, Reported) {
     (Events(sender), Reported(receiver))
 }
 
-/// Stops a handler: it says that it has come, and goes on when it may.
+/// Holds a handler until the test opens the gate, and notifies the test when the handler arrives.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Notify, Notify)>);
 
@@ -55,7 +55,7 @@ impl Gate {
     }
 }
 
-/// The handle on the connection that came last, which outlives it.
+/// Keeps the handle of the latest connection, even after that connection has ended.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Option<WebSocket>>>);
 
@@ -69,9 +69,9 @@ async fn enter(ws: WebSocket, State(kept): State<Kept>) -> Result<Value> {
 
 #[disconnect]
 async fn leave(ws: WebSocket, reason: DisconnectReason, State(events): State<Events>) {
-    let spoken = ws.to("tea").send_text("bye").await.is_ok();
-    let left = json!({ "rooms": ws.rooms(), "user": ws.user().as_deref(), "spoken": spoken });
-    events.0.try_send(json!({ "left": left, "why": reason.to_string() })).unwrap();
+    let sent = ws.to("tea").send_text("bye").await.is_ok();
+    let left = json!({ "rooms": ws.rooms(), "user": ws.user().as_deref(), "sent": sent });
+    events.0.try_send(json!({ "left": left, "reason": reason.to_string() })).unwrap();
 }
 
 #[disconnect(always)]
@@ -80,7 +80,7 @@ async fn end(State(events): State<Events>) {
 }
 
 #[tokio::test]
-async fn whoever_keeps_the_handle_of_a_connection_that_is_gone_speaks_nowhere() {
+async fn the_handle_of_an_ended_connection_cannot_send_to_a_room() {
     for by_client in [false, true] {
         let (kept, (events, mut reported)) = (Kept::default(), events());
         let router = Router::new().routes(routes![enter, leave, end]).state(kept.clone());
@@ -97,7 +97,7 @@ async fn whoever_keeps_the_handle_of_a_connection_that_is_gone_speaks_nowhere() 
             client.expect_closed(4000).await;
             drop(client);
         }
-        let left = json!({ "rooms": ["tea"], "user": "ann", "spoken": true });
+        let left = json!({ "rooms": ["tea"], "user": "ann", "sent": true });
         assert_eq!(reported.next().await["left"], left);
         assert_eq!(reported.next().await, "end");
         assert_eq!(member.recv_text().await, "bye");
@@ -111,7 +111,7 @@ async fn whoever_keeps_the_handle_of_a_connection_that_is_gone_speaks_nowhere() 
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_while_it_is_checked_was_in_the_room_of_its_path_once() {
+async fn a_client_that_leaves_during_its_connect_handler_was_in_the_room_in_its_path_once() {
     #[connect]
     async fn check(ws: WebSocket, State(gate): State<Gate>) -> Result {
         ws.join("tea").await?;
@@ -134,7 +134,7 @@ async fn a_client_that_leaves_while_it_is_checked_was_in_the_room_of_its_path_on
 
 #[derive(Message, Deserialize, Serialize)]
 struct Step {
-    what: String,
+    action: String,
 }
 
 #[message("step")]
@@ -144,7 +144,7 @@ async fn step(
     State(events): State<Events>,
     step: Step,
 ) -> Result {
-    let done = match step.what.as_str() {
+    let done = match step.action.as_str() {
         "wait" => {
             gate.pass().await;
             json!("waited")
@@ -166,8 +166,9 @@ async fn step(
     Ok(())
 }
 
-/// A server whose handlers follow a script that a client sends before it ends its side with `finish`.
-async fn follow<const N: usize>(
+/// Sends the steps of a script, ends the connection with `finish` while the first step is pending,
+/// and returns the reports of the handlers.
+async fn run_script<const N: usize>(
     script: [&str; N],
     finish: impl AsyncFnOnce(Raw<tokio::net::TcpStream>) -> Option<Raw>,
 ) -> Reported {
@@ -177,8 +178,8 @@ async fn follow<const N: usize>(
     let server = TestServer::bind(router).await;
     let mut raw = Raw::open(&server).await;
     assert_eq!(raw.read_frame().await.unwrap().text(), r#"{"event":"entered"}"#);
-    for what in ["wait"].into_iter().chain(script) {
-        raw.send_text(&json!({ "type": "step", "what": what }).to_string()).await;
+    for action in ["wait"].into_iter().chain(script) {
+        raw.send_text(&json!({ "type": "step", "action": action }).to_string()).await;
     }
     gate.reached().await;
     let _kept = finish(raw).await;
@@ -196,35 +197,35 @@ async fn close_frame(mut raw: Raw<tokio::net::TcpStream>) -> Option<Raw> {
 }
 
 #[tokio::test]
-async fn a_room_and_a_user_that_a_client_gave_up_before_its_end_stay_given_up() {
+async fn a_client_can_leave_a_room_and_clear_its_user_in_messages_before_its_close_frame() {
     let script = ["leave", "say", "sign out", "look"];
-    let mut reported = follow(script, close_frame).await;
+    let mut reported = run_script(script, close_frame).await;
     assert_eq!(reported.next().await, json!({ "was_member": true, "is_last": true }));
     let refused = SendError::NotMember.to_string();
     assert_eq!(reported.next().await, json!({ "Err": refused }));
     assert_eq!(reported.next().await, "ann");
     assert_eq!(reported.next().await, json!({ "rooms": [], "user": null }));
-    let left = json!({ "rooms": [], "user": null, "spoken": false });
+    let left = json!({ "rooms": [], "user": null, "sent": false });
     assert_eq!(reported.next().await["left"], left);
 }
 
 #[tokio::test]
-async fn nothing_is_handled_behind_a_close_of_a_client_that_has_reset_its_connection() {
+async fn no_message_is_handled_after_a_handler_closes_if_the_client_has_reset_the_connection() {
     for close in ["close", "fail"] {
         let reset = async |raw: Raw<tokio::net::TcpStream>| {
             raw.reset();
             None
         };
-        let mut reported = follow([close, "look"], reset).await;
+        let mut reported = run_script([close, "look"], reset).await;
         if close == "close" {
             assert_eq!(reported.next().await, "closed");
         }
-        assert_eq!(reported.next().await["why"], "connection lost", "{close}");
+        assert_eq!(reported.next().await["reason"], "connection lost", "{close}");
     }
 }
 
 #[tokio::test]
-async fn a_connection_that_is_closed_while_its_room_is_checked_is_never_admitted() {
+async fn a_connection_closed_during_its_room_check_is_never_admitted() {
     #[connect]
     async fn count(State(events): State<Events>) {
         events.0.try_send(json!("connect")).unwrap();
@@ -256,7 +257,7 @@ async fn a_connection_that_is_closed_while_its_room_is_checked_is_never_admitted
 }
 
 #[tokio::test]
-async fn a_slow_client_is_gone_when_the_policy_has_closed_it() {
+async fn a_slow_client_leaves_the_hub_when_the_overflow_policy_closes_it() {
     let mut limits = Limits::default();
     limits.outbound_messages = 4;
     let router = Router::new().routes(routes![enter]).state(Kept::default());

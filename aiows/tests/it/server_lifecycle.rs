@@ -1,4 +1,4 @@
-//! The life of a server: from its build to its stop, also if it is dropped on the way.
+//! The lifecycle of a server from its build to its shutdown, even if it is dropped on the way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,28 +16,28 @@ use tokio::time::timeout;
 use super::kit::{TestServer, over_both};
 use crate::raw::{REQUEST, Raw, echo_server, ends};
 
-/// How long anything that is expected may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest that an expected event may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Expects that both futures of a handle finish, and returns the addresses.
-async fn expect_over(handle: &ServerHandle) -> Vec<std::net::SocketAddr> {
+/// Expects that `ready` and `shutdown` of a handle complete, and returns the addresses.
+async fn expect_ended(handle: &ServerHandle) -> Vec<std::net::SocketAddr> {
     let over = async {
         let addresses = handle.ready().await;
         handle.shutdown(Duration::from_secs(60)).await;
         addresses
     };
-    timeout(PATIENCE, over).await.expect("the server is over")
+    timeout(TIMEOUT, over).await.expect("the server has ended")
 }
 
 /// Lets every task that is ready run.
-async fn settle() {
+async fn run_ready_tasks() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_silent_connection_does_not_force_a_stop() {
+async fn a_silent_connection_does_not_force_a_shutdown() {
     over_both(echo_server, async |server| {
         let mut silent = Raw::reach(&server).await;
         // Connections are accepted in order, so the silent one is accepted as well.
@@ -56,14 +56,14 @@ async fn a_silent_connection_does_not_force_a_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_client_that_does_not_read_does_not_force_a_stop() {
+async fn a_refused_client_that_does_not_read_does_not_force_a_shutdown() {
     let app = echo_server().build().unwrap();
     let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
     let (client, stream) = tokio::io::duplex(REQUEST.len());
     app.serve_stream(stream, None);
     let mut raw = Raw::over(client);
     raw.write(&REQUEST.as_bytes()[..REQUEST.len() - 2]).await;
-    settle().await;
+    run_ready_tasks().await;
     app.handle().shutdown(Duration::from_millis(10)).await;
     let stopped = serving.await.unwrap();
     assert!(stopped.is_ok(), "{stopped:?}");
@@ -71,18 +71,18 @@ async fn a_refused_client_that_does_not_read_does_not_force_a_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_without_time_is_orderly_if_only_refusals_are_left() {
+async fn a_shutdown_without_time_is_graceful_if_only_refusals_are_left() {
     let server = TestServer::new(echo_server());
     let mut silent = Raw::reach(&server).await;
     silent.write(b"GET / HT").await;
-    settle().await;
+    run_ready_tasks().await;
     let stopped = server.shutdown(Duration::ZERO).await;
     assert!(stopped.is_ok(), "{stopped:?}");
     assert_eq!(silent.read_answer().await.0, 503);
 }
 
 #[tokio::test]
-async fn a_stop_during_the_checks_of_the_application_answers_503_and_is_orderly() {
+async fn a_shutdown_during_the_checks_of_the_application_answers_503_and_is_graceful() {
     let (started, mut starts) = mpsc::channel(4);
     let server = || {
         let started = started.clone();
@@ -109,7 +109,7 @@ async fn a_stop_during_the_checks_of_the_application_answers_503_and_is_orderly(
     }
 }
 
-/// Serves until it is told to drop the future.
+/// Serves in a task. Aborting the task drops the serve future.
 fn serve(app: App, listeners: Vec<TcpListener>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { drop(app.serve(listeners).await) })
 }
@@ -123,7 +123,7 @@ async fn bound(app: &App) -> (tokio::task::JoinHandle<()>, std::net::SocketAddr)
 }
 
 #[tokio::test]
-async fn dropping_the_serve_future_closes_every_connection_in_order() {
+async fn dropping_the_serve_future_closes_every_connection_gracefully() {
     let (ends, ended) = ends();
     let app = ends.server().build().unwrap();
     let (serving, address) = bound(&app).await;
@@ -135,12 +135,12 @@ async fn dropping_the_serve_future_closes_every_connection_in_order() {
     raw.expect_end().await;
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
     assert!(app.handle().is_shutting_down());
-    assert_eq!(expect_over(app.handle()).await, [address]);
+    assert_eq!(expect_ended(app.handle()).await, [address]);
     assert_eq!(app.handle().stats().active, 0);
 }
 
 #[tokio::test]
-async fn dropping_the_future_of_run_closes_every_connection_in_order() {
+async fn dropping_the_run_future_closes_every_connection_gracefully() {
     let (ends, ended) = ends();
     let server = ends.server();
     let handle = server.handle();
@@ -152,12 +152,12 @@ async fn dropping_the_future_of_run_closes_every_connection_in_order() {
     assert_eq!(raw.read_close(1001).await, "Server shutdown");
     drop(raw);
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
-    assert_eq!(expect_over(&handle).await, [address]);
+    assert_eq!(expect_ended(&handle).await, [address]);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
 #[tokio::test]
-async fn the_deadline_holds_after_the_serve_future_was_dropped() {
+async fn the_shutdown_timeout_holds_after_the_serve_future_was_dropped() {
     let (ends, ended) = ends();
     let (started, mut starts) = mpsc::channel(1);
     let hang = Route::message("hang", move |_: Call| {
@@ -177,77 +177,77 @@ async fn the_deadline_holds_after_the_serve_future_was_dropped() {
     serving.abort();
     raw.read_to_end().await;
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
-    expect_over(app.handle()).await;
+    expect_ended(app.handle()).await;
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_neither_ready_nor_waited_for() {
-    // Dropped before it was built.
+async fn a_handle_does_not_wait_for_a_server_that_is_gone() {
+    // The server is dropped before its build.
     let server = echo_server();
     let handle = server.handle();
     let waiting = tokio::spawn({
         let handle = handle.clone();
         async move { handle.ready().await }
     });
-    settle().await;
+    run_ready_tasks().await;
     drop(server);
-    assert_eq!(timeout(PATIENCE, waiting).await.unwrap().unwrap(), []);
-    assert_eq!(expect_over(&handle).await, []);
+    assert_eq!(timeout(TIMEOUT, waiting).await.unwrap().unwrap(), []);
+    assert_eq!(expect_ended(&handle).await, []);
 
-    // Its build failed.
+    // The build fails.
     let server = Server::new();
     let handle = server.handle();
     server.build().unwrap_err();
-    assert_eq!(expect_over(&handle).await, []);
+    assert_eq!(expect_ended(&handle).await, []);
 
-    // Dropped before it was served.
+    // The application is dropped before it is served.
     let app = echo_server().build().unwrap();
     let handle = app.handle().clone();
     drop(app);
-    assert_eq!(expect_over(&handle).await, []);
+    assert_eq!(expect_ended(&handle).await, []);
 
-    // Its address could not be bound.
+    // The address cannot be bound.
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = echo_server();
     let handle = server.handle();
     let waiting = tokio::spawn({
         let handle = handle.clone();
-        async move { expect_over(&handle).await }
+        async move { expect_ended(&handle).await }
     });
-    settle().await;
+    run_ready_tasks().await;
     assert!(server.run(taken.local_addr().unwrap().to_string()).await.is_err());
     assert_eq!(waiting.await.unwrap(), []);
     assert!(!handle.is_ready());
 }
 
 #[tokio::test]
-async fn a_stop_before_the_server_is_served_is_final() {
+async fn a_shutdown_before_the_server_is_served_is_final() {
     let app = echo_server().build().unwrap();
     let handle = app.handle().clone();
-    timeout(PATIENCE, handle.shutdown(Duration::MAX)).await.unwrap();
-    assert_eq!(timeout(PATIENCE, handle.ready()).await.unwrap(), []);
+    timeout(TIMEOUT, handle.shutdown(Duration::MAX)).await.unwrap();
+    assert_eq!(timeout(TIMEOUT, handle.ready()).await.unwrap(), []);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    timeout(PATIENCE, app.serve([listener])).await.unwrap().unwrap();
+    timeout(TIMEOUT, app.serve([listener])).await.unwrap().unwrap();
     assert!(!handle.is_ready());
 }
 
 #[tokio::test]
-async fn connections_of_a_server_that_never_listened_are_closed_by_a_stop() {
+async fn a_shutdown_closes_the_connections_of_a_server_that_never_listened() {
     let (ends, ended) = ends();
     let app = ends.server().build().unwrap();
     let (client, stream) = tokio::io::duplex(64 * 1024);
     app.serve_stream(stream, None);
     let mut raw = Raw::over(client);
     raw.handshake().await;
-    let stop = app.handle().shutdown(Duration::from_secs(60));
+    let shutdown = app.handle().shutdown(Duration::from_secs(60));
     assert_eq!(raw.read_close(1001).await, "Server shutdown");
     drop(raw);
-    timeout(PATIENCE, stop).await.unwrap();
+    timeout(TIMEOUT, shutdown).await.unwrap();
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
 }
 
 #[test]
-fn a_stop_can_be_awaited_after_the_runtime_of_the_server_is_gone() {
+fn a_shutdown_can_be_awaited_after_the_runtime_of_the_server_has_ended() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let app = echo_server().build().unwrap();
@@ -257,10 +257,10 @@ fn a_stop_can_be_awaited_after_the_runtime_of_the_server_is_gone() {
         Raw::dial_at(address).await.handshake().await;
     });
     drop(first);
-    second.block_on(expect_over(&handle));
+    second.block_on(expect_ended(&handle));
 }
 
-/// Opens a connection in memory whose session runs on the runtime of the caller.
+/// Opens a connection in memory. Its session runs on the runtime of the caller.
 async fn open_here(app: &App) -> Raw {
     let (client, stream) = tokio::io::duplex(64 * 1024);
     app.serve_stream(stream, None);
@@ -270,7 +270,7 @@ async fn open_here(app: &App) -> Raw {
 }
 
 #[test]
-fn a_stop_closes_the_connections_of_a_runtime_that_is_left() {
+fn a_shutdown_closes_the_connections_of_the_remaining_runtime() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for stops_before in [false, true] {
         let (first, second) = (runtime(), runtime());
@@ -283,18 +283,18 @@ fn a_stop_closes_the_connections_of_a_runtime_that_is_left() {
         }
         drop(first);
         second.block_on(async {
-            let stop = tokio::spawn(app.handle().shutdown(Duration::from_secs(60)));
+            let shutdown = tokio::spawn(app.handle().shutdown(Duration::from_secs(60)));
             assert_eq!(raw.read_close(1001).await, "Server shutdown");
             raw.send_close(1001, "").await;
-            timeout(PATIENCE, stop).await.unwrap().unwrap();
+            timeout(TIMEOUT, shutdown).await.unwrap().unwrap();
             assert_eq!(ended.next().await, DisconnectReason::Shutdown);
         });
     }
 }
 
-/// A thread of the program that has no runtime stops the server, whose first runtime is gone.
+/// A thread without a runtime shuts the server down after the server's first runtime has ended.
 #[test]
-fn a_stop_from_outside_of_a_runtime_finds_the_one_that_is_left() {
+fn a_shutdown_from_outside_any_runtime_uses_the_remaining_one() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let (ends, ended) = ends();
@@ -302,20 +302,20 @@ fn a_stop_from_outside_of_a_runtime_finds_the_one_that_is_left() {
     let _earlier = first.block_on(open_here(&app));
     let mut raw = second.block_on(open_here(&app));
     drop(first);
-    let mut stop = app.handle().shutdown(Duration::from_secs(60));
+    let mut shutdown = app.handle().shutdown(Duration::from_secs(60));
     second.block_on(async {
         assert_eq!(raw.read_close(1001).await, "Server shutdown");
-        // The closing handshake of this client is waited for.
-        settle().await;
-        assert!((&mut stop).now_or_never().is_none());
+        // The shutdown waits for the closing handshake of this client.
+        run_ready_tasks().await;
+        assert!((&mut shutdown).now_or_never().is_none());
         raw.send_close(1001, "").await;
-        timeout(PATIENCE, stop).await.unwrap();
+        timeout(TIMEOUT, shutdown).await.unwrap();
         assert_eq!(ended.next().await, DisconnectReason::Shutdown);
     });
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_may_take_any_time() {
+async fn a_shutdown_may_have_the_longest_timeout() {
     let (ends, ended) = ends();
     let server = TestServer::new(ends.server().shutdown_timeout(Duration::MAX));
     let mut raw = Raw::join(&server).await;
@@ -327,90 +327,90 @@ async fn a_stop_may_take_any_time() {
 }
 
 #[tokio::test]
-async fn an_awaited_stop_is_over_when_the_disconnect_handlers_have_run() {
+async fn an_awaited_shutdown_ends_after_the_disconnect_handlers_have_run() {
     let done = Arc::new(AtomicBool::new(false));
     let slow = {
         let done = Arc::clone(&done);
         Route::disconnect(move |_: Call| {
             let done = Arc::clone(&done);
             async move {
-                settle().await;
+                run_ready_tasks().await;
                 done.store(true, Ordering::SeqCst);
             }
         })
     };
     let server = TestServer::bind(Router::new().route(slow)).await;
     let raw = Raw::open(&server).await;
-    let stop = server.handle().shutdown(Duration::from_secs(5));
+    let shutdown = server.handle().shutdown(Duration::from_secs(5));
     drop(raw);
-    timeout(PATIENCE, stop).await.unwrap();
+    timeout(TIMEOUT, shutdown).await.unwrap();
     assert!(done.load(Ordering::SeqCst));
 }
 
-/// A handler that reports its start, and returns when it is told to.
-fn slow(started: mpsc::Sender<()>, go: Arc<Notify>, done: Arc<AtomicBool>) -> Route {
+/// Returns a handler that reports its start and returns when the test lets it.
+fn slow(started: mpsc::Sender<()>, release: Arc<Notify>, done: Arc<AtomicBool>) -> Route {
     Route::message("slow", move |_: Call| {
-        let (started, go, done) = (started.clone(), go.clone(), done.clone());
+        let (started, release, done) = (started.clone(), release.clone(), done.clone());
         async move {
             started.send(()).await.unwrap();
-            go.notified().await;
+            release.notified().await;
             done.store(true, Ordering::SeqCst);
         }
     })
 }
 
-/// Tells whether the slow handler had returned when a stop was over.
+/// Reports whether the slow handler had returned at the end of a shutdown.
 #[derive(Clone)]
-struct Over {
+struct AfterShutdown {
     done: Arc<AtomicBool>,
-    told: mpsc::Sender<bool>,
+    results: mpsc::Sender<bool>,
 }
 
-impl Over {
-    async fn after(self, stop: Shutdown) {
-        stop.await;
-        self.told.send(self.done.load(Ordering::SeqCst)).await.unwrap();
+impl AfterShutdown {
+    async fn report(self, shutdown: Shutdown) {
+        shutdown.await;
+        self.results.send(self.done.load(Ordering::SeqCst)).await.unwrap();
     }
 }
 
-/// Checks that a stop which the message `stop` begins waits for the handler of another connection.
-async fn expect_stop_waits_for_others(router: Router) {
+/// Expects that a shutdown by the message `shut_down` waits for the handler of another connection.
+async fn expect_shutdown_waits_for_others(router: Router) {
     let (started, mut starts) = mpsc::channel(1);
-    let (told, mut over) = mpsc::channel(1);
-    let (go, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-    let router = router.route(slow(started, go.clone(), done.clone()));
-    let server = TestServer::new(router.state(Over { done, told }));
+    let (results, mut received) = mpsc::channel(1);
+    let (release, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let router = router.route(slow(started, release.clone(), done.clone()));
+    let server = TestServer::new(router.state(AfterShutdown { done, results }));
     let (mut other, mut raw) = (Raw::join(&server).await, Raw::join(&server).await);
     other.send_text(r#"{"type":"slow","id":1}"#).await;
     starts.recv().await.unwrap();
-    raw.send_text(r#"{"type":"stop"}"#).await;
-    settle().await;
+    raw.send_text(r#"{"type":"shut_down"}"#).await;
+    run_ready_tasks().await;
     drop(raw);
-    settle().await;
-    go.notify_one();
+    run_ready_tasks().await;
+    release.notify_one();
     assert_eq!(other.read_json().await["type"], "ack");
     other.read_close(1001).await;
     drop(other);
-    assert_eq!(timeout(PATIENCE, over.recv()).await.unwrap(), Some(true));
+    assert_eq!(timeout(TIMEOUT, received.recv()).await.unwrap(), Some(true));
 }
 
 #[tokio::test]
-async fn a_task_whose_connection_has_ended_awaits_the_stop_of_all_others() {
-    #[message("stop")]
-    async fn stop(server: ServerHandle, State(over): State<Over>) {
-        tokio::spawn(async move { over.after(server.shutdown(Duration::from_secs(60))).await });
+async fn a_task_of_an_ended_connection_awaits_the_shutdown_of_all_others() {
+    #[message("shut_down")]
+    async fn shut_down(server: ServerHandle, State(after): State<AfterShutdown>) {
+        tokio::spawn(async move { after.report(server.shutdown(Duration::from_secs(60))).await });
     }
-    expect_stop_waits_for_others(Router::new().routes(routes![stop])).await;
+    expect_shutdown_waits_for_others(Router::new().routes(routes![shut_down])).await;
 }
 
 #[tokio::test]
-async fn a_handler_that_stops_the_server_twice_waits_for_all_others() {
-    #[message("stop")]
-    async fn stop(server: ServerHandle, State(over): State<Over>) {
+async fn a_handler_that_shuts_the_server_down_twice_waits_for_all_others() {
+    #[message("shut_down")]
+    async fn shut_down(server: ServerHandle, State(after): State<AfterShutdown>) {
         let _first = server.shutdown(Duration::from_secs(60));
-        over.after(server.shutdown(Duration::from_secs(60))).await;
+        after.report(server.shutdown(Duration::from_secs(60))).await;
     }
-    expect_stop_waits_for_others(Router::new().routes(routes![stop])).await;
+    expect_shutdown_waits_for_others(Router::new().routes(routes![shut_down])).await;
 }
 
 #[cfg(feature = "axum")]
@@ -424,14 +424,15 @@ mod pages {
     const PAGE: &[u8] = b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
     #[tokio::test]
-    async fn an_awaited_stop_is_over_when_the_pages_in_flight_are_answered() {
-        let (go, asked) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    async fn an_awaited_shutdown_ends_after_the_pages_in_flight_are_answered() {
+        let (release, requested) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let answered = Arc::new(AtomicBool::new(false));
         let page = {
-            let (go, asked, answered) = (go.clone(), asked.clone(), answered.clone());
+            let (release, requested, answered) =
+                (release.clone(), requested.clone(), answered.clone());
             async move || {
-                asked.notify_one();
-                go.notified().await;
+                requested.notify_one();
+                release.notified().await;
                 answered.store(true, Ordering::SeqCst);
                 "late"
             }
@@ -440,23 +441,23 @@ mod pages {
         let server = TestServer::bind(server).await;
         let mut raw = Raw::dial(&server).await;
         raw.write(PAGE).await;
-        asked.notified().await;
-        let stop = server.handle().shutdown(Duration::from_secs(60));
+        requested.notified().await;
+        let shutdown = server.handle().shutdown(Duration::from_secs(60));
         let waiting = tokio::spawn(async move {
-            stop.await;
+            shutdown.await;
             answered.load(Ordering::SeqCst)
         });
-        settle().await;
-        go.notify_one();
+        run_ready_tasks().await;
+        release.notify_one();
         assert_eq!(raw.read_answer().await.2, "late");
-        assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap());
+        assert!(timeout(TIMEOUT, waiting).await.unwrap().unwrap());
     }
 
     #[tokio::test]
-    async fn dropping_the_serve_future_lets_a_socket_that_was_a_page_answer() {
+    async fn a_websocket_that_was_a_page_still_answers_after_the_run_future_was_dropped() {
         let (started, mut starts) = mpsc::channel(1);
-        let (go, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let router = Router::new().route(slow(started, go.clone(), done.clone()));
+        let (release, done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let router = Router::new().route(slow(started, release.clone(), done.clone()));
         let server = Server::from(router);
         let handle = server.handle();
         let app = server.http(axum::Router::new().route("/page", get(async || "a page")));
@@ -470,45 +471,45 @@ mod pages {
         starts.recv().await.unwrap();
         serving.abort();
         assert!(serving.await.is_err());
-        let stop = handle.shutdown(Duration::from_secs(60));
+        let shutdown = handle.shutdown(Duration::from_secs(60));
         let waiting = tokio::spawn(async move {
-            stop.await;
+            shutdown.await;
             done.load(Ordering::SeqCst)
         });
-        settle().await;
-        go.notify_one();
+        run_ready_tasks().await;
+        release.notify_one();
         assert_eq!(raw.read_json().await["type"], "ack");
         raw.read_close(1001).await;
         drop(raw);
-        assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap());
+        assert!(timeout(TIMEOUT, waiting).await.unwrap().unwrap());
     }
 
-    async fn stop(State(server): State<ServerHandle>) -> &'static str {
+    async fn shut_down(State(server): State<ServerHandle>) -> &'static str {
         server.shutdown(Duration::from_secs(60)).await;
         "stopped"
     }
 
     #[tokio::test]
-    async fn pages_and_handlers_can_await_the_stop_of_the_server_they_run_in() {
+    async fn pages_and_handlers_can_await_the_shutdown_of_their_own_server() {
         let server = Server::new();
         let handle = server.handle();
         let (started, mut starts) = mpsc::channel(1);
-        let handler = Route::message("stop", move |_: Call| {
-            // Not the handle that a handler gets as its argument.
+        let handler = Route::message("shut_down", move |_: Call| {
+            // This handle is not the one that a handler gets as its argument.
             let (handle, started) = (handle.clone(), started.clone());
             async move {
-                let stop = handle.shutdown(Duration::from_secs(60));
+                let shutdown = handle.shutdown(Duration::from_secs(60));
                 started.send(()).await.unwrap();
-                stop.await;
+                shutdown.await;
                 serde_json::json!({ "stopped": true })
             }
         });
         let server = server.include_router(Router::new().route(handler));
-        let (asked, handle) = (Arc::new(Semaphore::new(0)), server.handle());
+        let (requested, handle) = (Arc::new(Semaphore::new(0)), server.handle());
         let page = {
-            let (asked, handle) = (asked.clone(), handle.clone());
+            let (requested, handle) = (requested.clone(), handle.clone());
             async move || {
-                asked.add_permits(1);
+                requested.add_permits(1);
                 while !handle.is_shutting_down() {
                     tokio::task::yield_now().await;
                 }
@@ -520,7 +521,7 @@ mod pages {
         let server = TestServer::bind(server.http(pages)).await;
         let mut other = Raw::open(&server).await;
         let mut socket = Raw::open(&server).await;
-        // Served already when the stop begins.
+        // The server already serves these connections when the shutdown begins.
         let mut first = Raw::dial(&server).await;
         let mut second = Raw::dial(&server).await;
         for raw in [&mut first, &mut second] {
@@ -528,8 +529,8 @@ mod pages {
             raw.read_head().await;
             raw.write(PAGE).await;
         }
-        asked.acquire_many(2).await.unwrap().forget();
-        socket.send_text(r#"{"type":"stop"}"#).await;
+        requested.acquire_many(2).await.unwrap().forget();
+        socket.send_text(r#"{"type":"shut_down"}"#).await;
         starts.recv().await.unwrap();
         assert_eq!(other.read_close(1001).await, "Server shutdown");
         drop(other);
@@ -538,13 +539,13 @@ mod pages {
         socket.expect_text(r#"{"stopped":true}"#).await;
         socket.read_close(1001).await;
         drop(socket);
-        let stopped = timeout(PATIENCE, server.shutdown(Duration::from_secs(60))).await;
+        let stopped = timeout(TIMEOUT, server.shutdown(Duration::from_secs(60))).await;
         assert!(stopped.unwrap().is_ok());
         assert_eq!(handle.stats().active, 0);
     }
 
     #[tokio::test]
-    async fn a_request_that_is_not_complete_does_not_force_a_stop() {
+    async fn an_incomplete_request_does_not_force_a_shutdown() {
         let pages = axum::Router::new().route("/page", get(async || "a page"));
         over_both(
             || echo_server().http(pages.clone()),
@@ -554,7 +555,7 @@ mod pages {
                 raw.read_head().await;
                 raw.read_exactly(6).await;
                 raw.write(b"GET /page HTTP/1.1\r\n").await;
-                settle().await;
+                run_ready_tasks().await;
                 let stopped = server.shutdown(Duration::from_secs(2)).await;
                 assert!(stopped.is_ok(), "{stopped:?}");
             },
@@ -563,10 +564,10 @@ mod pages {
     }
 
     #[tokio::test]
-    async fn a_page_cannot_delay_the_stop_of_another_server() {
+    async fn a_page_that_awaits_the_shutdown_of_another_server_waits_for_all_its_connections() {
         let other = TestServer::bind(echo_server()).await;
         let mut member = Raw::open(&other).await;
-        let pages = axum::Router::new().route("/page", get(stop));
+        let pages = axum::Router::new().route("/page", get(shut_down));
         let pages = pages.with_state(other.handle().clone());
         let server = TestServer::bind(echo_server().http(pages)).await;
         let mut raw = Raw::dial(&server).await;

@@ -1,5 +1,5 @@
-//! Handlers that are cut or do not return, and futures that panic: each is named once in the log, with its
-//! connection.
+//! The log names each handler that is cut or does not return, and each future that panics, once and
+//! with its connection.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ use crate::raw::{Raw, limits};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The lines from a warning on that hold a text.
+/// Returns the warnings and errors that contain a text.
 fn loud(lines: &Lines, text: &str) -> Vec<String> {
     let lines = lines.lock().unwrap();
     let loud = lines.iter().filter(|(level, line)| *level <= Level::WARN && line.contains(text));
     loud.map(|(level, line)| format!("{level} {line}")).collect()
 }
 
-/// Expects that one line, a warning, says that the handler was cut after so many seconds.
+/// Expects a single line for the handler: a warning that it was cut after this many seconds.
 #[track_caller]
 fn expect_cut(lines: &Lines, handler: &str, seconds: u64) {
     let found = loud(lines, handler);
@@ -56,7 +56,7 @@ fn server() -> TestServer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_whose_client_has_left_is_one_warning() {
+async fn a_handler_that_is_cut_after_its_client_has_left_is_logged_once() {
     let (lines, _guard) = log();
     let server = server();
     let mut client = server.connect().await;
@@ -65,7 +65,7 @@ async fn a_handler_whose_client_has_left_is_one_warning() {
     sleep(2 * SECOND).await;
     drop(client);
     sleep(60 * SECOND).await;
-    // It has 10 s after its client has left; after 10 s it was named as one that does not return.
+    // The first warning came after 10 s. The handler was cut 10 s after its client had left.
     let found = loud(&lines, "::hold`");
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("has not returned"), "{found:?}");
@@ -73,7 +73,7 @@ async fn a_handler_whose_client_has_left_is_one_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_outlives_its_own_close_is_one_warning() {
+async fn a_handler_that_is_cut_after_its_own_close_is_logged_once() {
     let (lines, _guard) = log();
     let mut limits = Limits::default();
     limits.close_timeout = 3 * SECOND;
@@ -87,7 +87,7 @@ async fn a_handler_that_outlives_its_own_close_is_one_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_whose_client_is_silent_is_one_warning() {
+async fn a_handler_that_is_cut_because_its_client_is_silent_is_logged_once() {
     let (lines, _guard) = log();
     let server =
         Server::from(Router::new().routes(routes![hold])).limits(limits(|limits: &mut Limits| {
@@ -102,7 +102,7 @@ async fn a_handler_whose_client_is_silent_is_one_warning() {
 }
 
 #[tokio::test]
-async fn handlers_that_the_deadline_of_a_stop_cuts_are_one_warning_each() {
+async fn a_handler_that_is_cut_at_the_deadline_of_a_shutdown_is_logged_once() {
     #[connect]
     async fn greet(ws: WebSocket) -> Result {
         if ws.context().get::<u8>().is_none() {
@@ -139,7 +139,7 @@ async fn hang_at_once(State(begun): State<Begun>) {
 
 #[connect]
 async fn never() {
-    unreachable!("the one before has not returned");
+    unreachable!("the handler before this one has not returned");
 }
 
 struct Around;
@@ -155,7 +155,7 @@ impl Middleware for Around {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_handler_that_is_cut_is_one_warning_also_inside_of_middleware() {
+async fn a_connect_handler_that_is_cut_is_logged_once_even_inside_middleware() {
     let router = || Router::new().routes(routes![first, hang_at_once, never]);
     for router in
         [router(), router().middleware(Around), Router::new().include(router()).middleware(Around)]
@@ -175,7 +175,7 @@ async fn a_connect_handler_that_is_cut_is_one_warning_also_inside_of_middleware(
 }
 
 #[tokio::test(start_paused = true)]
-async fn middleware_that_is_cut_is_named_by_its_group() {
+async fn middleware_that_is_cut_is_logged_with_the_handler_it_wraps() {
     struct Hangs;
     impl Middleware for Hangs {
         async fn on_connect(&self, _: Call, _: Next) -> Result<Outcome> {
@@ -193,7 +193,7 @@ async fn middleware_that_is_cut_is_named_by_its_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_handler_that_does_not_return_is_named_once() {
+async fn a_message_handler_that_does_not_return_is_logged_once() {
     let (lines, _guard) = log();
     let server = server();
     let mut client = server.connect().await;
@@ -206,41 +206,41 @@ async fn a_message_handler_that_does_not_return_is_named_once() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("WARN ") && found[0].contains("connection=0000"), "{found:?}");
     assert!(found[0].contains("a message handler has not returned for 10 s"), "{found:?}");
-    // The client answers pings meanwhile.
+    // The client still answers pings, so the connection stays open.
     sleep(300 * SECOND).await;
     assert_eq!(loud(&lines, "::hold`").len(), 1);
 }
 
 #[derive(Message, Deserialize, Serialize)]
-struct Ask {}
+struct Confirm {}
 
 #[derive(Message, Deserialize, Serialize)]
-struct Told {}
+struct Confirmed {}
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_waits_for_its_client_is_not_named() {
-    #[message("ask")]
-    async fn ask(ws: WebSocket) -> Result {
-        let _: Told = ws.request(&Ask {}, 60 * SECOND).await?;
+async fn a_handler_that_waits_for_its_client_is_not_logged() {
+    #[message("confirm")]
+    async fn confirm(ws: WebSocket) -> Result {
+        let _: Confirmed = ws.request(&Confirm {}, 60 * SECOND).await?;
         sleep(15 * SECOND).await;
         Ok(())
     }
     let (lines, _guard) = log();
-    let server = TestServer::new(Router::new().routes(routes![ask]));
+    let server = TestServer::new(Router::new().routes(routes![confirm]));
     let mut client = server.connect().await;
-    client.send_json(&json!({ "type": "ask", "id": 1 })).await;
-    let (_, id) = client.recv_question::<Ask>().await;
+    client.send_json(&json!({ "type": "confirm", "id": 1 })).await;
+    let (_, id) = client.recv_question::<Confirm>().await;
     sleep(25 * SECOND).await;
     assert!(loud(&lines, "").is_empty(), "{lines:?}");
-    client.answer(id, &Told {}).await;
+    client.answer(id, &Confirmed {}).await;
     sleep(12 * SECOND).await;
     assert_eq!(client.recv_json().await["type"], "ack");
-    // Since 30 s it does not wait for its client any more.
-    assert_eq!(loud(&lines, "::ask`").len(), 1);
+    // The check after 30 s found that the handler no longer waits for its client.
+    assert_eq!(loud(&lines, "::confirm`").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_check_that_does_not_return_is_named_once() {
+async fn a_room_check_that_does_not_return_is_logged_once() {
     #[message("enter")]
     async fn enter(ws: WebSocket) -> Result {
         ws.join("red").await?;
@@ -265,7 +265,7 @@ async fn a_room_check_that_does_not_return_is_named_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_check_of_a_path_that_does_not_return_is_named() {
+async fn a_room_check_that_does_not_return_during_a_handshake_is_logged() {
     let (lines, _guard) = log();
     let check = async |_, _| std::future::pending::<Result<(), HandlerError>>().await;
     let router = Router::new().join_from_path("room");
@@ -292,7 +292,7 @@ impl Drop for Bomb {
 }
 
 #[tokio::test]
-async fn a_panic_of_a_spawned_future_is_logged_when_it_happens() {
+async fn a_panic_in_a_spawned_future_is_logged_when_it_happens() {
     #[message("spawn")]
     async fn spawn(ws: WebSocket) {
         ws.spawn(async { std::panic::resume_unwind(Box::new("no luck")) });
@@ -332,7 +332,7 @@ async fn a_panic_of_a_spawned_future_is_logged_when_it_happens() {
     .await;
 }
 
-/// Middleware that drops what panics then, around every handler.
+/// Middleware that drops a message handler after a second.
 struct Mined;
 
 impl Middleware for Mined {
@@ -349,7 +349,7 @@ impl Middleware for Mined {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_line_about_a_connection_lacks_its_id() {
+async fn every_log_line_about_a_connection_has_its_id() {
     #[connect]
     async fn greet(ws: WebSocket) {
         ws.context().insert(std::sync::Arc::new(Bomb("of the context")));

@@ -1,4 +1,4 @@
-//! Before the upgrade: what is let in, and how the rest is refused.
+//! Upgrade requests that the server accepts, and its refusals of all others.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
      Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// A refused request: its status and the code in the body.
+/// The status of a refused request and the code in the body.
 type Refusal = (u16, String);
 
-/// The sample request with one part replaced.
+/// Returns the sample request with one part replaced.
 fn altered(part: &str, by: &str) -> String {
     assert!(REQUEST.contains(part), "{part}");
     REQUEST.replace(part, by)
 }
 
-/// The sample request with one more header.
+/// Returns the sample request with one more header.
 fn with_header(header: &str) -> String {
     altered("\r\n\r\n", &format!("\r\n{header}\r\n\r\n"))
 }
@@ -35,7 +35,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Reads a refusal and checks what all of them have in common; returns its head, too.
+/// Reads a refusal and its head, and checks the properties that all refusals share.
 async fn read_refusal(raw: &mut Raw) -> (Refusal, String) {
     let (status, head, body) = raw.read_answer().await;
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
@@ -67,7 +67,8 @@ async fn expect_accepted(server: &TestServer, request: &str) {
     assert_eq!(raw.read_head().await, UPGRADED, "{request}");
 }
 
-/// Tries until there is a place, because a place is given back after the peer has seen the end.
+/// Tries until the server has room, because a closed connection counts until shortly after the
+/// client has seen its end.
 async fn join_when_there_is_room(server: &TestServer) -> Raw {
     let joined = timeout(Duration::from_secs(5), async {
         loop {
@@ -78,7 +79,7 @@ async fn join_when_there_is_room(server: &TestServer) -> Raw {
             }
         }
     });
-    joined.await.expect("a free place")
+    joined.await.expect("room for a connection")
 }
 
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn the_accept_key_answers_the_key_of_the_request() {
 }
 
 #[tokio::test]
-async fn a_key_whose_last_character_has_spare_bits_is_accepted() {
+async fn a_key_with_spare_bits_in_its_last_character_is_accepted() {
     over_both(echo_server, async |server| {
         // The example of RFC 6455 section 4.1.
         let mut raw = Raw::reach(&server).await;
@@ -108,7 +109,7 @@ async fn a_key_whose_last_character_has_spare_bits_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_request_may_come_byte_by_byte() {
+async fn a_request_may_arrive_byte_by_byte() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::reach(&server).await;
         for byte in REQUEST.bytes() {
@@ -152,7 +153,7 @@ async fn a_close_frame_right_behind_the_request_is_answered() {
 }
 
 #[tokio::test]
-async fn unusual_requests_that_are_valid_are_accepted() {
+async fn unusual_but_valid_requests_are_accepted() {
     over_both(echo_server, async |server| {
         for request in [
             altered("Connection: Upgrade", "Connection: keep-alive\r\nConnection: Upgrade"),
@@ -169,7 +170,7 @@ async fn unusual_requests_that_are_valid_are_accepted() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_with_400() {
+async fn input_that_is_not_http_is_answered_with_400() {
     over_both(echo_server, async |server| {
         let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
         for garbage in [
@@ -189,7 +190,7 @@ async fn what_is_no_http_is_answered_with_400() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_the_handshake_is_answered_with_400() {
+async fn an_invalid_upgrade_request_is_answered_with_400() {
     over_both(echo_server, async |server| {
         let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         for request in [
@@ -220,7 +221,7 @@ async fn a_request_that_breaks_the_handshake_is_answered_with_400() {
 }
 
 #[tokio::test]
-async fn another_method_is_answered_with_405() {
+async fn a_method_other_than_get_is_answered_with_405() {
     over_both(echo_server, async |server| {
         for method in ["POST", "OPTIONS", "get"] {
             let request = altered("GET /", &format!("{method} /"));
@@ -247,7 +248,7 @@ async fn a_request_without_upgrade_is_answered_with_426() {
 }
 
 #[tokio::test]
-async fn another_version_is_answered_with_426_and_the_supported_one() {
+async fn another_websocket_version_is_answered_with_426_and_the_supported_one() {
     over_both(echo_server, async |server| {
         for request in [
             altered("Sec-WebSocket-Version: 13\r\n", ""),
@@ -263,7 +264,7 @@ async fn another_version_is_answered_with_426_and_the_supported_one() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_answered_with_404_if_there_are_routes_only() {
+async fn an_unknown_path_is_answered_with_404_if_the_server_has_only_routes() {
     let router = || Router::new().route(Route::message("x", |_| async {}));
     let routed = || Server::new().route("/ws/{room}", router());
     over_both(routed, async |server| {
@@ -281,7 +282,7 @@ async fn an_unknown_path_is_answered_with_404_if_there_are_routes_only() {
     .await;
 }
 
-/// The sample request, padded to this many bytes.
+/// Returns the sample request, padded to this many bytes.
 fn request_of(size: usize) -> String {
     let padding = size - REQUEST.len() - "X: \r\n".len();
     with_header(&format!("X: {}", "x".repeat(padding)))
@@ -303,7 +304,7 @@ async fn a_request_head_over_the_limit_is_answered_with_431() {
 }
 
 #[tokio::test]
-async fn a_request_head_is_16_kib_at_most_unless_it_is_said() {
+async fn a_request_head_has_at_most_16_kib_by_default() {
     over_both(echo_server, async |server| {
         expect_accepted(&server, &request_of(16 * 1024)).await;
         expect_refused(&server, &request_of(16 * 1024 + 1), 431, "head_too_large").await;
@@ -330,7 +331,7 @@ async fn a_request_with_too_many_headers_is_answered_with_431() {
 async fn a_large_refused_request_still_gets_its_answer() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::reach(&server).await;
-        // In memory the server has to take it off before the peer has written it all.
+        // In memory, the client can write all of it only if the server reads.
         let request = format!("\x01{}", "x".repeat(60_000));
         raw.write(request.as_bytes()).await;
         let (refusal, _) = read_refusal(&mut raw).await;
@@ -358,7 +359,7 @@ async fn a_page_of_the_same_host_may_connect() {
     .await;
 }
 
-const STRANGERS: [&str; 14] = [
+const FOREIGN_ORIGINS: [&str; 14] = [
     "http://localhost:8000",
     "http://example.com",
     "http://localhost.example.com",
@@ -378,7 +379,7 @@ const STRANGERS: [&str; 14] = [
 #[tokio::test]
 async fn a_page_of_another_host_is_answered_with_403() {
     over_both(echo_server, async |server| {
-        for origin in STRANGERS {
+        for origin in FOREIGN_ORIGINS {
             let request = with_header(&format!("Origin: {origin}"));
             expect_refused(&server, &request, 403, "forbidden").await;
         }
@@ -387,7 +388,7 @@ async fn a_page_of_another_host_is_answered_with_403() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_of_the_web_is_not_of_the_same_host() {
+async fn an_origin_that_is_not_http_is_not_the_same_host() {
     over_both(echo_server, async |server| {
         for scheme in ["ftp", "chrome-extension", "file"] {
             let request = with_header(&format!("Origin: {scheme}://localhost"));
@@ -398,7 +399,7 @@ async fn a_page_that_is_not_of_the_web_is_not_of_the_same_host() {
 }
 
 #[tokio::test]
-async fn two_origins_are_answered_with_403() {
+async fn a_request_with_two_origins_is_answered_with_403() {
     let any = || echo_server().allow_any_origin();
     over_both(any, async |server| {
         let request = with_header("Origin: http://localhost\r\nOrigin: http://localhost");
@@ -472,7 +473,7 @@ async fn listed_origins_of_other_schemes_are_compared_as_text() {
 }
 
 #[tokio::test]
-async fn any_origin_may_connect_if_the_server_says_so() {
+async fn any_origin_may_connect_if_the_server_allows_it() {
     let any = || echo_server().allow_any_origin();
     over_both(any, async |server| {
         for origin in ["http://example.com", "null", "file://"] {
@@ -482,13 +483,13 @@ async fn any_origin_may_connect_if_the_server_says_so() {
     .await;
 }
 
-fn one_place() -> Server {
+fn one_connection() -> Server {
     echo_server().limits(limits(|limits| limits.connections = 1))
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_answered_with_503_until_one_closes() {
-    over_both(one_place, async |server| {
+async fn a_connection_over_the_limit_is_answered_with_503_until_another_closes() {
+    over_both(one_connection, async |server| {
         let mut first = Raw::join(&server).await;
         let head = expect_refused(&server, REQUEST, 503, "unavailable").await;
         assert_eq!(header(&head, "retry-after"), Some("1"));
@@ -503,8 +504,8 @@ async fn a_connection_too_many_is_answered_with_503_until_one_closes() {
 }
 
 #[tokio::test]
-async fn a_place_comes_back_after_the_stream_has_ended() {
-    over_both(one_place, async |server| {
+async fn the_server_has_room_again_after_a_stream_has_ended() {
+    over_both(one_connection, async |server| {
         let first = Raw::join(&server).await;
         expect_refused(&server, REQUEST, 503, "unavailable").await;
         drop(first);
@@ -514,8 +515,8 @@ async fn a_place_comes_back_after_the_stream_has_ended() {
 }
 
 #[tokio::test]
-async fn a_place_comes_back_after_a_reset() {
-    let server = TestServer::bind(one_place()).await;
+async fn the_server_has_room_again_after_a_reset() {
+    let server = TestServer::bind(one_connection()).await;
     let first = Raw::open(&server).await;
     expect_refused(&server, REQUEST, 503, "unavailable").await;
     first.reset();
@@ -523,8 +524,8 @@ async fn a_place_comes_back_after_a_reset() {
 }
 
 #[tokio::test]
-async fn a_refused_request_takes_no_place() {
-    over_both(one_place, async |server| {
+async fn a_refused_request_does_not_count_as_a_connection() {
+    over_both(one_connection, async |server| {
         for _ in 0..3 {
             let request = with_header("Origin: http://example.com");
             expect_refused(&server, &request, 403, "forbidden").await;
@@ -535,8 +536,8 @@ async fn a_refused_request_takes_no_place() {
 }
 
 #[tokio::test]
-async fn a_half_open_handshake_takes_no_place() {
-    over_both(one_place, async |server| {
+async fn a_half_open_handshake_does_not_count_as_a_connection() {
+    over_both(one_connection, async |server| {
         let mut halves = Vec::new();
         for length in 0..20 {
             let mut half = Raw::reach(&server).await;
@@ -546,7 +547,7 @@ async fn a_half_open_handshake_takes_no_place() {
         let mut only = Raw::join(&server).await;
         only.send_text("in").await;
         only.expect_text("in").await;
-        // Whoever completes its request after that is one too many.
+        // A client that completes its request now exceeds the limit.
         let (length, mut half) = halves.pop().unwrap();
         half.write(&REQUEST.as_bytes()[length..]).await;
         assert_eq!(read_refusal(&mut half).await.0, (503, "unavailable".to_owned()));
@@ -555,11 +556,11 @@ async fn a_half_open_handshake_takes_no_place() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_complete_when_the_server_stops_is_answered_with_503() {
+async fn an_incomplete_request_is_answered_with_503_at_shutdown() {
     over_both(echo_server, async |server| {
         let mut late = Raw::reach(&server).await;
         late.write(&REQUEST.as_bytes()[..20]).await;
-        // Connections are accepted in order: with this one the other is accepted as well.
+        // The server accepts connections in order, so it has accepted the late one as well.
         let mut other = Raw::join(&server).await;
         server.handle().shutdown(Duration::from_secs(5));
         let (refusal, head) = read_refusal(&mut late).await;
@@ -571,7 +572,7 @@ async fn a_request_that_is_not_complete_when_the_server_stops_is_answered_with_5
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_peer_that_stays_does_not_hold_up_a_stop() {
+async fn a_refused_client_that_stays_connected_does_not_delay_a_shutdown() {
     let server = TestServer::new(echo_server());
     let mut late = Raw::reach(&server).await;
     late.write(b"GET / HT").await;
@@ -584,7 +585,7 @@ async fn a_refused_peer_that_stays_does_not_hold_up_a_stop() {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_dropped_at_the_deadline_of_the_handshake() {
+async fn a_silent_client_is_dropped_at_the_handshake_timeout() {
     let hasty = Duration::from_millis(100);
     let server = || echo_server().limits(limits(|limits| limits.handshake_timeout = hasty));
     over_both(server, async |server| {
@@ -599,7 +600,7 @@ async fn a_silent_peer_is_dropped_at_the_deadline_of_the_handshake() {
 }
 
 #[tokio::test]
-async fn a_dribbling_peer_is_dropped_at_the_deadline_of_the_handshake() {
+async fn a_client_that_never_completes_its_request_is_dropped_at_the_handshake_timeout() {
     let hasty = Duration::from_millis(100);
     let server = || echo_server().limits(limits(|limits| limits.handshake_timeout = hasty));
     over_both(server, async |server| {
@@ -625,7 +626,7 @@ async fn a_dribbling_peer_is_dropped_at_the_deadline_of_the_handshake() {
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_within_its_request_is_forgotten() {
+async fn a_client_that_leaves_during_its_request_is_not_counted() {
     let (ends, ended) = ends();
     let server = TestServer::new(ends.server());
     let mut raw = Raw::reach(&server).await;
@@ -639,7 +640,7 @@ async fn a_peer_that_leaves_within_its_request_is_forgotten() {
 }
 
 #[tokio::test]
-async fn the_counts_tell_open_accepted_and_refused_connections() {
+async fn the_stats_count_open_accepted_and_refused_connections() {
     let (ends, ended) = ends();
     over_both(
         || ends.server(),
