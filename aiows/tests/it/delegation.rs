@@ -131,7 +131,7 @@ async fn a_guard_that_returns_a_default_future_can_still_change_the_call() {
 }
 
 #[tokio::test]
-async fn a_guard_that_returns_the_default_future_of_its_own_second_hook_runs() {
+async fn a_guard_that_returns_the_default_future_of_another_hook_of_its_own_runs() {
     struct Count(Log);
     impl Middleware for Count {
         fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Returned> + Send {

@@ -135,7 +135,7 @@ async fn middleware_that_hangs_takes_no_time_from_disconnect_handlers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn middleware_that_hangs_around_middleware_takes_no_time_from_disconnect_handlers() {
+async fn nested_middleware_that_hangs_takes_no_time_from_disconnect_handlers() {
     let (lines, _guard) = log();
     let ran = end(router(Around::HangsBefore).middleware(Around::HangsBefore)).await;
     let expected = [("hang", 20), ("quick", 30), ("slow", 30), ("slow done", 36)];

@@ -190,7 +190,7 @@ async fn a_room_loses_a_disconnected_member_but_its_disconnect_handler_still_see
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_each_recipient_once_except_the_excluded_ones() {
+async fn a_broadcast_reaches_each_recipient_once_and_skips_the_excluded_ones() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
         let (mut ann, mut bob, mut eve) =
@@ -430,7 +430,7 @@ async fn a_server_that_requires_a_room_does_not_send_to_all() {
     assert_eq!(ann.client.recv_text().await, "hello");
 }
 
-/// Builds a server after the use of its hub, as by a ticker that starts before the server.
+/// Uses the hub of a server before the build, as a ticker does that starts before the server.
 async fn built_after_use(server: Server) -> TestServer {
     let hub = server.handle().hub();
     let early = hub.all().send_text("no client is connected yet").await.unwrap();

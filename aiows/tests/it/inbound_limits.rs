@@ -1,4 +1,5 @@
-//! The server accepts as much from one client while a handler is pending as `Limits` documents.
+//! While a handler is pending, the server reads as many messages and bytes from its client as
+//! `Limits` documents.
 
 use std::time::Duration;
 

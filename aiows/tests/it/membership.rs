@@ -111,7 +111,7 @@ async fn the_handle_of_an_ended_connection_cannot_send_to_a_room() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_its_connect_handler_was_in_the_room_in_its_path_once() {
+async fn a_client_that_leaves_during_its_connect_handler_has_the_room_in_its_path_once() {
     #[connect]
     async fn check(ws: WebSocket, State(gate): State<Gate>) -> Result {
         ws.join("tea").await?;

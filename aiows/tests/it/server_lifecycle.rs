@@ -71,7 +71,7 @@ async fn a_refused_client_that_does_not_read_does_not_force_a_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_without_time_is_graceful_if_only_refusals_are_left() {
+async fn a_shutdown_with_a_zero_timeout_is_graceful_if_only_refusals_are_left() {
     let server = TestServer::new(echo_server());
     let mut silent = Raw::reach(&server).await;
     silent.write(b"GET / HT").await;
