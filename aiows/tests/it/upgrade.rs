@@ -331,7 +331,7 @@ async fn a_request_with_too_many_headers_is_answered_with_431() {
 async fn a_large_refused_request_still_gets_its_answer() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::reach(&server).await;
-        // The server discards the rest of the request, so that the close does not cut off the answer.
+        // The server discards the rest of the request, so that closing keeps the answer intact.
         let request = format!("\x01{}", "x".repeat(60_000));
         raw.write(request.as_bytes()).await;
         let (refusal, _) = read_refusal(&mut raw).await;
