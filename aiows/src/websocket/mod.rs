@@ -2,12 +2,12 @@
 
 mod changes;
 mod context;
-mod life;
 mod peer;
-mod questions;
 mod registry;
 mod reply;
+mod requests;
 mod rooms;
+mod tasks;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,13 +18,13 @@ use serde::Serialize;
 
 pub use self::changes::{Departure, Joined, Left, UserChange};
 pub use self::context::ContextMap;
-use self::life::Tasks;
 pub(crate) use self::peer::Peer;
-use self::questions::Questions;
 pub(crate) use self::registry::{
     Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
 };
 use self::reply::Replies;
+use self::requests::Requests;
+use self::tasks::Tasks;
 pub use crate::close::{CloseCode, DisconnectReason};
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
@@ -67,7 +67,7 @@ struct Record {
     tag: Tag,
     outbox: Outbox,
     locals: Mutex<TypeMap>,
-    questions: Questions,
+    requests: Requests,
     replies: Replies,
     tasks: Tasks,
     registry: Arc<dyn Registry>,
@@ -83,7 +83,7 @@ impl WebSocket {
                 tag,
                 outbox,
                 locals: Mutex::default(),
-                questions: Questions::default(),
+                requests: Requests::default(),
                 replies: Replies::default(),
                 tasks: Tasks::default(),
                 registry,

@@ -126,7 +126,7 @@ impl ConnectionIo {
             ClientEnd::Close(_) | ClientEnd::Finished | ClientEnd::Reset => EndedBy::Client,
         };
         self.socket.depart(Standing::Leaving, by);
-        self.socket.end_questions();
+        self.socket.end_requests();
         let is_reset = matches!(end, ClientEnd::Reset);
         if is_reset {
             // Nothing that waits can be delivered.
@@ -221,7 +221,7 @@ impl ConnectionIo {
         self.protocol.drop_messages();
         // Less is never too much.
         let _ = self.unfinished.set(0, usize::MAX);
-        self.socket.end_questions();
+        self.socket.end_requests();
     }
 
     /// Nothing can be read or written any more.
@@ -243,7 +243,7 @@ impl ConnectionIo {
                 }
             }
             // One that waits for its client does not hang.
-            TimerEvent::Slow if self.socket.is_asking() => {}
+            TimerEvent::Slow if self.socket.awaits_answer() => {}
             TimerEvent::Slow => self.clock.waiting().name_handler(),
             TimerEvent::Ping => self.outbox().ping(),
             TimerEvent::Silent => {

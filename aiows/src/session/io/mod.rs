@@ -265,7 +265,7 @@ impl ConnectionIo {
 
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
         // A question that was sent meanwhile makes room for more messages.
-        if self.inbox.note_questions(self.socket.is_asking(), &self.limits) {
+        if self.inbox.note_requests(self.socket.awaits_answer(), &self.limits) {
             return false;
         }
         let blocked = self.writability == Writability::Blocked;
