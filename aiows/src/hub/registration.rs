@@ -18,13 +18,13 @@ pub(crate) struct Registration {
 /// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
 /// it leaves the rooms it has joined, the tasks it has spawned end, and the values it keeps are dropped.
 #[derive(Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct PendingMember {
     namespace: Arc<Namespace>,
     socket: WebSocket,
     is_accepted: bool,
 }
 
-impl Candidate {
+impl PendingMember {
     pub(crate) fn new(namespace: &Arc<Namespace>, socket: WebSocket) -> Self {
         Self { namespace: Arc::clone(namespace), socket, is_accepted: false }
     }
@@ -41,7 +41,7 @@ impl Candidate {
     }
 }
 
-impl Drop for Candidate {
+impl Drop for PendingMember {
     fn drop(&mut self) {
         if !self.is_accepted {
             self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);

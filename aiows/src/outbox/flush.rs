@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use super::policy::{Aftermath, Attempts};
-use super::{Accepted, Outbox, SessionTurn, State};
+use super::{AcceptedMessages, Outbox, SessionTurn, State};
 use crate::transport::TcpWriter;
 
 /// Who has something appended written.
@@ -141,7 +141,12 @@ impl Outbox {
 
     /// Lets the session sleep unless there is something to do: `false` means look again.
     #[inline]
-    pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, accepted: Accepted) -> bool {
+    pub(crate) fn sleep(
+        &self,
+        cx: &Context<'_>,
+        blocked: bool,
+        accepted: AcceptedMessages,
+    ) -> bool {
         let mut state = self.lock();
         // A sender came between the last write and this moment, and waits for the next one.
         let is_awaited = state.turn == SessionTurn::Awaited && state.writer.is_none();

@@ -69,8 +69,8 @@ impl CloseRequest {
     }
 
     /// A drain waits until every accepted message is answered.
-    fn is_due(&self, accepted: Accepted) -> bool {
-        accepted == Accepted::Answered || self.mode != CloseMode::Drain
+    fn is_due(&self, accepted: AcceptedMessages) -> bool {
+        accepted == AcceptedMessages::Answered || self.mode != CloseMode::Drain
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) enum CloseOrder {
 
 /// Whether the messages that a session has accepted are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
+pub(crate) enum AcceptedMessages {
     Answered,
     Pending,
 }
@@ -212,7 +212,7 @@ impl Outbox {
     /// Takes the request to close if its time has come; the session that calls this is awake and
     /// needs no waker.
     #[inline]
-    pub(crate) fn take_close_order(&self, accepted: Accepted) -> CloseOrder {
+    pub(crate) fn take_close_order(&self, accepted: AcceptedMessages) -> CloseOrder {
         // Looked at without the lock, because this is called for every message. An order that comes now
         // is found under the lock before the session sleeps.
         let is_open = self.mirror.0.load(Ordering::Acquire) == OPEN;
@@ -222,7 +222,7 @@ impl Outbox {
         self.wake_for_close_order(accepted)
     }
 
-    fn wake_for_close_order(&self, accepted: Accepted) -> CloseOrder {
+    fn wake_for_close_order(&self, accepted: AcceptedMessages) -> CloseOrder {
         self.has_slept.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.sleeper = None;
@@ -340,7 +340,7 @@ impl Outbox {
 
 impl State {
     /// Whether a request to close can be acted on.
-    pub(super) fn has_close_order(&self, accepted: Accepted) -> bool {
+    pub(super) fn has_close_order(&self, accepted: AcceptedMessages) -> bool {
         match &self.lifecycle {
             Lifecycle::CloseRequested(request) => request.is_due(accepted),
             Lifecycle::CutRequested | Lifecycle::CutAfterEnd => true,

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use self::drops::Spell;
 pub(crate) use self::flush::write_tcp;
-pub(crate) use self::lifecycle::{Accepted, CloseMode, CloseOrder, CloseRequest};
+pub(crate) use self::lifecycle::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
 pub(crate) use self::push::Refused;

@@ -62,7 +62,8 @@ impl Session {
     pub(super) async fn handle(&mut self, router: &CompiledRouter, inbound: Inbound) -> bool {
         let inbound = inbound.into_text_if_utf8();
         // What is rare is boxed, so that an idle connection keeps no room for it.
-        let Matched { endpoint, id } = match matched(router, &inbound, self.io.limits.nesting) {
+        let Matched { endpoint, id } = match match_handler(router, &inbound, self.io.limits.nesting)
+        {
             Ok(matched) => matched,
             Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };
@@ -230,19 +231,19 @@ impl Session {
 
 /// Finds the handler of a message, reading no more of it than that takes.
 #[inline]
-fn matched<'a>(
+fn match_handler<'a>(
     router: &'a CompiledRouter,
     inbound: &Inbound,
     nesting: usize,
 ) -> Result<Matched<'a>, Missed> {
     match router.relay() {
         None => find(router, inbound, nesting),
-        Some(relay) => aim_beside(relay, router, inbound, nesting),
+        Some(relay) => match_beside_relay(relay, router, inbound, nesting),
     }
 }
 
 /// Finds the handler of a frame where a relay takes what is no message of another handler.
-fn aim_beside<'a>(
+fn match_beside_relay<'a>(
     relay: &'a CompiledHandler,
     router: &'a CompiledRouter,
     inbound: &Inbound,

@@ -12,7 +12,9 @@ use futures_util::poll;
 use tokio::time::{Instant, timeout};
 
 use super::super::lifecycle::Lifecycle;
-use super::super::{Accepted, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame};
+use super::super::{
+    AcceptedMessages, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame,
+};
 use super::{Random, outbox, push, write};
 use crate::codec::Encoded;
 use crate::error::SendError;
@@ -46,7 +48,7 @@ const STATES: [State; 9] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Request(CloseMode),
-    Take(Accepted),
+    Take(AcceptedMessages),
     NoteClientEnd,
     SendClose,
     Seal,
@@ -71,11 +73,11 @@ const TABLE: [(Operation, [State; 9]); 9] = [
         [Cutting, Cutting, Cutting, Cutting, Cutting, CutRequested, CutRequested, CutAfterEnd, CutAfterEnd],
     ),
     (
-        Take(Accepted::Pending),
+        Take(AcceptedMessages::Pending),
         [Open, CloseReceived, Draining, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
-        Take(Accepted::Answered),
+        Take(AcceptedMessages::Answered),
         [Open, CloseReceived, CloseSent, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
@@ -101,9 +103,9 @@ impl State {
     }
 
     /// What the session is told to do in this state.
-    fn order(self, accepted: Accepted) -> CloseOrder {
+    fn order(self, accepted: AcceptedMessages) -> CloseOrder {
         match (self, accepted) {
-            (Draining, Accepted::Pending) => CloseOrder::Drain,
+            (Draining, AcceptedMessages::Pending) => CloseOrder::Drain,
             (Draining, _) => CloseOrder::Close(Box::new(request(Drain))),
             (Closing, _) => CloseOrder::Close(Box::new(request(Handshake))),
             (Cutting, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Cut))),
@@ -250,10 +252,11 @@ fn a_request_to_close_wakes_the_session() {
             let outbox = in_state(before);
             let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
             let waker = Waker::from(Arc::clone(&wakes));
-            let asleep = outbox.sleep(&Context::from_waker(&waker), false, Accepted::Pending);
+            let asleep =
+                outbox.sleep(&Context::from_waker(&waker), false, AcceptedMessages::Pending);
             assert_eq!(
                 asleep,
-                before.order(Accepted::Pending) == CloseOrder::None || before == Draining
+                before.order(AcceptedMessages::Pending) == CloseOrder::None || before == Draining
             );
             outbox.request_close(request(mode));
             let changed = before.after(Request(mode)) != before;
@@ -262,9 +265,14 @@ fn a_request_to_close_wakes_the_session() {
             // A request that changes nothing may wake it.
             assert!(woken >= expected && woken <= 1, "{mode:?} when {before:?}");
             // The session looks again before it sleeps.
-            let again = outbox.sleep(&Context::from_waker(&waker), false, Accepted::Answered);
+            let again =
+                outbox.sleep(&Context::from_waker(&waker), false, AcceptedMessages::Answered);
             let after = before.after(Request(mode));
-            assert_eq!(again, after.order(Accepted::Answered) == CloseOrder::None, "{after:?}");
+            assert_eq!(
+                again,
+                after.order(AcceptedMessages::Answered) == CloseOrder::None,
+                "{after:?}"
+            );
         }
     }
 }
@@ -285,7 +293,7 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
             assert_eq!(poll!(ending.as_mut()).is_pending(), before == Open, "{why}");
             assert!(poll!(sending.as_mut()).is_pending(), "{why}");
             perform(&outbox, operation, before);
-            if operation == Take(Accepted::Answered) && before == Draining {
+            if operation == Take(AcceptedMessages::Answered) && before == Draining {
                 // The session, which was told to close, does so.
                 perform(&outbox, SendClose, after);
             }
@@ -381,7 +389,8 @@ async fn walk(seed: u64) {
                 state = state.after(NoteClientEnd);
             }
             _ => {
-                let accepted = [Accepted::Pending, Accepted::Answered][random.below(2)];
+                let accepted =
+                    [AcceptedMessages::Pending, AcceptedMessages::Answered][random.below(2)];
                 let order = state.order(accepted);
                 perform(&outbox, Take(accepted), state);
                 state = state.after(Take(accepted));

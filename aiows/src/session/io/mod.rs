@@ -28,7 +28,7 @@ use crate::close::DisconnectReason;
 use crate::codec::Encoded;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::outbox::{Accepted, CloseMode, CloseOrder, Outbox};
+use crate::outbox::{AcceptedMessages, CloseMode, CloseOrder, Outbox};
 use crate::protocol::{Inbound, Opcode, Protocol};
 use crate::transport::Io;
 use crate::websocket::WebSocket;
@@ -272,11 +272,11 @@ impl ConnectionIo {
         self.outbox().sleep(cx, blocked, self.accepted(handler))
     }
 
-    fn accepted(&self, handler: Handler) -> Accepted {
+    fn accepted(&self, handler: Handler) -> AcceptedMessages {
         if handler == Handler::None && self.inbox.is_empty() {
-            Accepted::Answered
+            AcceptedMessages::Answered
         } else {
-            Accepted::Pending
+            AcceptedMessages::Pending
         }
     }
 
