@@ -80,8 +80,8 @@ struct State {
     turn: SessionTurn,
     /// Messages that were dropped, until the log has their number.
     spell: Option<Box<Spell>>,
-    /// A publisher is about to write what is queued.
-    promised: bool,
+    /// A publisher will flush the queue.
+    is_flush_deferred: bool,
     lifecycle: Lifecycle,
     /// Wakes tasks that wait for the end; made for the first of them.
     watched: Option<Arc<Notify>>,
@@ -111,7 +111,7 @@ impl Outbox {
                 attempts: Attempts(0),
                 turn: SessionTurn::Missing,
                 spell: None,
-                promised: false,
+                is_flush_deferred: false,
                 lifecycle: Lifecycle::default(),
                 watched: None,
             }),

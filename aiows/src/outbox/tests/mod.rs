@@ -82,7 +82,7 @@ fn payload(random: &mut Random, step: usize) -> Vec<u8> {
 enum What {
     Plain,
     Latest(usize),
-    /// An answer or a question, of a type with a slot or of another.
+    /// An answer or a question, of a type with a key or of another.
     Kept(Option<usize>),
     /// One of the types that drop their own oldest messages.
     Own(usize),
@@ -207,7 +207,7 @@ fn the_queue_does_what_a_list_of_frames_does() {
         [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject];
     for (seed, policy) in policies.into_iter().enumerate() {
         compare(policy, 0x5eed + seed as u64, MAX_MESSAGES);
-        // A queue that is long, with an index of its slots and places of removed messages.
+        // A queue that is long, with an index of its keys and places of removed messages.
         compare(policy, 0xfeed + seed as u64, 300);
     }
 }
