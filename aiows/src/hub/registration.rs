@@ -8,7 +8,8 @@ use super::Namespace;
 use crate::error::Result;
 use crate::websocket::{EndedBy, Registry, Standing, WebSocket};
 
-/// A connection's place in the hub; its session owns it, and the place ends with it.
+/// A connection's place in the hub; its session owns it, and the place and what the connection keeps end
+/// with it.
 #[derive(Debug)]
 pub(crate) struct Registration {
     namespace: Arc<Namespace>,
@@ -82,5 +83,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
         self.namespace.live.remove(self.socket.id());
+        // A session whose runtime ends has not come to it.
+        self.socket.close_values();
     }
 }

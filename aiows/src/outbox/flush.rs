@@ -77,7 +77,8 @@ impl State {
 }
 
 impl Outbox {
-    /// Writes what is queued through `write`: [`write_tcp`] for plain TCP.
+    /// Writes what is queued through `write`: [`write_tcp`] for plain TCP, where the server's side of the
+    /// stream ends behind the last frame.
     ///
     /// `Ready` when nothing is left; `Pending` without any wake-up when `write` fails with `WouldBlock`.
     #[inline]
@@ -95,7 +96,10 @@ impl Outbox {
             mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
         state.account(&self.totals);
         let line = if result.is_ready() { state.end_spell() } else { None };
+        let State { writer, lifecycle, .. } = &mut *state;
+        let ended = writer.take_if(|_| result.is_ready() && lifecycle.is_sealed());
         drop(state);
+        drop(ended);
         if freed || is_awaited {
             self.room.notify_waiters();
         }

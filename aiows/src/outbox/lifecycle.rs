@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{Outbox, SessionTurn, State};
-use crate::close::{CloseCode, DisconnectReason, cut_reason};
+use crate::close::{CloseCode, DisconnectReason};
 
 /// A request to the session to close its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,13 @@ pub(crate) enum CloseMode {
 }
 
 impl CloseRequest {
-    pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
-        let reason = cut_reason(reason).to_owned();
-        let because = DisconnectReason::Closed { code, reason: reason.clone() };
+    /// Closes with a closing handshake; `because` is what the disconnect handlers see.
+    pub(crate) fn handshake(
+        code: CloseCode,
+        reason: impl Into<String>,
+        because: DisconnectReason,
+    ) -> Self {
+        let reason = reason.into();
         Self { code, reason, because, mode: CloseMode::Handshake, grace: Duration::ZERO }
     }
 
@@ -59,13 +63,7 @@ impl CloseRequest {
     }
 
     pub(crate) fn slow_consumer() -> Self {
-        Self {
-            code: CloseCode::POLICY,
-            reason: "Slow client detected".into(),
-            because: DisconnectReason::SlowConsumer,
-            mode: CloseMode::Handshake,
-            grace: Duration::ZERO,
-        }
+        Self::handshake(CloseCode::POLICY, "Slow client detected", DisconnectReason::SlowConsumer)
     }
 
     /// A drain waits until every accepted message is answered.
@@ -110,13 +108,10 @@ impl Lifecycle {
         matches!(self, Self::Ended | Self::CutAfterEnd)
     }
 
-    /// The state at the end of the stream. An order to cut that was not obeyed yet outlives it.
-    fn ended(&self) -> Self {
-        match self {
-            Self::CutRequested | Self::CutAfterEnd => Self::CutAfterEnd,
-            Self::CloseRequested(request) if request.mode == CloseMode::Cut => Self::CutAfterEnd,
-            _ => Self::Ended,
-        }
+    /// Whether nothing is queued any more, not even a control frame.
+    pub(super) fn is_sealed(&self) -> bool {
+        use Lifecycle::{CloseSent, CutAfterEnd, CutRequested, Ended};
+        matches!(self, CloseSent | CutRequested | Ended | CutAfterEnd)
     }
 }
 
@@ -219,10 +214,6 @@ impl Outbox {
         if is_open && !self.has_slept.load(Ordering::Relaxed) {
             return CloseOrder::None;
         }
-        self.wake_for_close_order(accepted)
-    }
-
-    fn wake_for_close_order(&self, accepted: AcceptedMessages) -> CloseOrder {
         self.has_slept.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.sleeper = None;
@@ -274,18 +265,6 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Whether control frames may still be queued.
-    pub(super) fn takes_control(state: &State) -> bool {
-        use Lifecycle::{CloseReceived, CloseRequested, Open};
-        matches!(state.lifecycle, Open | CloseReceived | CloseRequested(_))
-    }
-
-    /// Ends the server's side of the stream, behind the last frame.
-    pub(crate) fn end_stream(&self) {
-        let writer = self.lock().writer.take();
-        drop(writer);
-    }
-
     /// Whether everything that was queued is written.
     pub(crate) fn is_flushed(&self) -> bool {
         self.lock().queue.is_empty()
@@ -302,8 +281,15 @@ impl Outbox {
         if state.lifecycle.has_ended() {
             return;
         }
-        let end = state.lifecycle.ended();
-        self.transition(&mut state, end);
+        let to = match &state.lifecycle {
+            // An order to cut that was not obeyed yet outlives the stream.
+            Lifecycle::CutRequested => Lifecycle::CutAfterEnd,
+            Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
+                Lifecycle::CutAfterEnd
+            }
+            _ => Lifecycle::Ended,
+        };
+        self.transition(&mut state, to);
         state.queue.clear();
         state.blocked = false;
         state.turn = SessionTurn::Missing;

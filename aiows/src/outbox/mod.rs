@@ -166,7 +166,7 @@ impl Outbox {
     /// Queues a ping, ahead of messages.
     pub(crate) fn ping(&self) {
         let mut state = self.lock();
-        if Self::takes_control(&state) {
+        if !state.lifecycle.is_sealed() {
             state.queue.push_control(ping_frame());
         }
     }
@@ -174,7 +174,7 @@ impl Outbox {
     /// Queues the answer to a ping, ahead of messages.
     pub(crate) fn pong(&self, payload: &[u8]) {
         let mut state = self.lock();
-        if Self::takes_control(&state) {
+        if !state.lifecycle.is_sealed() {
             state.queue.push_pong(pong_frame(payload));
         }
     }

@@ -11,9 +11,11 @@ mod relay;
 mod unfinished;
 mod waiting;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 
 pub(crate) use self::accepted::{Accepted, AcceptedPeer, SessionConfig};
 use self::io::{ConnectionIo, Step};
@@ -28,7 +30,12 @@ use crate::transport::{Io, Stream, TcpWriter};
 use crate::websocket::{EndedBy, Standing, WebSocket};
 
 /// One connection, from its acceptance to its end.
+///
+/// This file has the whole of it, `connect.rs` the connect handlers, `dispatch.rs` one message, `relay.rs`
+/// one frame of a relay, `leave.rs` a disconnect handler.
 pub(crate) struct Session {
+    /// Dropped first: the connection belongs to nothing any more when its socket closes.
+    registration: Registration,
     io: ConnectionIo,
     socket: WebSocket,
     router: Arc<CompiledRouter>,
@@ -36,13 +43,6 @@ pub(crate) struct Session {
     room: Option<Box<str>>,
     /// Used again for the next message when no handler has kept it.
     call: Option<Call>,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // A session whose runtime ends has not come to it.
-        self.socket.close_values();
-    }
 }
 
 /// Whether all connect handlers have succeeded, so that the disconnect handlers have to run.
@@ -78,11 +78,12 @@ impl Session {
             AcceptedPeer::Member { member, room } => (member.accept(), Some(room)),
         };
         socket.outbox().open(greeting, writer);
+        let registration = config.router.namespace.register(&socket);
         let SessionConfig { router, limits, unfinished } = config;
         let protocol = Protocol::new(&limits, leftover);
         let unfinished = Unfinished::new(unfinished);
         let io = ConnectionIo::new(io, protocol, socket.clone(), limits, unfinished);
-        Self { io, socket, router, room, call: None }
+        Self { registration, io, socket, router, room, call: None }
     }
 
     /// The connection's id.
@@ -94,25 +95,26 @@ impl Session {
     ///
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
-        let registration = self.router.namespace.register(&self.socket);
         self.log_connected();
         let router = Arc::clone(&self.router);
-        let outcome = self.serve(&router, &registration).await;
+        let outcome = self.serve(&router).await;
         let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // The client is gone for all other tasks before its disconnect handlers run.
-        self.socket.depart(Standing::Over, EndedBy::Server);
+        self.socket.registry().depart(&self.socket, Standing::Over, EndedBy::Server);
         self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
         let handlers = match outcome {
             ConnectOutcome::Admitted => &router.disconnect,
             ConnectOutcome::Refused => &router.refused,
         };
-        // Boxed as well.
-        Box::pin(self.disconnect(handlers, &reason)).await;
-        self.socket.depart(Standing::Gone, EndedBy::Server);
+        if !handlers.is_empty() {
+            // Boxed as well.
+            Box::pin(self.disconnect(handlers, &reason)).await;
+        }
+        self.socket.registry().depart(&self.socket, Standing::Gone, EndedBy::Server);
         self.socket.close_values();
-        self.io.finish().await;
+        unconstrained(poll_fn(|cx| self.io.poll_finish(cx))).await;
     }
 
     fn log_connected(&self) {
@@ -121,13 +123,9 @@ impl Session {
     }
 
     /// Runs the connect handlers, admits the connection and handles messages until the end.
-    async fn serve(
-        &mut self,
-        router: &CompiledRouter,
-        registration: &Registration,
-    ) -> ConnectOutcome {
+    async fn serve(&mut self, router: &CompiledRouter) -> ConnectOutcome {
         // Boxed, so that a connection keeps no room for it afterwards.
-        if !Box::pin(self.enter(router, registration)).await {
+        if Box::pin(self.enter(router)).await.is_break() {
             return ConnectOutcome::Refused;
         }
         self.messages(router).await;
@@ -137,7 +135,7 @@ impl Session {
     /// Handles messages until the connection ends.
     async fn messages(&mut self, router: &CompiledRouter) {
         while let Step::Message(inbound) = self.io.next().await {
-            if !self.handle(router, inbound).await {
+            if self.handle(router, inbound).await.is_break() {
                 return;
             }
         }

@@ -16,6 +16,7 @@ use super::super::{
     AcceptedMessages, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame,
 };
 use super::{Random, outbox, push, write};
+use crate::close::DisconnectReason;
 use crate::codec::Encoded;
 use crate::error::SendError;
 use crate::limits::Overflow;
@@ -128,7 +129,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 fn request(mode: CloseMode) -> CloseRequest {
     match mode {
-        Handshake => CloseRequest::application(4000.into(), "enough"),
+        Handshake => CloseRequest::handshake(4000.into(), "enough", DisconnectReason::Shutdown),
         Drain => CloseRequest::drain(GRACE),
         Cut => CloseRequest::shutdown(mode),
     }
@@ -196,11 +197,7 @@ async fn check(outbox: &Outbox, state: State, why: &str) {
     assert_eq!(outbox.is_closed(), !state.accepts_messages(), "{why}");
     assert_eq!(outbox.awaits_close(), matches!(state, Closing | Cutting), "{why}");
     assert_eq!(poll!(pin!(outbox.ending())).is_ready(), state != Open, "{why}");
-    let controls = |outbox: &Outbox| {
-        let state = outbox.lock();
-        Outbox::takes_control(&state)
-    };
-    assert_eq!(controls(outbox), state.accepts_control(), "{why}");
+    assert_eq!(!outbox.lock().lifecycle.is_sealed(), state.accepts_control(), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
