@@ -66,6 +66,20 @@ pub(crate) struct Received {
     id: FoundId,
 }
 
+/// The request id of a message, as far as its head was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RequestId<T = MessageId> {
+    Unread,
+    Absent,
+    Present(T),
+}
+
+impl From<Option<MessageId>> for RequestId {
+    fn from(id: Option<MessageId>) -> Self {
+        id.map_or(Self::Absent, Self::Present)
+    }
+}
+
 /// Whether a message has a request id, once that is known.
 #[derive(Debug, Default)]
 struct FoundId {
@@ -76,10 +90,11 @@ struct FoundId {
 
 impl FoundId {
     #[inline]
-    fn get(&self) -> Option<Option<&MessageId>> {
+    fn get(&self) -> RequestId<&MessageId> {
         match self.id.get() {
-            None => self.is_none.load(Ordering::Relaxed).then_some(None),
-            id => Some(id),
+            Some(id) => RequestId::Present(id),
+            None if self.is_none.load(Ordering::Relaxed) => RequestId::Absent,
+            None => RequestId::Unread,
         }
     }
 
@@ -101,11 +116,12 @@ impl Clone for FoundId {
 }
 
 impl Received {
-    /// `id` is known when the head was read before.
-    pub(crate) fn new(inbound: Inbound, id: Option<Option<MessageId>>) -> Self {
+    pub(crate) fn new(inbound: Inbound, id: RequestId) -> Self {
         let found = FoundId::default();
-        if let Some(id) = id {
-            found.set(id);
+        match id {
+            RequestId::Unread => {}
+            RequestId::Absent => found.set(None),
+            RequestId::Present(id) => found.set(Some(id)),
         }
         Self { inbound, id: found }
     }
@@ -173,8 +189,9 @@ impl Call {
             return None;
         };
         match received.id.get() {
-            Some(id) => id,
-            None => self.find_id(received),
+            RequestId::Present(id) => Some(id),
+            RequestId::Absent => None,
+            RequestId::Unread => self.find_id(received),
         }
     }
 
@@ -183,7 +200,7 @@ impl Call {
         // A head that cannot be read stays unknown, so that its fault is still told.
         let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
         received.id.set(head.id);
-        received.id.get().flatten()
+        received.id.id.get()
     }
 
     /// Decodes and validates the message as a `T`.
@@ -227,8 +244,8 @@ impl Call {
     pub fn with_text(&self, text: impl Into<String>) -> Self {
         let stage = match &self.inner.stage {
             Stage::Message(_) => {
-                let id = self.id().cloned();
-                Stage::Message(Received::new(Inbound::text(text.into()), Some(id)))
+                let id = self.id().cloned().into();
+                Stage::Message(Received::new(Inbound::text(text.into()), id))
             }
             other => other.clone(),
         };
@@ -287,7 +304,7 @@ impl Call {
     /// Whether the head of the message was read, by itself or with the payload.
     pub(crate) fn is_head_known(&self) -> bool {
         match &self.inner.stage {
-            Stage::Message(received) => received.id.get().is_some(),
+            Stage::Message(received) => !matches!(received.id.get(), RequestId::Unread),
             Stage::Connect | Stage::Disconnect(..) | Stage::None => true,
         }
     }

@@ -20,7 +20,7 @@ use std::task::{Context as TaskContext, Poll};
 pub use self::argument::{Arg, Last, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
-pub(crate) use self::call::{DisconnectTime, Received, Stage};
+pub(crate) use self::call::{DisconnectTime, Received, RequestId, Stage};
 pub use self::extension::Extension;
 pub use self::frame::Frame;
 pub use self::local::Local;

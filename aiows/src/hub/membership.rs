@@ -105,11 +105,10 @@ impl Registry for Namespace {
         if !was_member {
             return;
         }
-        let grace = self.grace(by);
         let Membership { rooms, user, name, was_last_of_user, .. } = &mut *membership;
         let mut left = Vec::with_capacity(rooms.len());
         rooms.leave_all(|room| {
-            let changed = self.rooms.remove(room, id, grace);
+            let changed = self.rooms.remove(room, id, self.grace(by));
             let is_last = changed.is_edge;
             left.push(changed);
             is_last

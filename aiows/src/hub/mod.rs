@@ -32,7 +32,7 @@ pub use self::delivery::Delivery;
 pub(crate) use self::namespace::Namespace;
 use self::namespace::Namespaces;
 pub use self::recipients::Recipients;
-pub(crate) use self::registration::{Candidate, Registration};
+pub(crate) use self::registration::{PendingMember, Registration};
 pub(crate) use self::rules::{RoomCheck, Rules, room_check};
 use crate::close::CloseCode;
 use crate::id::ConnectionId;

@@ -8,7 +8,8 @@ use super::Namespace;
 use crate::error::Result;
 use crate::websocket::{EndedBy, Registry, Standing, WebSocket};
 
-/// A connection's place in the hub; its session owns it, and the place ends with it.
+/// A connection's place in the hub; its session owns it, and the place and what the connection keeps end
+/// with it.
 #[derive(Debug)]
 pub(crate) struct Registration {
     namespace: Arc<Namespace>,
@@ -18,13 +19,13 @@ pub(crate) struct Registration {
 /// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
 /// it leaves the rooms it has joined, the tasks it has spawned end, and the values it keeps are dropped.
 #[derive(Debug)]
-pub(crate) struct Candidate {
+pub(crate) struct PendingMember {
     namespace: Arc<Namespace>,
     socket: WebSocket,
     is_accepted: bool,
 }
 
-impl Candidate {
+impl PendingMember {
     pub(crate) fn new(namespace: &Arc<Namespace>, socket: WebSocket) -> Self {
         Self { namespace: Arc::clone(namespace), socket, is_accepted: false }
     }
@@ -41,7 +42,7 @@ impl Candidate {
     }
 }
 
-impl Drop for Candidate {
+impl Drop for PendingMember {
     fn drop(&mut self) {
         if !self.is_accepted {
             self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
@@ -82,5 +83,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
         self.namespace.live.remove(self.socket.id());
+        // A session whose runtime ends has not come to it.
+        self.socket.close_values();
     }
 }

@@ -62,7 +62,7 @@ async fn named(check: Checked, room: &str, socket: &WebSocket) -> Result {
     let slow = async {
         loop {
             sleep(SLOW_HANDLER).await;
-            if !socket.is_asking() {
+            if !socket.awaits_answer() {
                 let seconds = SLOW_HANDLER.as_secs();
                 tracing::warn!(connection = %socket.id(), room, "a room check has not returned for {seconds} s");
                 return pending::<Result>().await;

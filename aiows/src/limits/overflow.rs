@@ -60,9 +60,9 @@ pub enum Rule {
     Policy(Overflow),
     /// It makes room by dropping older messages of the same kind.
     DropOldest(Kind),
-    /// It takes the place of an unsent message of the same slot.
+    /// It takes the place of an unsent message with the same key.
     Latest(CoalesceKey),
-    /// An answer or a question, which no policy drops; with the slot of its type, if it has one.
+    /// An answer or a question, which no policy drops; with the key of its type, if it has one.
     Kept(Option<CoalesceKey>),
 }
 
@@ -112,7 +112,7 @@ impl Rule {
     /// The rule of a message of the same type that answers or asks something.
     pub(crate) fn kept(self) -> Self {
         match self {
-            Self::Latest(slot) | Self::Kept(Some(slot)) => Self::Kept(Some(slot)),
+            Self::Latest(key) | Self::Kept(Some(key)) => Self::Kept(Some(key)),
             Self::Server | Self::Policy(_) | Self::DropOldest(_) | Self::Kept(None) => {
                 Self::Kept(None)
             }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_told_apart_by_type_and_key() {
+    fn keys_are_told_apart_by_type_and_key() {
         assert_eq!(Rule::latest("tick", "AAPL"), Rule::latest("tick", &"AAPL".to_owned()));
         assert_ne!(Rule::latest("tick", "AAPL"), Rule::latest("tick", "MSFT"));
         assert_ne!(Rule::latest("tick", "AAPL"), Rule::latest("quote", "AAPL"));

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use super::policy::{Aftermath, Attempts};
-use super::{Accepted, Outbox, SessionTurn, State};
+use super::{AcceptedMessages, Outbox, SessionTurn, State};
 use crate::transport::TcpWriter;
 
-/// Who has something appended written.
+/// Which side must write the frame just queued.
 pub(super) enum Flush {
-    /// Somebody who knows already: the session, or who gave a promise before.
+    /// The session, which is awake, or a publisher that has deferred a flush before.
     Known,
-    /// The publisher, who has promised it now.
+    /// The publisher, which has deferred the flush now.
     Deferred,
     /// The session, which is to be woken.
     Session(Waker),
@@ -24,10 +24,10 @@ impl State {
     /// Finds out who has to write what was just appended; the session of a plain TCP connection
     /// is left asleep as long as the socket takes everything.
     pub(super) fn published(&mut self) -> Flush {
-        if self.blocked || self.promised || self.sleeper.is_none() {
+        if self.blocked || self.is_flush_deferred || self.sleeper.is_none() {
             return Flush::Known;
         }
-        self.promised = self.writer.is_some();
+        self.is_flush_deferred = self.writer.is_some();
         match self.sleeper.take_if(|_| self.writer.is_none()) {
             Some(sleeper) => Flush::Session(sleeper),
             None => Flush::Deferred,
@@ -77,7 +77,8 @@ impl State {
 }
 
 impl Outbox {
-    /// Writes what is queued through `write`: [`write_tcp`] for plain TCP.
+    /// Writes what is queued through `write`: [`write_tcp`] for plain TCP, where the server's side of the
+    /// stream ends behind the last frame.
     ///
     /// `Ready` when nothing is left; `Pending` without any wake-up when `write` fails with `WouldBlock`.
     #[inline]
@@ -95,7 +96,10 @@ impl Outbox {
             mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
         state.account(&self.totals);
         let line = if result.is_ready() { state.end_spell() } else { None };
+        let State { writer, lifecycle, .. } = &mut *state;
+        let ended = writer.take_if(|_| result.is_ready() && lifecycle.is_sealed());
         drop(state);
+        drop(ended);
         if freed || is_awaited {
             self.room.notify_waiters();
         }
@@ -105,11 +109,11 @@ impl Outbox {
         result
     }
 
-    /// Keeps a promise to write; what the socket refuses, and its failure, is the session's.
+    /// Does a deferred flush; what the socket refuses, and its failure, is left to the session.
     pub(crate) fn flush_deferred(&self) {
         let mut state = self.lock();
         // A session that is awake looks into the queue before it sleeps.
-        if !mem::take(&mut state.promised) || state.blocked || state.sleeper.is_none() {
+        if !mem::take(&mut state.is_flush_deferred) || state.blocked || state.sleeper.is_none() {
             return;
         }
         let (result, freed) = state.write(write_tcp);
@@ -128,11 +132,11 @@ impl Outbox {
         }
     }
 
-    /// Leaves what was promised to the session.
+    /// Leaves a deferred flush to the session.
     pub(crate) fn cancel_deferred(&self) {
         let mut state = self.lock();
-        let promised = mem::take(&mut state.promised);
-        let sleeper = if promised { state.sleeper.take() } else { None };
+        let was_deferred = mem::take(&mut state.is_flush_deferred);
+        let sleeper = if was_deferred { state.sleeper.take() } else { None };
         drop(state);
         if let Some(sleeper) = sleeper {
             sleeper.wake();
@@ -141,7 +145,12 @@ impl Outbox {
 
     /// Lets the session sleep unless there is something to do: `false` means look again.
     #[inline]
-    pub(crate) fn sleep(&self, cx: &Context<'_>, blocked: bool, accepted: Accepted) -> bool {
+    pub(crate) fn sleep(
+        &self,
+        cx: &Context<'_>,
+        blocked: bool,
+        accepted: AcceptedMessages,
+    ) -> bool {
         let mut state = self.lock();
         // A sender came between the last write and this moment, and waits for the next one.
         let is_awaited = state.turn == SessionTurn::Awaited && state.writer.is_none();

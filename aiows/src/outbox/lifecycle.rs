@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{Outbox, SessionTurn, State};
-use crate::close::{CloseCode, DisconnectReason, cut_reason};
+use crate::close::{CloseCode, DisconnectReason};
 
 /// A request to the session to close its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,13 @@ pub(crate) enum CloseMode {
 }
 
 impl CloseRequest {
-    pub(crate) fn application(code: CloseCode, reason: &str) -> Self {
-        let reason = cut_reason(reason).to_owned();
-        let because = DisconnectReason::Closed { code, reason: reason.clone() };
+    /// Closes with a closing handshake; `because` is what the disconnect handlers see.
+    pub(crate) fn handshake(
+        code: CloseCode,
+        reason: impl Into<String>,
+        because: DisconnectReason,
+    ) -> Self {
+        let reason = reason.into();
         Self { code, reason, because, mode: CloseMode::Handshake, grace: Duration::ZERO }
     }
 
@@ -59,18 +63,12 @@ impl CloseRequest {
     }
 
     pub(crate) fn slow_consumer() -> Self {
-        Self {
-            code: CloseCode::POLICY,
-            reason: "Slow client detected".into(),
-            because: DisconnectReason::SlowConsumer,
-            mode: CloseMode::Handshake,
-            grace: Duration::ZERO,
-        }
+        Self::handshake(CloseCode::POLICY, "Slow client detected", DisconnectReason::SlowConsumer)
     }
 
     /// A drain waits until every accepted message is answered.
-    fn is_due(&self, accepted: Accepted) -> bool {
-        accepted == Accepted::Answered || self.mode != CloseMode::Drain
+    fn is_due(&self, accepted: AcceptedMessages) -> bool {
+        accepted == AcceptedMessages::Answered || self.mode != CloseMode::Drain
     }
 }
 
@@ -110,13 +108,10 @@ impl Lifecycle {
         matches!(self, Self::Ended | Self::CutAfterEnd)
     }
 
-    /// The state at the end of the stream. An order to cut that was not obeyed yet outlives it.
-    fn ended(&self) -> Self {
-        match self {
-            Self::CutRequested | Self::CutAfterEnd => Self::CutAfterEnd,
-            Self::CloseRequested(request) if request.mode == CloseMode::Cut => Self::CutAfterEnd,
-            _ => Self::Ended,
-        }
+    /// Whether nothing is queued any more, not even a control frame.
+    pub(super) fn is_sealed(&self) -> bool {
+        use Lifecycle::{CloseSent, CutAfterEnd, CutRequested, Ended};
+        matches!(self, CloseSent | CutRequested | Ended | CutAfterEnd)
     }
 }
 
@@ -135,7 +130,7 @@ pub(crate) enum CloseOrder {
 
 /// Whether the messages that a session has accepted are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
+pub(crate) enum AcceptedMessages {
     Answered,
     Pending,
 }
@@ -212,17 +207,13 @@ impl Outbox {
     /// Takes the request to close if its time has come; the session that calls this is awake and
     /// needs no waker.
     #[inline]
-    pub(crate) fn take_close_order(&self, accepted: Accepted) -> CloseOrder {
+    pub(crate) fn take_close_order(&self, accepted: AcceptedMessages) -> CloseOrder {
         // Looked at without the lock, because this is called for every message. An order that comes now
         // is found under the lock before the session sleeps.
         let is_open = self.mirror.0.load(Ordering::Acquire) == OPEN;
         if is_open && !self.has_slept.load(Ordering::Relaxed) {
             return CloseOrder::None;
         }
-        self.wake_for_close_order(accepted)
-    }
-
-    fn wake_for_close_order(&self, accepted: Accepted) -> CloseOrder {
         self.has_slept.store(false, Ordering::Relaxed);
         let mut state = self.lock();
         state.sleeper = None;
@@ -274,18 +265,6 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Whether control frames may still be queued.
-    pub(super) fn takes_control(state: &State) -> bool {
-        use Lifecycle::{CloseReceived, CloseRequested, Open};
-        matches!(state.lifecycle, Open | CloseReceived | CloseRequested(_))
-    }
-
-    /// Ends the server's side of the stream, behind the last frame.
-    pub(crate) fn end_stream(&self) {
-        let writer = self.lock().writer.take();
-        drop(writer);
-    }
-
     /// Whether everything that was queued is written.
     pub(crate) fn is_flushed(&self) -> bool {
         self.lock().queue.is_empty()
@@ -302,8 +281,15 @@ impl Outbox {
         if state.lifecycle.has_ended() {
             return;
         }
-        let end = state.lifecycle.ended();
-        self.transition(&mut state, end);
+        let to = match &state.lifecycle {
+            // An order to cut that was not obeyed yet outlives the stream.
+            Lifecycle::CutRequested => Lifecycle::CutAfterEnd,
+            Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
+                Lifecycle::CutAfterEnd
+            }
+            _ => Lifecycle::Ended,
+        };
+        self.transition(&mut state, to);
         state.queue.clear();
         state.blocked = false;
         state.turn = SessionTurn::Missing;
@@ -340,7 +326,7 @@ impl Outbox {
 
 impl State {
     /// Whether a request to close can be acted on.
-    pub(super) fn has_close_order(&self, accepted: Accepted) -> bool {
+    pub(super) fn has_close_order(&self, accepted: AcceptedMessages) -> bool {
         match &self.lifecycle {
             Lifecycle::CloseRequested(request) => request.is_due(accepted),
             Lifecycle::CutRequested | Lifecycle::CutAfterEnd => true,

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use self::drops::Spell;
 pub(crate) use self::flush::write_tcp;
-pub(crate) use self::lifecycle::{Accepted, CloseMode, CloseOrder, CloseRequest};
+pub(crate) use self::lifecycle::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
 pub(crate) use self::push::Refused;
@@ -80,8 +80,8 @@ struct State {
     turn: SessionTurn,
     /// Messages that were dropped, until the log has their number.
     spell: Option<Box<Spell>>,
-    /// A publisher is about to write what is queued.
-    promised: bool,
+    /// A publisher will flush the queue.
+    is_flush_deferred: bool,
     lifecycle: Lifecycle,
     /// Wakes tasks that wait for the end; made for the first of them.
     watched: Option<Arc<Notify>>,
@@ -111,7 +111,7 @@ impl Outbox {
                 attempts: Attempts(0),
                 turn: SessionTurn::Missing,
                 spell: None,
-                promised: false,
+                is_flush_deferred: false,
                 lifecycle: Lifecycle::default(),
                 watched: None,
             }),
@@ -166,7 +166,7 @@ impl Outbox {
     /// Queues a ping, ahead of messages.
     pub(crate) fn ping(&self) {
         let mut state = self.lock();
-        if Self::takes_control(&state) {
+        if !state.lifecycle.is_sealed() {
             state.queue.push_control(ping_frame());
         }
     }
@@ -174,7 +174,7 @@ impl Outbox {
     /// Queues the answer to a ping, ahead of messages.
     pub(crate) fn pong(&self, payload: &[u8]) {
         let mut state = self.lock();
-        if Self::takes_control(&state) {
+        if !state.lifecycle.is_sealed() {
             state.queue.push_pong(pong_frame(payload));
         }
     }

@@ -23,8 +23,8 @@ pub(super) enum When {
 }
 
 /// What is done with a message.
-pub(super) enum Verdict {
-    /// It is queued, in the place of an older message of its slot if there is one.
+pub(super) enum Admission {
+    /// It is queued, in the place of an older message with its key if there is one.
     Append,
     /// It was counted, and that is all.
     Drop,
@@ -49,31 +49,31 @@ pub(super) struct Aftermath {
 impl Outbox {
     /// Decides on a message, and makes room for it: over plain TCP by writing, then as its policy
     /// says.
-    pub(super) fn judge(
+    pub(super) fn admit(
         &self,
         state: &mut State,
         size: usize,
         rule: Rule,
         when: When,
         aftermath: &mut Aftermath,
-    ) -> Verdict {
-        if let Rule::Latest(slot) = rule
-            && let Some(found) = state.queue.find(slot)
+    ) -> Admission {
+        if let Rule::Latest(key) = rule
+            && let Some(found) = state.queue.find(key)
             && (size <= found.size || self.has_room_instead(state, size, found.size))
         {
-            return Verdict::Append;
+            return Admission::Append;
         }
-        if self.admits(state, size, aftermath)
-            || (state.try_tcp(aftermath) && self.admits(state, size, aftermath))
+        if self.finds_room(state, size, aftermath)
+            || (state.try_tcp(aftermath) && self.finds_room(state, size, aftermath))
         {
-            return Verdict::Append;
+            return Admission::Append;
         }
         if !state.may_act(when) {
             aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
             if state.turn == SessionTurn::Expected {
                 state.turn = SessionTurn::Awaited;
             }
-            return Verdict::Wait;
+            return Admission::Wait;
         }
         self.act(state, size, rule, aftermath)
     }
@@ -85,29 +85,29 @@ impl Outbox {
         size: usize,
         rule: Rule,
         aftermath: &mut Aftermath,
-    ) -> Verdict {
+    ) -> Admission {
         let class = match rule {
             Rule::DropOldest(kind) => Class::Own(kind),
             _ => Class::Server,
         };
         match self.policy(rule) {
             policy @ Overflow::DropOldest if self.can_make_room(state, class, size) => {
-                if let Rule::Latest(slot) = rule
-                    && let Some(found) = state.queue.find(slot)
+                if let Rule::Latest(key) = rule
+                    && let Some(found) = state.queue.find(key)
                 {
                     state.queue.remove_replaced(found);
                     state.account(&self.totals);
                 }
                 let count = self.drop_oldest(state, class, size, aftermath);
                 aftermath.dropped = Some(Dropped { policy, count });
-                Verdict::Append
+                Admission::Append
             }
             policy if policy.drops() && !matches!(rule, Rule::Kept(_)) => {
                 state.queue.note_newest_dropped();
                 aftermath.dropped = Some(Dropped { policy, count: 1 });
-                Verdict::Drop
+                Admission::Drop
             }
-            policy => Verdict::Refuse(policy),
+            policy => Admission::Refuse(policy),
         }
     }
 
@@ -116,7 +116,7 @@ impl Outbox {
     }
 
     /// Whether a message is to be queued; closes those who hold more of what all may hold together.
-    fn admits(&self, state: &State, size: usize, aftermath: &mut Aftermath) -> bool {
+    fn finds_room(&self, state: &State, size: usize, aftermath: &mut Aftermath) -> bool {
         self.has_room(state, size)
             && (!state.blocked
                 || state.queue.messages() == 0
@@ -145,7 +145,7 @@ impl Outbox {
         aftermath: &mut Aftermath,
     ) -> u64 {
         let mut dropped = 0;
-        while !self.admits(state, size, aftermath) && state.queue.drop_oldest(class) {
+        while !self.finds_room(state, size, aftermath) && state.queue.drop_oldest(class) {
             // Otherwise this queue may be chosen to be closed for bytes that it no longer holds.
             state.account(&self.totals);
             dropped += 1;

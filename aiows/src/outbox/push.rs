@@ -7,7 +7,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
-use super::policy::{Aftermath, Attempts, Verdict, When};
+use super::policy::{Admission, Aftermath, Attempts, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, buffer};
 use crate::error::SendError;
@@ -164,12 +164,12 @@ impl Outbox {
     ) -> Result<(), Refused> {
         let size = message.payload().len();
         let mut aftermath = Aftermath::default();
-        let verdict = self.judge(&mut state, size, message.rule(), when, &mut aftermath);
+        let admission = self.admit(&mut state, size, message.rule(), when, &mut aftermath);
         let mut refused = None;
-        match verdict {
-            Verdict::Append => append(&mut state, opcode, message),
-            Verdict::Drop => {}
-            Verdict::Refuse(_) | Verdict::Wait => refused = Some(message),
+        match admission {
+            Admission::Append => append(&mut state, opcode, message),
+            Admission::Drop => {}
+            Admission::Refuse(_) | Admission::Wait => refused = Some(message),
         }
         self.release(state, aftermath);
         refused.map_or(Ok(()), |message| Err(Refused::Full(message)))
@@ -219,8 +219,8 @@ fn append(state: &mut State, opcode: Opcode, message: Encoded) {
     let size = message.payload().len();
     let rule = message.rule();
     match rule {
-        Rule::Latest(slot) => return state.queue.push_latest(slot, compact(opcode, message), size),
-        Rule::Kept(Some(slot)) => state.queue.overtake(slot),
+        Rule::Latest(key) => return state.queue.push_latest(key, compact(opcode, message), size),
+        Rule::Kept(Some(key)) => state.queue.overtake(key),
         Rule::Server | Rule::Policy(_) | Rule::DropOldest(_) | Rule::Kept(None) => {}
     }
     let mut frame = message.into_buffer();

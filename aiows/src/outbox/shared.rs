@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::flush::Flush;
-use super::policy::{Aftermath, Attempts, Verdict, When};
+use super::policy::{Admission, Aftermath, Attempts, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::Encoded;
 use crate::limits::{Overflow, Rule};
@@ -156,15 +156,15 @@ impl Outbox {
         let SharedFrame { bytes, size, rule } = frame;
         let mut aftermath = Aftermath::default();
         let mut published = Published::Queued;
-        match self.judge(&mut state, *size, *rule, when, &mut aftermath) {
-            Verdict::Append => match *rule {
-                Rule::Latest(slot) => state.queue.push_latest(slot, bytes.clone(), *size),
+        match self.admit(&mut state, *size, *rule, when, &mut aftermath) {
+            Admission::Append => match *rule {
+                Rule::Latest(key) => state.queue.push_latest(key, bytes.clone(), *size),
                 _ => state.append_shared(frame),
             },
-            Verdict::Drop => published = Published::Dropped,
-            Verdict::Wait if state.turn == SessionTurn::Missing => published = Published::Refused,
-            Verdict::Wait => published = Published::Busy(state.attempts),
-            Verdict::Refuse(policy) => {
+            Admission::Drop => published = Published::Dropped,
+            Admission::Wait if state.turn == SessionTurn::Missing => published = Published::Refused,
+            Admission::Wait => published = Published::Busy(state.attempts),
+            Admission::Refuse(policy) => {
                 self.finish(state, aftermath);
                 if policy == Overflow::Disconnect {
                     self.request_close(CloseRequest::slow_consumer());

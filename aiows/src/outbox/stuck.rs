@@ -10,7 +10,7 @@ use super::{CloseRequest, Outbox, State};
 #[derive(Debug, Default)]
 pub(super) struct Stuck {
     bytes: AtomicUsize,
-    fate: AtomicU8,
+    status: AtomicU8,
     /// The session, while it sleeps and its socket refuses bytes.
     session: Mutex<Option<Waker>>,
 }
@@ -37,11 +37,11 @@ impl Stuck {
     }
 
     fn is_counted(&self) -> bool {
-        self.fate.load(Ordering::Acquire) == COUNTED
+        self.status.load(Ordering::Acquire) == COUNTED
     }
 
-    fn change_fate(&self, from: u8, to: u8) -> bool {
-        self.fate.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    fn change_status(&self, from: u8, to: u8) -> bool {
+        self.status.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -82,7 +82,7 @@ impl StuckQueues {
                 second = second.max(bytes);
             }
         }
-        let stuck = chosen.filter(|stuck| stuck.change_fate(COUNTED, CHOSEN));
+        let stuck = chosen.filter(|stuck| stuck.change_status(COUNTED, CHOSEN));
         if let Some(stuck) = stuck {
             self.set(stuck, 0);
         }
@@ -158,7 +158,7 @@ impl State {
             Some(stuck) => {
                 if !self.blocked && !stuck.is_counted() {
                     // It was chosen, but reads again before its session has seen that.
-                    stuck.change_fate(CHOSEN, COUNTED);
+                    stuck.change_status(CHOSEN, COUNTED);
                 }
                 let bytes = if stuck.is_counted() { bytes } else { 0 };
                 if stuck.bytes.load(Ordering::Relaxed) != bytes {
@@ -174,7 +174,7 @@ impl State {
             return false;
         };
         *stuck.lock() = Some(session.clone());
-        stuck.change_fate(CHOSEN, CLOSED)
+        stuck.change_status(CHOSEN, CLOSED)
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
             });
             let largest = (0..ROUNDS).map(|_| {
                 all.set(growing, 10);
-                chosen.fate.store(COUNTED, Ordering::Relaxed);
+                chosen.status.store(COUNTED, Ordering::Relaxed);
                 all.set(chosen, 100);
                 meet.wait();
                 all.choose(&queues, 20);

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::handshake::Origins;
 use crate::limits::Limits;
 use crate::router::CompiledRouter;
-use crate::session::{Setting, UnfinishedTotal};
+use crate::session::{SessionConfig, UnfinishedTotal};
 use crate::transport::Stream;
 
 /// The names and the values of a path's parameters.
@@ -234,8 +234,8 @@ impl App {
         }
     }
 
-    pub(super) fn setting(&self, router: &Arc<CompiledRouter>) -> Setting {
-        Setting {
+    pub(super) fn setting(&self, router: &Arc<CompiledRouter>) -> SessionConfig {
+        SessionConfig {
             router: Arc::clone(router),
             limits: Arc::clone(&router.limits),
             unfinished: Arc::clone(&self.inner.unfinished),

@@ -11,11 +11,11 @@ use super::door::{RETRY_AFTER, stopping};
 use super::panics::{self, caught_future};
 use crate::error::{HandlerError, Result};
 use crate::handshake::{Refusal, Request, decode_params};
-use crate::hub::Candidate;
+use crate::hub::PendingMember;
 use crate::limits::deadline_after;
 use crate::middleware::HandshakeRequest;
 use crate::router::CompiledRouter;
-use crate::session::{Newcomer, Setting};
+use crate::session::{AcceptedPeer, SessionConfig};
 
 /// Application checks that still have to run before the 101; most servers have none.
 pub(super) struct Questions {
@@ -55,8 +55,8 @@ impl Questions {
     /// The first refusal; 503 when the time is up or the server stops.
     pub(super) async fn ask(
         self: Box<Self>,
-        newcomer: &mut Newcomer,
-        setting: &Setting,
+        newcomer: &mut AcceptedPeer,
+        setting: &SessionConfig,
         app: &App,
     ) -> Result<(), Refusal> {
         let deadline = deadline_after(app.limits().handshake_timeout);
@@ -76,12 +76,12 @@ impl Questions {
     /// `None` if the time is up.
     async fn ask_all(
         self: Box<Self>,
-        newcomer: &mut Newcomer,
-        setting: &Setting,
+        newcomer: &mut AcceptedPeer,
+        setting: &SessionConfig,
         deadline: Instant,
     ) -> Result<Option<()>, HandlerError> {
         let Self { asked, room } = *self;
-        let Newcomer::Peer(peer) = newcomer else { return Ok(Some(())) };
+        let AcceptedPeer::Peer(peer) = newcomer else { return Ok(Some(())) };
         if let Some(asked) = asked {
             let Ok(context) = timeout_at(deadline, setting.router.handshake.ask(asked)).await
             else {
@@ -95,14 +95,14 @@ impl Questions {
             let socket = setting.socket(mem::take(peer));
             let namespace = &setting.router.namespace;
             // The check may log in, join, and keep the handle.
-            let candidate = Candidate::new(namespace, socket.clone());
+            let member = PendingMember::new(namespace, socket.clone());
             let Ok(allowed) = timeout_at(deadline, namespace.allow(&room, &socket)).await else {
                 let (connection, namespace) = (socket.id(), socket.namespace());
                 tracing::error!(%connection, namespace, room, "a room check took too long for a handshake");
                 return Ok(None);
             };
             allowed?;
-            *newcomer = Newcomer::Candidate { candidate, room };
+            *newcomer = AcceptedPeer::Member { member, room };
         }
         Ok(Some(()))
     }

@@ -23,7 +23,7 @@ use crate::handshake::{
     Refusal, Request, RequestHead, Upgrade, accepted, check_upgrade, read_request_head,
 };
 use crate::router::CompiledRouter;
-use crate::session::{Accepted, Newcomer, Session, Setting};
+use crate::session::{Accepted, AcceptedPeer, Session, SessionConfig};
 use crate::transport::{Stream, tune};
 use crate::websocket::{ContextMap, Peer};
 
@@ -49,8 +49,8 @@ enum Wanted {
 struct Admitted {
     head: RequestHead,
     greeting: Vec<u8>,
-    setting: Setting,
-    newcomer: Newcomer,
+    setting: SessionConfig,
+    newcomer: AcceptedPeer,
     place: Place,
 }
 
@@ -71,13 +71,13 @@ impl Wanted {
 impl Admitted {
     fn over_tcp(self: Box<Self>, stream: TcpStream) -> (Place, Session) {
         let Self { head, greeting, setting, newcomer, place } = *self;
-        let accepted = Accepted { newcomer, greeting, leftover: head.leftover() };
+        let accepted = Accepted { peer: newcomer, greeting, leftover: head.leftover() };
         (place, Session::tcp(stream, accepted, setting))
     }
 
     fn over_stream(self: Box<Self>, stream: Box<dyn Stream>) -> (Place, Session) {
         let Self { head, greeting, setting, newcomer, place } = *self;
-        let accepted = Accepted { newcomer, greeting, leftover: head.leftover() };
+        let accepted = Accepted { peer: newcomer, greeting, leftover: head.leftover() };
         (place, Session::stream(stream, accepted, setting))
     }
 }
@@ -197,7 +197,7 @@ fn decide(
     let place = take_place(app).map_err(answering)?;
     let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
     let setting = app.setting(router);
-    let newcomer = Newcomer::Peer(peer);
+    let newcomer = AcceptedPeer::Peer(peer);
     let admitted = Admitted { head, greeting, setting, newcomer, place };
     Ok((Wanted::WebSocket(Box::new(admitted)), questions))
 }

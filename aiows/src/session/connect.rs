@@ -1,95 +1,87 @@
 //! The connect stage: its handlers run one after the other, and the first that fails is the last.
 
+use std::ops::ControlFlow;
+
 use super::Session;
-use super::drive::{Late, drive_connect, start};
+use super::drive::{drive_connect, start};
 use super::io::Step;
 use super::relay::farewell;
 use crate::close::{CloseCode, DisconnectReason};
 use crate::error::HandlerError;
 use crate::extract::{Call, Stage};
 use crate::handler::Returned;
-use crate::hub::Registration;
 use crate::limits::deadline_after;
 use crate::outbox::CloseRequest;
 use crate::router::{CompiledHandler, CompiledRouter};
 
 impl Session {
-    /// Runs the connect handlers and admits the connection; `false` if that failed.
-    pub(super) async fn enter(
-        &mut self,
-        router: &CompiledRouter,
-        registration: &Registration,
-    ) -> bool {
-        if !self.connect(router).await {
-            return false;
-        }
-        let Err(error) = registration.admit(self.room.take().as_deref()) else { return true };
+    /// Runs the connect handlers and admits the connection; `Break` if that failed.
+    pub(super) async fn enter(&mut self, router: &CompiledRouter) -> ControlFlow<()> {
+        self.connect(router).await?;
+        let Err(error) = self.registration.admit(self.room.take().as_deref()) else {
+            return ControlFlow::Continue(());
+        };
         // Others came first, and the room of the path is full.
         let error = error.close(CloseCode::TRY_AGAIN_LATER);
         self.fail_connect(&error, "the room of the path").await;
-        false
+        ControlFlow::Break(())
     }
 
-    /// Runs the connect handlers; `false` if one failed or closed, or the client did not wait.
-    async fn connect(&mut self, router: &CompiledRouter) -> bool {
+    /// Runs the connect handlers; `Break` if one failed or closed, or the client did not wait.
+    async fn connect(&mut self, router: &CompiledRouter) -> ControlFlow<()> {
         let deadline = deadline_after(self.io.limits.connect_timeout);
         for endpoint in &router.connect {
             if self.socket.is_closed() {
                 // A check of its room closed it, or another task while that ran.
                 self.end_unadmitted().await;
-                return false;
+                return ControlFlow::Break(());
             }
             let call = self.call_for(endpoint, Stage::Connect);
             let run = start(endpoint, &call);
-            match drive_connect(&mut self.io, run, deadline, endpoint).await {
-                Ok(None) => return false,
-                Ok(Some(returned)) => {
-                    if !self.settle_connect(endpoint, &call, returned).await {
-                        return false;
-                    }
-                }
-                Err(Late) => {
-                    self.give_up_connect();
-                    return false;
-                }
-            }
+            let Ok(returned) = drive_connect(&mut self.io, run, deadline, endpoint).await else {
+                self.give_up_connect();
+                return ControlFlow::Break(());
+            };
+            self.settle_connect(endpoint, &call, returned?).await?;
         }
-        true
+        ControlFlow::Continue(())
     }
 
-    /// Sends what a connect handler has returned; `false` if it is the last one.
+    /// Sends what a connect handler has returned; `Break` if it is the last one.
     async fn settle_connect(
         &mut self,
         endpoint: &CompiledHandler,
         call: &Call,
         returned: Returned,
-    ) -> bool {
+    ) -> ControlFlow<()> {
         if let Err(error) = &returned {
             endpoint.log(error, &self.socket);
         }
         if self.socket.is_closed() {
             // The session has yet to follow the request, or to notice a reset behind messages.
             self.end_unadmitted().await;
-            return false;
+            return ControlFlow::Break(());
         }
         match returned {
             Ok(outcome) => {
                 outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
-                true
+                ControlFlow::Continue(())
             }
             Err(error) => {
-                if let Some(error) = self.review(endpoint, call, error).await {
-                    self.fail_connect(&error, &endpoint.title).await;
-                }
-                false
+                let error = self.review(endpoint, call, error).await?;
+                self.fail_connect(&error, &endpoint.title).await;
+                ControlFlow::Break(())
             }
         }
     }
 
     /// Closes because the connect handlers take too long.
     fn give_up_connect(&mut self) {
-        let request = CloseRequest::application(CloseCode::TRY_AGAIN_LATER, "Connect timed out");
-        self.io.close(CloseRequest { because: DisconnectReason::ConnectFailed, ..request });
+        self.io.close(CloseRequest::handshake(
+            CloseCode::TRY_AGAIN_LATER,
+            "Connect timed out",
+            DisconnectReason::ConnectFailed,
+        ));
     }
 
     /// Closes with the error's own close code, or with 1008 and the error's code as the reason. If the
@@ -106,9 +98,7 @@ impl Session {
             tracing::warn!(%connection, handler, %error, "connect refused");
         }
         let (code, reason) = farewell(error);
-        let request = CloseRequest::application(code, &reason);
-        let because = DisconnectReason::ConnectFailed;
-        self.io.close(CloseRequest { because, ..request });
+        self.io.close(CloseRequest::handshake(code, reason, DisconnectReason::ConnectFailed));
     }
 
     /// Whether a handler failed because its connection ends, or while the server stops: then a

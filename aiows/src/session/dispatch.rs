@@ -1,5 +1,6 @@
 //! One message: which handler it goes to, and what is answered.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Session;
@@ -7,12 +8,11 @@ use super::drive::{drive, start};
 use crate::close::CloseCode;
 use crate::codec::{check_nesting, encode, encode_own, leading_type, read_head};
 use crate::error::{HandlerError, code};
-use crate::extract::{Call, Received, Stage};
+use crate::extract::{Call, Received, RequestId, Stage};
 use crate::handler::Outcome;
 use crate::id::MessageId;
 use crate::message::ErrorFrame;
 use crate::middleware::ErrorHooks;
-use crate::outbox::CloseRequest;
 use crate::protocol::Inbound;
 use crate::router::{CompiledHandler, CompiledRouter, RouteMatch};
 
@@ -25,8 +25,7 @@ const MAX_ECHOED_TYPE: usize = 64;
 /// Where a message goes.
 struct Matched<'a> {
     endpoint: &'a CompiledHandler,
-    /// The request id, if the head was read on the way.
-    id: Option<Option<MessageId>>,
+    id: RequestId,
 }
 
 /// Why a message goes nowhere.
@@ -58,11 +57,16 @@ impl Missed {
 }
 
 impl Session {
-    /// Handles one message; `false` when the connection ended meanwhile.
-    pub(super) async fn handle(&mut self, router: &CompiledRouter, inbound: Inbound) -> bool {
+    /// Handles one message; `Break` when the connection ended meanwhile.
+    pub(super) async fn handle(
+        &mut self,
+        router: &CompiledRouter,
+        inbound: Inbound,
+    ) -> ControlFlow<()> {
         let inbound = inbound.into_text_if_utf8();
         // What is rare is boxed, so that an idle connection keeps no room for it.
-        let Matched { endpoint, id } = match matched(router, &inbound, self.io.limits.nesting) {
+        let Matched { endpoint, id } = match match_handler(router, &inbound, self.io.limits.nesting)
+        {
             Ok(matched) => matched,
             Err(missed) => return Box::pin(self.miss(router, inbound, missed)).await,
         };
@@ -74,48 +78,46 @@ impl Session {
         self.socket.begin_handling();
         let returned = match sound {
             Ok(()) => drive(&mut self.io, start(endpoint, &call), &endpoint.title).await,
-            Err(fault) => Some(Err(fault)),
+            Err(fault) => ControlFlow::Continue(Err(fault)),
         };
-        let Some(returned) = returned else {
-            return false;
-        };
-        if let Err(error) = returned.and_then(|outcome| self.settle(outcome, &call))
-            && !Box::pin(self.refuse(error, router, endpoint, &call)).await
-        {
-            return false;
+        if let Err(error) = returned?.and_then(|outcome| self.settle(outcome, &call)) {
+            Box::pin(self.refuse(error, router, endpoint, &call)).await?;
         }
         self.keep(call);
-        true
+        ControlFlow::Continue(())
     }
 
-    /// Answers a message that no handler gets; `false` when the connection ended meanwhile.
-    async fn miss(&mut self, router: &CompiledRouter, inbound: Inbound, missed: Missed) -> bool {
+    /// Answers a message that no handler gets; `Break` when the connection ended meanwhile.
+    async fn miss(
+        &mut self,
+        router: &CompiledRouter,
+        inbound: Inbound,
+        missed: Missed,
+    ) -> ControlFlow<()> {
         let Missed { mut error, report, id, message_type } = missed;
         if !router.errors.is_empty() {
-            let stage = Stage::Message(Received::new(inbound, Some(id.clone())));
+            let stage = Stage::Message(Received::new(inbound, id.clone().into()));
             let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
             let errors = &router.errors;
-            let Some(left) = self.review_by(errors, "middleware", &call, error).await else {
-                return false;
-            };
-            error = left;
+            error = self.review_by(errors, "middleware", &call, error).await?;
         }
         match report {
             Report::ErrorFrame => self.tell(&error, id.as_ref(), message_type.as_deref()),
             Report::Close => self.close_for(&error),
         }
-        true
+        ControlFlow::Continue(())
     }
 
-    /// Shows a failure to the middleware that wants to see it; `None` when the connection ended.
+    /// Shows a failure to the middleware that wants to see it; `Break` when the connection ended, or when
+    /// nothing is left of the failure.
     pub(super) async fn review(
         &mut self,
         endpoint: &CompiledHandler,
         call: &Call,
         error: HandlerError,
-    ) -> Option<HandlerError> {
+    ) -> ControlFlow<(), HandlerError> {
         if endpoint.errors.is_empty() {
-            return Some(error);
+            return ControlFlow::Continue(error);
         }
         self.review_by(&endpoint.errors, &endpoint.title, call, error).await
     }
@@ -126,17 +128,19 @@ impl Session {
         title: &str,
         call: &Call,
         error: HandlerError,
-    ) -> Option<HandlerError> {
+    ) -> ControlFlow<(), HandlerError> {
         let known = error.error_id().map(str::to_owned);
         let review = errors.review(0, call.clone(), error);
-        let error = drive(&mut self.io, review, title).await?.err()?;
+        let Err(error) = drive(&mut self.io, review, title).await? else {
+            return ControlFlow::Break(());
+        };
         if let Some(error_id) = error.error_id()
             && known.as_deref() != Some(error_id)
         {
             let connection = self.socket.id();
             tracing::error!(%connection, error_id, %error, "middleware replaced an error");
         }
-        Some(error)
+        ControlFlow::Continue(error)
     }
 
     fn call_with(&mut self, endpoint: &CompiledHandler, received: Received) -> Call {
@@ -175,14 +179,14 @@ impl Session {
         Ok(())
     }
 
-    /// Answers a message whose handler failed; `false` when the connection ended meanwhile.
+    /// Answers a message whose handler failed; `Break` when the connection ended meanwhile.
     async fn refuse(
         &mut self,
         error: HandlerError,
         router: &CompiledRouter,
         endpoint: &CompiledHandler,
         call: &Call,
-    ) -> bool {
+    ) -> ControlFlow<()> {
         if endpoint.is_relay() {
             return self.refuse_relayed(error, endpoint, call).await;
         }
@@ -195,18 +199,16 @@ impl Session {
             return self.relay(relay, call).await;
         }
         let error = fault.unwrap_or(error);
-        let Some(error) = self.review(endpoint, call, error).await else {
-            return false;
-        };
+        let error = self.review(endpoint, call, error).await?;
         self.tell(&error, call.id(), call.message_type().as_deref());
-        true
+        ControlFlow::Continue(())
     }
 
     /// Sends an error, and closes the connection if the error says so.
     fn tell(&mut self, error: &HandlerError, id: Option<&MessageId>, message_type: Option<&str>) {
         self.push_error(error, id, message_type);
         if let Some(code) = error.close_code() {
-            self.socket.send_away(CloseRequest::application(code, error.message()));
+            self.socket.close(code, error.message());
         }
     }
 
@@ -230,19 +232,19 @@ impl Session {
 
 /// Finds the handler of a message, reading no more of it than that takes.
 #[inline]
-fn matched<'a>(
+fn match_handler<'a>(
     router: &'a CompiledRouter,
     inbound: &Inbound,
     nesting: usize,
 ) -> Result<Matched<'a>, Missed> {
     match router.relay() {
         None => find(router, inbound, nesting),
-        Some(relay) => aim_beside(relay, router, inbound, nesting),
+        Some(relay) => match_beside_relay(relay, router, inbound, nesting),
     }
 }
 
 /// Finds the handler of a frame where a relay takes what is no message of another handler.
-fn aim_beside<'a>(
+fn match_beside_relay<'a>(
     relay: &'a CompiledHandler,
     router: &'a CompiledRouter,
     inbound: &Inbound,
@@ -251,7 +253,7 @@ fn aim_beside<'a>(
     if !relay.takes(inbound) {
         return Err(not_text());
     }
-    let relayed = Matched { endpoint: relay, id: Some(None) };
+    let relayed = Matched { endpoint: relay, id: RequestId::Absent };
     // A frame that does not begin like a message is not parsed.
     if router.only_relays() || inbound.bytes().trim_ascii_start().first() != Some(&b'{') {
         return Ok(relayed);
@@ -282,15 +284,15 @@ fn find<'a>(
         && let RouteMatch::Message(endpoint) = router.target(message_type)
         && endpoint.decodes
     {
-        return Ok(Matched { endpoint, id: None });
+        return Ok(Matched { endpoint, id: RequestId::Unread });
     }
     let head = read_head(&router.tag, text)?;
     match router.target(&head.message_type) {
         RouteMatch::Fallback(endpoint) if endpoint.is_relay() => {
-            Ok(Matched { endpoint, id: Some(None) })
+            Ok(Matched { endpoint, id: RequestId::Absent })
         }
         RouteMatch::Message(endpoint) | RouteMatch::Fallback(endpoint) => {
-            Ok(Matched { endpoint, id: Some(head.id) })
+            Ok(Matched { endpoint, id: head.id.into() })
         }
         RouteMatch::Unknown => Err(Missed {
             id: head.id,

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
 use tokio::time::{Instant, timeout_at};
@@ -24,12 +25,12 @@ pub(super) fn start(endpoint: &CompiledHandler, call: &Call) -> BoxFuture {
 
 /// Runs a handler and keeps the connection alive meanwhile.
 ///
-/// `None` if the connection ended and its grace for handlers is over: the handler is dropped.
+/// `Break` if the connection ended and its grace for handlers is over: the handler is dropped.
 pub(super) async fn drive(
     io: &mut ConnectionIo,
     mut handler: BoxFuture,
     title: &str,
-) -> Option<Returned> {
+) -> ControlFlow<(), Returned> {
     let returned = poll_fn(|cx| poll_handler(io, &mut handler, Job::Message(title), cx)).await;
     drop_caught(|| Some(io.id()), handler);
     io.note_handler_returned();
@@ -42,9 +43,9 @@ fn poll_handler(
     handler: &mut BoxFuture,
     job: Job<'_>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Returned>> {
+) -> Poll<ControlFlow<(), Returned>> {
     if let Poll::Ready(returned) = poll_caught(handler.as_mut(), cx) {
-        return Poll::Ready(Some(returned));
+        return Poll::Ready(ControlFlow::Continue(returned));
     }
     poll_beside(io, job, cx)
 }
@@ -55,14 +56,14 @@ fn poll_beside(
     io: &mut ConnectionIo,
     job: Job<'_>,
     cx: &mut Context<'_>,
-) -> Poll<Option<Returned>> {
+) -> Poll<ControlFlow<(), Returned>> {
     let ended = poll_unconstrained(cx, |cx| io.poll_beside_handler(cx));
     match ended {
         Poll::Ready(()) => job.warn_of_cut(io),
         Poll::Pending if io.take_slow() => job.warn_of_slow(io.id()),
         Poll::Pending => {}
     }
-    ended.map(|()| None)
+    ended.map(ControlFlow::Break)
 }
 
 /// Runs a connect handler as [`drive`] does.
@@ -75,7 +76,7 @@ pub(super) async fn drive_connect(
     mut handler: BoxFuture,
     deadline: Instant,
     endpoint: &CompiledHandler,
-) -> Result<Option<Returned>, Late> {
+) -> Result<ControlFlow<(), Returned>, Late> {
     let run = poll_fn(|cx| poll_handler(io, &mut handler, Job::Connect(endpoint), cx));
     let returned = timeout_at(deadline, run).await.map_err(|_| Late);
     drop_caught(|| Some(io.id()), handler);

@@ -1,5 +1,6 @@
 //! The life of one connection: all per-connection concurrency lives here.
 
+mod accepted;
 mod clock;
 mod connect;
 mod dispatch;
@@ -10,74 +11,31 @@ mod relay;
 mod unfinished;
 mod waiting;
 
-#[cfg(feature = "axum")]
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 
+pub(crate) use self::accepted::{Accepted, AcceptedPeer, SessionConfig};
 use self::io::{ConnectionIo, Step};
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::extract::{Call, Stage};
-use crate::hub::{Candidate, Registration};
+use crate::hub::Registration;
 use crate::id::ConnectionId;
-use crate::limits::Limits;
-use crate::outbox::Outbox;
 use crate::protocol::Protocol;
 use crate::router::{CompiledHandler, CompiledRouter};
 use crate::transport::{Io, Stream, TcpWriter};
-use crate::websocket::{EndedBy, Peer, Standing, WebSocket};
-
-/// What a session needs besides its socket.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting {
-    pub(crate) router: Arc<CompiledRouter>,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) unfinished: Arc<UnfinishedTotal>,
-}
-
-impl Setting {
-    /// Makes the handle on a connection, which has nothing to write to yet.
-    pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
-        let CompiledRouter { namespace, tag, .. } = &*self.router;
-        let outbox = Outbox::new(&self.limits, namespace.totals());
-        WebSocket::new(outbox, peer, tag.clone(), namespace.registry())
-    }
-}
-
-/// A connection whose handshake was accepted.
-pub(crate) struct Accepted<'a> {
-    pub(crate) newcomer: Newcomer,
-    /// The answer to the handshake, not yet written.
-    pub(crate) greeting: Vec<u8>,
-    /// What the peer sent right behind its request.
-    pub(crate) leftover: &'a [u8],
-}
-
-/// Who is at the other end of an accepted connection.
-pub(crate) enum Newcomer {
-    Peer(Peer),
-    /// A room had to be asked before the acceptance, so there is a handle already.
-    Candidate {
-        candidate: Candidate,
-        room: Box<str>,
-    },
-}
-
-#[cfg(feature = "axum")]
-impl Newcomer {
-    /// Sets the address of a peer that was not known before.
-    pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
-        match self {
-            Self::Peer(peer) => drop(peer.addr.set(addr)),
-            Self::Candidate { candidate, .. } => candidate.note_peer_addr(addr),
-        }
-    }
-}
+use crate::websocket::{EndedBy, Standing, WebSocket};
 
 /// One connection, from its acceptance to its end.
+///
+/// This file has the whole of it, `connect.rs` the connect handlers, `dispatch.rs` one message, `relay.rs`
+/// one frame of a relay, `leave.rs` a disconnect handler.
 pub(crate) struct Session {
+    /// Dropped first: the connection belongs to nothing any more when its socket closes.
+    registration: Registration,
     io: ConnectionIo,
     socket: WebSocket,
     router: Arc<CompiledRouter>,
@@ -87,46 +45,45 @@ pub(crate) struct Session {
     call: Option<Call>,
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        // A session whose runtime ends has not come to it.
-        self.socket.close_values();
-    }
-}
-
 /// Whether all connect handlers have succeeded, so that the disconnect handlers have to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admission {
+enum ConnectOutcome {
     Admitted,
     Refused,
 }
 
 impl Session {
-    pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, setting: Setting) -> Self {
+    pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, config: SessionConfig) -> Self {
         let (io, writer) = Io::tcp(stream);
-        Self::new(io, Some(writer), accepted, setting)
+        Self::new(io, Some(writer), accepted, config)
     }
 
     pub(crate) fn stream(
         stream: Box<dyn Stream>,
         accepted: Accepted<'_>,
-        setting: Setting,
+        config: SessionConfig,
     ) -> Self {
-        Self::new(Io::stream(stream), None, accepted, setting)
+        Self::new(Io::stream(stream), None, accepted, config)
     }
 
-    fn new(io: Io, writer: Option<TcpWriter>, accepted: Accepted<'_>, setting: Setting) -> Self {
-        let Accepted { newcomer, greeting, leftover } = accepted;
-        let (socket, room) = match newcomer {
-            Newcomer::Peer(peer) => (setting.socket(peer), None),
-            Newcomer::Candidate { candidate, room } => (candidate.accept(), Some(room)),
+    fn new(
+        io: Io,
+        writer: Option<TcpWriter>,
+        accepted: Accepted<'_>,
+        config: SessionConfig,
+    ) -> Self {
+        let Accepted { peer, greeting, leftover } = accepted;
+        let (socket, room) = match peer {
+            AcceptedPeer::Peer(peer) => (config.socket(peer), None),
+            AcceptedPeer::Member { member, room } => (member.accept(), Some(room)),
         };
         socket.outbox().open(greeting, writer);
-        let Setting { router, limits, unfinished } = setting;
+        let registration = config.router.namespace.register(&socket);
+        let SessionConfig { router, limits, unfinished } = config;
         let protocol = Protocol::new(&limits, leftover);
         let unfinished = Unfinished::new(unfinished);
         let io = ConnectionIo::new(io, protocol, socket.clone(), limits, unfinished);
-        Self { io, socket, router, room, call: None }
+        Self { registration, io, socket, router, room, call: None }
     }
 
     /// The connection's id.
@@ -138,25 +95,26 @@ impl Session {
     ///
     /// It borrows the session, because a future that owns one has room for it twice.
     pub(crate) async fn run(&mut self) {
-        let registration = self.router.namespace.register(&self.socket);
         self.log_connected();
         let router = Arc::clone(&self.router);
-        let admission = self.serve(&router, &registration).await;
+        let outcome = self.serve(&router).await;
         let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // The client is gone for all other tasks before its disconnect handlers run.
-        self.socket.depart(Standing::Over, EndedBy::Server);
+        self.socket.registry().depart(&self.socket, Standing::Over, EndedBy::Server);
         self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
-        let handlers = match admission {
-            Admission::Admitted => &router.disconnect,
-            Admission::Refused => &router.refused,
+        let handlers = match outcome {
+            ConnectOutcome::Admitted => &router.disconnect,
+            ConnectOutcome::Refused => &router.refused,
         };
-        // Boxed as well.
-        Box::pin(self.disconnect(handlers, &reason)).await;
-        self.socket.depart(Standing::Gone, EndedBy::Server);
+        if !handlers.is_empty() {
+            // Boxed as well.
+            Box::pin(self.disconnect(handlers, &reason)).await;
+        }
+        self.socket.registry().depart(&self.socket, Standing::Gone, EndedBy::Server);
         self.socket.close_values();
-        self.io.finish().await;
+        unconstrained(poll_fn(|cx| self.io.poll_finish(cx))).await;
     }
 
     fn log_connected(&self) {
@@ -165,19 +123,19 @@ impl Session {
     }
 
     /// Runs the connect handlers, admits the connection and handles messages until the end.
-    async fn serve(&mut self, router: &CompiledRouter, registration: &Registration) -> Admission {
+    async fn serve(&mut self, router: &CompiledRouter) -> ConnectOutcome {
         // Boxed, so that a connection keeps no room for it afterwards.
-        if !Box::pin(self.enter(router, registration)).await {
-            return Admission::Refused;
+        if Box::pin(self.enter(router)).await.is_break() {
+            return ConnectOutcome::Refused;
         }
         self.messages(router).await;
-        Admission::Admitted
+        ConnectOutcome::Admitted
     }
 
     /// Handles messages until the connection ends.
     async fn messages(&mut self, router: &CompiledRouter) {
         while let Step::Message(inbound) = self.io.next().await {
-            if !self.handle(router, inbound).await {
+            if self.handle(router, inbound).await.is_break() {
                 return;
             }
         }

@@ -1,43 +1,40 @@
 //! Relays: fallbacks that take frames as they came. Only the close frame reports their errors.
 
+use std::ops::ControlFlow;
+
 use super::Session;
 use super::drive::{drive, start};
 use crate::close::CloseCode;
 use crate::error::HandlerError;
-use crate::extract::{Call, Received, Stage};
-use crate::outbox::CloseRequest;
+use crate::extract::{Call, Received, RequestId, Stage};
 use crate::router::CompiledHandler;
 
 impl Session {
-    /// Hands a text to the relay after another handler has found that it is no message. Returns `false` if
+    /// Hands a text to the relay after another handler has found that it is no message. Returns `Break` if
     /// the connection ended meanwhile.
-    pub(super) async fn relay(&mut self, relay: &CompiledHandler, found: &Call) -> bool {
-        let Some(inbound) = found.inbound().cloned() else { return true };
-        let call = self.call_for(relay, Stage::Message(Received::new(inbound, Some(None))));
+    pub(super) async fn relay(&mut self, relay: &CompiledHandler, found: &Call) -> ControlFlow<()> {
+        let Some(inbound) = found.inbound().cloned() else { return ControlFlow::Continue(()) };
+        let call = self.call_for(relay, Stage::Message(Received::new(inbound, RequestId::Absent)));
         self.socket.begin_handling();
-        let Some(returned) = drive(&mut self.io, start(relay, &call), &relay.title).await else {
-            return false;
-        };
+        let returned = drive(&mut self.io, start(relay, &call), &relay.title).await?;
         match returned.and_then(|outcome| self.settle(outcome, &call)) {
-            Ok(()) => true,
+            Ok(()) => ControlFlow::Continue(()),
             Err(error) => self.refuse_relayed(error, relay, &call).await,
         }
     }
 
-    /// Closes the connection because a relay failed. Returns `false` if the connection ended meanwhile.
+    /// Closes the connection because a relay failed. Returns `Break` if the connection ended meanwhile.
     pub(super) async fn refuse_relayed(
         &mut self,
         error: HandlerError,
         relay: &CompiledHandler,
         call: &Call,
-    ) -> bool {
+    ) -> ControlFlow<()> {
         relay.log(&error, &self.socket);
         self.socket.end_handling(None);
-        let Some(error) = self.review(relay, call, error).await else {
-            return false;
-        };
+        let error = self.review(relay, call, error).await?;
         self.close_for(&error);
-        true
+        ControlFlow::Continue(())
     }
 
     /// Reports an error by the close frame alone, because an error frame would become part of the stream. If the
@@ -47,7 +44,7 @@ impl Session {
             return;
         }
         let (code, reason) = farewell(error);
-        self.socket.send_away(CloseRequest::application(code, &reason));
+        self.socket.close(code, reason);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::close::DisconnectReason;
-use crate::extract::{Call, DisconnectTime, Received, Stage};
+use crate::extract::{Call, DisconnectTime, Received, RequestId, Stage};
 use crate::handler::Route;
 use crate::handler::{IntoOutcome, Outcome};
 use crate::middleware::Next;
@@ -63,7 +63,10 @@ impl TestCall {
 
     /// Begins the call for a message, any text.
     pub fn message(socket: &WebSocket, text: impl Into<String>) -> Self {
-        Self::at(socket, Stage::Message(Received::new(Inbound::text(text.into()), None)))
+        Self::at(
+            socket,
+            Stage::Message(Received::new(Inbound::text(text.into()), RequestId::Unread)),
+        )
     }
 
     /// Begins the call of a disconnect handler.

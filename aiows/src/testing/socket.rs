@@ -6,7 +6,7 @@ use crate::codec::{Tag, decode, read_head};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::message::Incoming;
-use crate::outbox::{Accepted, CloseOrder, CloseRequest, Outbox};
+use crate::outbox::{AcceptedMessages, CloseOrder, CloseRequest, Outbox};
 use crate::websocket::{Peer, WebSocket};
 
 /// Makes a socket without a connection, to call a handler with, and what is sent through it.
@@ -110,7 +110,7 @@ impl Sent {
     #[must_use]
     pub fn closed(&mut self) -> Option<&SentClose> {
         if let CloseOrder::Close(request) =
-            self.socket.outbox().take_close_order(Accepted::Answered)
+            self.socket.outbox().take_close_order(AcceptedMessages::Answered)
         {
             let CloseRequest { code, reason, .. } = *request;
             self.closed = Some(SentClose { code, reason });

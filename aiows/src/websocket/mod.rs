@@ -2,12 +2,12 @@
 
 mod changes;
 mod context;
-mod life;
 mod peer;
-mod questions;
 mod registry;
 mod reply;
+mod requests;
 mod rooms;
+mod tasks;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,13 +18,14 @@ use serde::Serialize;
 
 pub use self::changes::{Departure, Joined, Left, UserChange};
 pub use self::context::ContextMap;
-use self::life::Tasks;
 pub(crate) use self::peer::Peer;
-use self::questions::Questions;
 pub(crate) use self::registry::{
     Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
 };
 use self::reply::Replies;
+use self::requests::Requests;
+use self::tasks::Tasks;
+use crate::close::cut_reason;
 pub use crate::close::{CloseCode, DisconnectReason};
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
@@ -67,7 +68,7 @@ struct Record {
     tag: Tag,
     outbox: Outbox,
     locals: Mutex<TypeMap>,
-    questions: Questions,
+    requests: Requests,
     replies: Replies,
     tasks: Tasks,
     registry: Arc<dyn Registry>,
@@ -83,7 +84,7 @@ impl WebSocket {
                 tag,
                 outbox,
                 locals: Mutex::default(),
-                questions: Questions::default(),
+                requests: Requests::default(),
                 replies: Replies::default(),
                 tasks: Tasks::default(),
                 registry,
@@ -217,13 +218,10 @@ impl WebSocket {
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         let code = code.into();
         let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
-        self.send_away(CloseRequest::application(code, reason.as_ref()));
-    }
-
-    /// Closes the connection, which belongs to nothing any more.
-    pub(crate) fn send_away(&self, request: CloseRequest) {
-        self.outbox().request_close(request);
-        self.depart(Standing::SentAway, EndedBy::Server);
+        let reason = cut_reason(reason.as_ref());
+        let because = DisconnectReason::Closed { code, reason: reason.to_owned() };
+        self.outbox().request_close(CloseRequest::handshake(code, reason, because));
+        self.record.registry.depart(self, Standing::SentAway, EndedBy::Server);
     }
 
     /// Takes the connection out of everything if the policy for slow clients has closed it. Its session
@@ -231,12 +229,8 @@ impl WebSocket {
     #[cold]
     pub(crate) fn leave_if_closed(&self) {
         if self.outbox().awaits_close() {
-            self.depart(Standing::SentAway, EndedBy::Server);
+            self.record.registry.depart(self, Standing::SentAway, EndedBy::Server);
         }
-    }
-
-    pub(crate) fn depart(&self, standing: Standing, by: EndedBy) {
-        self.record.registry.depart(self, standing, by);
     }
 
     /// Returns the counts of the messages to this peer.

@@ -64,7 +64,7 @@ pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// The runtime of the sessions, if there was one.
     fn runtime(&self) -> Option<Handle>;
 
-    /// Keeps the deferred that were made to some members.
+    /// Does the flushes that were deferred for some members.
     fn write_soon(&self, members: &Members, range: Range<usize>);
 }
 

@@ -1,15 +1,15 @@
 //! Frames in the order they are written, and how many there were.
 
+mod coalesce;
+mod evict;
 mod fragments;
-mod shed;
-mod slots;
 mod write;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use self::slots::Index;
+use self::coalesce::Index;
 use crate::codec::buffer;
 use crate::limits::{Class, CoalesceKey};
 
@@ -56,7 +56,7 @@ enum Entry {
     Control(Bytes),
     /// The place of a message that was removed, and its `length` bytes of `copied`; never at an end.
     Gone { length: usize },
-    /// A message that a newer one of its slot replaces; apart, so that entries stay small.
+    /// A message that a newer one with its key replaces; apart, so that entries stay small.
     Latest(Box<Latest>),
     /// A pong; at most `MAX_PONGS` are not begun.
     Pong(Bytes),
@@ -67,21 +67,21 @@ enum Entry {
 
 #[derive(Debug)]
 struct Latest {
-    slot: CoalesceKey,
+    key: CoalesceKey,
     frame: Bytes,
     size: usize,
-    standing: Standing,
+    recency: Recency,
 }
 
 // Every connection has a queue, and an idle one keeps room for a few entries.
 const _: () = assert!(size_of::<Entry>() <= 48 && size_of::<Queue>() <= 136);
 
-/// Whether the next message of a slot may stand where this one does.
+/// Whether the next message with a key may stand where this one does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Nothing of the slot stands behind it.
+enum Recency {
+    /// Nothing with the key stands behind it.
     Newest,
-    /// An answer or a question of the slot stands behind it.
+    /// An answer or a question with the key stands behind it.
     Overtaken,
 }
 
@@ -212,7 +212,7 @@ impl Queue {
         self.size -= size;
         if let Entry::Latest(latest) = entry {
             self.latest -= 1;
-            self.forget(latest.slot);
+            self.forget(latest.key);
         }
     }
 

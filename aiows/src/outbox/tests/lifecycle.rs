@@ -12,8 +12,11 @@ use futures_util::poll;
 use tokio::time::{Instant, timeout};
 
 use super::super::lifecycle::Lifecycle;
-use super::super::{Accepted, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame};
+use super::super::{
+    AcceptedMessages, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame,
+};
 use super::{Random, outbox, push, write};
+use crate::close::DisconnectReason;
 use crate::codec::Encoded;
 use crate::error::SendError;
 use crate::limits::Overflow;
@@ -46,7 +49,7 @@ const STATES: [State; 9] =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Request(CloseMode),
-    Take(Accepted),
+    Take(AcceptedMessages),
     NoteClientEnd,
     SendClose,
     Seal,
@@ -71,11 +74,11 @@ const TABLE: [(Operation, [State; 9]); 9] = [
         [Cutting, Cutting, Cutting, Cutting, Cutting, CutRequested, CutRequested, CutAfterEnd, CutAfterEnd],
     ),
     (
-        Take(Accepted::Pending),
+        Take(AcceptedMessages::Pending),
         [Open, CloseReceived, Draining, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
-        Take(Accepted::Answered),
+        Take(AcceptedMessages::Answered),
         [Open, CloseReceived, CloseSent, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
@@ -101,9 +104,9 @@ impl State {
     }
 
     /// What the session is told to do in this state.
-    fn order(self, accepted: Accepted) -> CloseOrder {
+    fn order(self, accepted: AcceptedMessages) -> CloseOrder {
         match (self, accepted) {
-            (Draining, Accepted::Pending) => CloseOrder::Drain,
+            (Draining, AcceptedMessages::Pending) => CloseOrder::Drain,
             (Draining, _) => CloseOrder::Close(Box::new(request(Drain))),
             (Closing, _) => CloseOrder::Close(Box::new(request(Handshake))),
             (Cutting, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Cut))),
@@ -126,7 +129,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 fn request(mode: CloseMode) -> CloseRequest {
     match mode {
-        Handshake => CloseRequest::application(4000.into(), "enough"),
+        Handshake => CloseRequest::handshake(4000.into(), "enough", DisconnectReason::Shutdown),
         Drain => CloseRequest::drain(GRACE),
         Cut => CloseRequest::shutdown(mode),
     }
@@ -194,11 +197,7 @@ async fn check(outbox: &Outbox, state: State, why: &str) {
     assert_eq!(outbox.is_closed(), !state.accepts_messages(), "{why}");
     assert_eq!(outbox.awaits_close(), matches!(state, Closing | Cutting), "{why}");
     assert_eq!(poll!(pin!(outbox.ending())).is_ready(), state != Open, "{why}");
-    let controls = |outbox: &Outbox| {
-        let state = outbox.lock();
-        Outbox::takes_control(&state)
-    };
-    assert_eq!(controls(outbox), state.accepts_control(), "{why}");
+    assert_eq!(!outbox.lock().lifecycle.is_sealed(), state.accepts_control(), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,10 +249,11 @@ fn a_request_to_close_wakes_the_session() {
             let outbox = in_state(before);
             let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
             let waker = Waker::from(Arc::clone(&wakes));
-            let asleep = outbox.sleep(&Context::from_waker(&waker), false, Accepted::Pending);
+            let asleep =
+                outbox.sleep(&Context::from_waker(&waker), false, AcceptedMessages::Pending);
             assert_eq!(
                 asleep,
-                before.order(Accepted::Pending) == CloseOrder::None || before == Draining
+                before.order(AcceptedMessages::Pending) == CloseOrder::None || before == Draining
             );
             outbox.request_close(request(mode));
             let changed = before.after(Request(mode)) != before;
@@ -262,9 +262,14 @@ fn a_request_to_close_wakes_the_session() {
             // A request that changes nothing may wake it.
             assert!(woken >= expected && woken <= 1, "{mode:?} when {before:?}");
             // The session looks again before it sleeps.
-            let again = outbox.sleep(&Context::from_waker(&waker), false, Accepted::Answered);
+            let again =
+                outbox.sleep(&Context::from_waker(&waker), false, AcceptedMessages::Answered);
             let after = before.after(Request(mode));
-            assert_eq!(again, after.order(Accepted::Answered) == CloseOrder::None, "{after:?}");
+            assert_eq!(
+                again,
+                after.order(AcceptedMessages::Answered) == CloseOrder::None,
+                "{after:?}"
+            );
         }
     }
 }
@@ -285,7 +290,7 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
             assert_eq!(poll!(ending.as_mut()).is_pending(), before == Open, "{why}");
             assert!(poll!(sending.as_mut()).is_pending(), "{why}");
             perform(&outbox, operation, before);
-            if operation == Take(Accepted::Answered) && before == Draining {
+            if operation == Take(AcceptedMessages::Answered) && before == Draining {
                 // The session, which was told to close, does so.
                 perform(&outbox, SendClose, after);
             }
@@ -381,7 +386,8 @@ async fn walk(seed: u64) {
                 state = state.after(NoteClientEnd);
             }
             _ => {
-                let accepted = [Accepted::Pending, Accepted::Answered][random.below(2)];
+                let accepted =
+                    [AcceptedMessages::Pending, AcceptedMessages::Answered][random.below(2)];
                 let order = state.order(accepted);
                 perform(&outbox, Take(accepted), state);
                 state = state.after(Take(accepted));

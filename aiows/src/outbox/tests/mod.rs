@@ -82,7 +82,7 @@ fn payload(random: &mut Random, step: usize) -> Vec<u8> {
 enum What {
     Plain,
     Latest(usize),
-    /// An answer or a question, of a type with a slot or of another.
+    /// An answer or a question, of a type with a key or of another.
     Kept(Option<usize>),
     /// One of the types that drop their own oldest messages.
     Own(usize),
@@ -207,7 +207,7 @@ fn the_queue_does_what_a_list_of_frames_does() {
         [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject];
     for (seed, policy) in policies.into_iter().enumerate() {
         compare(policy, 0x5eed + seed as u64, MAX_MESSAGES);
-        // A queue that is long, with an index of its slots and places of removed messages.
+        // A queue that is long, with an index of its keys and places of removed messages.
         compare(policy, 0xfeed + seed as u64, 300);
     }
 }
@@ -242,9 +242,13 @@ fn the_largest_queue_gives_way_when_all_hold_too_much() {
     assert!(push(&other, &small(1), None, false));
     assert_eq!(totals.stuck.without(0), 2000, "the other queue is given up");
     assert!(!one.is_closed(), "its session does that, when it sleeps");
-    assert!(!one.sleep(&Context::from_waker(Waker::noop()), true, super::Accepted::Pending));
+    assert!(!one.sleep(
+        &Context::from_waker(Waker::noop()),
+        true,
+        super::AcceptedMessages::Pending
+    ));
     let slow = Box::new(super::CloseRequest::slow_consumer());
-    let order = one.take_close_order(super::Accepted::Pending);
+    let order = one.take_close_order(super::AcceptedMessages::Pending);
     assert_eq!(order, super::CloseOrder::Close(slow));
     assert!(push(&other, &small(2), None, false));
     // Alone it drops its own, for no more than one.
@@ -271,8 +275,12 @@ fn a_queue_that_was_given_up_and_moves_again_is_kept() {
     assert!(!push(&other, &small(1), None, false), "both would hold as much");
     assert!(push(&other, &small(1)[..600], None, false));
     assert_eq!(write(&one, 3000).len(), 2008);
-    assert!(one.sleep(&Context::from_waker(Waker::noop()), false, super::Accepted::Pending));
-    assert_eq!(one.take_close_order(super::Accepted::Pending), super::CloseOrder::None);
+    assert!(one.sleep(
+        &Context::from_waker(Waker::noop()),
+        false,
+        super::AcceptedMessages::Pending
+    ));
+    assert_eq!(one.take_close_order(super::AcceptedMessages::Pending), super::CloseOrder::None);
 }
 
 #[test]
@@ -300,7 +308,7 @@ fn a_publish_that_finds_no_room_closes_by_default() {
     assert!(!push(&outbox, b"two", None, true));
     assert!(outbox.is_closed());
     let slow = Box::new(super::CloseRequest::slow_consumer());
-    let order = outbox.take_close_order(super::Accepted::Pending);
+    let order = outbox.take_close_order(super::AcceptedMessages::Pending);
     assert_eq!(order, super::CloseOrder::Close(slow));
 }
 
@@ -358,9 +366,9 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
     block(&outbox);
     let frame = SharedFrame::new(Opcode::Text, Encoded::raw(b"two"));
     let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
-    assert!(!outbox.sleep(&session, true, super::Accepted::Pending));
+    assert!(!outbox.sleep(&session, true, super::AcceptedMessages::Pending));
     block(&outbox);
-    assert!(outbox.sleep(&session, true, super::Accepted::Pending));
+    assert!(outbox.sleep(&session, true, super::AcceptedMessages::Pending));
     let published = outbox.publish_when(&frame, When::TriedAgain(since));
     assert_eq!((published, outbox.outbound().dropped), (Published::Dropped, 1));
 }
@@ -370,7 +378,7 @@ fn a_cut_that_comes_while_the_session_closes_is_not_lost() {
     let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
     outbox.request_close(super::CloseRequest::shutdown(super::CloseMode::Cut));
     outbox.seal(Some(Bytes::from_static(&[0x88, 0])));
-    assert_eq!(outbox.take_close_order(super::Accepted::Pending), super::CloseOrder::Cut);
+    assert_eq!(outbox.take_close_order(super::AcceptedMessages::Pending), super::CloseOrder::Cut);
 }
 
 #[test]

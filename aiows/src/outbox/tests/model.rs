@@ -14,7 +14,7 @@ struct Frame {
     is_first: bool,
     is_last: bool,
     what: What,
-    /// Something of its slot stands behind it.
+    /// Something with its key stands behind it.
     is_overtaken: bool,
 }
 

@@ -17,7 +17,7 @@ use crate::handshake::{Refusal, switching, view};
 use crate::server::door::Checked;
 use crate::server::places::Place;
 use crate::server::{App, ServerHandle, door};
-use crate::session::{Accepted, Newcomer, Session, Setting};
+use crate::session::{Accepted, AcceptedPeer, Session, SessionConfig};
 use crate::transport::{Prefixed, Stream, WriteTimeout, tune};
 
 /// How long a stop waits for a connection to be handed over; without it nobody could close it.
@@ -59,7 +59,7 @@ async fn decide(
     let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
     let place = place()?;
     let answer = switching(&upgrade, peer.subprotocol.as_deref());
-    let (mut newcomer, setting) = (Newcomer::Peer(peer), app.setting(router));
+    let (mut newcomer, setting) = (AcceptedPeer::Peer(peer), app.setting(router));
     if let Some(questions) = questions {
         questions.ask(&mut newcomer, &setting, app).await?;
     }
@@ -69,8 +69,8 @@ async fn decide(
 /// A request that was let in, before its connection is handed over.
 struct Admitted {
     on_upgrade: OnUpgrade,
-    newcomer: Newcomer,
-    setting: Setting,
+    newcomer: AcceptedPeer,
+    setting: SessionConfig,
     place: Place,
 }
 
@@ -98,7 +98,7 @@ async fn unless_stopped<F: Future>(upgraded: F, server: &ServerHandle) -> Option
     timeout(UPGRADE_GRACE.min(left / 2), upgraded).await.ok()
 }
 
-fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session {
+fn session(upgraded: Upgraded, newcomer: AcceptedPeer, setting: SessionConfig) -> Session {
     let greeting = Vec::new();
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
@@ -106,7 +106,7 @@ fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session 
             if let Ok(addr) = stream.peer_addr() {
                 newcomer.note_peer_addr(addr);
             }
-            let accepted = Accepted { newcomer, greeting, leftover: &leftover };
+            let accepted = Accepted { peer: newcomer, greeting, leftover: &leftover };
             return Session::tcp(stream, accepted, setting);
         }
         Err(upgraded) => upgraded,
@@ -115,7 +115,7 @@ fn session(upgraded: Upgraded, newcomer: Newcomer, setting: Setting) -> Session 
         Ok(own) => own,
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Vec::new()),
     };
-    Session::stream(stream, Accepted { newcomer, greeting, leftover: &leftover }, setting)
+    Session::stream(stream, Accepted { peer: newcomer, greeting, leftover: &leftover }, setting)
 }
 
 /// The stream of a connection this server has accepted, and what was read of it behind the request.

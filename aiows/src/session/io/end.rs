@@ -2,30 +2,51 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::phase::ClientEnd;
-use super::{ConnectionIo, Phase, Writability};
+use super::read::Intake;
+use super::{ConnectionIo, Handler, Phase, Writability};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::limits::deadline_after;
-use crate::outbox::{CloseMode, CloseRequest};
+use crate::outbox::{CloseMode, CloseOrder, CloseRequest};
 use crate::protocol::{PeerClose, close_frame};
-use crate::session::clock::TimerEvent;
-use crate::transport::StreamPanicked;
+use crate::transport::{Io, StreamPanicked};
 use crate::websocket::{EndedBy, Standing};
 
 /// How long a connection that is cut may take for what is finished and its close frame.
 const CUT_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The least time for the close frame of a slow client.
+/// The least time in which a slow client reads the rest of a message and its close frame.
 const SLOW_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl ConnectionIo {
     /// Why the connection ended.
     pub(in crate::session) fn reason(&self) -> DisconnectReason {
         self.reason.clone().unwrap_or_else(lost)
+    }
+
+    /// Closes or cuts the connection if that was requested; `Break` if a pending handler has to be dropped.
+    pub(super) fn follow_close_order(&mut self, handler: Handler) -> ControlFlow<(), Intake> {
+        match self.outbox().take_close_order(self.accepted(handler)) {
+            CloseOrder::None => {}
+            CloseOrder::Drain => return ControlFlow::Continue(Intake::AnswersOnly),
+            CloseOrder::Close(request) => {
+                let mode = request.mode;
+                self.close(*request);
+                if mode == CloseMode::Cut {
+                    self.is_cut = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            CloseOrder::Cut => {
+                self.is_cut = true;
+                self.cut();
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(Intake::Messages)
     }
 
     /// Sends a close frame and gives up what was not handled.
@@ -35,31 +56,28 @@ impl ConnectionIo {
             return;
         }
         let CloseRequest { code, reason, because, mode, .. } = request;
-        if because == DisconnectReason::SlowConsumer {
+        let is_slow = because == DisconnectReason::SlowConsumer;
+        if is_slow {
             // Nothing may follow a message that is cut between two fragments.
             self.outbox().seal(None);
             let dropped = self.outbox().discard_unsent();
             tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
         }
         self.outbox().seal(Some(close_frame(Some(code), &reason)));
-        let is_slow = because == DisconnectReason::SlowConsumer;
-        let by = is_slow.then(|| deadline_after(self.slow_timeout()));
+        // Long enough for a slow client that has just resumed.
+        let by = is_slow.then(|| deadline_after(self.limits.write_timeout.max(SLOW_TIMEOUT)));
         let phase = match (&self.phase, mode) {
             (_, CloseMode::Cut) => Phase::Failing { by: Some(deadline_after(CUT_TIMEOUT)) },
             (Phase::Leaving { end: Some(end), .. }, _) => match **end {
                 ClientEnd::Close(_) | ClientEnd::Finished => Phase::Flushing { by },
                 ClientEnd::Failure(_) => Phase::Failing { by },
-                ClientEnd::Reset => Phase::Ended { by: self.handler_deadline(by) },
+                ClientEnd::Reset => Phase::Ended {
+                    by: by.unwrap_or_else(|| deadline_after(self.limits.close_timeout)),
+                },
             },
             _ => Phase::Closing { by },
         };
         self.stop_handling(phase, because);
-    }
-
-    /// How long a slow client may take to read the rest of a message and its close frame: long enough
-    /// for one that has just resumed.
-    fn slow_timeout(&self) -> Duration {
-        self.limits.write_timeout.max(SLOW_TIMEOUT)
     }
 
     /// Stops waiting for the client, whose close frame is queued already.
@@ -71,14 +89,8 @@ impl ConnectionIo {
         }
     }
 
-    /// How long a pending handler may go on once the stream is gone.
-    fn handler_deadline(&self, begun: Option<Instant>) -> Instant {
-        begun.unwrap_or_else(|| deadline_after(self.limits.close_timeout))
-    }
-
-    fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
-        let because = DisconnectReason::Protocol { code };
-        self.close(CloseRequest { because, ..CloseRequest::application(code, reason) });
+    pub(super) fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
+        self.close(CloseRequest::handshake(code, reason, DisconnectReason::Protocol { code }));
     }
 
     /// Closes a connection whose unfinished message takes more than its share.
@@ -92,7 +104,7 @@ impl ConnectionIo {
     pub(super) fn note_finished(&mut self) {
         if matches!(self.phase, Phase::Open) {
             self.outbox().note_client_end();
-            self.socket.depart(Standing::Leaving, EndedBy::Client);
+            self.socket.registry().depart(&self.socket, Standing::Leaving, EndedBy::Client);
             let handler_by = deadline_after(self.limits.close_timeout);
             self.phase = Phase::Leaving { end: None, handler_by };
         }
@@ -125,8 +137,8 @@ impl ConnectionIo {
             ClientEnd::Failure(_) => EndedBy::Server,
             ClientEnd::Close(_) | ClientEnd::Finished | ClientEnd::Reset => EndedBy::Client,
         };
-        self.socket.depart(Standing::Leaving, by);
-        self.socket.end_questions();
+        self.socket.registry().depart(&self.socket, Standing::Leaving, by);
+        self.socket.end_requests();
         let is_reset = matches!(end, ClientEnd::Reset);
         if is_reset {
             // Nothing that waits can be delivered.
@@ -191,7 +203,7 @@ impl ConnectionIo {
         }
     }
 
-    fn conclude(&mut self, end: ClientEnd) {
+    pub(super) fn conclude(&mut self, end: ClientEnd) {
         let by = None;
         let (frame, phase, because) = match end {
             ClientEnd::Close(PeerClose { code, reason }) => {
@@ -216,79 +228,49 @@ impl ConnectionIo {
             DisconnectReason::Timeout => EndedBy::Client,
             _ => EndedBy::Server,
         };
-        self.socket.depart(Standing::SentAway, by);
+        self.socket.registry().depart(&self.socket, Standing::SentAway, by);
         self.inbox.clear();
         self.protocol.drop_messages();
         // Less is never too much.
         let _ = self.unfinished.set(0, usize::MAX);
-        self.socket.end_questions();
+        self.socket.end_requests();
+    }
+
+    /// Once the last frame is written, starts the client's deadline and ends our side of the stream; that
+    /// of plain TCP has ended with the write.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) {
+        let (Phase::Closing { by } | Phase::Failing { by } | Phase::Flushing { by }) =
+            &mut self.phase
+        else {
+            return;
+        };
+        if self.writability == Writability::Blocked {
+            return;
+        }
+        by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
+        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be sending:
+        // dropping the socket then would make the kernel discard what the client has not received.
+        if let Io::Stream(stream) = &mut self.io {
+            match stream.poll_shutdown(cx) {
+                Poll::Pending => return,
+                // The end is near in any case.
+                Poll::Ready(Err(error)) => self.note_failure(&error),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        if matches!(self.phase, Phase::Flushing { .. }) {
+            self.lose();
+        }
     }
 
     /// Nothing can be read or written any more.
     pub(super) fn lose(&mut self) {
-        let by = self.handler_deadline(self.phase.deadline());
+        let begun = self.phase.deadline();
+        // A pending handler may go on for so long.
+        let by = begun.unwrap_or_else(|| deadline_after(self.limits.close_timeout));
         self.stop_handling(Phase::Ended { by }, lost());
         self.outbox().end();
         self.writability = Writability::Ready;
-    }
-
-    /// Does what is due; `Break` if a pending handler has to be dropped.
-    pub(super) fn act_on(&mut self, event: TimerEvent) -> ControlFlow<()> {
-        match event {
-            TimerEvent::Shrink => {
-                self.protocol.shrink();
-                if self.protocol.has_grown() {
-                    // The next message is under way in it: tried again later.
-                    self.clock.note_large();
-                }
-            }
-            // One that waits for its client does not hang.
-            TimerEvent::Slow if self.socket.is_asking() => {}
-            TimerEvent::Slow => self.clock.waiting().name_handler(),
-            TimerEvent::Ping => self.outbox().ping(),
-            TimerEvent::Silent => {
-                tracing::debug!(connection = %self.socket.id(), "no answer to a ping");
-                self.reason.get_or_insert(DisconnectReason::Timeout);
-                self.lose();
-                return ControlFlow::Break(());
-            }
-            TimerEvent::Stuck if self.phase.handles_messages() => {
-                self.close(CloseRequest::slow_consumer());
-            }
-            TimerEvent::Stuck if self.phase.deadline().is_none() => {
-                tracing::debug!(connection = %self.socket.id(), "close frame not read in time");
-                self.lose();
-                return ControlFlow::Break(());
-            }
-            // The deadline of the phase bounds it.
-            TimerEvent::Stuck => {}
-            TimerEvent::Unread => {
-                self.close_for_limit(CloseCode::POLICY, "Too many messages wait");
-            }
-            TimerEvent::Share if self.unfinished.has_too_much(self.limits.inbound_total) => {
-                self.close_for_unfinished();
-            }
-            TimerEvent::Share => {}
-            TimerEvent::Unfinished => {
-                self.close_for_limit(CloseCode::POLICY, "Message not finished in time");
-            }
-            TimerEvent::Deadline => {
-                self.pass_deadline();
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// A handler that its client did not wait for has had its time; the client is still answered.
-    fn pass_deadline(&mut self) {
-        match &mut self.phase {
-            Phase::Leaving { end, .. } => {
-                let end = end.take().map_or(ClientEnd::Finished, |end| *end);
-                self.conclude(end);
-            }
-            _ => self.lose(),
-        }
     }
 }
 

@@ -16,12 +16,12 @@ pub(super) struct Inbox {
     size: usize,
     /// Set while the server waits for an answer of the client, and while messages wait that were read
     /// meanwhile.
-    questions: Option<Box<Questions>>,
+    requests: Option<Box<Requests>>,
 }
 
-/// Questions to the client, and what it has sent before it answered.
+/// Requests to the client, and what it has sent before it answered.
 #[derive(Debug)]
-struct Questions {
+struct Requests {
     are_open: bool,
     /// While they are open, fewer bytes than this may wait.
     bound: usize,
@@ -42,7 +42,7 @@ impl Inbox {
     pub(super) fn pop(&mut self) -> Option<Inbound> {
         let message = self.messages.pop_front()?;
         self.size -= message.bytes().len();
-        if self.questions.is_some() {
+        if self.requests.is_some() {
             self.unpack();
         }
         if message.is_large() && self.messages.is_empty() {
@@ -55,23 +55,23 @@ impl Inbox {
 
     #[cold]
     fn unpack(&mut self) {
-        let Some(questions) = &mut self.questions else { return };
-        self.messages.extend(questions.saved.pop());
-        if questions.saved.is_empty() && !questions.are_open {
-            self.questions = None;
+        let Some(requests) = &mut self.requests else { return };
+        self.messages.extend(requests.saved.pop());
+        if requests.saved.is_empty() && !requests.are_open {
+            self.requests = None;
         }
     }
 
     pub(super) fn clear(&mut self) {
         self.messages.clear();
         self.size = 0;
-        self.questions = None;
+        self.requests = None;
     }
 
     /// How much more may be decoded; `None` if nothing.
     pub(super) fn room(&self, limits: &Limits) -> Option<Room> {
-        if let Some(questions) = &self.questions {
-            return self.room_beside(questions, limits);
+        if let Some(requests) = &self.requests {
+            return self.room_beside(requests, limits);
         }
         let messages = limits.inbound_messages.checked_sub(self.messages.len())?;
         let bytes = limits.inbound_size.checked_sub(self.size)?;
@@ -79,9 +79,9 @@ impl Inbox {
     }
 
     #[cold]
-    fn room_beside(&self, questions: &Questions, limits: &Limits) -> Option<Room> {
-        let (messages, bound) = match questions.are_open {
-            true if questions.saved.has_room(limits) => (BATCH, questions.bound),
+    fn room_beside(&self, requests: &Requests, limits: &Limits) -> Option<Room> {
+        let (messages, bound) = match requests.are_open {
+            true if requests.saved.has_room(limits) => (BATCH, requests.bound),
             // What is saved is handled first.
             _ => (0, limits.inbound_size),
         };
@@ -91,27 +91,27 @@ impl Inbox {
 
     /// Notes whether the server waits for an answer; `true` if it does and did not before.
     #[inline]
-    pub(super) fn note_questions(&mut self, is_asking: bool, limits: &Limits) -> bool {
+    pub(super) fn note_requests(&mut self, awaits_answer: bool, limits: &Limits) -> bool {
         // The common case, in few instructions.
-        if !is_asking && self.questions.is_none() {
+        if !awaits_answer && self.requests.is_none() {
             return false;
         }
-        self.change_questions(is_asking, limits)
+        self.change_requests(awaits_answer, limits)
     }
 
     #[cold]
-    fn change_questions(&mut self, is_asking: bool, limits: &Limits) -> bool {
+    fn change_requests(&mut self, awaits_answer: bool, limits: &Limits) -> bool {
         let bound = self.bound(limits);
-        let questions = self.questions.get_or_insert_with(|| {
-            Box::new(Questions { are_open: false, bound, saved: Saved::default() })
+        let requests = self.requests.get_or_insert_with(|| {
+            Box::new(Requests { are_open: false, bound, saved: Saved::default() })
         });
-        let begins = is_asking && !questions.are_open;
+        let begins = awaits_answer && !requests.are_open;
         if begins {
-            questions.bound = bound;
+            requests.bound = bound;
         }
-        questions.are_open = is_asking;
-        if !is_asking && questions.saved.is_empty() {
-            self.questions = None;
+        requests.are_open = awaits_answer;
+        if !awaits_answer && requests.saved.is_empty() {
+            self.requests = None;
         }
         begins
     }
@@ -123,8 +123,8 @@ impl Inbox {
         may_wait.saturating_add(1)
     }
 
-    pub(super) fn has_questions(&self) -> bool {
-        self.questions.as_ref().is_some_and(|questions| questions.are_open)
+    pub(super) fn has_requests(&self) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.are_open)
     }
 
     /// The queue that decoded messages are appended to; [`accept`](Self::accept) counts them.
@@ -147,18 +147,18 @@ impl Inbox {
     pub(super) fn accept(&mut self, known: usize, limits: &Limits) {
         let size = |message: &Inbound| message.bytes().len();
         self.size += self.messages.range(known..).map(size).sum::<usize>();
-        if self.questions.is_some() {
+        if self.requests.is_some() {
             self.pack(known, limits);
         }
     }
 
     #[cold]
     fn pack(&mut self, known: usize, limits: &Limits) {
-        let Some(questions) = &mut self.questions else { return };
-        let first = match questions.saved.is_empty() {
+        let Some(requests) = &mut self.requests else { return };
+        let first = match requests.saved.is_empty() {
             true => known.max(limits.inbound_messages.min(self.messages.len())),
             false => known,
         };
-        questions.saved.extend(self.messages.drain(first..));
+        requests.saved.extend(self.messages.drain(first..));
     }
 }

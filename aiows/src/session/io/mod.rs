@@ -1,13 +1,14 @@
 //! The socket of one connection: reads ahead, writes what is queued, keeps the deadlines.
 //!
-//! `mod.rs` has the turn of a session, `read.rs` what comes in, `write.rs` what goes out, `end.rs` the
-//! transitions between the phases of `phase.rs`.
+//! `mod.rs` has the turn of a session, `read.rs` what comes in, `write.rs` what goes out, `timer.rs` what is
+//! due, `end.rs` the transitions between the phases of `phase.rs`.
 
 mod end;
 mod inbox;
 mod phase;
 mod read;
 mod saved;
+mod timer;
 mod write;
 
 use std::future::{Future, poll_fn};
@@ -21,14 +22,13 @@ use tokio::task::coop::unconstrained;
 
 use self::inbox::Inbox;
 use self::phase::Phase;
-use self::read::Intake;
-use super::clock::{Clock, TimerEvent};
+use super::clock::Clock;
 use super::unfinished::Unfinished;
 use crate::close::DisconnectReason;
 use crate::codec::Encoded;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::outbox::{Accepted, CloseMode, CloseOrder, Outbox};
+use crate::outbox::{AcceptedMessages, Outbox};
 use crate::protocol::{Inbound, Opcode, Protocol};
 use crate::transport::Io;
 use crate::websocket::WebSocket;
@@ -184,11 +184,7 @@ impl ConnectionIo {
         self.clock.note_progress();
     }
 
-    /// Waits until everything is written and the client has answered, or for the deadline.
-    pub(super) async fn finish(&mut self) {
-        unconstrained(poll_fn(|cx| self.poll_finish(cx))).await;
-    }
-
+    /// `Ready` when everything is written and the client has answered, or at the deadline.
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Without a handler a `Break` has only moved the connection on: nothing would wake this task.
         while self.poll_turn(cx, Handler::None).is_break() && !self.phase.has_ended() {}
@@ -252,53 +248,21 @@ impl ConnectionIo {
         }
     }
 
-    fn poll_clock(&mut self, cx: &mut Context<'_>, handler: Handler) -> Option<TimerEvent> {
-        let deadline = match self.phase {
-            // Here the client has to read, for which it has the write timeout.
-            Phase::Leaving { .. } if handler == Handler::None && self.answers == Answers::Wait => {
-                None
-            }
-            _ => self.phase.deadline(),
-        };
-        self.clock.poll(cx, self.reading(), deadline, &self.limits)
-    }
-
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
         // A question that was sent meanwhile makes room for more messages.
-        if self.inbox.note_questions(self.socket.is_asking(), &self.limits) {
+        if self.inbox.note_requests(self.socket.awaits_answer(), &self.limits) {
             return false;
         }
         let blocked = self.writability == Writability::Blocked;
         self.outbox().sleep(cx, blocked, self.accepted(handler))
     }
 
-    fn accepted(&self, handler: Handler) -> Accepted {
+    fn accepted(&self, handler: Handler) -> AcceptedMessages {
         if handler == Handler::None && self.inbox.is_empty() {
-            Accepted::Answered
+            AcceptedMessages::Answered
         } else {
-            Accepted::Pending
+            AcceptedMessages::Pending
         }
-    }
-
-    fn follow_close_order(&mut self, handler: Handler) -> ControlFlow<(), Intake> {
-        match self.outbox().take_close_order(self.accepted(handler)) {
-            CloseOrder::None => {}
-            CloseOrder::Drain => return ControlFlow::Continue(Intake::AnswersOnly),
-            CloseOrder::Close(request) => {
-                let mode = request.mode;
-                self.close(*request);
-                if mode == CloseMode::Cut {
-                    self.is_cut = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            CloseOrder::Cut => {
-                self.is_cut = true;
-                self.cut();
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(Intake::Messages)
     }
 }
 

@@ -61,12 +61,4 @@ impl Phase {
             Self::Leaving { handler_by: by, .. } | Self::Ended { by } => Some(*by),
         }
     }
-
-    /// The deadline of a phase that begins with the last frame in the queue.
-    pub(super) fn closing_deadline(&mut self) -> Option<&mut Option<Instant>> {
-        match self {
-            Self::Closing { by } | Self::Failing { by } | Self::Flushing { by } => Some(by),
-            Self::Open | Self::Leaving { .. } | Self::Ended { .. } => None,
-        }
-    }
 }

@@ -60,10 +60,10 @@ impl ConnectionIo {
     ) -> bool {
         match self.phase {
             Phase::Open | Phase::Leaving { .. } => {
-                self.inbox.note_questions(self.socket.is_asking(), &self.limits);
+                self.inbox.note_requests(self.socket.awaits_answer(), &self.limits);
                 let more = self.poll_messages(cx, intake, turn);
-                if self.inbox.has_questions() && self.inbox.room(&self.limits).is_none() {
-                    self.socket.fail_questions();
+                if self.inbox.has_requests() && self.inbox.room(&self.limits).is_none() {
+                    self.socket.fail_requests();
                 }
                 more
             }
@@ -161,7 +161,7 @@ impl ConnectionIo {
                 self.keep_large_buffer();
             }
             // Looked at after the bytes were read: a request that they answer was counted before.
-            if self.socket.is_asking() || intake == Intake::AnswersOnly {
+            if self.socket.awaits_answer() || intake == Intake::AnswersOnly {
                 self.take_answers(known, intake);
             }
             self.inbox.accept(known, &self.limits);
@@ -172,7 +172,7 @@ impl ConnectionIo {
             }
             self.note_unfinished();
             // While a question is open, a part of the messages is decoded at a time.
-            if !self.inbox.has_questions() || !self.has_more(intake) {
+            if !self.inbox.has_requests() || !self.has_more(intake) {
                 return;
             }
             bytes = &[];

@@ -1,10 +1,9 @@
-//! What the client is sent: one write for everything queued, and the end of our side.
+//! What the client is sent: one write for everything queued.
 
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::{Answers, ConnectionIo, Phase, Writability};
-use crate::limits::deadline_after;
+use super::{Answers, ConnectionIo, Writability};
 use crate::outbox::write_tcp;
 use crate::transport::Io;
 
@@ -55,30 +54,6 @@ impl ConnectionIo {
                 }))?;
                 stream.poll_flush(cx)
             }
-        }
-    }
-
-    /// Once the last frame is written, starts the client's deadline and ends our side of the stream.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) {
-        let Some(by) = self.phase.closing_deadline() else { return };
-        if self.writability == Writability::Blocked {
-            return;
-        }
-        by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
-        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be sending:
-        // dropping the socket then would make the kernel discard what the client has not received.
-        if let Io::Stream(stream) = &mut self.io {
-            match stream.poll_shutdown(cx) {
-                Poll::Pending => return,
-                // The end is near in any case.
-                Poll::Ready(Err(error)) => self.note_failure(&error),
-                Poll::Ready(Ok(())) => {}
-            }
-        }
-        match self.phase {
-            // Drops the write half of plain TCP, too.
-            Phase::Flushing { .. } => self.lose(),
-            _ => self.outbox().end_stream(),
         }
     }
 }

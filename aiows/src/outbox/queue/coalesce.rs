@@ -1,16 +1,16 @@
-//! Messages that a newer one of their slot replaces: where they wait.
+//! Messages that a newer one with their key replaces: where they wait.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Entry, Latest, Queue, Standing};
+use super::{Entry, Latest, Queue, Recency};
 use crate::limits::CoalesceKey;
 
 /// A shorter queue is searched; this spares a client that keeps up the memory of an index.
 const MAX_SEARCHED: usize = 64;
 
-/// Where the message of each slot stands; made when a long queue is first searched.
+/// Where the message with each key stands; made when a long queue is first searched.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// The number of the first entry, wrapping around. What is inserted or removed near the front
@@ -30,8 +30,8 @@ pub(in super::super) struct Found {
 impl Index {
     /// A number that is not known any more, since its entry is begun or gone, is that of any entry
     /// or of none: the caller looks.
-    fn at(&self, slot: CoalesceKey) -> Option<usize> {
-        let number = self.numbers.get(&slot)?;
+    fn at(&self, key: CoalesceKey) -> Option<usize> {
+        let number = self.numbers.get(&key)?;
         usize::try_from(number.wrapping_sub(self.first)).ok()
     }
 
@@ -47,25 +47,25 @@ impl Index {
 }
 
 impl Entry {
-    fn is_latest_of(&self, slot: CoalesceKey) -> bool {
-        matches!(self, Self::Latest(latest) if latest.slot == slot)
+    fn is_latest_with(&self, key: CoalesceKey) -> bool {
+        matches!(self, Self::Latest(latest) if latest.key == key)
     }
 }
 
 impl Queue {
-    /// Finds the message of a slot that is not begun.
-    pub(in super::super) fn find(&mut self, slot: CoalesceKey) -> Option<Found> {
+    /// Finds the message with a key that is not begun.
+    pub(in super::super) fn find(&mut self, key: CoalesceKey) -> Option<Found> {
         if self.latest == 0 {
             return None;
         }
         let begun = self.first_whole();
         let at = if self.entries.len() <= MAX_SEARCHED {
-            // The begun one, if it is of this slot, stands first.
-            self.entries.iter().rposition(|entry| entry.is_latest_of(slot))?
+            // The begun one, if it has this key, stands first.
+            self.entries.iter().rposition(|entry| entry.is_latest_with(key))?
         } else {
-            self.index().at(slot)?
+            self.index().at(key)?
         };
-        let entry = self.entries.get(at).filter(|entry| entry.is_latest_of(slot))?;
+        let entry = self.entries.get(at).filter(|entry| entry.is_latest_with(key))?;
         (at >= begun).then(|| Found { at, size: entry.size().unwrap_or_default() })
     }
 
@@ -75,19 +75,19 @@ impl Queue {
             let mut numbers = HashMap::new();
             for (number, entry) in (0..).zip(entries) {
                 if let Entry::Latest(latest) = entry {
-                    numbers.insert(latest.slot, number);
+                    numbers.insert(latest.key, number);
                 }
             }
             Box::new(Index { first: 0, numbers })
         })
     }
 
-    /// Queues the newest message of a slot: in the place of the one that waits, or behind everything
-    /// if something of the slot stands behind that one.
-    pub(in super::super) fn push_latest(&mut self, slot: CoalesceKey, frame: Bytes, size: usize) {
-        if let Some(found) = self.find(slot) {
+    /// Queues the newest message with a key: in the place of the one that waits, or behind everything
+    /// if something with the key stands behind that one.
+    pub(in super::super) fn push_latest(&mut self, key: CoalesceKey, frame: Bytes, size: usize) {
+        if let Some(found) = self.find(key) {
             if let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
-                && latest.standing == Standing::Newest
+                && latest.recency == Recency::Newest
             {
                 self.size = self.size - latest.size + size;
                 (latest.frame, latest.size) = (frame, size);
@@ -97,26 +97,26 @@ impl Queue {
             }
             self.remove_replaced(found);
         }
-        let standing = Standing::Newest;
-        self.entries.push_back(Entry::Latest(Box::new(Latest { slot, frame, size, standing })));
+        let recency = Recency::Newest;
+        self.entries.push_back(Entry::Latest(Box::new(Latest { key, frame, size, recency })));
         self.latest += 1;
         self.count(size);
         let last = self.entries.len() as u64 - 1;
         if let Some(index) = &mut self.index {
-            index.numbers.insert(slot, index.first.wrapping_add(last));
+            index.numbers.insert(key, index.first.wrapping_add(last));
         }
     }
 
-    /// Notes that an answer of a slot was queued: what waits of the slot is not the newest any more.
-    pub(in super::super) fn overtake(&mut self, slot: CoalesceKey) {
-        if let Some(found) = self.find(slot)
+    /// Notes that an answer with a key was queued: what waits with the key is not the newest any more.
+    pub(in super::super) fn overtake(&mut self, key: CoalesceKey) {
+        if let Some(found) = self.find(key)
             && let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
         {
-            latest.standing = Standing::Overtaken;
+            latest.recency = Recency::Overtaken;
         }
     }
 
-    /// Removes a message for a newer one of its slot.
+    /// Removes a message for a newer one with its key.
     pub(in super::super) fn remove_replaced(&mut self, found: Found) {
         self.take_out(found.at);
         self.note_replaced();
@@ -127,12 +127,12 @@ impl Queue {
         self.counts.dropped += 1;
     }
 
-    /// Takes the slot of a message that is gone out of the index, unless a newer one has it.
-    pub(super) fn forget(&mut self, slot: CoalesceKey) {
+    /// Takes the key of a message that is gone out of the index, unless a newer one has it.
+    pub(super) fn forget(&mut self, key: CoalesceKey) {
         let Some(index) = &mut self.index else { return };
-        let is_there = |at| self.entries.get(at).is_some_and(|entry| entry.is_latest_of(slot));
-        if !index.at(slot).is_some_and(is_there) {
-            index.numbers.remove(&slot);
+        let is_there = |at| self.entries.get(at).is_some_and(|entry| entry.is_latest_with(key));
+        if !index.at(key).is_some_and(is_there) {
+            index.numbers.remove(&key);
         }
     }
 }

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot::{self, Receiver, Sender};
-use tokio::time::{sleep, timeout};
+use tokio::time::{self, sleep};
 
 use super::WebSocket;
 use crate::codec::{Tag, answered, check_nesting, decode, read_head};
@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
 use crate::protocol::{Inbound, Opcode};
 
-/// Questions of one connection that wait for their answers at most.
+/// Requests of one connection that wait for their answers at most.
 const MAX_WAITING: usize = 64;
 
 /// What is taken of a client's error, in bytes: an application may log it.
@@ -26,27 +26,27 @@ const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = 4 * 1024;
 
 /// What became of a question: the answer, or none because too many messages wait before it.
-type Fate = Option<Inbound>;
+type Reply = Option<Inbound>;
 
 /// The questions of one connection; next to nothing until there is one.
 #[derive(Default)]
-pub(super) struct Questions {
+pub(super) struct Requests {
     /// How many wait; changed under the lock, read without it.
     waiting: AtomicUsize,
-    asked: Mutex<Option<Box<Asked>>>,
+    pending: Mutex<Option<Box<PendingRequests>>>,
 }
 
 #[derive(Default)]
-struct Asked {
+struct PendingRequests {
     last: u64,
-    waiting: Vec<(u64, Sender<Fate>)>,
+    waiting: Vec<(u64, Sender<Reply>)>,
 }
 
 /// A question that waits for its answer; forgotten when dropped.
-struct Question<'a> {
-    questions: &'a Questions,
+struct Request<'a> {
+    requests: &'a Requests,
     number: u64,
-    fate: Receiver<Fate>,
+    reply: Receiver<Reply>,
 }
 
 /// What a client says instead of an answer, of whatever type its parts are.
@@ -57,7 +57,7 @@ struct Refusal {
 }
 
 impl WebSocket {
-    /// Asks the client, and waits for its answer at most `patience`.
+    /// Asks the client, and waits for its answer at most `timeout`.
     ///
     /// The question is sent with an `id` the server chooses, `"s1"` and counting. The answer is the next
     /// message with that `correlation_id`: it comes past the messages that wait for their handlers, so a
@@ -126,26 +126,26 @@ impl WebSocket {
     pub async fn request<R: Incoming>(
         &self,
         message: &(impl Outgoing + ?Sized),
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<R, RequestError> {
         if self.closed().now_or_never().is_some() {
             return Err(RequestError::Closed);
         }
-        let mut question = self.record.questions.ask().ok_or(RequestError::TooMany)?;
+        let mut request = self.record.requests.begin().ok_or(RequestError::TooMany)?;
         let encoded =
-            encode_question(self.tag(), question.number, message).map_err(SendError::Encode)?;
+            encode_question(self.tag(), request.number, message).map_err(SendError::Encode)?;
         let answered = async {
             self.outbox().push(Opcode::Text, encoded).await?;
             // The sender is kept until it is used, or the question dropped.
-            (&mut question.fate).await.map_err(|_| RequestError::Closed)
+            (&mut request.reply).await.map_err(|_| RequestError::Closed)
         };
-        let fate = tokio::select! {
+        let reply = tokio::select! {
             biased;
-            fate = timeout(patience, answered) => fate.map_err(|_| RequestError::Timeout)??,
+            reply = time::timeout(timeout, answered) => reply.map_err(|_| RequestError::Timeout)??,
             // What came before the end counts, also when both are noticed together.
-            () = self.answers_are_over() => question.fate.try_recv().map_err(|_| RequestError::Closed)?,
+            () = self.answers_are_over() => request.reply.try_recv().map_err(|_| RequestError::Closed)?,
         };
-        let answer = fate.ok_or(RequestError::Congested)?.into_text_if_utf8();
+        let answer = reply.ok_or(RequestError::Congested)?.into_text_if_utf8();
         read_answer(self.tag(), answer.as_text().unwrap_or_default())
     }
 
@@ -158,9 +158,9 @@ impl WebSocket {
     }
 
     /// Whether the client owes an answer.
-    pub(crate) fn is_asking(&self) -> bool {
+    pub(crate) fn awaits_answer(&self) -> bool {
         // A question is counted before it is queued, and the lock of the outbox orders that.
-        self.record.questions.waiting.load(Ordering::Relaxed) > 0
+        self.record.requests.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Hands a message to who waits for it; gives back one that answers nothing.
@@ -172,67 +172,67 @@ impl WebSocket {
         let Some(number) = number else {
             return Some(message);
         };
-        self.record.questions.answer(number, message)
+        self.record.requests.answer(number, message)
     }
 
     /// Ends all questions: the client cannot answer any more.
-    pub(crate) fn end_questions(&self) {
-        if self.is_asking() {
-            let waiting = self.record.questions.with(|asked| std::mem::take(&mut asked.waiting));
+    pub(crate) fn end_requests(&self) {
+        if self.awaits_answer() {
+            let waiting = self.record.requests.with(|pending| std::mem::take(&mut pending.waiting));
             drop(waiting);
         }
     }
 
     /// Tells everybody who waits that the answer is not read.
-    pub(crate) fn fail_questions(&self) {
-        let waiting = self.record.questions.with(|asked| std::mem::take(&mut asked.waiting));
+    pub(crate) fn fail_requests(&self) {
+        let waiting = self.record.requests.with(|pending| std::mem::take(&mut pending.waiting));
         // The caller may have dropped its receiver.
-        waiting.into_iter().for_each(|(_, asker)| drop(asker.send(None)));
+        waiting.into_iter().for_each(|(_, sender)| drop(sender.send(None)));
     }
 }
 
-impl Questions {
-    fn with<R>(&self, change: impl FnOnce(&mut Asked) -> R) -> R {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = asked.get_or_insert_default();
-        let result = change(asked);
-        self.waiting.store(asked.waiting.len(), Ordering::Relaxed);
+impl Requests {
+    fn with<R>(&self, change: impl FnOnce(&mut PendingRequests) -> R) -> R {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = pending.get_or_insert_default();
+        let result = change(pending);
+        self.waiting.store(pending.waiting.len(), Ordering::Relaxed);
         result
     }
 
     /// Begins a question; `None` when too many wait.
-    fn ask(&self) -> Option<Question<'_>> {
-        let (sender, fate) = oneshot::channel();
-        let number = self.with(|asked| {
-            if asked.waiting.len() >= MAX_WAITING {
+    fn begin(&self) -> Option<Request<'_>> {
+        let (sender, reply) = oneshot::channel();
+        let number = self.with(|pending| {
+            if pending.waiting.len() >= MAX_WAITING {
                 return None;
             }
-            asked.last += 1;
-            asked.waiting.push((asked.last, sender));
-            Some(asked.last)
+            pending.last += 1;
+            pending.waiting.push((pending.last, sender));
+            Some(pending.last)
         })?;
-        Some(Question { questions: self, number, fate })
+        Some(Request { requests: self, number, reply })
     }
 
     fn answer(&self, number: u64, message: Inbound) -> Option<Inbound> {
-        let asker = self.remove(number);
-        let Some(asker) = asker else {
+        let sender = self.remove(number);
+        let Some(sender) = sender else {
             return Some(message);
         };
-        asker.send(Some(message)).err().flatten()
+        sender.send(Some(message)).err().flatten()
     }
 
-    fn remove(&self, number: u64) -> Option<Sender<Fate>> {
-        self.with(|asked| {
-            let at = asked.waiting.iter().position(|(waiting, _)| *waiting == number)?;
-            Some(asked.waiting.swap_remove(at).1)
+    fn remove(&self, number: u64) -> Option<Sender<Reply>> {
+        self.with(|pending| {
+            let at = pending.waiting.iter().position(|(waiting, _)| *waiting == number)?;
+            Some(pending.waiting.swap_remove(at).1)
         })
     }
 }
 
-impl Drop for Question<'_> {
+impl Drop for Request<'_> {
     fn drop(&mut self) {
-        self.questions.remove(self.number);
+        self.requests.remove(self.number);
     }
 }
 
