@@ -27,6 +27,5 @@ pub mod closing {}
 #[doc = include_str!("docs/slow_clients.md")]
 pub mod slow_clients {}
 
-#[cfg(feature = "axum")]
-#[doc = include_str!("docs/coming_from.md")]
-pub mod coming_from {}
+#[doc = include_str!("docs/testing.md")]
+pub mod testing {}

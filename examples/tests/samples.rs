@@ -1,5 +1,5 @@
-//! The programs of the README and of the guide look as rustfmt leaves them, and those of the README
-//! are short.
+//! The programs of the README, of the guide and of the pages in `docs` are formatted by rustfmt, and
+//! those of the README are short. Those in `docs` are compiled.
 
 #![expect(clippy::unwrap_used, reason = "a test that reads the repository")]
 
@@ -45,9 +45,25 @@ fn readme() -> PathBuf {
     root().join("README.md")
 }
 
-fn guide() -> Vec<PathBuf> {
-    let pages = fs::read_dir(root().join("aiows/src/docs")).unwrap();
-    pages.map(|entry| entry.unwrap().path()).collect()
+fn pages(folder: &str) -> Vec<PathBuf> {
+    let pages = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+#[test]
+fn every_program_in_docs_is_compiled() {
+    let library = fs::read_to_string(root().join("examples/src/lib.rs")).unwrap();
+    let pages = pages("docs");
+    assert!(!pages.is_empty());
+    for page in pages {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        let include = format!("#[doc = include_str!(\"../../docs/{name}\")]");
+        assert!(library.contains(&include), "examples/src/lib.rs does not include {name}");
+        let text = fs::read_to_string(&page).unwrap();
+        for fence in text.lines().filter_map(|line| line.strip_prefix("```")).step_by(2) {
+            assert!(["rust", "rust,no_run"].contains(&fence), "{name}: a block of `{fence}`");
+        }
+    }
 }
 
 #[test]
@@ -65,7 +81,7 @@ fn every_program_is_formatted() {
     if !has_rustfmt() {
         return;
     }
-    let pages = guide().into_iter().chain([readme()]);
+    let pages = pages("aiows/src/docs").into_iter().chain(pages("docs")).chain([readme()]);
     let programs = pages.map(|page| (blocks(&page), page));
     let differences =
         programs.filter(|(blocks, _)| !blocks.is_empty()).filter_map(|(blocks, page)| {
