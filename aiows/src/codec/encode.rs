@@ -8,12 +8,13 @@ use super::reserved::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::limits::Rule;
-use crate::protocol::HEADROOM;
+use crate::protocol::{HEADROOM, Opcode};
 
-/// One message as text, written once, with room for its frame header before it.
+/// The payload of one message, written once, with room for its frame header before it.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
+    opcode: Opcode,
     rule: Rule,
 }
 
@@ -21,10 +22,15 @@ impl Encoded {
     fn start() -> Self {
         let mut buffer = buffer::take();
         buffer.extend_from_slice(&[0; HEADROOM]);
-        Self { buffer, rule: Rule::Server }
+        Self { buffer, opcode: Opcode::Text, rule: Rule::Server }
     }
 
-    /// Takes any payload as it is: a text that is no message, or bytes.
+    /// Takes bytes as they are, for a binary frame.
+    pub(crate) fn binary(payload: &[u8]) -> Self {
+        Self { opcode: Opcode::Binary, ..Self::raw(payload) }
+    }
+
+    /// Takes the bytes of a text as they are; it need not be a message.
     pub(crate) fn raw(payload: &[u8]) -> Self {
         let mut encoded = Self::start();
         encoded.buffer.extend_from_slice(payload);
@@ -38,6 +44,10 @@ impl Encoded {
     /// What is to be done when there is no room for it.
     pub(crate) fn rule(&self) -> Rule {
         self.rule
+    }
+
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.opcode
     }
 
     pub(crate) fn payload(&self) -> &[u8] {

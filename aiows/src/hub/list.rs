@@ -9,7 +9,6 @@ use super::presence::{Changes, Key};
 use crate::codec::{self, Tag};
 use crate::limits::{Overflow, Rule};
 use crate::outbox::SharedFrame;
-use crate::protocol::Opcode;
 use crate::websocket::Info;
 
 const JOINED: &str = "room.joined";
@@ -129,7 +128,7 @@ fn frame(tag: &Tag, kind: &str, announcement: &Announcement<'_>) -> Option<Share
         Ok(encoded) => {
             // No policy closes a client for it, or drops other messages: there is the list.
             let encoded = encoded.with_rule(Rule::Policy(Overflow::Reject));
-            Some(SharedFrame::new(Opcode::Text, encoded))
+            Some(SharedFrame::new(encoded))
         }
         Err(error) => {
             let room = announcement.room;

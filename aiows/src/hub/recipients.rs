@@ -14,7 +14,6 @@ use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
 use crate::outbox::{Published, SharedFrame};
-use crate::protocol::Opcode;
 use crate::websocket::{Directory, Members, Selector, WebSocket};
 
 /// Peers that are written to before other tasks get a turn.
@@ -125,7 +124,7 @@ impl Recipients {
     pub async fn send<M: Outgoing + ?Sized>(self, message: &M) -> Result<Delivery, SendError> {
         self.deliver(|tag| {
             let encoded = encode(tag, None, message).map_err(SendError::Encode)?;
-            Ok(SharedFrame::new(Opcode::Text, encoded))
+            Ok(SharedFrame::new(encoded))
         })
         .await
     }
@@ -137,7 +136,7 @@ impl Recipients {
     /// As [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Delivery, SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
-        let frame = SharedFrame::new(Opcode::Text, Encoded::raw(&text));
+        let frame = SharedFrame::new(Encoded::raw(&text));
         self.deliver(|tag| {
             check_reserved(tag, &text).map_err(SendError::Encode)?;
             Ok(frame.clone())
@@ -151,7 +150,7 @@ impl Recipients {
     ///
     /// As [`send`](Self::send).
     pub async fn send_text(self, text: &str) -> Result<Delivery, SendError> {
-        self.deliver_raw(Opcode::Text, text.as_bytes()).await
+        self.deliver_encoded(Encoded::raw(text.as_bytes())).await
     }
 
     /// Sends bytes as they are; see [`send`](Self::send).
@@ -160,11 +159,11 @@ impl Recipients {
     ///
     /// As [`send`](Self::send).
     pub async fn send_binary(self, bytes: &[u8]) -> Result<Delivery, SendError> {
-        self.deliver_raw(Opcode::Binary, bytes).await
+        self.deliver_encoded(Encoded::binary(bytes)).await
     }
 
-    async fn deliver_raw(self, opcode: Opcode, payload: &[u8]) -> Result<Delivery, SendError> {
-        let frame = SharedFrame::new(opcode, Encoded::raw(payload));
+    async fn deliver_encoded(self, payload: Encoded) -> Result<Delivery, SendError> {
+        let frame = SharedFrame::new(payload);
         self.deliver(|_| Ok(frame.clone())).await
     }
 

@@ -12,7 +12,7 @@ use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, buffer};
 use crate::error::SendError;
 use crate::limits::{Overflow, Rule};
-use crate::protocol::{Opcode, write_header};
+use crate::protocol::write_header;
 
 /// Why a message was not queued.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl Outbox {
     /// # Errors
     ///
     /// `Full` gives the message back, `Closed` drops it.
-    pub(crate) fn try_push(&self, opcode: Opcode, message: Encoded) -> Result<(), Refused> {
-        self.offer(opcode, message, When::Now)
+    pub(crate) fn try_push(&self, message: Encoded) -> Result<(), Refused> {
+        self.offer(message, When::Now)
     }
 
     /// Appends a message, waiting for room at most as long as a client may refuse to read.
@@ -45,21 +45,21 @@ impl Outbox {
     /// served in the order in which they came. When the server stops they wait for the grace of the stop.
     ///
     /// Cancel safe: a dropped future has queued nothing.
-    pub(crate) async fn push(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
+    pub(crate) async fn push(&self, message: Encoded) -> Result<(), SendError> {
         let message = if self.room.has_line() {
             message
         } else {
-            match self.offer(opcode, message, When::Offered) {
+            match self.offer(message, When::Offered) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Closed) => return Err(SendError::Closed),
                 Err(Refused::Full(message)) => message,
             }
         };
         // Boxed because it is rare: handlers keep this future in theirs.
-        Box::pin(self.push_in_line(opcode, message)).await
+        Box::pin(self.push_in_line(message)).await
     }
 
-    async fn push_in_line(&self, opcode: Opcode, message: Encoded) -> Result<(), SendError> {
+    async fn push_in_line(&self, message: Encoded) -> Result<(), SendError> {
         let began = self.progress();
         let mut refused = Some(message);
         let wait = async {
@@ -70,7 +70,7 @@ impl Outbox {
                 // Registered before the attempt: room made in between is not missed.
                 changed.as_mut().enable();
                 let Some(message) = refused.take() else { return Ok(()) };
-                match self.offer(opcode, message, When::TriedAgain(began.attempts)) {
+                match self.offer(message, When::TriedAgain(began.attempts)) {
                     Ok(()) => return Ok(()),
                     Err(Refused::Closed) => return Err(SendError::Closed),
                     Err(Refused::Full(message)) => refused = Some(message),
@@ -87,7 +87,7 @@ impl Outbox {
         };
         match timeout(self.write_timeout, wait).await {
             Ok(result) => result,
-            Err(_) => refused.map_or(Ok(()), |message| self.give_up(opcode, message, began)),
+            Err(_) => refused.map_or(Ok(()), |message| self.give_up(message, began)),
         }
     }
 
@@ -105,10 +105,10 @@ impl Outbox {
     }
 
     /// Does what the policy says about a message that has waited long enough.
-    fn give_up(&self, opcode: Opcode, message: Encoded, began: Progress) -> Result<(), SendError> {
+    fn give_up(&self, message: Encoded, began: Progress) -> Result<(), SendError> {
         let policy = self.policy(message.rule());
         if policy.drops() {
-            return self.try_push(opcode, message).map_err(|refused| match refused {
+            return self.try_push(message).map_err(|refused| match refused {
                 Refused::Closed => SendError::Closed,
                 Refused::Full(_) => SendError::Full,
             });
@@ -131,15 +131,15 @@ impl Outbox {
         Progress { attempts: state.attempts, written: state.queue.written() }
     }
 
-    fn offer(&self, opcode: Opcode, message: Encoded, when: When) -> Result<(), Refused> {
+    fn offer(&self, message: Encoded, when: When) -> Result<(), Refused> {
         let mut state = self.lock();
         if self.is_closed() {
             return Err(Refused::Closed);
         }
         if !self.has_plain_room(&state, message.payload().len(), message.rule()) {
-            return self.offer_with_policy(state, opcode, message, when);
+            return self.offer_with_policy(state, message, when);
         }
-        append(&mut state, opcode, message);
+        append(&mut state, message);
         let session = state.sleeper.take();
         drop(state);
         if let Some(session) = session {
@@ -158,7 +158,6 @@ impl Outbox {
     fn offer_with_policy(
         &self,
         mut state: MutexGuard<'_, State>,
-        opcode: Opcode,
         message: Encoded,
         when: When,
     ) -> Result<(), Refused> {
@@ -167,7 +166,7 @@ impl Outbox {
         let admission = self.admit(&mut state, size, message.rule(), when, &mut aftermath);
         let mut refused = None;
         match admission {
-            Admission::Append => append(&mut state, opcode, message),
+            Admission::Append => append(&mut state, message),
             Admission::Drop => {}
             Admission::Refuse(_) | Admission::Wait => refused = Some(message),
         }
@@ -204,22 +203,22 @@ impl Outbox {
 
     /// Appends the session's own answer to its peer, which is bounded by the one message it
     /// answers; `true` when no other message should be handled before the peer has read some.
-    pub(crate) fn push_answer(&self, opcode: Opcode, message: Encoded) -> bool {
+    pub(crate) fn push_answer(&self, message: Encoded) -> bool {
         let mut state = self.lock();
         if !self.is_closed() {
             let rule = message.rule().kept();
-            append(&mut state, opcode, message.with_rule(rule));
+            append(&mut state, message.with_rule(rule));
             state.account(&self.totals);
         }
         !self.has_room(&state, 0)
     }
 }
 
-fn append(state: &mut State, opcode: Opcode, message: Encoded) {
+fn append(state: &mut State, message: Encoded) {
     let size = message.payload().len();
-    let rule = message.rule();
+    let (rule, opcode) = (message.rule(), message.opcode());
     match rule {
-        Rule::Latest(key) => return state.queue.push_latest(key, compact(opcode, message), size),
+        Rule::Latest(key) => return state.queue.push_latest(key, compact(message), size),
         Rule::Kept(Some(key)) => state.queue.overtake(key),
         Rule::Server | Rule::Policy(_) | Rule::DropOldest(_) | Rule::Kept(None) => {}
     }
@@ -234,8 +233,8 @@ fn append(state: &mut State, opcode: Opcode, message: Encoded) {
 }
 
 /// The whole frame; a small one in memory of its own size, since buffers are larger.
-fn compact(opcode: Opcode, message: Encoded) -> Bytes {
-    let size = message.payload().len();
+fn compact(message: Encoded) -> Bytes {
+    let (size, opcode) = (message.payload().len(), message.opcode());
     let mut frame = message.into_buffer();
     let start = write_header(opcode, &mut frame);
     if size > MAX_INLINE {

@@ -11,7 +11,7 @@ use super::policy::{Admission, Aftermath, Attempts, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, SessionTurn, State};
 use crate::codec::Encoded;
 use crate::limits::{Overflow, Rule};
-use crate::protocol::{HEADROOM, Opcode, write_header};
+use crate::protocol::{HEADROOM, write_header};
 
 /// The most bytes of a part of a long list.
 const MAX_PART: usize = 48 * 1024;
@@ -26,8 +26,8 @@ pub(crate) struct SharedFrame {
 }
 
 impl SharedFrame {
-    pub(crate) fn new(opcode: Opcode, message: Encoded) -> Self {
-        let rule = message.rule();
+    pub(crate) fn new(message: Encoded) -> Self {
+        let (rule, opcode) = (message.rule(), message.opcode());
         let mut frame = message.into_buffer();
         let start = write_header(opcode, &mut frame);
         let size = frame.len() - HEADROOM;

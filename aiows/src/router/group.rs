@@ -14,7 +14,6 @@ use crate::extract::Call;
 use crate::handler::{IntoOutcome, Outcome};
 use crate::handler::{Returned, Run, isolated};
 use crate::middleware::{MiddlewareFn, wrap};
-use crate::protocol::Opcode;
 
 /// Handlers that run one after the other inside of the same middleware.
 pub(super) struct Group {
@@ -137,6 +136,6 @@ fn send(call: &Call, outcome: Outcome) {
     if let Some(answer) = outcome.into_answer()
         && !call.websocket().is_closed()
     {
-        call.websocket().outbox().push_answer(Opcode::Text, answer);
+        call.websocket().outbox().push_answer(answer);
     }
 }

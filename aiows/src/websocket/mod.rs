@@ -33,7 +33,6 @@ use crate::handshake::RequestInfo;
 pub use crate::id::{ConnectionId, MessageId};
 use crate::message::{Outgoing, encode};
 use crate::outbox::{CloseRequest, Outbound, Outbox, Refused};
-use crate::protocol::Opcode;
 use crate::state::TypeMap;
 
 /// A handle on one connection: cheap to clone, usable from any task.
@@ -157,7 +156,7 @@ impl WebSocket {
     /// A dropped future has queued nothing.
     pub async fn send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
-        self.record.outbox.push(Opcode::Text, encoded).await
+        self.record.outbox.push(encoded).await
     }
 
     /// Sends a message without waiting for room.
@@ -175,7 +174,7 @@ impl WebSocket {
     /// [`SendError::Full`] if there is no room and no message is dropped for it.
     pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
-        self.record.outbox.try_push(Opcode::Text, encoded).map_err(|refused| match refused {
+        self.record.outbox.try_push(encoded).map_err(|refused| match refused {
             Refused::Closed => SendError::Closed,
             Refused::Full(..) => SendError::Full,
         })
@@ -189,7 +188,7 @@ impl WebSocket {
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
         check_reserved(self.tag(), &text).map_err(SendError::Encode)?;
-        self.record.outbox.push(Opcode::Text, Encoded::raw(&text)).await
+        self.record.outbox.push(Encoded::raw(&text)).await
     }
 
     /// Sends a text as it is; see [`send`](Self::send).
@@ -198,7 +197,7 @@ impl WebSocket {
     ///
     /// As [`send`](Self::send).
     pub async fn send_text(&self, text: &str) -> Result<(), SendError> {
-        self.record.outbox.push(Opcode::Text, Encoded::raw(text.as_bytes())).await
+        self.record.outbox.push(Encoded::raw(text.as_bytes())).await
     }
 
     /// Sends bytes as they are; see [`send`](Self::send).
@@ -207,7 +206,7 @@ impl WebSocket {
     ///
     /// As [`send`](Self::send).
     pub async fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
-        self.record.outbox.push(Opcode::Binary, Encoded::raw(bytes)).await
+        self.record.outbox.push(Encoded::binary(bytes)).await
     }
 
     /// Closes the connection after what is queued was delivered.

@@ -6,7 +6,6 @@ use super::WebSocket;
 use crate::error::SendError;
 use crate::id::MessageId;
 use crate::message::{Outgoing, encode};
-use crate::protocol::Opcode;
 
 const IDLE: u8 = 0;
 /// A message is being handled.
@@ -71,7 +70,7 @@ impl WebSocket {
         message: &M,
     ) -> Result<(), SendError> {
         let encoded = encode(self.tag(), Some(id), message).map_err(SendError::Encode)?;
-        self.outbox().push(Opcode::Text, encoded).await?;
+        self.outbox().push(encoded).await?;
         self.note_reply(id);
         Ok(())
     }

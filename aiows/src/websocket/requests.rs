@@ -16,7 +16,7 @@ use crate::codec::{Tag, answered, check_nesting, decode, read_head};
 use crate::error::{HandlerError, RequestError, SendError, code, cut};
 use crate::limits::Limits;
 use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
-use crate::protocol::{Inbound, Opcode};
+use crate::protocol::Inbound;
 
 /// Requests of one connection that wait for their answers at most.
 const MAX_WAITING: usize = 64;
@@ -135,7 +135,7 @@ impl WebSocket {
         let encoded =
             encode_question(self.tag(), request.number, message).map_err(SendError::Encode)?;
         let answered = async {
-            self.outbox().push(Opcode::Text, encoded).await?;
+            self.outbox().push(encoded).await?;
             // The sender is kept until it is used, or the question dropped.
             (&mut request.reply).await.map_err(|_| RequestError::Closed)
         };

@@ -20,7 +20,6 @@ use crate::close::DisconnectReason;
 use crate::codec::Encoded;
 use crate::error::SendError;
 use crate::limits::Overflow;
-use crate::protocol::Opcode;
 
 use CloseMode::{Cut, Drain, Handshake};
 use State::{
@@ -219,11 +218,11 @@ fn messages_are_queued_until_the_connection_has_to_close_and_control_frames_unti
         let outbox = in_state(state);
         let _ = write(&outbox, usize::MAX);
         let message = || Encoded::raw(b"x");
-        let tried = outbox.try_push(Opcode::Text, message()).is_ok();
+        let tried = outbox.try_push(message()).is_ok();
         assert_eq!(tried, state.accepts_messages(), "{state:?}");
-        let published = outbox.publish(&SharedFrame::new(Opcode::Text, message()));
+        let published = outbox.publish(&SharedFrame::new(message()));
         assert_eq!(published != Published::Refused, tried, "{state:?}");
-        outbox.push_answer(Opcode::Text, message());
+        outbox.push_answer(message());
         let counts = outbox.outbound();
         assert_eq!(counts.queued, if tried { 3 } else { 0 }, "{state:?}");
         let _ = write(&outbox, usize::MAX);
@@ -286,7 +285,7 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
                 assert!(push(&outbox, b"x", None, false), "{why}");
             }
             let mut ending = pin!(outbox.ending());
-            let mut sending = pin!(outbox.push(Opcode::Text, Encoded::raw(b"x")));
+            let mut sending = pin!(outbox.push(Encoded::raw(b"x")));
             assert_eq!(poll!(ending.as_mut()).is_pending(), before == Open, "{why}");
             assert!(poll!(sending.as_mut()).is_pending(), "{why}");
             perform(&outbox, operation, before);
@@ -313,7 +312,7 @@ async fn whoever_waits_for_room_gives_up_when_the_grace_of_a_stop_is_over() {
         for _ in 0..2 {
             assert!(push(&outbox, b"x", None, false));
         }
-        let senders = [(), ()].map(|()| outbox.push(Opcode::Text, Encoded::raw(b"x")));
+        let senders = [(), ()].map(|()| outbox.push(Encoded::raw(b"x")));
         let mut sending = pin!(join_all(senders));
         assert!(poll!(sending.as_mut()).is_pending());
         outbox.request_close(request(Drain));
@@ -369,7 +368,7 @@ async fn walk(seed: u64) {
         let why = format!("seed {seed}, step {step}");
         match random.below(12) {
             0..4 => {
-                let queued = outbox.try_push(Opcode::Text, Encoded::raw(b"message")).is_ok();
+                let queued = outbox.try_push(Encoded::raw(b"message")).is_ok();
                 assert_eq!(queued, state.accepts_messages(), "{why}");
                 accepted += u64::from(queued);
             }

@@ -16,7 +16,6 @@ use super::{Outbox, Published, Refused, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::limits::{KindOf, Overflow, Rule};
-use crate::protocol::Opcode;
 
 const STEPS: usize = 20_000;
 
@@ -120,11 +119,11 @@ fn push_as(outbox: &Outbox, payload: &[u8], what: What, shared: bool) -> bool {
     let message = Encoded::raw(payload).with_rule(rule);
     match shared {
         true => {
-            let frame = SharedFrame::new(Opcode::Text, message);
+            let frame = SharedFrame::new(message);
             let published = outbox.publish_when(&frame, When::Now);
             matches!(published, Published::Queued | Published::Deferred | Published::Dropped)
         }
-        false => match outbox.try_push(Opcode::Text, message) {
+        false => match outbox.try_push(message) {
             Ok(()) => true,
             Err(Refused::Full(message)) => {
                 assert_eq!(message.payload(), payload);
@@ -157,7 +156,7 @@ fn compare(policy: Overflow, seed: u64, max_messages: usize) {
                 {
                     model.answer(&payload, key);
                     let answer = Encoded::raw(&payload).with_rule(what.rule());
-                    outbox.push_answer(Opcode::Text, answer);
+                    outbox.push_answer(answer);
                     continue;
                 }
                 // A publish that is refused closes the connection. Answers are not published.
@@ -364,7 +363,7 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
     outbox.open(Vec::new(), None);
     assert!(push(&outbox, b"one", None, true));
     block(&outbox);
-    let frame = SharedFrame::new(Opcode::Text, Encoded::raw(b"two"));
+    let frame = SharedFrame::new(Encoded::raw(b"two"));
     let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
     assert!(!outbox.sleep(&session, true, super::AcceptedMessages::Pending));
     block(&outbox);
@@ -425,7 +424,7 @@ fn the_oldest_gives_way_behind_a_message_that_is_begun() {
 async fn a_small_send_does_not_overtake_a_large_one_that_waits() {
     let outbox = outbox(Overflow::Disconnect, |limits| limits.outbound_size = 10, &Arc::default());
     outbox.open(Vec::new(), None);
-    let send = |payload: &'static [u8]| Box::pin(outbox.push(Opcode::Text, Encoded::raw(payload)));
+    let send = |payload: &'static [u8]| Box::pin(outbox.push(Encoded::raw(payload)));
     send(b"small").await.unwrap();
     send(b"fills").await.unwrap();
     let (mut large, mut small) = (send(b"a large 1"), send(b"tiny"));

@@ -29,7 +29,7 @@ use crate::codec::Encoded;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::outbox::{AcceptedMessages, Outbox};
-use crate::protocol::{Inbound, Opcode, Protocol};
+use crate::protocol::{Inbound, Protocol};
 use crate::transport::Io;
 use crate::websocket::WebSocket;
 
@@ -193,7 +193,7 @@ impl ConnectionIo {
 
     /// Queues an answer to the client.
     pub(super) fn answer(&mut self, answer: Encoded) {
-        let is_full = self.outbox().push_answer(Opcode::Text, answer);
+        let is_full = self.outbox().push_answer(answer);
         self.answers = if is_full { Answers::Wait } else { Answers::Fit };
     }
 
