@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Serves an example and drives its page with headless Chromium, by its browser_test.mjs.
-# Usage: bash examples/browser/run.sh EXAMPLE PORT
+# Serves an example and drives its page with headless Chromium. The default script is the example's
+# browser_test.mjs; another one is a path relative to the folder of the examples.
+# Usage: bash examples/browser/run.sh EXAMPLE PORT [SCRIPT [ARGUMENT..]]
 set -euo pipefail
 
 readonly EXAMPLE=$1 ADDRESS=127.0.0.1:$2
+readonly SCRIPT=${3:-$EXAMPLE/browser_test.mjs}
 # Seconds.
-readonly START_PATIENCE=20 BROWSER_PATIENCE=120 STOP_PATIENCE=10
+readonly START_TIMEOUT=20 BROWSER_TIMEOUT=120 STOP_TIMEOUT=10
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
@@ -35,24 +37,25 @@ target=$(cargo metadata --format-version 1 --no-deps |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 npm ci --prefix "$here" --loglevel error --no-audit --no-fund || fail "the driver could not be installed"
 
-"$target/debug/examples/$EXAMPLE" "$ADDRESS" &
+program=$target/debug/examples/$EXAMPLE
+"$program" "$ADDRESS" &
 server=$!
-for ((tries = START_PATIENCE * 10; tries > 0; tries--)); do
+for ((tries = START_TIMEOUT * 10; tries > 0; tries--)); do
     kill -0 "$server" 2>/dev/null || fail "the server did not start"
     if accepts; then break; fi
     sleep 0.1
 done
 ((tries > 0)) || fail "the server does not accept on $ADDRESS"
 
-timeout --kill-after=5 "$BROWSER_PATIENCE" \
-    node "$here/../$EXAMPLE/browser_test.mjs" "http://$ADDRESS/" "$(command -v chromium)" ||
-    fail "the browser found a fault, or could not run"
+timeout --kill-after=5 "$BROWSER_TIMEOUT" \
+    node "$here/../$SCRIPT" "http://$ADDRESS/" "$(command -v chromium)" "$program" "${@:4}" ||
+    fail "$SCRIPT failed"
 
 kill -TERM "$server"
-for ((tries = STOP_PATIENCE * 10; tries > 0; tries--)); do
+for ((tries = STOP_TIMEOUT * 10; tries > 0; tries--)); do
     kill -0 "$server" 2>/dev/null || break
     sleep 0.1
 done
-((tries > 0)) || fail "the server still runs $STOP_PATIENCE s after SIGTERM"
+((tries > 0)) || fail "the server is still running $STOP_TIMEOUT s after SIGTERM"
 wait "$server" || fail "the server exited with $? after SIGTERM"
 printf 'browser test: passed\n'

@@ -1,7 +1,8 @@
 //! Chat rooms with names and member lists, in a browser.
 //!
-//! `cargo run --example chat_rooms`, then open <http://127.0.0.1:8000> in two tabs. Another address may
-//! be given behind `--`. A name is taken as it is given: a real service asks who it is.
+//! Run `cargo run --example chat_rooms` and open <http://127.0.0.1:8000> in two tabs. To listen on
+//! another address, append it after `--`. The server accepts every name as it is. A real service would
+//! authenticate its users.
 
 mod messages;
 #[cfg(test)]
@@ -13,25 +14,28 @@ use aiows::{
     Call, Extraction, FromCall, HandlerError, Hub, Limits, Result, Router, Server, State,
     WebSocket, disconnect, message, routes,
 };
-use axum::response::Html;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use tokio::sync::Mutex;
 
 use self::messages::{Join, Joined, Leave, Left, Member, Members, Name, Said, Say, Welcome};
 
-/// Held while a room changes and its members are told: who gets a list of members gets every change
-/// after it. No peer is waited for under it.
+/// Locked while a room changes and the change is announced, so that a client that receives a member
+/// list receives every later change. No handler waits for a client while it holds the lock.
 #[derive(Clone, Default)]
-struct Doorkeeper(Arc<Mutex<()>>);
+struct RoomChanges(Arc<Mutex<()>>);
 
 impl Member {
+    /// Returns the member for a connection, or `None` if the connection has no name yet.
     fn of(ws: &WebSocket) -> Option<Self> {
         let name = ws.user()?.as_ref().to_owned();
         Some(Self { id: ws.id().to_string(), name })
     }
 }
 
-/// As an argument it is the peer that sent the message, which must have a name.
+/// As an argument of a handler, a `Member` is the client that sent the message. The call fails if the
+/// client has no name.
 impl FromCall for Member {
     fn from_call(call: &Call) -> Extraction<Self> {
         let member = Self::of(call.websocket());
@@ -54,10 +58,10 @@ async fn join(
     ws: WebSocket,
     hub: Hub,
     member: Member,
-    State(door): State<Doorkeeper>,
+    State(changes): State<RoomChanges>,
     Join { room }: Join,
 ) -> Result {
-    let _held = door.0.lock().await;
+    let _guard = changes.0.lock().await;
     if !ws.is_in(&room) {
         ws.join(&room).await?;
         ws.to(&room).send(&Joined { room: room.clone(), member }).await?;
@@ -72,15 +76,15 @@ async fn leave(
     ws: WebSocket,
     hub: Hub,
     member: Member,
-    State(door): State<Doorkeeper>,
+    State(changes): State<RoomChanges>,
     Leave { room }: Leave,
 ) -> Result<Option<Left>> {
-    let _held = door.0.lock().await;
+    let _guard = changes.0.lock().await;
     if !ws.leave(&room).was_member() {
         return Ok(None);
     }
     let left = Left { room, member };
-    // It is no member any more, so this is said by the server.
+    // The client is no longer a member, so the server is the sender.
     hub.room(&left.room).send(&left).await?;
     Ok(Some(left))
 }
@@ -90,16 +94,16 @@ async fn say(ws: WebSocket, hub: Hub, from: Member, Say { room, text }: Say) -> 
     if !ws.is_in(&room) {
         return Err(HandlerError::new("not_a_member", "join the room first"));
     }
-    // To everybody in the room, the speaker too.
+    // Every member receives the message, the sender included.
     hub.room(&room).send(&Said { room: room.clone(), from, text }).await?;
     Ok(())
 }
 
-/// The connection has left its rooms already, but knows which they were.
+/// The connection has already left its rooms, but `rooms` still returns their names.
 #[disconnect]
-async fn tell_the_others(ws: WebSocket, State(door): State<Doorkeeper>) -> Result {
+async fn announce_departure(ws: WebSocket, State(changes): State<RoomChanges>) -> Result {
     let Some(member) = Member::of(&ws) else { return Ok(()) };
-    let _held = door.0.lock().await;
+    let _guard = changes.0.lock().await;
     for room in ws.rooms() {
         ws.to(&room).send(&Left { room: room.clone(), member: member.clone() }).await?;
     }
@@ -110,17 +114,21 @@ async fn page() -> Html<&'static str> {
     Html(include_str!("page.html"))
 }
 
+async fn style() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/css")], include_str!("../pages/style.css"))
+}
+
 fn server() -> Server {
     let mut limits = Limits::default();
     limits.rooms = 3;
     limits.room_members = 20;
     limits.room_name_size = 30;
-    let router = Router::new().routes(routes![name, join, leave, say, tell_the_others]);
+    let router = Router::new().routes(routes![name, join, leave, say, announce_departure]);
     Server::new()
         .route("/ws", router)
-        .state(Doorkeeper::default())
+        .state(RoomChanges::default())
         .limits(limits)
-        .http(axum::Router::new().route("/", get(page)))
+        .http(axum::Router::new().route("/", get(page)).route("/style.css", get(style)))
 }
 
 #[tokio::main]

@@ -1,10 +1,11 @@
-//! A chat with oneself, in a browser: the page and its socket come from one port.
+//! An echo server with a page: one port serves the page and its WebSocket connection.
 //!
-//! `cargo run --example echo_chat`, then open <http://127.0.0.1:8000>. Another address may be given
-//! behind `--`. The socket may be opened by this page only, because it comes from the same origin.
+//! Run `cargo run --example echo_chat` and open <http://127.0.0.1:8000>. To listen on another address,
+//! append it after `--`. Only this page can connect, because it has the same origin as the server.
 
 use aiows::{Message, Result, Router, Server, connect, message, routes};
-use axum::response::Html;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
@@ -34,10 +35,14 @@ async fn page() -> Html<&'static str> {
     Html(include_str!("page.html"))
 }
 
+async fn style() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/css")], include_str!("../pages/style.css"))
+}
+
 fn server() -> Server {
     Server::new()
         .route("/ws", Router::new().routes(routes![greet, echo]))
-        .http(axum::Router::new().route("/", get(page)))
+        .http(axum::Router::new().route("/", get(page)).route("/style.css", get(style)))
 }
 
 #[tokio::main]
@@ -53,16 +58,31 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn the_page_is_served_beside_its_socket() {
-        let server = TestServer::new(server());
+    /// Returns the head and the body of the response.
+    async fn get(server: &TestServer, path: &str) -> (String, String) {
         let mut http = server.stream().await;
-        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        http.write_all(request).await.unwrap();
-        let mut answer = String::new();
-        http.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.ends_with(include_str!("page.html")), "{answer}");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        http.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        http.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn one_port_serves_the_page_and_its_connection() {
+        let server = TestServer::new(server());
+        let files = [
+            ("/", "text/html", include_str!("page.html")),
+            ("/style.css", "text/css", include_str!("../pages/style.css")),
+        ];
+        for (path, content_type, content) in files {
+            let (head, body) = get(&server, path).await;
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert!(head.contains(&format!("content-type: {content_type}")), "{head}");
+            assert_eq!(body, content);
+        }
 
         let mut client = server.connect_to("/ws").await;
         assert_eq!(client.recv::<Echo>().await, Echo { text: "say something".into() });
@@ -71,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_of_another_origin_may_not_connect() {
+    async fn a_page_of_another_origin_cannot_connect() {
         let server = TestServer::new(server());
         let refused = server.try_connect("/ws", &[("origin", "https://evil.example")]).await;
         assert_eq!(refused.err().map(|refused| refused.status), Some(403));

@@ -5,7 +5,7 @@ set -euo pipefail
 
 readonly ADDRESS=127.0.0.1 PORT=8000
 # Seconds.
-readonly START_PATIENCE=20 CLIENT_PATIENCE=60 STOP_PATIENCE=10
+readonly START_TIMEOUT=20 CLIENT_TIMEOUT=60 STOP_TIMEOUT=10
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
@@ -23,7 +23,7 @@ runs() {
     kill -0 "$1" 2>/dev/null
 }
 
-# Repeats a command ten times a second: within SECONDS COMMAND..
+# Repeats a command ten times a second until it succeeds. Usage: within SECONDS COMMAND..
 within() {
     local tries=$(($1 * 10))
     shift
@@ -43,7 +43,7 @@ clients_are_ready() {
     local client
     for client in "${!clients[@]}"; do
         if [[ ! -e $work/$client.ready ]]; then
-            # One that ended before it was ready has reported why.
+            # A client that ended before it was ready has reported the reason.
             runs "${clients[$client]}" && return 1
         fi
     done
@@ -83,7 +83,7 @@ npm ci --prefix "$here" --loglevel error --no-audit --no-fund || fail "the Node 
 
 "$target/debug/examples/quickstart" >"$work/server.log" 2>&1 &
 server=$!
-within "$START_PATIENCE" server_is_up || fail "the server does not accept on port $PORT"
+within "$START_TIMEOUT" server_is_up || fail "the server does not accept on port $PORT"
 
 url=ws://$ADDRESS:$PORT/
 "$work/venv/bin/python" "$here/quickstart.py" "$url" "$work/websockets.ready" \
@@ -92,11 +92,11 @@ clients[websockets]=$!
 node "$here/quickstart.mjs" "$url" "$work/ws.ready" >"$work/ws.log" 2>&1 &
 clients[ws]=$!
 
-within "$CLIENT_PATIENCE" clients_are_ready || fail "the clients take too long, see $work"
+within "$CLIENT_TIMEOUT" clients_are_ready || fail "the clients take too long, see $work"
 kill -TERM "$server"
 
 failures=0
-if within "$STOP_PATIENCE" server_has_ended; then
+if within "$STOP_TIMEOUT" server_has_ended; then
     status=0
     wait "$server" || status=$?
     if [[ $status != 0 ]]; then
@@ -104,7 +104,7 @@ if within "$STOP_PATIENCE" server_has_ended; then
         failures=1
     fi
 else
-    printf 'interop: the server still runs %s s after SIGTERM\n' "$STOP_PATIENCE" >&2
+    printf 'interop: the server is still running %s s after SIGTERM\n' "$STOP_TIMEOUT" >&2
     failures=1
 fi
 
@@ -119,5 +119,5 @@ for client in "${!clients[@]}"; do
     fi
 done
 
-[[ $failures == 0 ]] || fail "see $work/server.log for what the server printed"
+[[ $failures == 0 ]] || fail "the output of the server is in $work/server.log"
 printf '\ninterop: the server exited with 0 after SIGTERM, both clients passed\n'
