@@ -13,7 +13,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 
 fail() {
-    printf 'browser test: %s\n' "$*" >&2
+    printf 'browser: %s\n' "$*" >&2
     exit 1
 }
 
@@ -58,4 +58,4 @@ for ((tries = STOP_TIMEOUT * 10; tries > 0; tries--)); do
 done
 ((tries > 0)) || fail "the server is still running $STOP_TIMEOUT s after SIGTERM"
 wait "$server" || fail "the server exited with $? after SIGTERM"
-printf 'browser test: passed\n'
+printf 'browser: %s passed\n' "$SCRIPT"
