@@ -1,10 +1,10 @@
-//! What the page and the server say to each other.
+//! The messages between the page and the server.
 
 use aiows::Message;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
-// From the page.
+// Messages from the page.
 
 #[derive(Message, Deserialize, Serialize, Validate)]
 pub struct Name {
@@ -29,9 +29,9 @@ pub struct Say {
     pub text: String,
 }
 
-// From the server.
+// Messages from the server.
 
-/// Somebody in a room. Two members may have one name: a user with two tabs.
+/// A member of a room. Two members have the same name if a user opens two tabs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Member {
     pub id: String,
@@ -43,7 +43,7 @@ pub struct Welcome {
     pub you: Member,
 }
 
-/// Who is in a room, told to who joins it; from then on `Joined` and `Left` tell what changes.
+/// The members of a room, sent to a client that joins it. `Joined` and `Left` report later changes.
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 pub struct Members {
     pub room: String,

@@ -20,7 +20,7 @@ impl Guest {
         Self { client, me }
     }
 
-    /// Joins a room, and returns the names of who is in it.
+    /// Joins a room and returns the sorted names of its members.
     async fn join(&mut self, room: &str) -> Vec<String> {
         self.client.send(&Join { room: room.into() }).await;
         let members = self.client.recv::<Members>().await;
@@ -30,14 +30,14 @@ impl Guest {
         names
     }
 
-    async fn refused(&mut self, request: Value) -> Value {
+    async fn error_code(&mut self, request: Value) -> Value {
         self.client.send_json(&request).await;
         self.client.recv_json().await["code"].take()
     }
 }
 
 #[tokio::test]
-async fn a_room_hears_who_joins_speaks_and_leaves() {
+async fn members_receive_joins_messages_and_departures() {
     let server = TestServer::new(server());
     let (mut ann, mut bob) = (Guest::new(&server, "ann").await, Guest::new(&server, "bob").await);
     assert_eq!(ann.join("tea").await, ["ann"]);
@@ -55,11 +55,11 @@ async fn a_room_hears_who_joins_speaks_and_leaves() {
     assert_eq!(bob.client.recv::<Left>().await, left);
     assert_eq!(ann.client.recv::<Left>().await, left);
     let say = json!({ "type": "say", "room": "tea", "text": "still here?" });
-    assert_eq!(bob.refused(say).await, "not_a_member");
+    assert_eq!(bob.error_code(say).await, "not_a_member");
 }
 
 #[tokio::test]
-async fn who_disconnects_has_left_every_room() {
+async fn a_client_that_disconnects_leaves_every_room() {
     let server = TestServer::new(server());
     let (mut ann, mut bob) = (Guest::new(&server, "ann").await, Guest::new(&server, "bob").await);
     for room in ["tea", "cake"] {
@@ -77,7 +77,7 @@ async fn who_disconnects_has_left_every_room() {
 }
 
 #[tokio::test]
-async fn joining_twice_is_told_once() {
+async fn joining_twice_is_announced_once() {
     let server = TestServer::new(server());
     let (mut ann, mut bob) = (Guest::new(&server, "ann").await, Guest::new(&server, "bob").await);
     ann.join("tea").await;
@@ -87,7 +87,7 @@ async fn joining_twice_is_told_once() {
 }
 
 #[tokio::test]
-async fn one_name_on_two_connections_is_two_members() {
+async fn two_connections_with_one_name_are_two_members() {
     let server = TestServer::new(server());
     let (mut tab, mut other) = (Guest::new(&server, "ann").await, Guest::new(&server, "ann").await);
     tab.join("tea").await;
@@ -96,7 +96,7 @@ async fn one_name_on_two_connections_is_two_members() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_is_answered_with_an_error() {
+async fn a_refused_request_is_answered_with_an_error() {
     let server = TestServer::new(server());
     let mut client = server.connect_to("/ws").await;
     client.send(&Join { room: "tea".into() }).await;
@@ -105,13 +105,13 @@ async fn what_may_not_be_is_answered_with_an_error() {
     assert_eq!(client.recv_json().await["code"], "validation_failed");
 
     let mut ann = Guest::new(&server, "ann").await;
-    assert_eq!(ann.refused(json!({ "type": "name", "name": "eve" })).await, "named_already");
+    assert_eq!(ann.error_code(json!({ "type": "name", "name": "eve" })).await, "named_already");
     let join = |room: &str| json!({ "type": "join", "room": room });
-    assert_eq!(ann.refused(join("")).await, "invalid_room");
+    assert_eq!(ann.error_code(join("")).await, "invalid_room");
     for room in ["tea", "cake", "jam"] {
         ann.join(room).await;
     }
-    assert_eq!(ann.refused(join("milk")).await, "too_many_rooms");
+    assert_eq!(ann.error_code(join("milk")).await, "too_many_rooms");
     let mut guests = Vec::new();
     for number in 2..=20 {
         let mut guest = Guest::new(&server, "guest").await;
@@ -119,5 +119,5 @@ async fn what_may_not_be_is_answered_with_an_error() {
         guests.push(guest);
     }
     let mut late = Guest::new(&server, "late").await;
-    assert_eq!(late.refused(join("tea")).await, "room_full");
+    assert_eq!(late.error_code(join("tea")).await, "room_full");
 }

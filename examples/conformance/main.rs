@@ -1,4 +1,4 @@
-//! Sends every frame back as it came, up to 16 MiB: the server for a conformance suite.
+//! An echo server for a conformance suite, which returns every message of up to 16 MiB unchanged.
 
 use aiows::{Frame, Limits, Result, Router, Server, WebSocket, fallback, routes};
 
@@ -18,7 +18,7 @@ async fn main() -> Result {
     let address = std::env::args().nth(1);
     let mut limits = Limits::default();
     limits.message_size = 16 * MIB;
-    // The suite sends 4 MiB in pieces of 64 bytes, and an empty one.
+    // The suite sends 4 MiB in fragments of 64 bytes, and an empty one.
     limits.fragments = 4 * MIB / 64 + 1;
     Server::new()
         .include_router(Router::new().routes(routes![echo]))

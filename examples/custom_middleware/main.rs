@@ -1,7 +1,7 @@
-//! Middleware of one's own: times every message, and lets nobody in who has not logged in.
+//! Custom middleware that times every message and refuses clients that have not logged in.
 //!
-//! `cargo run --example custom_middleware`, then connect to `ws://127.0.0.1:8000` and send
-//! `{"type": "balance", "id": 1}`, `{"type": "login", "name": "ann"}` and the first one again.
+//! Run `cargo run --example custom_middleware`, connect to `ws://127.0.0.1:8000` and send
+//! `{"type": "balance", "id": 1}`, `{"type": "login", "name": "ann"}` and the first message again.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use aiows::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Who a connection has logged in as.
+/// The account that a connection has logged in to.
 #[derive(Clone)]
 struct Account(String);
 
@@ -60,7 +60,7 @@ impl Middleware for MembersOnly {
     }
 }
 
-/// Tells every client that is refused where to read on.
+/// Adds a link to the documentation to every error.
 struct Help;
 
 impl Middleware for Help {
@@ -70,7 +70,7 @@ impl Middleware for Help {
 }
 
 fn server() -> Server {
-    // A closure is enough for a middleware of messages only.
+    // A closure is enough if the middleware handles messages only.
     let trimmed = from_fn(|call, next| async move {
         let text = call.text().unwrap_or_default().replace("  ", " ");
         next.run(call.with_text(text)).await
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn help_is_offered_also_when_nobody_serves_the_message() {
+    async fn an_unknown_message_type_is_answered_with_the_help_link() {
         let server = TestServer::new(server());
         let mut client = server.connect().await;
         client.send_text(r#"{"type":"transfer"}"#).await;

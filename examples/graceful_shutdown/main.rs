@@ -1,9 +1,9 @@
-//! Stopping without losing anything: what was asked is answered, every client is told.
+//! A graceful shutdown, which answers accepted requests and closes every connection with 1001.
 //!
-//! `cargo run --example graceful_shutdown`, connect to `ws://127.0.0.1:8000`, send
-//! `{"type": "work", "id": 1, "seconds": 5}` and press Ctrl-C before the answer: it still comes, then
-//! the connection is closed with 1001. A second Ctrl-C cuts it short. `{"type": "stop"}` does the same
-//! as the first.
+//! Run `cargo run --example graceful_shutdown`, connect to `ws://127.0.0.1:8000`, send
+//! `{"type": "work", "id": 1, "seconds": 5}` and press Ctrl-C before the answer. The server still sends
+//! the answer and then closes the connection with 1001. If you press Ctrl-C again, the server stops
+//! without waiting. The message `{"type": "stop"}` does the same as the first Ctrl-C.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn work(server: ServerHandle, work: Work) -> Done {
     Done { others: server.stats().active - 1 }
 }
 
-/// Its own connection is the last one: the answer arrives before the server is gone.
+/// The connection of this client closes last, so the answer arrives before the server stops.
 #[message("stop")]
 async fn stop(server: ServerHandle) -> Done {
     server.shutdown(Duration::from_secs(10)).await;
@@ -51,7 +51,7 @@ async fn main() -> ExitCode {
     match server().run("127.0.0.1:8000").await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_forced() => {
-            eprintln!("somebody was cut off");
+            eprintln!("at least one connection was cut off");
             ExitCode::from(2)
         }
         Err(error) => {
@@ -68,11 +68,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_asked_before_the_stop_is_answered() {
+    async fn a_request_sent_before_the_shutdown_is_answered() {
         let server = TestServer::new(server());
         let mut client = server.connect().await;
         client.send(&Work { seconds: 3 }).await;
-        // Given to the server before it is told to stop.
+        // The server receives the request before the shutdown starts.
         client.expect_silence(Duration::from_secs(1)).await;
         let stopped = tokio::spawn(server.shutdown(Duration::from_secs(10)));
         assert_eq!(client.recv::<Done>().await, Done { others: 0 });
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_is_cut() {
+    async fn a_handler_that_exceeds_the_shutdown_timeout_is_cut_off() {
         let server = TestServer::new(server());
         let mut client = server.connect().await;
         client.send(&Work { seconds: 60 }).await;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_can_stop_the_server_and_is_told_last() {
+    async fn a_client_can_stop_the_server_and_is_closed_last() {
         let server = TestServer::bind(server()).await;
         let mut other = server.connect().await;
         let mut client = server.connect().await;

@@ -1,8 +1,8 @@
-//! HTTP beside sockets: what is posted to `/push` reaches every client.
+//! HTTP routes on the port of the WebSocket server. A notice posted to `/push` reaches every client.
 //!
-//! `cargo run --example http_push`, connect clients to `ws://127.0.0.1:8000/ws`, then
+//! Run `cargo run --example http_push`, connect clients to `ws://127.0.0.1:8000/ws` and run
 //! `curl -H 'Content-Type: application/json' -d '{"text": "hi"}' http://127.0.0.1:8000/push`.
-//! Whoever reaches the port may push: a real service asks for more.
+//! The route accepts every request that reaches the port. A real service would authenticate it.
 
 use aiows::{Message, Result, Router, Server, ServerHandle, Stats, connect, routes};
 use axum::Json;
@@ -30,7 +30,7 @@ async fn push(
     State(server): State<ServerHandle>,
     Json(notice): Json<Notice>,
 ) -> Result<Json<Pushed>, StatusCode> {
-    // A client that does not read misses the notice; nobody else waits for it.
+    // If a client does not read, it misses the notice and does not delay the others.
     let delivery = server.hub().all().send(&notice).await;
     let delivery = delivery.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(Json(Pushed { reached: delivery.accepted }))
@@ -66,15 +66,15 @@ mod tests {
 
     use super::*;
 
-    /// Sends a request over a connection of its own: status and body of the answer.
-    async fn ask(server: &TestServer, start: &str, body: &str) -> (u16, String) {
+    /// Sends a request over a new connection and returns the status and the body of the response.
+    async fn request(server: &TestServer, start: &str, body: &str) -> (u16, String) {
         let length = body.len();
-        let request = format!(
+        let head = format!(
             "{start} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         let mut stream = TcpStream::connect(server.address()).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         let read = timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await;
         read.expect("an answer").unwrap();
@@ -89,10 +89,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_posted_reaches_every_client() {
+    async fn a_posted_notice_reaches_every_client() {
         let server = TestServer::bind(server()).await;
         let mut clients = [join_list(&server).await, join_list(&server).await];
-        let answer = ask(&server, "POST /push", r#"{"text":"hi"}"#).await;
+        let answer = request(&server, "POST /push", r#"{"text":"hi"}"#).await;
         assert_eq!(answer, (200, r#"{"reached":2}"#.to_owned()));
         for client in &mut clients {
             assert_eq!(client.recv::<Notice>().await, Notice { text: "hi".into() });
@@ -100,33 +100,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_left_is_not_reached() {
+    async fn a_client_that_has_left_is_not_counted() {
         let server = TestServer::bind(server()).await;
         let mut stays = join_list(&server).await;
         join_list(&server).await.close(1000, "bye").await;
-        // The client sees the end of the connection before the server is done with it.
+        // The client's side ends before the server has removed the connection.
         while server.handle().stats().active > 1 {
             tokio::task::yield_now().await;
         }
-        let answer = ask(&server, "POST /push", r#"{"text":"hi"}"#).await;
+        let answer = request(&server, "POST /push", r#"{"text":"hi"}"#).await;
         assert_eq!(answer, (200, r#"{"reached":1}"#.to_owned()));
         assert_eq!(stays.recv::<Notice>().await, Notice { text: "hi".into() });
     }
 
     #[tokio::test]
-    async fn what_is_no_notice_is_refused_and_reaches_nobody() {
+    async fn an_invalid_notice_is_refused_and_reaches_no_client() {
         let server = TestServer::bind(server()).await;
         let mut client = join_list(&server).await;
-        assert_eq!(ask(&server, "POST /push", r#"{"txt":"hi"}"#).await.0, 422);
-        assert_eq!(ask(&server, "POST /push", "hi").await.0, 400);
+        assert_eq!(request(&server, "POST /push", r#"{"txt":"hi"}"#).await.0, 422);
+        assert_eq!(request(&server, "POST /push", "hi").await.0, 400);
         client.expect_silence(Duration::from_millis(50)).await;
     }
 
     #[tokio::test]
-    async fn a_page_can_ask_the_server_for_its_counts() {
+    async fn an_http_route_returns_the_counts_of_the_server() {
         let server = TestServer::bind(server()).await;
         let _client = join_list(&server).await;
-        let (status, body) = ask(&server, "GET /stats", "").await;
+        let (status, body) = request(&server, "GET /stats", "").await;
         assert_eq!(status, 200);
         let stats: Value = serde_json::from_str(&body).unwrap();
         let counts =

@@ -1,8 +1,8 @@
-// Drives the quick start with the `ws` package.
+// Tests the quick start with the `ws` package.
 //
 // Usage: quickstart.mjs URL READY_FILE
 //
-// READY_FILE is created when everything but the shutdown has been checked.
+// The program creates READY_FILE when it has run every check except that of the shutdown.
 
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -10,14 +10,14 @@ import { isDeepStrictEqual } from 'node:util';
 
 import WebSocket from 'ws';
 
-const PATIENCE = 5_000; // for one answer
-const SHUTDOWN_PATIENCE = 30_000; // until the server is told to stop
+const TIMEOUT = 5_000; // milliseconds, for one answer
+const SHUTDOWN_TIMEOUT = 30_000; // milliseconds, until the server stops
 
 const TOO_LONG = 'z'.repeat(501);
 const WELCOME = { type: 'welcome', message: 'Connected!' };
 const REPLY = { type: 'chat_response', echo: { text: 'hi', user_id: 42 } };
 
-// What is sent, and the bytes of its id.
+// The request and the bytes of its id.
 const ANSWERED = [
   ['chat without an id', '{"type":"chat","text":"hi","user_id":42}'],
   ['chat with an integer id', '{"type":"chat","id":7,"text":"hi","user_id":42}', '7'],
@@ -34,7 +34,7 @@ const ANSWERED = [
   ],
 ];
 
-// `field` is the path and the code of the only field; `secret` must not come back.
+// `field` has the path and the code of the only field. The answer must not contain `secret`.
 const REFUSED = [
   {
     name: 'an empty text',
@@ -118,16 +118,16 @@ function hasId(answer, id) {
   return id ? answer.includes(`"correlation_id":${id}`) : !answer.includes('correlation_id');
 }
 
-async function patient(promise, what, patience = PATIENCE) {
+async function within(promise, what, timeout = TIMEOUT) {
   let timer;
-  const impatience = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no ${what} within ${patience} ms`)), patience);
+  const expired = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within ${timeout} ms`)), timeout);
   });
-  return Promise.race([promise, impatience]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, expired]).finally(() => clearTimeout(timer));
 }
 
 async function receive(ws) {
-  const [data, isBinary] = await patient(once(ws, 'message'), 'answer');
+  const [data, isBinary] = await within(once(ws, 'message'), 'answer');
   if (isBinary) throw new Error('the answer is binary');
   return data.toString();
 }
@@ -138,7 +138,7 @@ async function connect(url) {
   return [ws, await receive(ws)];
 }
 
-function ask(ws, ...parts) {
+function request(ws, ...parts) {
   parts.forEach((part, index) => ws.send(part, { fin: index === parts.length - 1 }));
   return receive(ws);
 }
@@ -147,20 +147,20 @@ async function converse(url) {
   const [ws, welcome] = await connect(url);
   checks.check('welcome', isDeepStrictEqual(JSON.parse(welcome), WELCOME), welcome);
 
-  for (const [name, request, id] of ANSWERED) checks.answered(name, await ask(ws, request), id);
-  for (const refusal of REFUSED) checks.refused(refusal, await ask(ws, refusal.request));
+  for (const [name, text, id] of ANSWERED) checks.answered(name, await request(ws, text), id);
+  for (const refusal of REFUSED) checks.refused(refusal, await request(ws, refusal.request));
 
   const [, chat] = ANSWERED[0];
-  checks.answered('a good chat after all that', await ask(ws, chat));
-  checks.answered('a chat in a binary frame', await ask(ws, Buffer.from(chat)));
+  checks.answered('a good chat after all that', await request(ws, chat));
+  checks.answered('a chat in a binary frame', await request(ws, Buffer.from(chat)));
   const fragments = [chat.slice(0, 5), chat.slice(5, 9), chat.slice(9)];
-  checks.answered('a chat in three fragments', await ask(ws, ...fragments));
+  checks.answered('a chat in three fragments', await request(ws, ...fragments));
   ws.ping('p');
-  const [pong] = await patient(once(ws, 'pong'), 'pong');
+  const [pong] = await within(once(ws, 'pong'), 'pong');
   checks.check('a ping is answered', pong.toString() === 'p', pong);
 
   ws.close(1000, 'done');
-  const [code] = await patient(once(ws, 'close'), 'close');
+  const [code] = await within(once(ws, 'close'), 'close');
   checks.check('closing is answered with 1000', code === 1000, code);
 }
 
@@ -168,7 +168,7 @@ async function seeShutdown(url, readyFile) {
   const [ws] = await connect(url);
   const closed = once(ws, 'close');
   writeFileSync(readyFile, '');
-  const [code, reason] = await patient(closed, 'close', SHUTDOWN_PATIENCE);
+  const [code, reason] = await within(closed, 'close', SHUTDOWN_TIMEOUT);
   const right = code === 1001 && reason.toString() === 'Server shutdown';
   checks.check('shutdown closes with 1001', right, `${code} ${reason}`);
 }
@@ -178,7 +178,7 @@ try {
   await converse(url);
   await seeShutdown(url, readyFile);
 } catch (error) {
-  checks.check('the conversation goes on to its end', false, error);
+  checks.check('the conversation is complete', false, error);
 }
 console.log(`${checks.passed} passed, ${checks.failed} failed`);
 process.exit(checks.failed ? 1 : 0);

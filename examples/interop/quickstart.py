@@ -1,8 +1,8 @@
-"""Drives the quick start with the `websockets` package.
+"""Tests the quick start with the `websockets` package.
 
 Usage: quickstart.py URL READY_FILE
 
-READY_FILE is created when everything but the shutdown has been checked.
+The program creates READY_FILE when it has run every check except that of the shutdown.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ import sys
 
 import websockets
 
-PATIENCE = 5  # seconds for one answer
-SHUTDOWN_PATIENCE = 30  # seconds until the server is told to stop
+TIMEOUT = 5  # seconds, for one answer
+SHUTDOWN_TIMEOUT = 30  # seconds, until the server stops
 
 TOO_LONG = "z" * 501
 ECHO = {"text": "hi", "user_id": 42}
 WELCOME = {"type": "welcome", "message": "Connected!"}
 REPLY = {"type": "chat_response", "echo": ECHO}
 
-# What is sent, the bytes of its id, and the answer without `correlation_id`.
+# The name of the check, the request, and the bytes of its id.
 ANSWERED = [
     ("chat without an id", '{"type":"chat","text":"hi","user_id":42}', None),
     ("chat with an integer id", '{"type":"chat","id":7,"text":"hi","user_id":42}', "7"),
@@ -37,7 +37,8 @@ ANSWERED = [
     ),
 ]
 
-# What is sent, the code, the one field with its code, what must not come back, the bytes of the id.
+# The name of the check, the request, the code, the path and the code of the only field, a text that
+# the answer must not contain, and the bytes of the id.
 REFUSED = [
     (
         "an empty text",
@@ -110,11 +111,11 @@ def has_id(answer, id_bytes):
 
 
 async def receive(ws):
-    return await asyncio.wait_for(ws.recv(), PATIENCE)
+    return await asyncio.wait_for(ws.recv(), TIMEOUT)
 
 
-async def ask(ws, request):
-    await ws.send(request)
+async def request(ws, text):
+    await ws.send(text)
     return await receive(ws)
 
 
@@ -123,20 +124,20 @@ async def converse(checks, url):
     welcome = await receive(ws)
     checks.check("welcome", json.loads(welcome) == WELCOME, welcome)
 
-    for name, request, id_bytes in ANSWERED:
-        checks.answered(name, await ask(ws, request), id_bytes)
-    for name, request, *expected in REFUSED:
-        checks.refused(name, await ask(ws, request), *expected)
+    for name, text, id_bytes in ANSWERED:
+        checks.answered(name, await request(ws, text), id_bytes)
+    for name, text, *expected in REFUSED:
+        checks.refused(name, await request(ws, text), *expected)
 
     chat = ANSWERED[0][1]
-    checks.answered("a good chat after all that", await ask(ws, chat), None)
-    checks.answered("a chat in a binary frame", await ask(ws, chat.encode()), None)
-    checks.answered("a chat in three fragments", await ask(ws, [chat[:5], chat[5:9], chat[9:]]), None)
+    checks.answered("a good chat after all that", await request(ws, chat), None)
+    checks.answered("a chat in a binary frame", await request(ws, chat.encode()), None)
+    checks.answered("a chat in three fragments", await request(ws, [chat[:5], chat[5:9], chat[9:]]), None)
     pong = await ws.ping()
-    await asyncio.wait_for(pong, PATIENCE)
+    await asyncio.wait_for(pong, TIMEOUT)
     checks.check("a ping is answered", True, None)
 
-    await asyncio.wait_for(ws.close(1000, "done"), PATIENCE)
+    await asyncio.wait_for(ws.close(1000, "done"), TIMEOUT)
     answer = ws.protocol.close_rcvd
     checks.check("closing is answered with 1000", answer and answer.code == 1000, answer)
 
@@ -146,7 +147,7 @@ async def see_shutdown(checks, url, ready_file):
     await receive(ws)
     ready_file.touch()
     try:
-        unexpected = await asyncio.wait_for(ws.recv(), SHUTDOWN_PATIENCE)
+        unexpected = await asyncio.wait_for(ws.recv(), SHUTDOWN_TIMEOUT)
         checks.check("shutdown closes with 1001", False, unexpected)
     except websockets.ConnectionClosed:
         close = ws.protocol.close_rcvd
@@ -160,7 +161,7 @@ async def main(url, ready_file):
         await converse(checks, url)
         await see_shutdown(checks, url, pathlib.Path(ready_file))
     except Exception as error:
-        checks.check("the conversation goes on to its end", False, repr(error))
+        checks.check("the conversation is complete", False, repr(error))
     print(f"{checks.passed} passed, {checks.failed} failed")
     return checks.failed
 

@@ -1,6 +1,6 @@
-//! Prices, sent to whoever watches their symbol: a symbol is a room.
+//! A price ticker in which each symbol is a room, and clients receive the prices they watch.
 //!
-//! `cargo run --example live_ticker`, then in the console of <http://127.0.0.1:8000>:
+//! Run `cargo run --example live_ticker` and enter this in the console of <http://127.0.0.1:8000>:
 //!
 //! ```js
 //! ws = new WebSocket("ws://127.0.0.1:8000")
@@ -16,7 +16,7 @@ use aiows::{
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// What is traded, its opening price in cents, and how it moves.
+/// The listed symbols, each with its opening price in cents and its step per round.
 const LISTED: [(&str, u64, u64); 3] = [("TEA", 1_200, 7), ("CAKE", 3_450, 31), ("JAM", 780, 5)];
 
 #[derive(Message, Deserialize, Serialize)]
@@ -29,7 +29,8 @@ struct Unwatch {
     symbol: String,
 }
 
-/// Who does not keep up gets the newest price of each symbol, and none of those it replaced.
+/// A slow client receives the newest price of each symbol. Newer prices replace older ones in its
+/// queue.
 #[derive(Clone, Debug, PartialEq, Message, Deserialize, Serialize)]
 #[aiows(delivery = "latest", key = "symbol")]
 struct Price {
@@ -55,8 +56,8 @@ async fn only_listed(symbol: String, _ws: WebSocket) -> Result {
     }
 }
 
-/// Sends every price to those who watch it, as long as it is polled. A client that does not keep up
-/// is not waited for.
+/// Sends every price to the clients that watch it, without waiting for slow clients. The prices stop
+/// when the future is dropped.
 async fn trade(hub: Hub, pause: Duration) -> Result {
     let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -72,7 +73,7 @@ async fn trade(hub: Hub, pause: Duration) -> Result {
 
 fn server() -> Server {
     let mut limits = Limits::default();
-    // Who is further behind than this misses prices.
+    // A client misses prices if its queue is full.
     limits.outbound_messages = 64;
     Server::from(Router::new().routes(routes![watch, unwatch]))
         .check_rooms(only_listed)
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watcher_gets_the_prices_of_its_symbol() {
+    async fn a_watcher_receives_the_prices_of_its_symbol() {
         let server = TestServer::new(server());
         let mut client = watcher(&server, "TEA").await;
         let trading = tokio::spawn(trade(server.handle().hub(), Duration::from_secs(1)));
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_watches_what_is_not_traded() {
+    async fn a_client_cannot_watch_an_unlisted_symbol() {
         let server = TestServer::new(server());
         let mut client = server.connect().await;
         client.send(&Watch { symbol: "GOLD".into() }).await;
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_keep_up_holds_nobody_up() {
+    async fn a_slow_client_does_not_delay_the_others() {
         let server = TestServer::new(server());
         let mut slow = watcher(&server, "TEA").await;
         let mut quick = watcher(&server, "TEA").await;

@@ -1,4 +1,4 @@
-//! The examples lie in folders beside this one; see `README.md`.
+//! The examples are in the folders next to this one. `README.md` lists them.
 
 // The pages in `docs` are documentation tests of this crate, which has all the features they use.
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
-//! Testing handlers: as functions, with a socket of the test kit, and through a server in memory.
+//! Three ways to test handlers: call the function, pass it a test socket, or run a server in memory.
 //!
-//! `cargo test --example testing` runs the tests below; `cargo run --example testing` serves.
+//! `cargo test --example testing` runs the tests below. `cargo run --example testing` starts the server.
 
 use aiows::{Context, Message, Result, Router, Server, WebSocket, connect, message, routes};
 use serde::{Deserialize, Serialize};
@@ -60,24 +60,24 @@ mod tests {
         Notice { text: text.to_owned() }
     }
 
-    // A handler is an ordinary function.
+    // A handler is an ordinary function that you can call.
     #[tokio::test]
-    async fn without_joining_one_is_nobody() {
+    async fn a_client_that_has_not_joined_has_no_name() {
         assert_eq!(whoami(None).await, notice("nobody"));
     }
 
-    // A socket without a connection collects what is sent through it.
+    // A socket without a connection collects the messages that the handler sends.
     #[tokio::test]
-    async fn a_new_peer_is_asked_for_its_name() {
+    async fn a_new_client_receives_a_request_for_its_name() {
         let (ws, mut sent) = socket();
         greet(ws).await.unwrap();
         assert_eq!(sent.take::<Notice>(), Some(notice("who are you?")));
         assert_eq!(sent.closed(), None);
     }
 
-    // A server in memory runs everything but the network.
+    // A server in memory runs the whole stack except the network.
     #[tokio::test]
-    async fn who_has_joined_is_known_by_name() {
+    async fn a_client_that_has_joined_has_a_name() {
         let server = TestServer::new(router());
         let mut client = server.connect().await;
         assert_eq!(client.recv::<Notice>().await, notice("who are you?"));
@@ -87,9 +87,9 @@ mod tests {
         assert_eq!(client.recv::<Notice>().await, notice("ann"));
     }
 
-    // Time can stand still: an hour of silence takes no time.
+    // With paused time, an hour of silence passes at once.
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_peer_stays_connected() {
+    async fn a_quiet_client_stays_connected() {
         let server = TestServer::new(router());
         let mut client = server.connect().await;
         client.recv::<Notice>().await;
@@ -99,9 +99,9 @@ mod tests {
         client.close(1000, "bye").await;
     }
 
-    // The same over a real socket.
+    // `TestServer::bind` runs the same test over a TCP socket.
     #[tokio::test]
-    async fn stopping_the_server_tells_the_client() {
+    async fn a_shutdown_closes_the_connection_with_1001() {
         let server = TestServer::bind(router()).await;
         let mut client = server.connect().await;
         client.recv::<Notice>().await;

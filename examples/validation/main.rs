@@ -1,13 +1,13 @@
-//! Typed and validated messages, and what a client is told when one is wrong.
+//! Typed and validated messages, and the errors that a client receives for invalid ones.
 //!
-//! `cargo run --example validation`, then connect to `ws://127.0.0.1:8000` and send
+//! Run `cargo run --example validation`, connect to `ws://127.0.0.1:8000` and send
 //! `{"type": "order", "id": 1, "customerName": "x", "items": [{"sku": "ABC-1", "count": 0}]}`.
 
 use aiows::{HandlerError, Message, Result, Router, Server, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use validator::{Validate, ValidationError};
 
-/// Names on the wire follow serde, in messages and in errors.
+/// The field names in messages and in errors follow the serde attributes.
 #[derive(Message, Deserialize, Serialize, Validate)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Order {
@@ -41,7 +41,7 @@ struct Accepted {
     total: u32,
 }
 
-/// Rules that need more than the message itself are checked in the handler.
+/// Accepts an order. The handler checks the rule that involves more than one field.
 #[message("order")]
 async fn order(order: Order) -> Result<Accepted, HandlerError> {
     let total = order.items.iter().map(|item| item.count).sum();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_wrong_field_is_told() {
+    async fn the_error_names_every_invalid_field() {
         let server = TestServer::new(Router::new().routes(routes![order]));
         let mut client = server.connect().await;
         let items = json!([{ "sku": "ABC-1", "count": 0 }, { "sku": "ABC", "count": 2 }]);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_handler_can_refuse_what_is_valid() {
+    async fn a_handler_can_refuse_a_valid_message() {
         let item = || Item { sku: "ABC-1".into(), count: 100 };
         let items = std::iter::repeat_with(item).take(11).collect();
         let large = Order { customer_name: "ann".into(), items, mail: None };
