@@ -1,8 +1,8 @@
 //! Chat rooms with names and member lists, in a browser.
 //!
 //! Run `cargo run --example chat_rooms` and open <http://127.0.0.1:8000> in two tabs. To listen on
-//! another address, append it after `--`. The server accepts every name as it is. A real service would
-//! authenticate its users.
+//! another address, append it after `--`. The server accepts every name as it is. A real service
+//! would authenticate its users.
 
 mod messages;
 #[cfg(test)]
@@ -34,8 +34,8 @@ impl Member {
     }
 }
 
-/// As an argument of a handler, a `Member` is the client that sent the message. The call fails if the
-/// client has no name.
+/// As an argument of a handler, a `Member` is the client that sent the message. The call fails if
+/// the client has no name.
 impl FromCall for Member {
     fn from_call(call: &Call) -> Extraction<Self> {
         let member = Self::of(call.websocket());

@@ -1,4 +1,5 @@
-//! HTTP routes on the port of the WebSocket server. A notice posted to `/push` reaches every client.
+//! HTTP routes on the port of the WebSocket server. A notice posted to `/push` reaches every
+//! client.
 //!
 //! Run `cargo run --example http_push`, connect clients to `ws://127.0.0.1:8000/ws` and run
 //! `curl -H 'Content-Type: application/json' -d '{"text": "hi"}' http://127.0.0.1:8000/push`.

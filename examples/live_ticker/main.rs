@@ -56,8 +56,8 @@ async fn only_listed(symbol: String, _ws: WebSocket) -> Result {
     }
 }
 
-/// Sends every price to the clients that watch it, without waiting for slow clients. The prices stop
-/// when the future is dropped.
+/// Sends every price to the clients that watch it, without waiting for slow clients. The prices
+/// stop when the future is dropped.
 async fn trade(hub: Hub, pause: Duration) -> Result {
     let mut ticks = interval(pause);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -1,4 +1,4 @@
-//! What the client asks of a server.
+//! The cases: the requests of the client and the work of the server.
 
 use serde_json::{Value, json};
 
@@ -11,49 +11,49 @@ pub(crate) struct Case {
     pub(crate) service: Service,
     pub(crate) request: fn() -> String,
     pub(crate) work: Work,
-    /// How many small messages one of these stands for: as many fewer are sent.
+    /// The number of small messages that one message of this case replaces.
     pub(crate) weight: usize,
 }
 
-/// What the server does with a text.
+/// The server's work for one text.
 #[derive(Clone, Copy)]
 pub(crate) enum Service {
-    /// Sends it back.
+    /// Sends the text back.
     Echo,
-    /// Reads it as a message, validates it and answers with a message that holds it.
+    /// Decodes the text as a message, validates it and answers with a message that contains it.
     Typed,
-    /// Sends it to everybody who is connected.
+    /// Sends the text to every connection.
     Broadcast,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
-    /// Bursts on one connection, with this many requests unanswered at most.
+    /// Sends bursts on one connection, with at most this many unanswered requests.
     Bursts { in_flight: usize },
-    /// One unanswered request on each of many connections.
+    /// Keeps one unanswered request on each of many connections.
     Spread { connections: usize },
-    /// What one of the members says goes to all; `deaf` adds one that never reads.
+    /// Sends the texts of one member to all members. `deaf` adds a member that never reads.
     Fan { members: usize, in_flight: usize, deaf: bool },
-    /// Connections that come, ask once and leave.
+    /// Opens connections that send one request each and leave.
     Storm,
-    /// Connections that are silent.
+    /// Keeps silent connections open.
     Idle(Crowd),
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Crowd {
-    /// As many as the options say, which have said nothing yet.
+    /// As many connections as the options request, which have not sent a message yet.
     Fresh,
-    /// This many, each of which has asked once.
+    /// This many connections, each of which has sent one request.
     Used(usize),
 }
 
 const CPU_PER_MESSAGE: &str = "µs of server CPU per message";
 const CPU_PER_CONNECTION: &str = "µs of server CPU per connection";
-/// In the order in which the `fan` module measures them.
+/// The figures in the order in which the `fan` module measures them.
 const FAN: &[&str] =
     &["µs of server CPU per delivery", "µs until 99 of 100 deliveries have arrived"];
-/// In the order in which the `idle` module measures them.
+/// The figures in the order in which the `idle` module measures them.
 const IDLE: &[&str] = &[
     "KiB resident per silent connection",
     "KiB resident per connection after a message on each",
@@ -105,7 +105,7 @@ const fn fan(name: &'static str, members: usize, in_flight: usize) -> Case {
 }
 
 impl Work {
-    /// What is measured.
+    /// Returns the figures that this work measures.
     pub(crate) fn figures(self) -> &'static [&'static str] {
         match self {
             Self::Bursts { .. } | Self::Spread { .. } => &[CPU_PER_MESSAGE],
@@ -115,7 +115,7 @@ impl Work {
         }
     }
 
-    /// How many requests are ever sent at once on one connection.
+    /// Returns the largest number of requests sent at once on one connection.
     pub(crate) fn in_flight(self) -> usize {
         match self {
             Self::Bursts { in_flight } | Self::Fan { in_flight, .. } => in_flight,
@@ -123,11 +123,11 @@ impl Work {
         }
     }
 
-    /// How many connections are open at once.
+    /// Returns the largest number of open connections.
     pub(crate) fn connections(self, idle: usize) -> usize {
         match self {
             Self::Bursts { .. } | Self::Storm => 1,
-            // The deaf one is one more, and so is who speaks to it.
+            // The deaf member and the publisher that fills its sockets need one connection each.
             Self::Fan { members, .. } => members + 2,
             Self::Spread { connections } | Self::Idle(Crowd::Used(connections)) => connections,
             Self::Idle(Crowd::Fresh) => idle,
@@ -136,7 +136,7 @@ impl Work {
 }
 
 impl Service {
-    /// As the command line of a server names it.
+    /// Returns the name of this service on the command line of a server.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Echo => "echo",
@@ -151,7 +151,7 @@ impl Service {
             .find(|service| service.name() == name)
     }
 
-    /// Whether `reply` is the right one.
+    /// Returns whether `reply` is the right reply.
     pub(crate) fn is_reply(self, request: &[u8], reply: &[u8]) -> bool {
         match self {
             Self::Echo | Self::Broadcast => reply == request,
@@ -162,7 +162,7 @@ impl Service {
     }
 }
 
-// Written out, because the type comes first in what a client library sends.
+// The JSON is written out, because the type comes first in the messages of client libraries.
 fn chat() -> String {
     format!(r#"{{"type":"chat","text":"{TEXT}","user_id":42}}"#)
 }

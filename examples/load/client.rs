@@ -1,7 +1,8 @@
-//! A client that costs as little as possible and is the same for every server.
+//! A client that is as cheap as possible and the same for every server.
 //!
-//! It polls its socket instead of sleeping in `read`: a server that had to wake a sleeping
-//! processor for every answer would pay for that, and on some machines pay more than for all else.
+//! The client polls its socket instead of sleeping in `read`. Otherwise the server would have to
+//! wake a sleeping processor for every answer, which on some machines costs more than all its other
+//! work.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,11 +12,11 @@ use crate::Result;
 use crate::cases::{Case, Service};
 use crate::frame::{self, Opcode};
 
-/// A server that takes this long for one answer has failed.
+/// The timeout for one answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// Room for a response head; replies get twice the size of their requests besides.
+/// The buffer size for a response head. Replies get twice the size of their requests in addition.
 const BUFFER: usize = 2 * 1024;
-/// Code 1000.
+/// The close code 1000.
 const NORMAL_CLOSURE: [u8; 2] = [0x03, 0xe8];
 const HANDSHAKE: &str = "GET / HTTP/1.1\r\n\
     Host: localhost\r\n\
@@ -24,11 +25,11 @@ const HANDSHAKE: &str = "GET / HTTP/1.1\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
-/// What all connections of a case send, ready to be written.
+/// The encoded requests of all connections of a case.
 pub(crate) struct Requests {
     service: Service,
     text: String,
-    /// As many requests as are ever sent at once on a connection.
+    /// The largest number of requests sent at once on a connection, back to back.
     burst: Vec<u8>,
     size: usize,
 }
@@ -38,9 +39,9 @@ pub(crate) struct Client<'a> {
     requests: &'a Requests,
     buffer: Box<[u8]>,
     filled: usize,
-    /// The fragments of a reply whose last one has not come.
+    /// The fragments of an incomplete reply.
     fragments: Vec<u8>,
-    /// Length of the first reply, which was checked in full.
+    /// The length of the first reply, which was checked in full.
     reply_len: Option<usize>,
 }
 
@@ -54,7 +55,7 @@ impl Requests {
         Self { service, text, burst: request.repeat(window), size: request.len() }
     }
 
-    /// How many are ever unanswered on a connection.
+    /// Returns the largest number of unanswered requests on a connection.
     pub(crate) fn window(&self) -> usize {
         self.burst.len() / self.size
     }
@@ -95,8 +96,9 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Sends `count` requests and returns when the last one is answered. Never more than the case
-    /// allows are unanswered, and never fewer than half of that, so that requests go out in bursts.
+    /// Sends `count` requests and returns when the last one is answered. The number of unanswered
+    /// requests stays between half of the case's limit and the limit, so the client sends in
+    /// bursts.
     pub(crate) fn exchange(&mut self, count: usize) -> Result<()> {
         let window = self.requests.window();
         let mut unsent = count;
@@ -116,12 +118,12 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Sends `count` requests, of which no more are unanswered than the case allows.
+    /// Sends `count` requests, which must not exceed the case's limit of unanswered requests.
     pub(crate) fn send(&mut self, count: usize) -> Result<()> {
         Ok(write(&mut self.stream, &self.requests.burst[..count * self.requests.size])?)
     }
 
-    /// Waits for the answer to the one request that was sent.
+    /// Waits for the answer to a single request.
     pub(crate) fn receive(&mut self) -> Result<()> {
         loop {
             self.fill()?;
@@ -133,7 +135,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Takes what has come, without waiting, and returns how much that was: `most` at most.
+    /// Takes the replies that have arrived, without waiting, and returns their number. More than
+    /// `most` replies are an error.
     pub(crate) fn take_some(&mut self, most: usize) -> Result<usize> {
         match self.stream.read(&mut self.buffer[self.filled..]) {
             Ok(0) => return Err("the server closed the connection".into()),
@@ -147,12 +150,12 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The connection alone, for whoever reads nothing from it.
+    /// Returns the stream alone, for a member that never reads.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
 
-    /// Begins the closing handshake.
+    /// Starts the closing handshake.
     pub(crate) fn leave(&mut self) -> Result<()> {
         Ok(write(&mut self.stream, &frame::encode(Opcode::Close, &NORMAL_CLOSURE))?)
     }
@@ -169,7 +172,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Checks the replies that are complete and returns how many there were.
+    /// Checks the complete replies and returns their number.
     fn take_replies(&mut self) -> Result<usize> {
         let mut replies = 0;
         let mut taken = 0;

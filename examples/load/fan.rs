@@ -1,4 +1,4 @@
-//! Cases that count deliveries: what one connection says goes to all of them.
+//! Cases that measure deliveries, in which all connections receive the texts of one connection.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -9,10 +9,12 @@ use crate::client::{Client, PATIENCE, Requests};
 use crate::process::ServerProcess;
 use crate::traffic::{self, Amount};
 
-/// Large publications to a member that reads none of them: more than the kernel keeps for it.
+/// The number of large publications to a member that never reads. The kernel cannot buffer them
+/// all.
 const UNREAD: usize = 128;
 
-/// Microseconds of CPU per delivery, and until 99 of 100 deliveries had arrived.
+/// Returns the CPU time per delivery and the time until 99 of 100 deliveries have arrived, in
+/// microseconds.
 pub(crate) fn measure(
     process: &ServerProcess,
     requests: &Requests,
@@ -31,7 +33,8 @@ pub(crate) fn measure(
     Ok(vec![used / members.len() as f64, late.as_secs_f64() * 1e6])
 }
 
-/// A member whose sockets are full. It is there before the others, which need not read all that.
+/// Returns a member with full sockets. It joins before the others, so they do not receive the
+/// publications that fill its sockets.
 fn deafen(process: &ServerProcess) -> Result<TcpStream> {
     let requests = Requests::new(Service::Broadcast, cases::text_64k(), 1);
     let deaf = Client::connect(process.address, &requests)?.into_stream();
@@ -42,7 +45,7 @@ fn deafen(process: &ServerProcess) -> Result<TcpStream> {
     Ok(deaf)
 }
 
-/// The first member publishes, and when all have everything it goes on.
+/// Publishes through the first member, which continues when all members have every publication.
 fn publish(
     members: &mut [Client<'_>],
     window: usize,
@@ -59,7 +62,7 @@ fn publish(
     Ok(())
 }
 
-/// Looks at all members in turn until each has `count` publications.
+/// Polls all members in turn until each has `count` publications.
 fn gather(
     members: &mut [Client<'_>],
     count: usize,

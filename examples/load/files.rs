@@ -1,14 +1,14 @@
-//! Enough open files for every connection of a case.
+//! The limit of open files.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// Files besides connections: standard streams, the event loop, libraries.
+/// The number of open files that are not connections: standard streams, the event loop, libraries.
 const OTHERS: usize = 100;
 
-/// Raises the limit where it is too low; the servers inherit it.
+/// Raises the limit of open files if it is too low. The servers inherit the limit.
 pub(crate) fn allow(connections: usize) -> Result<()> {
     let needed = connections + OTHERS;
     if limit()? >= needed {
@@ -36,6 +36,6 @@ fn raise(soft: usize) {
     let mut command = Command::new("prlimit");
     command.arg("--pid").arg(std::process::id().to_string()).arg(format!("--nofile={soft}:"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Whether it worked is seen in the limit.
+    // The limit itself shows whether the command succeeded.
     let _ = command.status();
 }

@@ -1,4 +1,4 @@
-//! The few WebSocket frames this client needs: masked text out, whole messages in.
+//! The WebSocket frames that this client needs: masked frames to send, and frames to receive.
 
 use crate::Result;
 
@@ -6,7 +6,8 @@ const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
 const LENGTH_IN_2_BYTES: u8 = 126;
 const LENGTH_IN_8_BYTES: u8 = 127;
-/// Any key will do: nothing between the two processes could be confused by a payload.
+/// A fixed masking key is enough, because no intermediary between the two processes parses
+/// payloads.
 const MASK: [u8; 4] = [0x5a, 0xc3, 0x17, 0x8e];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +20,7 @@ pub(crate) enum Opcode {
 }
 
 impl Opcode {
-    /// The opcode, and whether this is the last frame of its message.
+    /// Returns the opcode, and whether this is the last frame of its message.
     fn from_first_byte(byte: u8) -> Result<(Self, bool)> {
         [Self::Continuation, Self::Text, Self::Close, Self::Ping, Self::Pong]
             .into_iter()
@@ -33,7 +34,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) opcode: Opcode,
     pub(crate) is_last: bool,
     pub(crate) payload: &'a [u8],
-    /// Bytes of the frame, header included.
+    /// The size of the frame in bytes, including its header.
     pub(crate) size: usize,
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn encode(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Decodes the frame at the start of `bytes`, or `None` when it is not complete.
+/// Decodes the frame at the start of `bytes`. Returns `None` if the frame is incomplete.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
     let &[first, length, ref rest @ ..] = bytes else {
         return Ok(None);

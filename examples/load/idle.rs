@@ -1,4 +1,4 @@
-//! Cases that count memory: what silent connections hold, and whether it comes back.
+//! Cases that measure the memory of silent connections, and the time until the server frees it.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::client::{Client, Requests};
 use crate::process::ServerProcess;
 use crate::{Failure, Result};
 
-/// A server that has not closed its sockets by then is reported with `inf`.
+/// If a server has not closed its sockets within this time, the figure is `inf`.
 const PATIENCE: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(2);
 
@@ -40,7 +40,7 @@ pub(crate) fn measure(
     Ok(vec![silent, asked, seconds_until_freed(process, files, start)?])
 }
 
-/// What the first connection alone needs is not counted.
+/// Excludes the memory that only the first connection needs.
 fn warm_up(process: &ServerProcess, requests: &Requests) -> Result<()> {
     let mut client = Client::connect(process.address, requests)?;
     client.exchange(1)?;

@@ -1,11 +1,12 @@
-//! What messages and connections cost the server, compared with other ways to write it.
+//! A load test that compares the cost of messages and connections in servers written with different
+//! libraries.
 //!
 //! ```text
 //! cargo run --release -p aiows-examples --example load -- [options]
 //! ```
 //!
-//! Every server runs in a process of its own, so that only its time and memory are counted; this
-//! process is the client. README.md explains the options and how to read the figures.
+//! Every server runs in a separate process, so the figures contain only its time and memory. This
+//! process is the client. README.md explains the options and the figures.
 
 #![allow(
     clippy::print_stderr,

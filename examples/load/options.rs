@@ -24,11 +24,11 @@ pub(crate) fn help() -> String {
     format!("{HELP}\nCases: {}\nServers: {}\n", cases.join(", "), servers.join(", "))
 }
 
-/// What this process was started for.
+/// The role of this process.
 pub(crate) enum Role {
     Compare(Options),
     Help,
-    /// Be the named server and do the named work: how the program starts itself.
+    /// Runs the named server with the named service. The program starts itself with this role.
     Serve(String, String),
 }
 
@@ -83,7 +83,8 @@ impl Role {
     }
 }
 
-/// Picks the comma-separated `names`; a name without its `@..` part stands for all of them.
+/// Selects the comma-separated `names`. A name without its `@..` part selects all cases of that
+/// kind.
 fn select<T>(names: &str, all: &'static [T], name_of: fn(&T) -> &str) -> Result<Vec<&'static T>> {
     let mut selected = Vec::new();
     for name in names.split(',') {

@@ -1,10 +1,10 @@
-//! Keeps server and client on a processor each, where `taskset` can do that.
+//! Pins the server and the client to one processor each, if `taskset` is available.
 
 use std::process::{Command, Stdio};
 
 #[derive(Clone, Copy)]
 pub(crate) enum Pinning {
-    /// The processors of server and client.
+    /// The processors of the server and the client.
     Pinned {
         server: usize,
         client: usize,
@@ -12,7 +12,7 @@ pub(crate) enum Pinning {
     Unpinned,
 }
 
-/// Pins this process, and says where servers belong.
+/// Pins this process and returns the pinning for the servers.
 pub(crate) fn pin_client((server, client): (usize, usize)) -> Pinning {
     let own_pid = std::process::id().to_string();
     let server_fits = taskset(&["-c", &server.to_string(), "true"]);
@@ -24,7 +24,7 @@ pub(crate) fn pin_client((server, client): (usize, usize)) -> Pinning {
 }
 
 impl Pinning {
-    /// A command for `program` on the server's processor.
+    /// Returns a command that runs `program` on the server's processor.
     pub(crate) fn server_command(self, program: &std::path::Path) -> Command {
         match self {
             Self::Pinned { server, .. } => {

@@ -1,4 +1,4 @@
-//! A server in a process of its own, and what it uses: CPU time, memory, descriptors.
+//! A server process, and the CPU time, the memory and the descriptors that it uses.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,11 +11,11 @@ use crate::cases::Service;
 use crate::pin::Pinning;
 use crate::servers::Candidate;
 
-/// How long a server may go on working after its last answer, in steps of [`SETTLE_STEP`].
+/// The time for which a server may work after its last answer, in steps of [`SETTLE_STEP`].
 const SETTLE_STEPS: usize = 50;
 const SETTLE_STEP: Duration = Duration::from_millis(2);
 
-/// Stops its server when dropped.
+/// A server process. Dropping it stops the process.
 pub(crate) struct ServerProcess {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -26,7 +26,7 @@ impl ServerProcess {
         let mut child = pinning
             .server_command(&std::env::current_exe()?)
             .args(["serve", server.name, service.name()])
-            // It ends with this pipe, should this process die without stopping it.
+            // The server ends when this pipe closes, even if this process ends without stopping it.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -40,8 +40,8 @@ impl ServerProcess {
         Ok(process)
     }
 
-    /// CPU time of all its threads, in nanoseconds, read when it has gone idle: the kernel brings
-    /// the figure of a running thread up to date only now and then.
+    /// Returns the CPU time of all threads in nanoseconds, after the server has become idle. The
+    /// kernel updates the figure of a running thread only occasionally.
     pub(crate) fn cpu_nanos(&self) -> Result<u64> {
         let mut last = self.cpu_nanos_now()?;
         for _ in 0..SETTLE_STEPS {
@@ -55,7 +55,7 @@ impl ServerProcess {
         Ok(last)
     }
 
-    /// Resident memory in KiB, read when it has gone idle.
+    /// Returns the resident memory in KiB, after the server has become idle.
     pub(crate) fn resident_kib(&self) -> Result<f64> {
         self.cpu_nanos()?;
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
@@ -64,7 +64,7 @@ impl ServerProcess {
         Ok(kib.parse()?)
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub(crate) fn open_files(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
@@ -82,7 +82,7 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both calls fail only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Tables and JSON.
+//! The report, as tables and as JSON.
 
 use std::fmt;
 
@@ -20,12 +20,12 @@ struct Summary {
     max: f64,
 }
 
-/// How the first server compares with another one.
+/// The ratio of the first server's figure to that of another server.
 struct Ratio<'a> {
     of: &'a str,
     to: &'a str,
     of_medians: f64,
-    /// Median of the ratios of runs that were made one after the other.
+    /// The median of the ratios of neighboring runs.
     median_of_pairs: f64,
 }
 

@@ -1,4 +1,4 @@
-//! The measurement: servers take turns, each time in a new process.
+//! The measurement, in which the servers take turns, each time in a new process.
 
 use crate::Result;
 use crate::cases::{Case, Work};
@@ -11,7 +11,7 @@ use crate::process::ServerProcess;
 use crate::servers::Candidate;
 use crate::traffic::{self, Amount};
 
-/// Figures of one case, in the order of `Work::figures`.
+/// The figures of one case, in the order of `Work::figures`.
 pub(crate) struct CaseResult {
     pub(crate) case: &'static Case,
     pub(crate) figures: Vec<Figure>,
@@ -19,13 +19,13 @@ pub(crate) struct CaseResult {
 
 pub(crate) struct Figure {
     pub(crate) unit: &'static str,
-    /// In the order of the options.
+    /// The servers in the order of the options.
     pub(crate) servers: Vec<ServerRuns>,
 }
 
 pub(crate) struct ServerRuns {
     pub(crate) server: &'static str,
-    /// One per run.
+    /// One value per run.
     pub(crate) values: Vec<f64>,
 }
 

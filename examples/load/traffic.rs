@@ -1,10 +1,10 @@
-//! Cases that count CPU time: messages on one connection, on many, and connections themselves.
+//! Cases that measure CPU time: messages on one connection, messages on many, and connections.
 
 use crate::Result;
 use crate::client::{Client, Requests};
 use crate::process::ServerProcess;
 
-/// How many messages, or connections, a run has.
+/// The number of messages, or of connections, in a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Amount {
     pub(crate) warmup: usize,
@@ -47,7 +47,7 @@ pub(crate) fn storm(
     Ok(vec![used])
 }
 
-/// Exchanges `count` messages so that every client has one unanswered until the end.
+/// Exchanges `count` messages. Every client has one unanswered message until the end.
 fn take_turns(clients: &mut [Client<'_>], count: usize) -> Result<()> {
     let first = count.min(clients.len());
     for client in &mut clients[..first] {
@@ -63,7 +63,7 @@ fn take_turns(clients: &mut [Client<'_>], count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Microseconds of server CPU for each of the measured messages.
+/// Returns the CPU time of the server per measured message, in microseconds.
 pub(crate) fn micros(
     process: &ServerProcess,
     amount: Amount,

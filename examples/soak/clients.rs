@@ -1,4 +1,4 @@
-//! What clients do, over and over, as their seed decides.
+//! The clients, which repeat acts that their seeded generator chooses.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -15,49 +15,49 @@ use crate::shared::{Shared, Stage};
 use crate::tally::{Count, Fault};
 use crate::verdict::Manner;
 
-/// Clients that share a room.
+/// The number of clients that share a room.
 const ROOM_SIZE: usize = 20;
 /// The room of all clients.
 const EVERYBODY: &str = "everybody";
 const SMALL_BURST: RangeInclusive<u64> = 10..=500;
-/// More messages than the server queues for one client; together with the smallest socket buffers
-/// there is room for them.
+/// More messages than the server queues for one client. The queue and the smallest socket buffers
+/// together have room for them.
 const LARGE_BURST: RangeInclusive<u64> = 1100..=1500;
-/// Size of one large answer, in bytes.
+/// The size of one large answer in bytes.
 const BULK: u64 = 64 * 1024;
-/// Pause between the messages of a client that sends faster than its handler returns.
+/// The pause between the messages of a client that sends faster than its handler returns.
 const PUSH_PAUSE: Duration = Duration::from_millis(20);
-/// How long that handler takes.
+/// The time that this handler takes, in milliseconds.
 const PUSH_HANDLER: u64 = 25;
-/// Unanswered requests at which such a client waits.
+/// The number of unanswered requests at which such a client stops sending.
 const PUSH_UNANSWERED: usize = 100;
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    /// One request.
+    /// Sends one request.
     Ask,
-    /// Several requests at once.
+    /// Sends several requests at once.
     Pipeline,
-    /// More requests at once than the server accepts ahead.
+    /// Sends more requests at once than the server accepts ahead of the running handler.
     Flood,
-    /// Many messages to the room, by one client of each room.
+    /// Publishes many messages to the room. One client of each room does this.
     Burst,
-    /// A few messages to all clients.
+    /// Publishes a few messages to all clients.
     Announce,
-    /// Large answers that are not read for a while.
+    /// Requests large answers and does not read them for a while.
     Stall,
-    /// Steadily more requests than are answered.
+    /// Sends requests steadily, and faster than they are answered.
     Push,
-    /// A close frame behind requests.
+    /// Sends requests and then a close frame.
     Close,
-    /// The end of the stream behind requests.
+    /// Sends requests and then ends the stream.
     Fin,
     Reset,
-    /// Leaving while a handler waits for ever.
+    /// Leaves while a handler that never returns is running.
     Abandon,
 }
 
-/// How often each act is chosen, in relation to the others.
+/// The acts and their relative frequencies.
 const ACTS: [(Act, u64); 11] = [
     (Act::Ask, 6000),
     (Act::Pipeline, 1500),
@@ -80,14 +80,14 @@ struct Client {
     connections: u64,
 }
 
-/// Runs one client until all are to leave.
+/// Runs one client until the stage is [`Stage::Leaving`].
 pub(crate) async fn run(shared: Arc<Shared>, index: usize) {
     let mut stage = shared.stage.subscribe();
     let random = Random::new(shared.options.seed, index);
     let room = format!("r{}", index / ROOM_SIZE);
     let mut client = Client { shared, random, index, room, connections: 0 };
     while let Some(life) = next_life(&mut stage).await {
-        // Clients do not all come at once.
+        // Spread the clients, so that they do not all connect at once.
         let jitter = 1 + client.shared.options.clients as u64;
         sleep(client.random.millis(0..=jitter)).await;
         if client.random.one_in(50) {
@@ -99,7 +99,7 @@ pub(crate) async fn run(shared: Arc<Shared>, index: usize) {
     }
 }
 
-/// Waits until there is a server; `None` if there will be none.
+/// Waits for a server. Returns `None` if no further server starts.
 async fn next_life(stage: &mut watch::Receiver<Stage>) -> Option<u64> {
     let stage = stage.wait_for(|stage| *stage != Stage::Down).await.ok()?;
     match *stage {
@@ -109,7 +109,7 @@ async fn next_life(stage: &mut watch::Receiver<Stage>) -> Option<u64> {
 }
 
 impl Client {
-    /// Makes one connection and keeps it until it ends.
+    /// Opens one connection and uses it until it ends.
     async fn live(&mut self, life: u64) {
         self.connections += 1;
         let key = format!("c{}-{}", self.index, self.connections);
@@ -131,7 +131,7 @@ impl Client {
         }
     }
 
-    /// Connects, sends a part of the request, and leaves.
+    /// Connects, sends a part of the upgrade request, and leaves.
     async fn leave_half_open(&mut self) {
         if let Ok(mut stream) = connection::connect(&self.shared, false).await {
             self.shared.tally.count(Count::HalfOpen);
@@ -146,7 +146,7 @@ impl Client {
         connection.send(rooms.map(Request::Join)).await;
         connection.read_answers().await?;
         if self.connections == 1 {
-            // Also a short run has every act in it.
+            // Even a short run contains every act.
             self.act(ACTS[self.index % ACTS.len()].0, connection).await?;
         }
         loop {
@@ -181,7 +181,7 @@ impl Client {
                 connection.send((0..count).map(|number| Request::Add(number, count))).await;
                 connection.read_answers().await
             }
-            // Two bursts at once might fill the queue of a client that reads.
+            // Two bursts at the same time could fill the queue of a client that reads.
             Act::Burst if !self.index.is_multiple_of(ROOM_SIZE) => {
                 self.ask(connection, 2..=16).await
             }
@@ -244,7 +244,7 @@ impl Client {
         connection.send((0..count).map(|_| Request::Bulk(BULK))).await;
         connection.stall(self.random.millis(300..=6000)).await;
         connection.read_answers().await?;
-        // An answer to a request sent after the stall: the server has not given up this client.
+        // If the server answers a request sent after the stall, it has not given up this client.
         connection.send([Request::Add(1, 1)]).await;
         connection.read_answers().await?;
         connection.manner = Manner::Reads;
@@ -273,7 +273,7 @@ impl Client {
         connection.manner = Manner::Abandons;
         connection.send([Request::Hang]).await;
         if self.random.one_in(3) {
-            // Fills the server's queue, so that it has to look behind it to see the client leave.
+            // With a full inbound queue, the server must detect the client's departure behind it.
             connection.send((0..100).map(|number| Request::Add(number, 1))).await;
         }
         connection.read_for(self.random.millis(50..=1000)).await?;

@@ -1,4 +1,4 @@
-//! One connection of a client, which checks everything it receives.
+//! One connection of a client, which checks every message that it receives.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -22,16 +22,16 @@ use crate::tally::{Count, Fault};
 use crate::verdict::{self, ACCEPTED, ARRIVED, ClientHalf, End, Manner};
 use crate::{Failure, Result};
 
-/// A reading client gets every answer within this time.
+/// A client that reads must receive every answer within this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// The server ends a connection within this time after the client has ended its side.
+/// The server must end a connection within this time after the client has ended its side.
 const END_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The receive buffer of clients that are easily blocked, in bytes.
+/// The size of a small receive buffer in bytes, with which a stall blocks the server early.
 const SMALL_BUFFER: u32 = 16 * 1024;
 const READ_BUFFER: usize = 4 * 1024;
 
-/// Whether the connection is still there.
+/// The state of the connection after a step: still open, or ended in this way.
 pub(crate) type Flow = ControlFlow<End>;
 
 pub(crate) struct Connection {
@@ -45,7 +45,7 @@ pub(crate) struct Connection {
     messages: u64,
     answers: u64,
     answers_since_stop: usize,
-    /// The last number received of each publisher.
+    /// The last number received from each publisher.
     sources: HashMap<String, u64>,
     /// The next number to publish in each room.
     published: HashMap<String, u64>,
@@ -79,7 +79,7 @@ impl Connection {
         let handshake = async {
             let stream = connect(shared, has_small_buffer).await?;
             let stream = ClientStream::new(stream);
-            // By default each connection has a read buffer of 128 KiB.
+            // The default read buffer of each connection has 128 KiB.
             let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
             let (socket, _) = client_async_with_config(address, stream, Some(config)).await?;
             Result::<_, Failure>::Ok(socket)
@@ -87,7 +87,7 @@ impl Connection {
         let socket = timeout(CONNECT_TIMEOUT, handshake).await.map_err(|_| "timed out")??;
         shared.tally.count(Count::Connections);
         let life = match *shared.stage.borrow() {
-            // The server was restarted while the kernel still tried to connect.
+            // The server restarted while the kernel was still trying to connect.
             Stage::Up { life } => life,
             Stage::Down | Stage::Leaving => life,
         };
@@ -107,12 +107,12 @@ impl Connection {
         })
     }
 
-    /// How many requests wait for an answer.
+    /// Returns the number of unanswered requests.
     pub(crate) fn unanswered(&self) -> usize {
         self.pending.len()
     }
 
-    /// Makes a request that publishes the next `count` messages of this connection in a room.
+    /// Returns a request that publishes the next `count` messages of this connection in a room.
     pub(crate) fn publication(&mut self, room: &str, count: u64) -> Request {
         let next = self.published.entry(room.to_owned()).or_insert(1);
         let first = *next;
@@ -120,7 +120,8 @@ impl Connection {
         Request::Publish { room: room.to_owned(), first, count }
     }
 
-    /// Sends requests in one go. If that fails, reading shows how the connection ended.
+    /// Sends requests in one write. If the write fails, the next read shows how the connection
+    /// ended.
     pub(crate) async fn send(&mut self, requests: impl IntoIterator<Item = Request>) {
         for request in requests {
             let id = self.next_id;
@@ -133,7 +134,7 @@ impl Connection {
         let _ = self.socket.flush().await;
     }
 
-    /// Reads for a while.
+    /// Reads messages for the given time.
     pub(crate) async fn read_for(&mut self, duration: Duration) -> Flow {
         let end = Instant::now() + duration;
         while Instant::now() < end {
@@ -165,20 +166,20 @@ impl Connection {
         Flow::Continue(())
     }
 
-    /// Reads nothing for a while. The client has to catch up afterwards.
+    /// Stops reading for the given time. The client must catch up afterwards.
     pub(crate) async fn stall(&mut self, pause: Duration) {
         self.manner = Manner::Stalled(pause);
         sleep(pause).await;
     }
 
-    /// Sends a close frame and reads what is left.
+    /// Sends a close frame and reads the remaining messages.
     pub(crate) async fn close(&mut self) -> Flow {
         let frame = CloseFrame { code: CloseCode::Normal, reason: "done".into() };
         let _ = self.socket.send(Message::Close(Some(frame))).await;
         self.read_to_end().await
     }
 
-    /// Ends the stream without a close frame and reads what is left.
+    /// Ends the stream without a close frame and reads the remaining messages.
     pub(crate) async fn finish(&mut self) -> Flow {
         let _ = self.socket.get_mut().finish().await;
         self.read_to_end().await
@@ -187,7 +188,7 @@ impl Connection {
     /// Resets the connection.
     pub(crate) fn reset(&mut self) -> Flow {
         self.manner = Manner::Abandons;
-        // If this fails, the connection ends in order.
+        // If this call fails, the connection ends without a reset.
         let _ = self.socket.get_ref().tcp().set_zero_linger();
         Flow::Break(End::Dropped)
     }
@@ -207,7 +208,7 @@ impl Connection {
         self.shared.tally.fault(Fault::NoEnd, detail);
     }
 
-    /// Drops the connection and says what became of it.
+    /// Drops the connection and reports how it ended.
     pub(crate) fn conclude(self, end: End) {
         let since_stop = self.shared.since_stop(self.life);
         let outstanding = self.pending.len() + self.answers_since_stop;

@@ -1,4 +1,4 @@
-//! What the server process reports to the clients' process, one JSON text per line.
+//! The reports of the server process to the process of the clients, one JSON text per line.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,22 +13,22 @@ pub(crate) enum Event {
     Counters(Counters),
 }
 
-/// What the server knows about one connection when its disconnect handler runs.
+/// The server's report about one connection, made by its disconnect handler.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ServerHalf {
     pub(crate) key: String,
-    /// Handlers that returned or panicked: the client is owed an answer of each.
+    /// Handlers that returned or panicked. The client must receive one answer for each.
     pub(crate) finished: u64,
     /// Handlers that were dropped before they returned.
     pub(crate) cancelled: u64,
-    /// Messages that were accepted for the client, answers and broadcasts.
+    /// Messages accepted for the client, both answers and broadcasts.
     pub(crate) queued: u64,
-    /// Messages of these that were given up.
+    /// The part of these messages that the server dropped.
     pub(crate) dropped: u64,
     pub(crate) reason: String,
 }
 
-/// Counters that must be zero when nobody is connected.
+/// Counters that must be zero when no client is connected.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Counters {
     pub(crate) active: usize,

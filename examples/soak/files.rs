@@ -1,14 +1,14 @@
-//! Enough open files for every client.
+//! The limit of open files.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use crate::Result;
 
-/// Files besides connections: standard streams, the event loop, libraries.
+/// The number of open files that are not connections: standard streams, the event loop, libraries.
 const OTHERS: usize = 100;
 
-/// Raises the limit of open files if it is too low; the server inherits it.
+/// Raises the limit of open files if it is too low. The server inherits the limit.
 pub(crate) fn allow(connections: usize) -> Result<()> {
     let needed = connections + OTHERS;
     if limit()? >= needed {
@@ -17,7 +17,7 @@ pub(crate) fn allow(connections: usize) -> Result<()> {
     let mut command = Command::new("prlimit");
     command.arg("--pid").arg(std::process::id().to_string()).arg(format!("--nofile={needed}:"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // The limit itself shows whether it worked.
+    // The limit itself shows whether the command succeeded.
     let _ = command.status();
     match limit()? {
         limit if limit < needed => Err(format!(

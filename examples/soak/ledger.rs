@@ -1,4 +1,4 @@
-//! Both halves of every connection's story: what the server counted and what the client saw.
+//! The two reports about every connection: the server's and the client's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::shared::Shared;
 use crate::tally::{Count, Fault, Tally};
 use crate::verdict::{self, ClientHalf};
 
-/// A disconnect handler runs within this time after its client has left.
+/// A disconnect handler must run within this time after its client has left.
 const NOTICED: Duration = Duration::from_secs(15);
 
 #[derive(Default)]
@@ -19,12 +19,12 @@ pub(crate) struct Ledger {
 
 #[derive(Default)]
 struct State {
-    /// Halves that wait for the other one.
+    /// Reports that wait for their counterpart.
     clients: HashMap<String, (ClientHalf, Instant)>,
     servers: HashMap<String, ServerHalf>,
-    /// Connections that no client will tell about.
+    /// Connections without a client report.
     unfinished: BTreeSet<String>,
-    /// Lives of the server whose reports are complete.
+    /// The server lives with complete reports.
     ended: BTreeSet<u64>,
     longest: Duration,
 }
@@ -34,7 +34,7 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the report of a disconnect handler.
+    /// Records the report of a disconnect handler.
     pub(crate) fn server_half(&self, tally: &Tally, server: ServerHalf) {
         tally.add(Count::Cancelled, server.cancelled);
         let mut state = self.lock();
@@ -57,7 +57,7 @@ impl Ledger {
         verdict::compare(tally, &client, &server);
     }
 
-    /// Takes what a client saw of a connection that has ended.
+    /// Records the report that a client makes when its connection has ended.
     pub(crate) fn client_half(&self, shared: &Shared, client: ClientHalf) {
         let mut state = self.lock();
         if let Some(server) = state.servers.remove(&client.key) {
@@ -71,12 +71,12 @@ impl Ledger {
         }
     }
 
-    /// Notes that a handshake failed: the server may have run this connection, or not.
+    /// Records a failed handshake. The server may or may not report this connection.
     pub(crate) fn forget(&self, key: String) {
         self.lock().unfinished.insert(key);
     }
 
-    /// Notes that the server of this life has reported everything.
+    /// Records that the reports of this server life are complete.
     pub(crate) fn end_life(&self, tally: &Tally, life: u64) {
         let mut state = self.lock();
         state.ended.insert(life);
@@ -90,8 +90,8 @@ impl Ledger {
         }
     }
 
-    /// Checks that nothing is left when all clients and servers have ended. Returns the longest
-    /// time from the end of a client to its disconnect handler.
+    /// Checks that every server report has a client, after all clients and servers have ended.
+    /// Returns the longest time from the end of a client to its disconnect handler.
     pub(crate) fn close(&self, tally: &Tally) -> Duration {
         let mut state = self.lock();
         let State { servers, unfinished, .. } = &mut *state;

@@ -1,12 +1,12 @@
-//! Thousands of clients that come and go for as long as you like, and a server that must not lose
-//! a message to any of them that reads.
+//! A soak test with thousands of clients that connect and leave, for as long as you like. The
+//! server must not lose a message to a client that reads.
 //!
 //! ```text
 //! cargo run --release -p aiows-examples --example soak -- --minutes 30 --clients 2000
 //! ```
 //!
-//! The server runs in a process of its own, which is stopped and restarted under load. README.md
-//! explains what the clients do and what counts as a fault.
+//! The server runs in a separate process, which is stopped and restarted under load. README.md
+//! describes the acts of the clients and the faults.
 
 #![allow(
     clippy::print_stderr,

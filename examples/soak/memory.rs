@@ -1,22 +1,22 @@
-//! The server's memory over time, and whether it stays the same.
+//! The server's memory over time, and the check that it does not grow.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// Growth that counts as none: a share, and KiB on top.
+/// The growth that the check tolerates: a share, and KiB on top of it.
 const TOLERANCE: f64 = 0.05;
 const TOLERANCE_KIB: f64 = 2048.0;
-/// Samples that a median needs to be compared.
+/// The number of samples that a median needs for a comparison.
 const ENOUGH: usize = 3;
-/// How old a server is when its memory is compared: before, its clients are still arriving.
+/// The age from which a server's memory is compared. Before that, its clients are still arriving.
 const SETTLED: Duration = Duration::from_secs(60);
 
 pub(crate) struct Sample {
-    /// Since the start of the run.
+    /// The time since the start of the run.
     pub(crate) at: Duration,
     pub(crate) life: u64,
-    /// Since the start of this server.
+    /// The time since the start of this server.
     pub(crate) age: Duration,
     pub(crate) kib: u64,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Memory {
     pub(crate) samples: Vec<Sample>,
 }
 
-/// Two medians of which the second one should not be higher.
+/// Two medians, of which the second must not be higher than the first.
 pub(crate) struct Comparison {
     what: String,
     before: f64,
@@ -34,8 +34,8 @@ pub(crate) struct Comparison {
 }
 
 impl Memory {
-    /// Returns what can be compared: the last sixth of the run with the sixth before, and, for each
-    /// server of the last third, the second half of its life with the first.
+    /// Returns the comparisons that have enough samples: the last sixth of the run with the sixth
+    /// before, and, for each server of the last third, the second half of its life with the first.
     pub(crate) fn comparisons(&self) -> Vec<Comparison> {
         let Some(end) = self.samples.last().map(|sample| sample.at) else { return Vec::new() };
         let settled = || self.samples.iter().filter(|sample| sample.age >= SETTLED);

@@ -16,16 +16,16 @@ Usage: soak [options]
   --help             print this text
 ";
 
-/// A run that continuous integration can afford.
+/// The duration of a run that is short enough for continuous integration.
 const SHORT_RUN: Duration = Duration::from_secs(20);
 const SHORT_RESTART: Duration = Duration::from_secs(8);
 const RESTART: Duration = Duration::from_secs(300);
 
-/// What this process was started for.
+/// The role of this process.
 pub(crate) enum Role {
     Soak(Options),
     Help,
-    /// Serve on this port: how the program starts its own server.
+    /// Serves on this port. The program starts itself with this role.
     Serve(u16),
 }
 

@@ -1,4 +1,4 @@
-//! The server in a process of its own.
+//! The server process.
 
 use std::fs;
 use std::process::{ExitStatus, Stdio};
@@ -16,18 +16,18 @@ use crate::events::{Counters, Event};
 use crate::server::SHUTDOWN_TIMEOUT;
 use crate::shared::Shared;
 
-/// The server starts and answers within this time.
+/// The timeout for the start of the server and for its answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A process that has not ended this long after the shutdown timeout is killed.
+/// The program kills a process that is still running this long after the shutdown timeout.
 const EXIT_GRACE: Duration = Duration::from_secs(10);
 
-/// Killed if dropped before it has ended.
+/// A server process. Dropping it kills the process if it has not ended.
 pub(crate) struct ServerProcess {
     child: Child,
     pid: u32,
-    /// The process ends when this is closed.
+    /// The process ends when this pipe is closed.
     stdin: ChildStdin,
-    /// Everything but the reports of disconnect handlers, which go to the ledger.
+    /// All events except the reports of disconnect handlers, which go to the ledger.
     events: mpsc::Receiver<Event>,
     reader: JoinHandle<()>,
 }
@@ -79,10 +79,10 @@ impl ServerProcess {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
     }
 
-    /// Sends SIGTERM, and waits until the process has ended and its reports are read. Returns
-    /// `None` if it had to be killed.
+    /// Sends SIGTERM and waits until the process has ended and its reports are read. Returns `None`
+    /// if the process had to be killed.
     pub(crate) async fn stop(mut self) -> Result<Option<ExitStatus>> {
-        // The shell's own `kill` is always there.
+        // `kill` is a shell builtin, so it is always available.
         let kill = ["-c", "kill -TERM \"$0\"", &self.pid.to_string()];
         if !Command::new("sh").args(kill).status().await?.success() {
             return Err("the server cannot be told to stop".into());
@@ -104,7 +104,7 @@ async fn read(stdout: ChildStdout, shared: Arc<Shared>, events: mpsc::Sender<Eve
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line) {
             Ok(Event::Ended(server)) => shared.ledger.server_half(&shared.tally, server),
-            // Nobody waits for an event that comes too late.
+            // An event that comes too late has no receiver.
             Ok(event) => drop(events.try_send(event)),
             Err(error) => eprintln!("the server printed `{line}`: {error}"),
         }

@@ -1,4 +1,4 @@
-//! Seeded randomness: the same seed leads to the same choices.
+//! Seeded randomness, with which the same seed leads to the same choices.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// A generator of its own for each client.
+    /// Creates the generator of one client.
     pub(crate) fn new(seed: u64, client: usize) -> Self {
         let mut random = Self(seed);
         let start = random.next() ^ client as u64;

@@ -1,9 +1,9 @@
-//! What clients send, and which answer belongs to it.
+//! The requests of the clients and the answers that they expect.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A message that is sent with an id.
+/// A message with an id.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Join(String),
@@ -20,11 +20,11 @@ pub(crate) enum Request {
         first: u64,
         count: u64,
     },
-    /// The answer has this size.
+    /// The answer contains this many bytes of data.
     Bulk(u64),
 }
 
-/// A message of the server.
+/// A message from the server.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Incoming<'a> {
     #[serde(rename = "type")]
@@ -55,7 +55,7 @@ impl Request {
         }
     }
 
-    /// Returns whether `answer` is the right one, apart from its id.
+    /// Returns whether `answer` is the right answer, without a check of its id.
     pub(crate) fn is_answered_by(&self, answer: &Incoming<'_>) -> bool {
         let (kind, value) = match self {
             Self::Join(_) => ("joined", None),

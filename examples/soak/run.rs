@@ -1,4 +1,4 @@
-//! The course of a run: servers that live, stop under load and start again, and the end of all.
+//! A run, in which servers start, work and stop under load, one after the other.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitCode, ExitStatus};
@@ -17,20 +17,21 @@ use crate::shared::{Shared, Stage};
 use crate::tally::{Count, Fault};
 use crate::{Result, clients, files};
 
-/// Memory is read this often.
+/// The interval between two samples of the memory.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// No server lives shorter, however little time is left.
+/// The shortest life of a server, even if less time is left in the run.
 const SHORTEST_LIFE: Duration = Duration::from_secs(3);
-/// Clients have left within this time after they were told to.
+/// All clients must leave within this time after the stage becomes `Leaving`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Counters and descriptors are back at their start within this time after the last client.
+/// Counters and descriptors must return to their first values within this time after the last
+/// client has left.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 const SETTLE_STEP: Duration = Duration::from_millis(250);
-/// Below the range from which the system takes the ports of clients: none of them can sit on it.
+/// This port is below the range of ephemeral ports, so no client socket can occupy it.
 const FIRST_PORT: u16 = 21_000;
 const PORTS: u16 = 1000;
 
-/// What follows after a server has ended.
+/// The next step after a server has ended.
 enum Next {
     Restart,
     End,
@@ -42,7 +43,7 @@ struct Run {
     memory: Memory,
     start: Instant,
     life: u64,
-    /// The longest stop.
+    /// The duration of the longest shutdown.
     longest_stop: Duration,
 }
 
@@ -82,7 +83,7 @@ pub(crate) async fn soak(options: Options) -> Result<ExitCode> {
 /// Finds a port that is free for every server of the run.
 fn free_port() -> Result<u16> {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    // Runs at the same time begin elsewhere: between two servers their ports look free.
+    // Concurrent runs start at different ports, because a port looks free between two servers.
     let start = std::process::id() % u32::from(PORTS);
     let ports = (0..PORTS).map(|offset| FIRST_PORT + (start as u16 + offset) % PORTS);
     ports.into_iter().find(is_free).ok_or_else(|| "there is no free port".into())
@@ -109,7 +110,7 @@ impl Run {
         Ok(if is_last { Next::End } else { Next::Restart })
     }
 
-    /// Reads the server's memory now and then until `end`.
+    /// Samples the server's memory until `end`.
     async fn sample(&mut self, server: &ServerProcess, born: Instant, end: Instant) -> Result<()> {
         let step = SAMPLE_EVERY.min((end - born) / 4);
         let mut next = born + step;
@@ -127,7 +128,7 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until every client has left, and then until nothing of them is left in the server.
+    /// Waits until every client has left and the server has released all their resources.
     async fn empty(&mut self, server: &mut ServerProcess, descriptors: usize) -> Result<()> {
         let tally = &self.shared.tally;
         let leave = async { while self.clients.join_next().await.is_some() {} };

@@ -1,4 +1,4 @@
-//! The server under test: handlers that answer, publish, wait, panic and never return.
+//! The server under test. Its handlers answer, publish, wait, panic or never return.
 
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -17,23 +17,24 @@ use tokio::runtime::Handle;
 use crate::Result;
 use crate::events::{Counters, Event, ServerHalf};
 
-/// Time in which a stop must be orderly; the slowest client stalls for less.
+/// The time for a graceful shutdown. Every client stalls for a shorter time.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
-/// A client that reads nothing for longer may be closed as slow.
+/// The server may close a client as slow if it reads no data for longer than this.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time for a handler whose client has left, and for a client that does not read its close frame.
+/// The time for a running handler after its client has left, and for a client that does not read
+/// its close frame.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The exit status of a stop that was forced.
+/// The exit status after a forced shutdown.
 pub(crate) const FORCED: u8 = 2;
-/// Bursts that are larger are published from outside of the runtime's workers.
+/// Larger bursts are published from outside of the runtime's workers.
 const LARGE_BURST: u64 = 1000;
-/// The text of panics that belong to the test.
+/// The text of the panics that are part of the test.
 const DELIBERATE: &str = "a deliberate panic";
 
-/// Handlers that are running, of all connections.
+/// The running handlers of all connections.
 static HANDLERS: AtomicUsize = AtomicUsize::new(0);
 
-/// What is counted for one connection.
+/// The counts of one connection.
 #[derive(Debug, Default)]
 struct Counts {
     key: String,
@@ -51,7 +52,7 @@ struct Welcome {}
 
 #[connect]
 async fn arrive(ws: WebSocket, Query(Client { key }): Query<Client>) -> aiows::Result<Welcome> {
-    // Several connections of one client in turn are one user.
+    // The successive connections of one client belong to one user.
     ws.set_user(key.split('-').next().unwrap_or_default())?;
     ws.context().insert(Arc::new(Counts { key, ..Counts::default() }));
     Ok(Welcome {})
@@ -141,7 +142,7 @@ struct Publish {
 
 #[derive(Message, Serialize)]
 struct News {
-    /// The room and the connection that published; numbers are consecutive within one source.
+    /// The room and the publishing connection. The numbers of one source are consecutive.
     source: String,
     seq: u64,
 }
@@ -160,7 +161,7 @@ async fn publish(
     let count = request.count;
     let publication = publish_all(hub, counts, request);
     if count > LARGE_BURST {
-        // A publisher on a thread of its own gives no session a turn when it yields.
+        // When a publisher on a separate thread yields, no session gets a turn.
         let runtime = Handle::current();
         tokio::task::spawn_blocking(move || runtime.block_on(publication)).await??;
     } else {
@@ -195,7 +196,7 @@ async fn bulk(Bulk { size }: Bulk) -> Data {
     Data { value: size, data: "x".repeat(size) }
 }
 
-/// Counts what becomes of each handler call.
+/// Counts how each handler call ends.
 struct CountHandlers;
 
 impl Middleware for CountHandlers {
@@ -252,7 +253,7 @@ pub(crate) async fn serve(port: u16) -> Result<ExitCode> {
     std::thread::spawn(move || obey(&commands));
     tokio::spawn(async move {
         if !handle.ready().await.is_empty() {
-            // If the parent is gone, the thread above ends this process.
+            // If the parent process has ended, the thread above ends this process.
             let _ = report(&Event::Listening);
         }
     });
@@ -263,8 +264,9 @@ pub(crate) async fn serve(port: u16) -> Result<ExitCode> {
     }
 }
 
-/// Answers each line of standard input with the counters, and ends with its parent.
-#[allow(clippy::exit, reason = "the process that started this one is gone")]
+/// Answers each line of standard input with the counters. Ends the process when the parent process
+/// ends.
+#[allow(clippy::exit, reason = "the parent process has ended")]
 fn obey(handle: &ServerHandle) {
     for _ in std::io::stdin().lock().lines().map_while(Result::ok) {
         let (stats, hub) = (handle.stats(), handle.hub());

@@ -1,4 +1,4 @@
-//! What all clients share.
+//! The state that all clients share.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::tally::Tally;
 
-/// What the server, and with it every client, is at.
+/// The stage of the run, which directs the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// There is no server to connect to, or it is stopping.
     Down,
-    /// The server runs; lives are numbered from 1.
+    /// The server is running. Lives are numbered from 1.
     Up { life: u64 },
-    /// Every client is to leave in order and stay away.
+    /// Every client closes its connection and does not return.
     Leaving,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) tally: Tally,
     pub(crate) ledger: Ledger,
     pub(crate) stage: watch::Sender<Stage>,
-    /// When the server was last told to stop, and in which life.
+    /// The time of the last shutdown and the life that it ended.
     stop: Mutex<Option<(u64, Instant)>>,
 }
 
@@ -47,7 +47,7 @@ impl Shared {
             Some((life, Instant::now()));
     }
 
-    /// Returns how long ago the server of this life was told to stop.
+    /// Returns the time since the shutdown of this life started, or `None` if it has not started.
     pub(crate) fn since_stop(&self, life: u64) -> Option<Duration> {
         let stop = *self.stop.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         stop.filter(|(stopped, _)| *stopped == life).map(|(_, at)| at.elapsed())

@@ -1,4 +1,4 @@
-//! A TCP stream whose writing side can be ended while reading goes on.
+//! A TCP stream that can end its writing side before its reading side.
 
 use std::io;
 use std::pin::Pin;
@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-/// After [`finish`](Self::finish) it discards what is written: tungstenite answers pings while it
-/// reads, and would stop reading if it could not.
+/// After [`finish`](Self::finish), the stream discards all writes. tungstenite answers pings while
+/// it reads, and would stop reading if such a write failed.
 pub(crate) struct ClientStream {
     tcp: TcpStream,
     writing: Writing,

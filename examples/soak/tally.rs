@@ -1,4 +1,4 @@
-//! Counts of what happened, and of what must not happen.
+//! Counts of events and of faults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Examples of each kind of fault that are printed.
+/// The number of examples that the program prints of each kind of fault.
 const SHOWN: u64 = 5;
 
 macro_rules! kinds {
@@ -26,7 +26,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What clients and the server did.
+    /// An event that the program counts.
     Count {
         Connections = "connections",
         Refused = "connections refused during a stop",
@@ -49,7 +49,7 @@ kinds! {
 }
 
 kinds! {
-    /// What must not happen.
+    /// An event that must not happen.
     Fault {
         LostMessages = "messages lost to a client that read",
         LostAnswers = "answers lost to a client that read",
@@ -94,7 +94,7 @@ impl Tally {
         self.counts[count as usize].load(Ordering::Relaxed)
     }
 
-    /// Counts a fault and prints the first ones of its kind.
+    /// Counts a fault and prints it if it is among the first of its kind.
     pub(crate) fn fault(&self, fault: Fault, detail: impl fmt::Display) {
         let mut faults = self.faults();
         let count = faults.entry(fault).or_default();
@@ -107,7 +107,7 @@ impl Tally {
         }
     }
 
-    /// Returns the kinds of faults there were; empty if all is well.
+    /// Returns the kinds of faults with their counts. The list is empty if the run had no faults.
     pub(crate) fn failures(&self) -> Vec<String> {
         let faults = self.faults();
         faults.iter().map(|(fault, count)| format!("{count} {}", fault.text())).collect()

@@ -1,4 +1,4 @@
-//! Whether a connection ended as it must.
+//! Checks that each connection ends correctly.
 
 use std::fmt;
 use std::io;
@@ -9,55 +9,56 @@ use crate::server::{CLOSE_TIMEOUT, WRITE_TIMEOUT};
 use crate::shared::Shared;
 use crate::tally::{Count, Fault, Tally};
 
-/// Requests that the server accepts ahead of the handler at work.
+/// The number of requests that the server accepts ahead of the running handler.
 pub(crate) const ACCEPTED: usize = 32;
-/// A request that is older than this when the server is stopped has reached it.
+/// A request that is older than this when the shutdown starts has reached the server.
 pub(crate) const ARRIVED: Duration = Duration::from_secs(2);
-/// How much earlier than its timeouts the server may act in the client's view.
+/// In the client's view, the server may act this much earlier than its timeouts.
 const MARGIN: Duration = Duration::from_millis(300);
 
 const AWAY: u16 = 1001;
 const SLOW: u16 = 1008;
 
-/// How a client behaves towards the end of a connection.
+/// The behavior of a client at the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// It reads and expects everything.
+    /// The client reads and must receive every message.
     Reads,
-    /// It has stopped reading for this long and not caught up yet.
+    /// The client has stopped reading for this long and has not caught up yet.
     Stalled(Duration),
-    /// It has ended its side, and reads what is left.
+    /// The client has ended its side and reads the remaining messages.
     Leaves,
-    /// It does not care for the rest: it resets, or leaves behind a handler that never returns.
+    /// The client does not read to the end. It resets the connection, or leaves while a handler
+    /// that never returns is running.
     Abandons,
 }
 
-/// How a connection ended in the client's view.
+/// The end of a connection in the client's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// The server sent a close frame.
     Closed(u16),
-    /// The stream ended without one.
+    /// The stream ended without a close frame.
     Lost,
     Broken(io::ErrorKind),
-    /// The client gave the connection up.
+    /// The client gave up the connection.
     Dropped,
 }
 
-/// What a client knows about one connection at its end.
+/// The client's report about one connection, made at its end.
 #[derive(Debug)]
 pub(crate) struct ClientHalf {
     pub(crate) key: String,
     pub(crate) life: u64,
     pub(crate) manner: Manner,
     pub(crate) end: End,
-    /// How long ago the server was told to stop.
+    /// The time since the shutdown started, if it has started.
     pub(crate) since_stop: Option<Duration>,
     pub(crate) messages: u64,
     pub(crate) answers: u64,
     /// Requests without an answer.
     pub(crate) unanswered: usize,
-    /// Requests of these that the server must have accepted before its stop.
+    /// The part of these requests that the server must have accepted before the shutdown.
     pub(crate) unanswered_accepted: usize,
 }
 
@@ -72,7 +73,7 @@ impl fmt::Display for ClientHalf {
     }
 }
 
-/// Checks what the client saw on its own.
+/// Checks the client's report without the server's.
 pub(crate) fn judge(shared: &Shared, client: &ClientHalf) {
     let tally = &shared.tally;
     let is_stopping = client.since_stop.is_some();
@@ -80,7 +81,7 @@ pub(crate) fn judge(shared: &Shared, client: &ClientHalf) {
     match (client.manner, client.end) {
         (Manner::Reads | Manner::Stalled(_), End::Closed(AWAY)) if is_stopping => {
             tally.count(Count::Away);
-            // What a client that does not read has sent may still lie in its socket.
+            // If the client does not read, its requests may still be in its socket.
             if client.manner == Manner::Reads && client.unanswered_accepted > 0 {
                 let count = client.unanswered_accepted;
                 tally.fault(Fault::Unanswered, format!("{client}, {count} of these accepted"));
@@ -103,12 +104,12 @@ pub(crate) fn judge(shared: &Shared, client: &ClientHalf) {
         {
             tally.fault(Fault::Unanswered, client);
         }
-        // What the client gave up by itself was counted when it did so.
+        // The client has already counted the connections that it gave up.
         (Manner::Reads | Manner::Leaves, _) | (Manner::Abandons, _) => {}
     }
 }
 
-/// Compares what the client received with what the server had for it.
+/// Compares the messages that the client received with the messages that the server queued.
 pub(crate) fn compare(tally: &Tally, client: &ClientHalf, server: &ServerHalf) {
     let expects_all = match client.manner {
         Manner::Reads | Manner::Leaves => true,

@@ -1,6 +1,8 @@
-//! Three ways to test handlers: call the function, pass it a test socket, or run a server in memory.
+//! Three ways to test handlers: call the function, pass it a test socket, or run a server in
+//! memory.
 //!
-//! `cargo test --example testing` runs the tests below. `cargo run --example testing` starts the server.
+//! `cargo test --example testing` runs the tests below. `cargo run --example testing` starts the
+//! server.
 
 use aiows::{Context, Message, Result, Router, Server, WebSocket, connect, message, routes};
 use serde::{Deserialize, Serialize};

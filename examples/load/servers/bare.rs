@@ -1,4 +1,5 @@
-//! tokio-tungstenite without a framework: a loop per connection, with the settings that count.
+//! A server with tokio-tungstenite and a loop per connection, with the settings that affect the
+//! figures.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +22,7 @@ pub(super) async fn serve(service: Service) -> Result<()> {
         let (stream, _) = listener.accept().await?;
         let room = room.clone();
         tokio::spawn(async move {
-            // A connection that failed is of no interest; a wrong reply the client notices.
+            // The server ignores failed connections. The client detects wrong replies.
             let _ = match service {
                 Service::Broadcast => relay(stream, room).await,
                 _ => converse(stream, service).await,

@@ -1,4 +1,4 @@
-//! The messages, and the work of a server that has to do it by hand.
+//! The messages, and the manual decoding for the servers without aiows.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ enum Reply {
     Error { code: &'static str },
 }
 
-/// The text that answers `text`.
+/// Returns the answer to `text`.
 pub(super) fn reply(text: &str) -> serde_json::Result<String> {
     let reply = answer(text).unwrap_or_else(|code| Reply::Error { code });
     serde_json::to_string(&reply)

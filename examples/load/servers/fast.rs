@@ -1,4 +1,5 @@
-//! fastwebsockets on a plain socket, with a handshake that checks nothing.
+//! A server with fastwebsockets on a plain socket, with a handshake that does not check the
+//! request.
 
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Role, WebSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +19,7 @@ pub(super) async fn serve(service: Service) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            // A connection that failed is of no interest; a wrong reply the client notices.
+            // The server ignores failed connections. The client detects wrong replies.
             let _ = converse(stream, service).await;
         });
     }
@@ -43,7 +44,7 @@ async fn converse(mut stream: TcpStream, service: Service) -> Result<(), Failure
     }
 }
 
-/// The client sends nothing behind its request before it has the answer.
+/// Reads the request and sends the response. The client sends no data before it has the response.
 async fn shake_hands(stream: &mut TcpStream) -> Result<(), Failure> {
     let mut head = Vec::with_capacity(MAX_HEAD);
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! `aiows`, used the way the quick start does.
+//! A server with aiows, written like the quick start.
 
 use aiows::middleware::from_fn;
 use aiows::{
@@ -10,7 +10,7 @@ use validator::Validate;
 use crate::Result;
 use crate::cases::Service;
 
-/// More than any case opens.
+/// More connections than any case opens.
 const CONNECTIONS: usize = 1_000_000;
 
 #[derive(Message, Deserialize, Serialize, Validate)]
@@ -54,7 +54,7 @@ pub(super) fn serve(service: Service) -> Result<()> {
     run(router(service))
 }
 
-/// The same handlers inside of middleware that passes everything on.
+/// Serves the same handlers inside of middleware that passes every message on.
 pub(super) fn serve_layered(service: Service) -> Result<()> {
     run(router(service).middleware(from_fn(|call, next| async move { next.run(call).await })))
 }

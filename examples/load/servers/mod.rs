@@ -1,4 +1,4 @@
-//! The servers that are compared.
+//! The servers under comparison.
 
 mod bare;
 mod chat;
@@ -11,19 +11,20 @@ use std::io::Read;
 use crate::Result;
 use crate::cases::Service;
 
-/// The default of 128 KiB is zeroed before every read.
+/// The size of the read buffer. The default buffer of 128 KiB would be zeroed before every read.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// Publications that a slow member may miss; more than are ever in flight.
+/// The capacity of the broadcast channel, which is larger than the number of publications in
+/// flight.
 const BACKLOG: usize = 64;
 
-/// Why a connection ended.
+/// The reason for the end of a connection.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// One way to write the server.
+/// One implementation of the server.
 pub(crate) struct Candidate {
     pub(crate) name: &'static str,
-    /// Serves on a free port of loopback and prints that port as the first line.
+    /// Serves on a free port of the loopback interface and prints the port as its first line.
     serve: fn(Service) -> Result<()>,
     can_broadcast: bool,
 }
@@ -34,7 +35,7 @@ impl Candidate {
     }
 }
 
-/// The first one is compared with each of the others.
+/// The servers. The report compares the first one with each of the others.
 pub(crate) const SERVERS: &[Candidate] = &[
     Candidate { name: "aiows", serve: framework::serve, can_broadcast: true },
     Candidate { name: "aiows-layered", serve: framework::serve_layered, can_broadcast: true },
@@ -50,7 +51,7 @@ pub(crate) fn serve(name: &str, service: &str) -> Result<()> {
     (server.serve)(service)
 }
 
-#[allow(clippy::exit, reason = "whoever started this process is gone")]
+#[allow(clippy::exit, reason = "the parent process has ended")]
 fn exit_with_parent() {
     let mut nothing = Vec::new();
     let _ = std::io::stdin().read_to_end(&mut nothing);

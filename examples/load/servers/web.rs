@@ -1,4 +1,4 @@
-//! axum with its `ws` feature, with the settings that count.
+//! A server with axum and its `ws` feature, with the settings that affect the figures.
 
 use axum::Router;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -21,10 +21,10 @@ pub(super) async fn serve(service: Service) -> Result<()> {
     });
     let (room, _) = broadcast::channel(BACKLOG);
     let upgrade = move |upgrade: WebSocketUpgrade| async move {
-        // Before the answer: who has it is a member.
+        // Subscribe before the response, so a client that has received it is a member.
         let published = room.subscribe();
         upgrade.read_buffer_size(READ_BUFFER).on_upgrade(move |ws| async move {
-            // A connection that failed is of no interest; a wrong reply the client notices.
+            // The server ignores failed connections. The client detects wrong replies.
             let _ = match service {
                 Service::Broadcast => relay(ws, room, published).await,
                 _ => converse(ws, service).await,
