@@ -148,6 +148,24 @@ const checks = {
     assert.equal(await ann.locator("#injected").count(), 0);
   },
 
+  async "the page fits a phone, with long names and texts too"(ann) {
+    await ann.setViewportSize({ width: 390, height: 700 });
+    const long = "x".repeat(30);
+    await enter(ann, long);
+    for (const title of [long, "another room", "and one more room"]) await join(ann, title);
+    await select(ann, long);
+    for (let count = 0; count < 9; count += 1) await say(ann, long, "y".repeat(200));
+    const said = room(ann, long).locator(".said");
+    await said.nth(8).waitFor();
+    const size = () => [document.documentElement.scrollWidth, document.documentElement.scrollHeight];
+    assert.deepEqual(await ann.evaluate(size), [390, 700]);
+    // The newest message and its field are in view.
+    for (const element of [said.nth(8), room(ann, long).locator("form button")]) {
+      const { x, y, width, height } = await element.boundingBox();
+      assert.ok(x >= 0 && y >= 0 && x + width <= 390 && y + height <= 700);
+    }
+  },
+
   async "the page reconnects after a restart of the server and joins its rooms again"(ann) {
     const first = await serve(8028);
     await enter(ann, "ann", first.url);

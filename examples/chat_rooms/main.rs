@@ -10,9 +10,10 @@ mod tests;
 
 use std::sync::Arc;
 
+use aiows::extract::{Call, Extraction, FromCall};
 use aiows::{
-    Call, Extraction, FromCall, HandlerError, Hub, Limits, Result, Router, Server, State,
-    WebSocket, disconnect, message, routes,
+    HandlerError, Hub, Limits, Result, Router, Server, State, WebSocket, disconnect, message,
+    routes,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};

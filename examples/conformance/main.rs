@@ -1,6 +1,7 @@
 //! An echo server for a conformance suite, which returns every message of up to 16 MiB unchanged.
 
-use aiows::{Frame, Limits, Result, Router, Server, WebSocket, fallback, routes};
+use aiows::extract::Frame;
+use aiows::{Limits, Result, Router, Server, WebSocket, fallback, routes};
 
 const MIB: usize = 1024 * 1024;
 

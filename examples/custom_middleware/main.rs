@@ -5,11 +5,10 @@
 
 use std::time::Instant;
 
-use aiows::middleware::from_fn;
-use aiows::{
-    Call, Context, HandlerError, Message, Middleware, Next, Outcome, Result, Router, Server,
-    WebSocket, message, routes,
-};
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next, from_fn};
+use aiows::routing::Outcome;
+use aiows::{Context, HandlerError, Message, Result, Router, Server, WebSocket, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! An echo server with a page: one port serves the page and its WebSocket connection.
 //!
 //! Run `cargo run --example echo_chat` and open <http://127.0.0.1:8000>. To listen on another
-//! address, append it after `--`. Only this page can connect, because it has the same origin as the
-//! server.
+//! address, append it after `--`. The page has the same origin as the server, so it can connect. The
+//! server refuses pages of other origins.
 
 use aiows::{Message, Result, Router, Server, connect, message, routes};
 use axum::http::header::CONTENT_TYPE;

@@ -1,8 +1,8 @@
 //! A graceful shutdown, which answers accepted requests and closes every connection with 1001.
 //!
-//! Run `cargo run --example graceful_shutdown`, connect to `ws://127.0.0.1:8000`, send `{"type":
-//! "work", "id": 1, "seconds": 5}` and press Ctrl-C before the answer. The server still sends the
-//! answer and then closes the connection with 1001. If you press Ctrl-C again, the server stops
+//! Run `cargo run --example graceful_shutdown`, connect to `ws://127.0.0.1:8000`, and send
+//! `{"type": "work", "id": 1, "seconds": 5}`. Press Ctrl-C before the answer. The server still sends
+//! the answer and then closes the connection with 1001. If you press Ctrl-C again, the server stops
 //! without waiting. The message `{"type": "stop"}` does the same as the first Ctrl-C.
 
 use std::process::ExitCode;

@@ -5,7 +5,8 @@
 //! `curl -H 'Content-Type: application/json' -d '{"text": "hi"}' http://127.0.0.1:8000/push`.
 //! The route accepts every request that reaches the port. A real service would authenticate it.
 
-use aiows::{Message, Result, Router, Server, ServerHandle, Stats, connect, routes};
+use aiows::server::Stats;
+use aiows::{Message, Result, Router, Server, ServerHandle, connect, routes};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -89,7 +89,7 @@ async fn main() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use aiows::Delivery;
+    use aiows::hub::Delivery;
     use aiows::testing::{TestClient, TestServer};
 
     use super::*;

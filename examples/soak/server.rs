@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aiows::error::SendError;
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::Outcome;
 use aiows::{
-    Call, Context, DisconnectReason, HandlerError, Hub, Limits, Message, Middleware, Next, Outcome,
-    Query, Router, SendError, Server, ServerHandle, WebSocket, connect, disconnect, message,
-    routes,
+    Context, DisconnectReason, HandlerError, Hub, Limits, Message, Query, Router, Server,
+    ServerHandle, WebSocket, connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;

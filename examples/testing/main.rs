@@ -1,8 +1,7 @@
-//! Three ways to test handlers: call the function, pass it a test socket, or run a server in
-//! memory.
+//! Three ways to test handlers: call them, pass them a test socket, or run a server in memory.
 //!
-//! `cargo test --example testing` runs the tests below. `cargo run --example testing` starts the
-//! server.
+//! Run the tests below with `cargo test --example testing`, and the server with
+//! `cargo run --example testing`.
 
 use aiows::{Context, Message, Result, Router, Server, WebSocket, connect, message, routes};
 use serde::{Deserialize, Serialize};
