@@ -9,6 +9,17 @@ readonly ADDRESS=127.0.0.1 PORT=8000 PAGE_PORT=8029
 # Seconds.
 readonly START_TIMEOUT=20 CLIENT_TIMEOUT=30 STOP_TIMEOUT=10 COMPILER_TIMEOUT=600
 
+# Cargo shows no warnings of a dependency from a registry, so those of the library are left out, too.
+readonly PRINT_ERRORS='
+import json, sys
+messages = [json.loads(line) for line in sys.stdin]
+texts = [
+    message["message"]["rendered"]
+    for message in messages
+    if message["reason"] == "compiler-message" and message["target"]["name"] == "chat"
+]
+print("".join(texts).strip())'
+
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cd "$root"
@@ -86,12 +97,15 @@ serde = { version = "1", features = ["derive"] }
 
 [workspace]
 EOF
-    if output=$(cd "$package" && CARGO_TARGET_DIR=$target timeout "$COMPILER_TIMEOUT" \
-        cargo build --quiet --color never 2>&1); then
+    if (cd "$package" && CARGO_TARGET_DIR=$target timeout "$COMPILER_TIMEOUT" \
+        cargo build --quiet --message-format json) >"$work/messages.json" 2>"$work/cargo.err"; then
         fail "the malformed handlers compile"
     fi
-    grep -q '^error: could not compile `chat`' <<<"$output" || fail "the compiler was not reached: $output"
-    printf '$ cargo build\n%s\n' "${output//"$root/"/}"
+    grep -q '^error: could not compile `chat`' "$work/cargo.err" ||
+        fail "the compiler did not reach the malformed handlers: $(<"$work/cargo.err")"
+    output=$(python3 -c "$PRINT_ERRORS" <"$work/messages.json")
+    printf '$ cargo build\n%s\n\n' "${output//"$root/"/}"
+    grep '^error: could not compile `chat`' "$work/cargo.err"
 }
 
 # Connection ids differ from run to run, and lines of the library from commit to commit.
