@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Hub;
-use super::namespace::{AlreadyBuilt, Namespace, Namespaces};
+use super::namespace::{AlreadyBuilt, Namespace};
 use super::rules::Rules;
 use crate::outbox::{CloseRequest, Outbound};
 use crate::websocket::{Directory, WebSocket};
@@ -66,7 +66,7 @@ impl Hub {
     /// Makes the hub of a server with one namespace, default limits and no other rules.
     #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn with_default_rules() -> (Self, Arc<Namespace>) {
-        let server = Arc::<Namespaces>::default();
+        let server = Arc::<super::namespace::Namespaces>::default();
         let namespace = Arc::new(Namespace::new(super::ROOT, true, &server, Arc::default()));
         // A new server has no list.
         let _ = server.set_list([Arc::clone(&namespace)]);
