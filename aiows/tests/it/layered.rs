@@ -15,6 +15,8 @@ mod deadlines;
 mod errors;
 #[path = "extract.rs"]
 mod extract;
+#[path = "failures.rs"]
+mod failures;
 #[path = "flush.rs"]
 mod flush;
 #[path = "handlers.rs"]
@@ -34,8 +36,6 @@ mod isolation;
 mod limits;
 #[path = "log.rs"]
 mod log;
-#[path = "mishaps.rs"]
-mod mishaps;
 #[cfg(feature = "axum")]
 #[path = "mounted.rs"]
 mod mounted;
@@ -47,14 +47,14 @@ mod per_route;
 mod presence;
 #[path = "protocol.rs"]
 mod protocol;
-#[path = "question.rs"]
-mod question;
 #[path = "relay.rs"]
 mod relay;
 #[path = "request.rs"]
 mod request;
 #[path = "router.rs"]
 mod router;
+#[path = "server_requests.rs"]
+mod server_requests;
 #[path = "serving.rs"]
 mod serving;
 #[cfg(feature = "axum")]

@@ -1,4 +1,4 @@
-//! Behaviour through the public interface and on the wire; one binary, because linking is slow.
+//! Tests of the public interface and of the wire, in one binary because linking is slow.
 
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
 #![expect(clippy::duplicate_mod, reason = "`layered` runs tests of other modules once more")]
@@ -8,6 +8,8 @@ mod admitted;
 #[cfg(target_os = "linux")]
 mod backlog;
 mod burst;
+#[cfg(target_os = "linux")]
+mod child_server;
 mod client_disconnect;
 mod close;
 mod connection_lifecycle;
@@ -18,6 +20,8 @@ mod disconnect_timeout;
 mod error_size;
 mod errors;
 mod extract;
+mod failures;
+mod field_paths;
 mod first_and_last;
 mod flush;
 mod fragments;
@@ -37,23 +41,23 @@ mod log;
 mod members;
 mod membership;
 mod middleware;
-mod mishaps;
 #[cfg(feature = "axum")]
 mod mounted;
+mod namespace_model;
 mod namespaces;
 mod nest;
 mod nesting;
 mod next;
 mod paths;
 mod per_route;
-mod places;
 mod presence;
 mod presence_chaos;
+mod presence_users;
 mod pressure;
 mod probe;
 mod protocol;
-mod question;
 mod random;
+mod random_messages;
 mod raw;
 mod relay;
 mod request;
@@ -64,13 +68,10 @@ mod restart;
 #[cfg(target_os = "linux")]
 mod room;
 mod router;
-mod rules;
 mod script;
-#[cfg(target_os = "linux")]
-mod served;
 mod server_lifecycle;
+mod server_requests;
 mod serving;
-mod shapes;
 mod sharing;
 mod sharing_elsewhere;
 #[cfg(feature = "axum")]
@@ -80,24 +81,22 @@ mod stop;
 mod stopping;
 mod streams;
 mod stuck_handlers;
-mod tabs;
 mod test_kit;
 mod transitions;
 mod unanswered;
 mod unfinished;
 mod upgrade;
+mod validation;
 mod values;
-
-mod whose_room;
 mod wire;
 
-/// What `layered` has another one of.
+/// The test kit for modules that `layered` runs again with a test kit of its own.
 mod kit {
     pub use aiows::testing::TestServer;
 
     pub use crate::raw::over_both;
 
-    /// A server that a test builds itself.
+    /// Returns the server unchanged. In `layered`, this adds a middleware.
     pub fn wrapped(server: aiows::Server) -> aiows::Server {
         server
     }

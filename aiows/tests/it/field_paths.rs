@@ -1,4 +1,4 @@
-//! Where a fault is said to be in parts of a message that serde reads from a copy.
+//! The paths of field errors in parts of a message that serde buffers before it reads them.
 
 use aiows::testing::TestClient;
 use aiows::{Message, Router, message, routes};
@@ -73,7 +73,7 @@ async fn page(page: Page) -> Value {
     })
 }
 
-/// Fields, the path that is told, and its code.
+/// The fields of a message, and the path and the code of the field error.
 const FAULTS: [(&str, &str, &str); 19] = [
     (r#""fromPage":"x""#, "fromPage", "wrong_type"),
     (r#""fromPage":256"#, "fromPage", "invalid_value"),
@@ -101,31 +101,32 @@ const FAULTS: [(&str, &str, &str); 19] = [
     (r#""fromPage":1,"span":{"from":1,"to":"z"}"#, "span.to", "wrong_type"),
     (r#""fromPage":1,"span":{"from":2,"to":1}"#, "span", "invalid_value"),
     (r#""fromPage":1,"mood":{"good":{"since":"x"}}"#, "mood.good.since", "wrong_type"),
-    // The value stands in two places: the path ends where serde's does.
+    // The invalid value occurs twice, so its path is ambiguous and ends where serde's path ends.
     (r#""fromPage":"x","sizes":["x"]"#, "", "wrong_type"),
 ];
 
-async fn ask(client: &mut TestClient, text: &str) -> Value {
+async fn request(client: &mut TestClient, text: &str) -> Value {
     client.send_text(text).await;
     client.recv_json().await
 }
 
 #[tokio::test]
-async fn a_path_goes_through_flattened_structs_tagged_enums_and_conversions() {
+async fn the_path_of_a_field_error_passes_through_flattened_structs_tagged_enums_and_conversions() {
     let server = TestServer::new(Router::new().routes(routes![page]));
     let mut client = server.connect().await;
     for (fields, path, code) in FAULTS {
         let text = format!(r#"{{"type":"page","id":7,"title":"x y",{fields}}}"#);
-        let error = ask(&mut client, &text).await;
+        let error = request(&mut client, &text).await;
         let [field] = error["fields"].as_array().unwrap().as_slice() else { panic!("{error}") };
         assert_eq!((&field["path"], &field["code"]), (&path.into(), &code.into()), "{text}");
     }
-    let read = ask(&mut client, r#"{"type":"page","title":"x","fromPage":1,"level":null}"#).await;
+    let read =
+        request(&mut client, r#"{"type":"page","title":"x","fromPage":1,"level":null}"#).await;
     assert_eq!(read["type"], "read");
 }
 
 #[tokio::test]
-async fn a_wide_number_is_read_as_a_field_and_not_behind_flatten() {
+async fn a_128_bit_number_is_read_as_a_direct_field_but_not_in_a_flattened_struct() {
     #[derive(Message, Deserialize)]
     struct Wide {
         own: u128,
@@ -144,10 +145,11 @@ async fn a_wide_number_is_read_as_a_field_and_not_behind_flatten() {
     let server = TestServer::new(Router::new().routes(routes![wide]));
     let mut client = server.connect().await;
     let max = u128::MAX.to_string();
-    let read = ask(&mut client, r#"{"type":"wide","own":7,"far":null}"#).await;
+    let read = request(&mut client, r#"{"type":"wide","own":7,"far":null}"#).await;
     assert_eq!(read["own"], "7");
     for number in ["7", &max] {
-        let error = ask(&mut client, &format!(r#"{{"type":"wide","own":7,"far":{number}}}"#)).await;
+        let error =
+            request(&mut client, &format!(r#"{{"type":"wide","own":7,"far":{number}}}"#)).await;
         assert_eq!(
             (&error["code"], &error["fields"][0]["path"]),
             (&"invalid_payload".into(), &"".into())

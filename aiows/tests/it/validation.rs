@@ -1,5 +1,4 @@
-//! What is told about rules that are broken: where, under the names of the wire, and with which
-//! parameters.
+//! Validation errors: their paths with the field names of the wire, their codes and parameters.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -16,7 +15,7 @@ struct Item {
     item_name: String,
 }
 
-/// An item whose names on the wire are not known.
+/// An item that does not derive `WireNames`, so its names on the wire are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Validate)]
 struct Plain {
     #[validate(length(min = 1))]
@@ -59,7 +58,7 @@ struct Board {
     sub_board: Option<Box<Sub>>,
 }
 
-/// A part that may have parts.
+/// A part of a board, which may be nested in itself.
 #[derive(Default, WireNames, Deserialize, Validate)]
 #[serde(rename_all = "camelCase", default)]
 struct Sub {
@@ -71,7 +70,7 @@ struct Sub {
     sub_board: Option<Box<Self>>,
 }
 
-/// Where the rules of a board are broken.
+/// Returns the paths of the validation errors of a board.
 fn paths(fields: Value) -> Vec<String> {
     let board: Board = serde_json::from_value(fields).unwrap();
     let error = Message::validate(&board).unwrap_err();
@@ -87,7 +86,7 @@ fn plain(name: &str) -> Value {
 }
 
 #[test]
-fn a_path_goes_through_nested_lists_and_maps() {
+fn the_path_of_a_validation_error_passes_through_nested_lists_and_maps() {
     let (ok, bad) = (item("x"), item(""));
     for (fields, path) in [
         (json!({ "theGrid": [[&ok], [&ok, &bad]] }), "theGrid[1][1].itemName"),
@@ -113,7 +112,7 @@ fn a_path_goes_through_nested_lists_and_maps() {
 }
 
 #[test]
-fn a_path_in_a_large_message_is_the_same() {
+fn the_path_of_a_validation_error_in_a_large_message_is_complete() {
     let many = |last: Value| {
         let mut items = vec![item("x"); 300];
         items.push(last);
@@ -136,7 +135,7 @@ fn a_path_in_a_large_message_is_the_same() {
 }
 
 #[test]
-fn a_key_that_is_too_long_is_cut() {
+fn a_path_with_a_very_long_key_is_truncated() {
     let key = "é".repeat(1000);
     let [path] = &paths(json!({ "byName": { key: item("") } }))[..] else { panic!("one path") };
     assert!(path.starts_with("byName.éé") && path.len() <= 128, "{path}");
@@ -169,17 +168,17 @@ struct Signup {
 }
 
 #[test]
-fn parameters_of_the_application_survive_and_values_do_not() {
+fn validation_errors_keep_the_application_s_parameters_and_omit_field_values() {
     let signup = Signup { password: "s3cret".into(), again: "h1dden".into(), place: "here".into() };
     let error = Message::validate(&signup).unwrap_err();
-    let told: Vec<_> = error
+    let fields: Vec<_> = error
         .fields()
         .iter()
         .map(|field| (&*field.path, &*field.code, serde_json::to_value(&field.params).unwrap()))
         .collect();
     let custom = json!({ "other": 1, "min": 2, "field": 3 });
     assert_eq!(
-        told,
+        fields,
         [
             ("", "whole", json!({ "other": 5, "value": 6 })),
             ("again", "far", custom.clone()),
@@ -188,7 +187,7 @@ fn parameters_of_the_application_survive_and_values_do_not() {
             ("place", "far", custom),
         ]
     );
-    // Where the rules are not known, what may be the value of another field is not told.
+    // If the rules are unknown, parameters that may contain another field's value are left out.
     let error = HandlerError::from_validation(&Validate::validate(&signup).unwrap_err());
     let text = serde_json::to_string(error.fields()).unwrap();
     assert!(
@@ -197,8 +196,8 @@ fn parameters_of_the_application_survive_and_values_do_not() {
     );
 }
 
-/// What is told about the rules of a message that is read from these fields.
-fn told<M: Message + serde::de::DeserializeOwned>(fields: Value) -> Vec<String> {
+/// Returns the paths of the validation errors of a message that is read from these fields.
+fn paths_of<M: Message + serde::de::DeserializeOwned>(fields: Value) -> Vec<String> {
     let message: M = serde_json::from_value(fields).unwrap();
     match message.validate() {
         Ok(()) => Vec::new(),
@@ -207,7 +206,7 @@ fn told<M: Message + serde::de::DeserializeOwned>(fields: Value) -> Vec<String> 
 }
 
 #[test]
-fn a_message_that_wraps_a_type_with_rules_has_these_rules() {
+fn a_message_that_wraps_a_validated_type_is_validated_by_that_type_s_rules() {
     #[derive(Message, Deserialize)]
     struct Named(Item);
     #[derive(Message, Deserialize)]
@@ -238,27 +237,27 @@ fn a_message_that_wraps_a_type_with_rules_has_these_rules() {
     struct Generic(Page<Item>);
 
     let (ok, bad) = (item("x"), item(""));
-    assert_eq!(told::<Named>(bad.clone()), ["itemName"]);
-    assert_eq!(told::<Unnamed>(plain("")), ["item_name"]);
-    assert_eq!(told::<Boxed>(bad.clone()), ["itemName"]);
-    assert_eq!(told::<BoxedPlain>(plain("")), ["item_name"]);
-    assert_eq!(told::<Perhaps>(bad.clone()), ["itemName"]);
-    assert_eq!(told::<Twice>(bad.clone()), ["itemName"]);
-    assert_eq!(told::<Transparent>(bad.clone()), ["itemName"]);
-    assert_eq!(told::<Generic>(json!({ "items": [ok, bad] })), ["items[1].item_name"]);
-    assert_eq!(told::<All>(json!({ "a": ok, "b": bad })), ["b.itemName"]);
-    assert_eq!(told::<Free>(bad), [""; 0]);
+    assert_eq!(paths_of::<Named>(bad.clone()), ["itemName"]);
+    assert_eq!(paths_of::<Unnamed>(plain("")), ["item_name"]);
+    assert_eq!(paths_of::<Boxed>(bad.clone()), ["itemName"]);
+    assert_eq!(paths_of::<BoxedPlain>(plain("")), ["item_name"]);
+    assert_eq!(paths_of::<Perhaps>(bad.clone()), ["itemName"]);
+    assert_eq!(paths_of::<Twice>(bad.clone()), ["itemName"]);
+    assert_eq!(paths_of::<Transparent>(bad.clone()), ["itemName"]);
+    assert_eq!(paths_of::<Generic>(json!({ "items": [ok, bad] })), ["items[1].item_name"]);
+    assert_eq!(paths_of::<All>(json!({ "a": ok, "b": bad })), ["b.itemName"]);
+    assert_eq!(paths_of::<Free>(bad), [""; 0]);
     for accepted in [
-        told::<Named>(ok.clone()),
-        told::<Unnamed>(plain("x")),
-        told::<Boxed>(ok.clone()),
-        told::<BoxedPlain>(plain("x")),
-        told::<Perhaps>(ok.clone()),
-        told::<Perhaps>(Value::Null),
-        told::<Twice>(ok.clone()),
-        told::<Transparent>(ok.clone()),
-        told::<Generic>(json!({ "items": [ok] })),
-        told::<All>(json!({ "a": ok })),
+        paths_of::<Named>(ok.clone()),
+        paths_of::<Unnamed>(plain("x")),
+        paths_of::<Boxed>(ok.clone()),
+        paths_of::<BoxedPlain>(plain("x")),
+        paths_of::<Perhaps>(ok.clone()),
+        paths_of::<Perhaps>(Value::Null),
+        paths_of::<Twice>(ok.clone()),
+        paths_of::<Transparent>(ok.clone()),
+        paths_of::<Generic>(json!({ "items": [ok] })),
+        paths_of::<All>(json!({ "a": ok })),
     ] {
         assert_eq!(accepted, [""; 0]);
     }
@@ -281,14 +280,14 @@ fn rules_that_a_message_implements_by_hand_are_checked() {
             Err(errors).or_else(|errors| if errors.is_empty() { Ok(()) } else { Err(errors) })
         }
     }
-    assert_eq!(told::<Span>(json!({ "fromPage": 2, "toPage": 1 })), ["toPage"]);
-    assert_eq!(told::<Span>(json!({ "fromPage": 1, "toPage": 1 })), [""; 0]);
+    assert_eq!(paths_of::<Span>(json!({ "fromPage": 2, "toPage": 1 })), ["toPage"]);
+    assert_eq!(paths_of::<Span>(json!({ "fromPage": 1, "toPage": 1 })), [""; 0]);
 }
 
 #[test]
-fn rules_that_nothing_checks_are_mistakes_of_the_build() {
+fn a_nested_type_whose_rules_are_never_checked_is_a_mistake() {
     #[derive(Message, Deserialize)]
-    #[expect(dead_code, reason = "only its type is looked at")]
+    #[expect(dead_code, reason = "only its type is used")]
     struct Loose {
         item: Item,
         #[serde(flatten)]
@@ -329,7 +328,7 @@ fn rules_that_nothing_checks_are_mistakes_of_the_build() {
     let router = |routes| Server::new().include_router(Router::new().routes(routes));
     assert!(router(routes![strict]).build().is_ok());
     let error = router(routes![loose]).build().unwrap_err();
-    let told: Vec<_> = error
+    let fields: Vec<_> = error
         .mistakes()
         .iter()
         .map(|text| {
@@ -337,5 +336,5 @@ fn rules_that_nothing_checks_are_mistakes_of_the_build() {
             text.split('`').nth(5).unwrap()
         })
         .collect();
-    assert_eq!(told, ["item", "flat", "list", "plain", "boxed", "map", "ref"]);
+    assert_eq!(fields, ["item", "flat", "list", "plain", "boxed", "map", "ref"]);
 }

@@ -1,5 +1,5 @@
-//! Panics where nobody expects one, and refusals before anything was served: they cost one handler
-//! or one connection, and nothing that belongs to the server.
+//! Panics in destructors, refused connections and protocol errors: each ends one handler or one
+//! connection and leaves the server running.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[derive(Message, Serialize)]
 struct Hello {}
 
-/// Panics when it is dropped, without the words of a panic on the standard error.
+/// Panics when it is dropped, without printing a panic message.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -35,7 +35,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Holds a bomb for ever, and tells when it has begun.
+/// Holds a bomb forever, after it has signaled that it started.
 async fn hold(started: mpsc::Sender<()>) {
     let _bomb = Bomb;
     started.send(()).await.unwrap();
@@ -43,16 +43,16 @@ async fn hold(started: mpsc::Sender<()>) {
 }
 
 /// Middleware that holds a bomb around every handler.
-struct Mined;
+struct BombMiddleware;
 
-impl Middleware for Mined {
+impl Middleware for BombMiddleware {
     async fn on_message(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
         let _bomb = Bomb;
         next.run(call).await
     }
 }
 
-fn hasty() -> Limits {
+fn short_limits() -> Limits {
     limits(|limits| {
         limits.connections = 1;
         limits.close_timeout = Duration::from_millis(50);
@@ -60,7 +60,7 @@ fn hasty() -> Limits {
     })
 }
 
-/// Joins once the place of the connection before is free.
+/// Joins once the previous connection has released its permit.
 async fn join_after(server: &TestServer) -> Raw {
     let join = async {
         loop {
@@ -72,12 +72,12 @@ async fn join_after(server: &TestServer) -> Raw {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(SOON, join).await.expect("a place")
+    timeout(SOON, join).await.expect("a free permit")
 }
 
-/// A client leaves while something that panics when it is dropped is pending: its disconnect
-/// handlers run, what it spawned ends, and its place is free.
-async fn expect_survival(mined: impl Fn(mpsc::Sender<()>) -> Router) {
+/// Checks a client that leaves while a value that panics in its destructor is pending: the
+/// disconnect handlers run, spawned tasks end, and the connection's permit is released.
+async fn expect_survival(router: impl Fn(mpsc::Sender<()>) -> Router) {
     let (started, starts) = mpsc::channel(1);
     let starts = Mutex::new(starts);
     let (ends, ended) = ends();
@@ -88,12 +88,13 @@ async fn expect_survival(mined: impl Fn(mpsc::Sender<()>) -> Router) {
             let held = Arc::clone(&alive);
             held.fetch_add(1, Ordering::Relaxed);
             call.websocket().spawn(async move {
-                let _guard = Fewer(held);
+                let _guard = DecrementOnDrop(held);
                 std::future::pending::<()>().await;
             });
             async {}
         });
-        Server::from(ends.router().route(spawns).include(mined(started.clone()))).limits(hasty())
+        Server::from(ends.router().route(spawns).include(router(started.clone())))
+            .limits(short_limits())
     };
     over_both(server, async |server| {
         let mut raw = Raw::join(&server).await;
@@ -109,7 +110,7 @@ async fn expect_survival(mined: impl Fn(mpsc::Sender<()>) -> Router) {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(SOON, spawned).await.expect("what was spawned ends");
+        timeout(SOON, spawned).await.expect("the spawned tasks end");
         drop(join_after(&server).await);
         ended.next().await;
     })
@@ -118,9 +119,9 @@ async fn expect_survival(mined: impl Fn(mpsc::Sender<()>) -> Router) {
     ended.expect_no_more().await;
 }
 
-struct Fewer(Arc<AtomicUsize>);
+struct DecrementOnDrop(Arc<AtomicUsize>);
 
-impl Drop for Fewer {
+impl Drop for DecrementOnDrop {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -131,17 +132,18 @@ fn holding(started: mpsc::Sender<()>) -> Route {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_drop_of_a_cancelled_handler_costs_that_handler_alone() {
+async fn a_panic_in_the_drop_of_a_cancelled_handler_ends_only_that_handler() {
     expect_survival(|started| Router::new().route(holding(started))).await;
 }
 
 #[tokio::test]
-async fn panics_in_the_drops_of_cancelled_middleware_and_its_handler_cost_them_alone() {
-    expect_survival(|started| Router::new().route(holding(started)).middleware(Mined)).await;
+async fn panics_in_the_drops_of_cancelled_middleware_and_its_handler_end_only_these_two() {
+    expect_survival(|started| Router::new().route(holding(started)).middleware(BombMiddleware))
+        .await;
 }
 
 #[tokio::test]
-async fn a_panic_in_the_drop_of_a_spawned_future_costs_that_future_alone() {
+async fn a_panic_in_the_drop_of_a_spawned_future_ends_only_that_future() {
     expect_survival(|started| {
         Router::new().route(Route::message("hold", move |call: Call| {
             call.websocket().spawn(hold(started.clone()));
@@ -152,11 +154,11 @@ async fn a_panic_in_the_drop_of_a_spawned_future_costs_that_future_alone() {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_drop_of_a_late_disconnect_handler_frees_the_place() {
+async fn a_panic_in_the_drop_of_a_late_disconnect_handler_releases_the_connection_permit() {
     expect_survival(|started| {
         let begin = Route::message("hold", move |_: Call| {
-            let begun = started.clone();
-            async move { begun.send(()).await.unwrap() }
+            let started = started.clone();
+            async move { started.send(()).await.unwrap() }
         });
         let late = Route::disconnect(|_: Call| async {
             let _bomb = Bomb;
@@ -168,7 +170,7 @@ async fn a_panic_in_the_drop_of_a_late_disconnect_handler_frees_the_place() {
 }
 
 #[tokio::test]
-async fn a_panic_of_a_spawned_future_that_carries_something_that_panics_costs_that_future_alone() {
+async fn a_spawned_future_whose_panic_payload_panics_on_drop_ends_only_itself() {
     expect_survival(|started| {
         Router::new().route(Route::message("hold", move |call: Call| {
             let started = started.clone();
@@ -176,7 +178,7 @@ async fn a_panic_of_a_spawned_future_that_carries_something_that_panics_costs_th
                 started.send(()).await.unwrap();
                 std::panic::resume_unwind(Box::new(Bomb));
             });
-            // Pending until the connection ends, so that nothing is spawned beside it.
+            // The handler stays pending until the connection ends, so no other task is spawned.
             std::future::pending::<()>()
         }))
     })
@@ -184,7 +186,7 @@ async fn a_panic_of_a_spawned_future_that_carries_something_that_panics_costs_th
 }
 
 #[tokio::test]
-async fn what_the_panic_of_a_spawned_future_carries_is_dropped_outside_of_the_lock() {
+async fn the_panic_payload_of_a_spawned_future_is_dropped_outside_of_the_lock() {
     let (probed, mut free) = mpsc::channel(2);
     let spawn = Route::message("spawn", move |call: Call| {
         let (probed, ws) = (probed.clone(), call.websocket().clone());
@@ -195,7 +197,7 @@ async fn what_the_panic_of_a_spawned_future_carries_is_dropped_outside_of_the_lo
                 other.spawn(async {});
             });
             ws.spawn(async move { std::panic::resume_unwind(Box::new(probe)) });
-            // It is dropped by the first spawn that finds the future ended.
+            // The first spawn that finds the future ended drops the payload.
             for _ in 0..100 {
                 yield_now().await;
                 ws.spawn(async {});
@@ -210,7 +212,7 @@ async fn what_the_panic_of_a_spawned_future_carries_is_dropped_outside_of_the_lo
 }
 
 #[tokio::test]
-async fn a_panic_that_carries_something_that_panics_is_one_failed_handler() {
+async fn a_handler_whose_panic_payload_panics_on_drop_fails_once() {
     let panics = || {
         Server::from(Router::new().route(Route::message("panic", |_: Call| async {
             std::panic::resume_unwind(Box::new(Bomb));
@@ -229,7 +231,7 @@ async fn a_panic_that_carries_something_that_panics_is_one_failed_handler() {
 }
 
 #[tokio::test]
-async fn who_finds_the_room_of_the_path_full_is_not_admitted() {
+async fn a_client_that_finds_the_room_of_its_path_full_is_not_admitted() {
     let (ends, ended) = ends();
     let server = || {
         let router = Router::new().route(Route::connect(|call: Call| {
@@ -258,7 +260,7 @@ async fn who_finds_the_room_of_the_path_full_is_not_admitted() {
 }
 
 #[tokio::test]
-async fn a_connect_handler_that_refuses_closes_with_its_code_as_the_reason() {
+async fn a_connect_handler_that_returns_an_error_closes_with_the_error_code_as_the_reason() {
     let (ends, ended) = ends();
     let server = || {
         ends.watch(Router::new().route(Route::connect(|_: Call| async {
@@ -267,15 +269,16 @@ async fn a_connect_handler_that_refuses_closes_with_its_code_as_the_reason() {
     };
     over_both(server, async |server| {
         let mut raw = Raw::join(&server).await;
-        let told = json!({ "type": "error", "code": "not_today", "message": "come back tomorrow" });
-        assert_eq!(raw.read_json().await, told);
+        let error =
+            json!({ "type": "error", "code": "not_today", "message": "come back tomorrow" });
+        assert_eq!(raw.read_json().await, error);
         assert_eq!(raw.read_close(1008).await, "not_today");
         assert_eq!(ended.next().await, DisconnectReason::ConnectFailed);
     })
     .await;
 }
 
-/// A connection that was closed before its connect handler fails stays closed for that reason.
+/// A connection that was closed before its connect handler fails keeps its close reason.
 #[tokio::test]
 async fn a_connect_handler_that_fails_after_the_close_changes_nothing() {
     let (ends, ended) = ends();
@@ -283,7 +286,7 @@ async fn a_connect_handler_that_fails_after_the_close_changes_nothing() {
         ends.watch(Router::new().route(Route::connect(|call: Call| async move {
             let ws = call.websocket().clone();
             ws.close(4000, "enough");
-            // The close frame is on its way meanwhile.
+            // The session writes the close frame meanwhile.
             sleep(Duration::from_millis(20)).await;
             Err::<(), _>(HandlerError::new("not_today", "come back tomorrow"))
         })))
@@ -300,7 +303,8 @@ async fn a_connect_handler_that_fails_after_the_close_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_breaks_the_protocol_and_ends_its_side_still_gets_its_answers_and_1002() {
+async fn a_client_that_violates_the_protocol_and_ends_its_side_still_receives_its_replies_and_1002()
+{
     let (ends, ended) = ends();
     over_both(
         || ends.server(),
@@ -318,9 +322,9 @@ async fn a_client_that_breaks_the_protocol_and_ends_its_side_still_gets_its_answ
     .await;
 }
 
-/// The client does not read: its close frame cannot be written before the server is cut.
+/// The client does not read, so the session cannot write the close frame before the forced stop.
 #[tokio::test(start_paused = true)]
-async fn a_stop_cuts_a_connection_that_waits_for_its_last_frames_to_be_read() {
+async fn a_forced_stop_cuts_a_connection_whose_client_does_not_read_its_last_frames() {
     let flood = Route::message("flood", |call: Call| async move {
         let text = "x".repeat(60_000);
         for _ in 0..4 {
@@ -341,9 +345,9 @@ async fn a_stop_cuts_a_connection_that_waits_for_its_last_frames_to_be_read() {
     assert!(elapsed < within + Duration::from_millis(400), "{elapsed:?}");
 }
 
-/// The limits of a server that has not set any.
+/// Uses the default limits.
 #[tokio::test(start_paused = true)]
-async fn a_slow_client_that_resumes_seconds_later_learns_why_it_was_closed() {
+async fn a_slow_client_that_resumes_seconds_later_receives_the_reason_it_was_closed_for() {
     for millis in [10, 1_500, 8_000] {
         let (ends, ended) = ends();
         let flood = Route::message("flood", |call: Call| async move {
@@ -363,7 +367,10 @@ async fn a_slow_client_that_resumes_seconds_later_learns_why_it_was_closed() {
         );
         sleep(Duration::from_millis(millis)).await;
         let close = loop {
-            let frame = raw.read_frame().await.unwrap_or_else(|| panic!("a bare end, {millis}"));
+            let frame = raw
+                .read_frame()
+                .await
+                .unwrap_or_else(|| panic!("the stream ended without a close frame, {millis}"));
             if frame.first == 0x88 {
                 break frame;
             }

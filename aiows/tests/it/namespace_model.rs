@@ -1,5 +1,5 @@
-//! Connections of several namespaces that come, join, speak and go at random, beside a model that knows who
-//! must hear what.
+//! Connections of several namespaces connect, join, send and disconnect at random. A model predicts
+//! the recipients of every message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +16,7 @@ use crate::random::Random;
 const ROUNDS: u64 = 60;
 const STEPS: usize = 60;
 
-/// Paths, and the namespaces their connections are in.
+/// Paths, and the namespaces of their connections.
 const PATHS: [(&str, &str); 6] = [
     ("/chat/1", "/chat/{room}"),
     ("/game/1", "/game/{room}"),
@@ -30,7 +30,7 @@ const ROOMS: [&str; 3] = ["red", "blue", "green"];
 const USERS: [&str; 3] = ["ann", "bob", "cat"];
 const NAMES: [&str; 2] = ["red", "ann"];
 
-/// The handle on the connection that came last.
+/// The handle of the latest connection.
 #[derive(Clone, Default)]
 struct Latest(Arc<Mutex<Option<WebSocket>>>);
 
@@ -50,7 +50,7 @@ fn server(latest: &Latest) -> Server {
         .include_router(Router::new().include(router()))
 }
 
-/// A connection, and what the model knows about it.
+/// A connection, and its state in the model.
 struct Guest {
     ws: WebSocket,
     client: TestClient,
@@ -58,26 +58,26 @@ struct Guest {
     rooms: BTreeSet<&'static str>,
     user: Option<&'static str>,
     name: Option<&'static str>,
-    /// What its client must have got.
-    heard: Vec<String>,
+    /// The texts that its client must have received.
+    expected: Vec<String>,
 }
 
-/// Whose hub is used.
+/// The hub that a send or a query uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Voice {
+enum Source {
     Server,
     Namespace(&'static str),
 }
 
 #[derive(Clone, Debug)]
-enum Aim {
+enum Selector {
     All,
     Rooms(Vec<&'static str>),
     Users(Vec<&'static str>),
     Connection(ConnectionId),
 }
 
-struct Crowd {
+struct Model {
     random: Random,
     server: TestServer,
     hub: Hub,
@@ -86,7 +86,7 @@ struct Crowd {
     sent: usize,
 }
 
-impl Crowd {
+impl Model {
     fn new(seed: u64) -> Self {
         let latest = Latest::default();
         let server = TestServer::new(server(&latest));
@@ -96,21 +96,21 @@ impl Crowd {
 
     async fn step(&mut self) {
         match self.random.below(16) {
-            0..3 if self.guests.len() < 8 => self.come().await,
-            _ if self.guests.is_empty() => self.come().await,
-            3 => self.go().await,
-            4 => self.kick().await,
+            0..3 if self.guests.len() < 8 => self.connect().await,
+            _ if self.guests.is_empty() => self.connect().await,
+            3 => self.close().await,
+            4 => self.disconnect().await,
             5..8 => self.join().await,
             8 => self.leave(),
             9 => self.set_user(),
             10 => self.set_name(),
-            11 => self.speak().await,
+            11 => self.send_to_room().await,
             _ => self.send().await,
         }
         self.check();
     }
 
-    async fn come(&mut self) {
+    async fn connect(&mut self) {
         let (path, namespace) = self.random.of(&PATHS);
         let client = self.server.connect_to(path).await;
         while self.hub.size() == self.guests.len() {
@@ -119,27 +119,27 @@ impl Crowd {
         let ws = self.latest.0.lock().unwrap().take().unwrap();
         assert_eq!(ws.namespace(), namespace);
         let (rooms, user, name) = Default::default();
-        self.guests.push(Guest { ws, client, namespace, rooms, user, name, heard: Vec::new() });
+        self.guests.push(Guest { ws, client, namespace, rooms, user, name, expected: Vec::new() });
     }
 
     fn pick(&mut self) -> usize {
         self.random.below(self.guests.len())
     }
 
-    /// A client closes its connection.
-    async fn go(&mut self) {
+    /// Lets a client close its connection.
+    async fn close(&mut self) {
         let at = self.pick();
         let mut guest = self.guests.swap_remove(at);
-        guest.expect_heard().await;
+        guest.expect_texts().await;
         guest.client.close(1000, "").await;
     }
 
-    /// A connection is closed, or all of a user, from any hub.
-    async fn kick(&mut self) {
+    /// Closes a connection, or all connections of its user, through any hub.
+    async fn disconnect(&mut self) {
         let at = self.pick();
         let (id, user) = (self.guests[at].ws.id(), self.guests[at].user);
-        let voice = self.voice_at_random();
-        let hub = self.hub_of(voice);
+        let source = self.random_source();
+        let hub = self.hub_of(source);
         let is_gone = |guest: &Guest| match user {
             Some(user) => guest.user == Some(user),
             None => guest.ws.id() == id,
@@ -154,7 +154,7 @@ impl Crowd {
         self.check();
         for mut guest in gone {
             assert!(guest.ws.join("red").await.is_err() && guest.ws.set_user("ann").is_err());
-            guest.expect_heard().await;
+            guest.expect_texts().await;
             assert_eq!(guest.client.expect_closed(4000).await, "out");
         }
     }
@@ -204,8 +204,8 @@ impl Crowd {
         }
     }
 
-    /// A connection speaks in a room, of which it may be no member.
-    async fn speak(&mut self) {
+    /// Sends to a room from a connection, which may not be a member.
+    async fn send_to_room(&mut self) {
         let (at, room) = (self.pick(), self.random.of(&ROOMS));
         let text = self.text();
         let Guest { ws, rooms, .. } = &self.guests[at];
@@ -216,24 +216,24 @@ impl Crowd {
             return;
         }
         let namespace = self.guests[at].namespace;
-        let hears = |it: &Guest| it.is_in(namespace, room) && it.ws.id() != id;
-        assert_eq!(sent.unwrap().accepted, self.hear(&text, hears));
+        let receives = |it: &Guest| it.is_in(namespace, room) && it.ws.id() != id;
+        assert_eq!(sent.unwrap().accepted, self.expect(&text, receives));
     }
 
     async fn send(&mut self) {
-        let (voice, aim) = (self.voice_at_random(), self.aim_at_random());
+        let (source, selector) = (self.random_source(), self.random_selector());
         let is_everywhere = self.random.below(3) == 0;
-        let target = aim.of(&self.hub_of(voice));
+        let target = selector.of(&self.hub_of(source));
         let target = if is_everywhere { target.everywhere() } else { target };
         let text = self.text();
         let sent = target.send_text(&text).await;
-        let voice = if is_everywhere { Voice::Server } else { voice };
-        if voice == Voice::Server && matches!(aim, Aim::Rooms(_)) {
+        let source = if is_everywhere { Source::Server } else { source };
+        if source == Source::Server && matches!(selector, Selector::Rooms(_)) {
             assert!(matches!(sent, Err(SendError::NoNamespace)));
             return;
         }
-        let heard = self.hear(&text, |it| aim.reaches(voice, it));
-        assert_eq!(sent.unwrap().accepted, heard, "{voice:?} {aim:?}");
+        let recipients = self.expect(&text, |it| selector.reaches(source, it));
+        assert_eq!(sent.unwrap().accepted, recipients, "{source:?} {selector:?}");
     }
 
     fn text(&mut self) -> String {
@@ -241,44 +241,44 @@ impl Crowd {
         format!("message {}", self.sent)
     }
 
-    /// Notes who must hear a text, and counts them.
-    fn hear(&mut self, text: &str, hears: impl Fn(&Guest) -> bool) -> usize {
-        let hearers = self.guests.iter_mut().filter(|it| hears(it));
-        hearers.map(|it| it.heard.push(text.to_owned())).count()
+    /// Records the recipients of a text, and counts them.
+    fn expect(&mut self, text: &str, receives: impl Fn(&Guest) -> bool) -> usize {
+        let recipients = self.guests.iter_mut().filter(|it| receives(it));
+        recipients.map(|it| it.expected.push(text.to_owned())).count()
     }
 
-    fn voice_at_random(&mut self) -> Voice {
+    fn random_source(&mut self) -> Source {
         match self.random.below(2) {
-            0 => Voice::Server,
-            _ => Voice::Namespace(self.random.of(&NAMESPACES)),
+            0 => Source::Server,
+            _ => Source::Namespace(self.random.of(&NAMESPACES)),
         }
     }
 
-    fn aim_at_random(&mut self) -> Aim {
+    fn random_selector(&mut self) -> Selector {
         match self.random.below(6) {
-            0 => Aim::All,
-            1 => Aim::Rooms(vec![self.random.of(&ROOMS)]),
-            2 => Aim::Rooms(vec![self.random.of(&ROOMS), self.random.of(&ROOMS)]),
-            3 => Aim::Users(vec![self.random.of(&USERS)]),
-            4 => Aim::Users(vec![self.random.of(&USERS), self.random.of(&USERS)]),
-            _ => Aim::Connection(self.guests[self.random.below(self.guests.len())].ws.id()),
+            0 => Selector::All,
+            1 => Selector::Rooms(vec![self.random.of(&ROOMS)]),
+            2 => Selector::Rooms(vec![self.random.of(&ROOMS), self.random.of(&ROOMS)]),
+            3 => Selector::Users(vec![self.random.of(&USERS)]),
+            4 => Selector::Users(vec![self.random.of(&USERS), self.random.of(&USERS)]),
+            _ => Selector::Connection(self.guests[self.random.below(self.guests.len())].ws.id()),
         }
     }
 
-    fn hub_of(&self, voice: Voice) -> Hub {
-        match voice {
-            Voice::Server => self.hub.clone(),
-            Voice::Namespace(name) => self.hub.namespace(name).unwrap(),
+    fn hub_of(&self, source: Source) -> Hub {
+        match source {
+            Source::Server => self.hub.clone(),
+            Source::Namespace(name) => self.hub.namespace(name).unwrap(),
         }
     }
 
-    /// Compares what every hub knows with the model.
+    /// Compares every hub with the model.
     fn check(&self) {
-        let voices = NAMESPACES.into_iter().map(Voice::Namespace).chain([Voice::Server]);
-        for voice in voices {
-            let hub = self.hub_of(voice);
-            let seen: Vec<_> = self.guests.iter().filter(|it| voice.sees(it)).collect();
-            assert_eq!(hub.size(), seen.len(), "{voice:?}");
+        let sources = NAMESPACES.into_iter().map(Source::Namespace).chain([Source::Server]);
+        for source in sources {
+            let hub = self.hub_of(source);
+            let seen: Vec<_> = self.guests.iter().filter(|it| source.sees(it)).collect();
+            assert_eq!(hub.size(), seen.len(), "{source:?}");
             let mut rooms = BTreeMap::<&str, BTreeSet<ConnectionId>>::new();
             for guest in &seen {
                 for room in &guest.rooms {
@@ -286,31 +286,31 @@ impl Crowd {
                 }
             }
             let names: BTreeSet<_> = hub.room_names().into_iter().collect();
-            assert!(names.iter().eq(rooms.keys()), "{voice:?} {names:?}");
+            assert!(names.iter().eq(rooms.keys()), "{source:?} {names:?}");
             for (room, ids) in rooms {
-                assert_eq!(hub.room_size(room), ids.len(), "{voice:?} {room}");
-                assert_eq!(ids_of(&hub.members(room)), ids, "{voice:?} {room}");
+                assert_eq!(hub.room_size(room), ids.len(), "{source:?} {room}");
+                assert_eq!(ids_of(&hub.members(room)), ids, "{source:?} {room}");
             }
             for name in NAMES {
                 let mut holders = seen.iter().filter(|it| it.name == Some(name));
                 let expected = holders.next().filter(|_| holders.next().is_none());
                 let found = hub.named(name).map(|ws| ws.id());
-                assert_eq!(found, expected.map(|it| it.ws.id()), "{voice:?} {name}");
+                assert_eq!(found, expected.map(|it| it.ws.id()), "{source:?} {name}");
             }
             let users: BTreeSet<_> = self.guests.iter().filter_map(|it| it.user).collect();
             let known: BTreeSet<_> = hub.user_names().into_iter().collect();
-            assert!(known.iter().eq(&users), "{voice:?} {known:?}");
+            assert!(known.iter().eq(&users), "{source:?} {known:?}");
             for user in users {
                 let of_user = self.guests.iter().filter(|it| it.user == Some(user));
                 let expected: BTreeSet<_> = of_user.map(|it| it.ws.id()).collect();
-                assert_eq!(ids_of(&hub.connections_of(user)), expected, "{voice:?} {user}");
+                assert_eq!(ids_of(&hub.connections_of(user)), expected, "{source:?} {user}");
             }
         }
     }
 
     async fn end(mut self) {
         for guest in &mut self.guests {
-            guest.expect_heard().await;
+            guest.expect_texts().await;
         }
         drop(std::mem::take(&mut self.guests));
         while self.server.handle().stats().active > 0 {
@@ -324,7 +324,7 @@ fn ids_of(sockets: &[WebSocket]) -> BTreeSet<ConnectionId> {
     sockets.iter().map(WebSocket::id).collect()
 }
 
-impl Voice {
+impl Source {
     fn sees(self, guest: &Guest) -> bool {
         match self {
             Self::Server => true,
@@ -333,7 +333,7 @@ impl Voice {
     }
 }
 
-impl Aim {
+impl Selector {
     fn of(&self, hub: &Hub) -> Recipients {
         match self {
             Self::All => hub.all(),
@@ -343,16 +343,16 @@ impl Aim {
         }
     }
 
-    fn reaches(&self, voice: Voice, guest: &Guest) -> bool {
+    fn reaches(&self, source: Source, guest: &Guest) -> bool {
         match self {
-            Self::All => voice.sees(guest),
+            Self::All => source.sees(guest),
             Self::Rooms(rooms) => {
-                voice.sees(guest) && rooms.iter().any(|it| guest.rooms.contains(it))
+                source.sees(guest) && rooms.iter().any(|it| guest.rooms.contains(it))
             }
             Self::Users(users) => {
-                voice.sees(guest) && guest.user.is_some_and(|it| users.contains(&it))
+                source.sees(guest) && guest.user.is_some_and(|it| users.contains(&it))
             }
-            // Connections are known to the whole server.
+            // Every hub can reach all connections of the server.
             Self::Connection(id) => guest.ws.id() == *id,
         }
     }
@@ -363,30 +363,30 @@ impl Guest {
         self.namespace == namespace && self.rooms.contains(room)
     }
 
-    /// Tells whether another one is in its room of this name.
+    /// Returns whether another guest is a member of this guest's room of this name.
     fn shares(&self, other: &Self, room: &str) -> bool {
         other.is_in(self.namespace, room)
     }
 
-    async fn expect_heard(&mut self) {
-        for text in self.heard.drain(..) {
+    async fn expect_texts(&mut self) {
+        for text in self.expected.drain(..) {
             assert_eq!(self.client.recv_text().await, text);
         }
     }
 }
 
 #[tokio::test]
-async fn everybody_hears_what_a_model_of_the_namespaces_says_and_nothing_else() {
+async fn every_client_receives_exactly_the_messages_that_a_model_of_the_namespaces_predicts() {
     let seed = std::env::var("AIOWS_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
     for round in 0..ROUNDS {
         let seed = seed.wrapping_add(round);
         let run = tokio::spawn(async move {
-            let mut crowd = Crowd::new(seed);
+            let mut model = Model::new(seed);
             for _ in 0..STEPS {
-                crowd.step().await;
+                model.step().await;
             }
-            crowd.end().await;
+            model.end().await;
         });
         run.await.unwrap_or_else(|error| panic!("AIOWS_TEST_SEED={seed}: {error}"));
     }

@@ -1,7 +1,8 @@
-//! Whatever is returned, sent, relayed or asked, is one JSON object with each key of the head once.
+//! Every message that is returned, sent, replied or requested is one JSON object that contains each
+//! key of the head at most once.
 //!
-//! The messages are made up from seeds: objects with keys and values of every kind, among them the keys
-//! of the head, written as a client would, sent through every kind of message.
+//! The messages are generated from seeds. They are objects with keys and values of every kind,
+//! including the keys of the head in various spellings, and are sent through every kind of message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::kit::TestServer;
 use crate::random::Random;
 
-/// For each tag.
+/// The number of messages for each tag.
 const MESSAGES: usize = 400;
 const TAGS: [&str; 4] = ["type", "action", "t", "a\"\u{e9}\\"];
 
@@ -70,11 +71,11 @@ enum Answer {
     Wrapped(Wrapped),
 }
 
-/// Makes objects, and what is none.
+/// Generates objects, and sometimes other JSON values.
 struct Objects(Random);
 
 impl Objects {
-    /// A key as JSON, now and then one of the head, now and then with an escape.
+    /// Returns a key as JSON, sometimes one of the head, sometimes with an escape.
     fn key(&mut self, tag: &str) -> String {
         let heads = [tag, "id", "correlation_id", "type"];
         let others = ["a", "own", "", "Type", "ids", "\u{1f600}", "q\"", "b\\", "correlation-id"];
@@ -110,7 +111,7 @@ impl Objects {
         ][self.0.below(10)]
     }
 
-    /// An object, or now and then something else.
+    /// Returns an object, or sometimes another JSON value.
     fn object(&mut self, tag: &str) -> String {
         if self.0.below(12) == 0 {
             return self.0.of(&["null", "[]", "7", r#""{}""#, "[{\"a\":1}]"]).to_owned();
@@ -133,7 +134,7 @@ fn map<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// One of the messages that hold what a client has written.
+/// Wraps a client's JSON in one of the message types.
 fn answer(way: usize, text: &str) -> Result<Answer> {
     Ok(match way {
         0 => Answer::Any(Any(map(text)?)),
@@ -163,7 +164,7 @@ async fn go(ws: WebSocket, server: ServerHandle, go: Go) -> Result<Option<Answer
         "return" => return Ok(Some(message)),
         "send" => ws.send(&message).await?,
         "reply" => ws.reply(&"r".into(), &message).await?,
-        "ask" => match ws.request::<Any>(&message, Duration::ZERO).await {
+        "request" => match ws.request::<Any>(&message, Duration::ZERO).await {
             Err(RequestError::Timeout) => {}
             other => drop(other?),
         },
@@ -180,7 +181,7 @@ async fn value(go: Go) -> Result<Value> {
     map(&go.text)
 }
 
-/// The keys of the head, each as often as it stands in a text.
+/// The keys of a JSON object, including repeated ones.
 #[derive(Debug, Default, PartialEq)]
 struct Heads(Vec<String>);
 
@@ -206,14 +207,14 @@ impl<'de> Deserialize<'de> for Heads {
     }
 }
 
-/// How often keys stand in a text, which is one JSON object.
+/// Returns how often each key of the head occurs in a text, which must be one JSON object.
 fn counts(text: &str, heads: [&str; 3]) -> [usize; 3] {
     let Heads(keys) = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     heads.map(|head| keys.iter().filter(|key| *key == head).count())
 }
 
 #[tokio::test]
-async fn whatever_is_sent_is_one_object_with_each_key_of_the_head_once() {
+async fn every_sent_message_is_one_object_with_each_key_of_the_head_at_most_once() {
     let (mut accepted, mut refused) = (0, 0);
     for (number, tag) in TAGS.into_iter().enumerate() {
         let heads = [tag, "id", "correlation_id"];
@@ -223,7 +224,7 @@ async fn whatever_is_sent_is_one_object_with_each_key_of_the_head_once() {
         for _ in 0..MESSAGES {
             let mut client = server.connect().await;
             let (text, way) = (random.object(tag), random.0.below(WAYS));
-            let how = random.0.of(&["return", "return", "send", "reply", "ask", "room"]);
+            let how = random.0.of(&["return", "return", "send", "reply", "request", "room"]);
             let id = (how == "return" && random.0.below(2) == 0).then_some(9);
             let mut message = json!({ "how": how, "way": way, "text": text, "id": id });
             message[tag] = "go".into();
@@ -232,7 +233,7 @@ async fn whatever_is_sent_is_one_object_with_each_key_of_the_head_once() {
             let about = format!("{how} {way} {text:?} as {got}");
             let failed = serde_json::from_str::<Value>(&got).unwrap()["code"] == "internal";
             let expected = match how {
-                "ask" if !failed => [1, 1, 0],
+                "request" if !failed => [1, 1, 0],
                 "reply" if !failed => [1, 0, 1],
                 _ => [1, 0, usize::from(id.is_some())],
             };

@@ -1,4 +1,4 @@
-//! A server in a process of its own, to be measured, signalled and killed.
+//! A server in a child process, which tests can measure, signal and kill.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Read};
@@ -23,21 +23,21 @@ const PING: &str = "AIOWS_TEST_PING";
 const SEND: &str = "AIOWS_TEST_SEND";
 const WRITE: &str = "AIOWS_TEST_WRITE";
 
-/// How long the process may take for anything it is expected to do.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the process may take for any expected step.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is said to the process before it starts.
+/// The settings of the child process.
 pub struct Setup {
-    /// How many files it may open.
+    /// The number of files it may open.
     pub files: u32,
     pub address: String,
     /// How long a stop may take.
     pub drain: Duration,
-    /// After how much silence a peer is pinged, and how long it has to answer.
+    /// The ping interval and the ping timeout.
     pub ping: Duration,
-    /// How long a peer may refuse to read.
+    /// The write timeout.
     pub write: Duration,
-    /// What the kernel keeps for each peer, in bytes; 0 leaves it to the kernel.
+    /// The send buffer size of each connection in bytes; 0 is the kernel's default.
     pub send: u32,
 }
 
@@ -54,16 +54,17 @@ impl Default for Setup {
     }
 }
 
-pub struct Served {
+pub struct ChildServer {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     pub address: SocketAddr,
 }
 
-impl Served {
+impl ChildServer {
     pub fn start(setup: &Setup) -> Self {
         let files = setup.files;
-        let script = format!("ulimit -n {files}; exec \"$0\" served::serve --exact --nocapture");
+        let script =
+            format!("ulimit -n {files}; exec \"$0\" child_server::serve --exact --nocapture");
         let mut child = Command::new("sh")
             .args(["-c", &script])
             .arg(std::env::current_exe().unwrap())
@@ -81,8 +82,8 @@ impl Served {
         Self { child, lines, address }
     }
 
-    /// A server with the usual settings.
-    pub fn usual() -> Self {
+    /// Starts a server with the default settings.
+    pub fn with_defaults() -> Self {
         Self::start(&Setup::default())
     }
 
@@ -107,7 +108,7 @@ impl Served {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
-    /// Waits until no more files are open than before; returns what stays resident.
+    /// Waits until no more files are open than before; returns the resident memory.
     pub async fn settled(&self, files: usize) -> u64 {
         let freed = timeout(Duration::from_secs(15), async {
             while self.files() > files {
@@ -124,7 +125,7 @@ impl Served {
         raw
     }
 
-    /// Joins where messages have types.
+    /// Joins the route that has typed messages.
     pub async fn open_typed(&self) -> Raw<TcpStream> {
         let mut raw = Raw::dial_at(self.address).await;
         raw.write(REQUEST.replace("GET / ", "GET /typed ").as_bytes()).await;
@@ -144,33 +145,33 @@ impl Served {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// Waits for the end of the process, without blocking the clients of this one.
+    /// Waits until the process exits, without blocking the clients in this process.
     pub async fn ended(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < PATIENCE, "the process goes on");
+            assert!(start.elapsed() < TIMEOUT, "the process has not exited");
             sleep(Duration::from_millis(2)).await;
         }
     }
 
-    /// What `run` returned, of a process that has ended.
+    /// Returns the result of `run` after the process has exited.
     pub fn returned(&mut self) -> String {
         after(&mut self.lines, "returned ")
     }
 }
 
-impl Drop for Served {
+impl Drop for ChildServer {
     fn drop(&mut self) {
-        // Its standard input is closed with it, which ends it; this is for a child that hangs.
+        // Closing its standard input ends the child. The signal is for a child that hangs.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The rest of the next line with this text.
+/// Returns the rest of the next line that contains this text.
 fn after(lines: &mut Lines<BufReader<ChildStdout>>, text: &str) -> String {
     let mut lines = lines.map(Result::unwrap);
     lines.find_map(|line| Some(line.split_once(text)?.1.to_owned())).expect(text)
@@ -204,7 +205,7 @@ async fn slow(call: Call) -> aiows::Result {
 }
 
 async fn panics(_: Call) {
-    // Without the words of a panic on the standard error.
+    // This prints no panic message.
     std::panic::resume_unwind(Box::new("no luck"));
 }
 
@@ -265,7 +266,7 @@ fn server() -> Server {
         }))
 }
 
-/// Listens where every connection has a send buffer of this size.
+/// Creates a listener that gives every connection a send buffer of this size.
 fn listener(address: &str, send: u32) -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(send).unwrap();
@@ -280,19 +281,19 @@ async fn run(server: Server, address: String) -> aiows::Result {
     }
 }
 
-/// The process: serves until it is signalled or its standard input is closed.
+/// The child process: it serves until it receives a signal or its standard input is closed.
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the parent process reads it")]
 async fn serve() {
     let Ok(address) = std::env::var(ADDRESS) else {
-        // As a test of its own it proves that the server it starts answers.
-        return Served::usual().expect_echo("hello").await;
+        // Run as a test, it checks that the server in the child process answers.
+        return ChildServer::with_defaults().expect_echo("hello").await;
     };
-    let (tell, closed) = oneshot::channel();
-    // Not a task: the end of the process would wait for it.
+    let (sender, closed) = oneshot::channel();
+    // A thread, because the end of the runtime would wait for a blocking task.
     std::thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
-        let _ = tell.send(());
+        let _ = sender.send(());
     });
     let server = server();
     let handle = server.handle();
