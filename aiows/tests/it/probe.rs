@@ -1,4 +1,4 @@
-//! Finds out whether a value is dropped while a lock is held.
+//! Detects whether a value is dropped while a lock is held.
 
 use std::sync::mpsc;
 use std::thread;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
 
-/// How long another thread may wait for a lock before it counts as held.
+/// The time another thread waits for a lock before the lock counts as held.
 const HELD: Duration = Duration::from_secs(2);
 
-/// When it is dropped, another thread takes the lock: `true` is sent if it could.
+/// When it is dropped, another thread tries to take the lock and reports whether it succeeded.
 pub struct Probe {
     probed: Sender<bool>,
     take_lock: Option<Box<dyn FnOnce() + Send>>,
@@ -25,7 +25,7 @@ impl Drop for Probe {
     fn drop(&mut self) {
         let Some(take_lock) = self.take_lock.take() else { return };
         let (done, is_done) = mpsc::channel();
-        // Not joined: if the lock is held, the thread waits for this one.
+        // The thread is not joined: if the lock is held, it waits for this thread.
         thread::spawn(move || {
             take_lock();
             done.send(())

@@ -1,4 +1,4 @@
-//! Numbers that look like chance and repeat with their seed.
+//! A pseudo-random number generator that is fully determined by its seed.
 
 pub struct Random(pub u64);
 

@@ -1,4 +1,4 @@
-//! A client that shows the bytes: it checks nothing and hides nothing.
+//! A client that works on raw bytes and frames and checks no protocol rules.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use aiows::testing::TestServer;
 use aiows::{DisconnectReason, Limits, Router, Server, State, Text, WebSocket};
 use aiows::{disconnect, fallback, routes};
 
-/// How long anything that is expected may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time within which every expected event must happen.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is read at once.
+/// The number of bytes that are read at once.
 const READ: usize = 64 * 1024;
 
 pub const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
      Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A frame as it stands on the wire.
+/// A frame as it is on the wire.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
     pub first: u8,
@@ -35,7 +35,7 @@ impl Frame {
     }
 }
 
-/// A stream of either kind a server can be reached over.
+/// A TCP stream or a stream in memory.
 pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for S {}
@@ -43,14 +43,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Wire for S {}
 pub struct Raw<S = Box<dyn Wire>> {
     stream: S,
     buffer: Vec<u8>,
-    /// The fragments of a message that came before its last one.
-    begun: Option<Frame>,
+    /// The fragments received so far of an unfinished message.
+    unfinished: Option<Frame>,
 }
 
 impl Raw {
-    /// Connects over TCP or in memory, as the server is made, without saying anything.
+    /// Connects over TCP or in memory, depending on the server, without sending anything.
     pub async fn reach(server: &TestServer) -> Self {
-        Self { stream: Box::new(server.stream().await), buffer: Vec::new(), begun: None }
+        Self { stream: Box::new(server.stream().await), buffer: Vec::new(), unfinished: None }
     }
 
     /// Connects over TCP or in memory and completes the handshake.
@@ -62,7 +62,7 @@ impl Raw {
 }
 
 impl Raw<TcpStream> {
-    /// Connects without saying anything.
+    /// Connects over TCP without sending anything.
     pub async fn dial(server: &TestServer) -> Self {
         Self::dial_at(server.address()).await
     }
@@ -70,15 +70,15 @@ impl Raw<TcpStream> {
     pub async fn dial_at(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new(), begun: None }
+        Self { stream, buffer: Vec::new(), unfinished: None }
     }
 
-    /// Connects with little room for what the server says, so that the kernel keeps less of it.
+    /// Connects with a small receive buffer, so that the kernel buffers less of the server's data.
     pub async fn dial_narrow(server: &TestServer) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(256 * 1024).unwrap();
         let stream = socket.connect(server.address()).await.unwrap();
-        Self { stream, buffer: Vec::new(), begun: None }
+        Self { stream, buffer: Vec::new(), unfinished: None }
     }
 
     /// Connects and completes the handshake.
@@ -88,26 +88,26 @@ impl Raw<TcpStream> {
         raw
     }
 
-    /// Ends the connection as a crashed host does: with a reset in place of an orderly end.
+    /// Ends the connection with a reset instead of an orderly end, as a crashed host does.
     pub fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
 }
 
 impl<S: Wire + 'static> Raw<S> {
-    /// Forgets what kind of stream it is.
+    /// Erases the type of the stream.
     pub fn boxed(self) -> Raw {
-        Raw { stream: Box::new(self.stream), buffer: self.buffer, begun: self.begun }
+        Raw { stream: Box::new(self.stream), buffer: self.buffer, unfinished: self.unfinished }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
-    /// Speaks over a stream that is connected.
+    /// Creates a client over a connected stream.
     pub fn over(stream: S) -> Self {
-        Self { stream, buffer: Vec::new(), begun: None }
+        Self { stream, buffer: Vec::new(), unfinished: None }
     }
 
-    /// The stream, of which nothing was read that was not taken.
+    /// Returns the stream; all bytes read must have been consumed.
     pub fn into_stream(self) -> S {
         assert_eq!(self.buffer, b"");
         self.stream
@@ -120,25 +120,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 
     pub async fn write(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("room to write").unwrap();
+        timeout(TIMEOUT, self.stream.write_all(bytes)).await.expect("room to write").unwrap();
     }
 
-    /// Sends as much as the stream takes at once, waiting until it takes anything.
+    /// Sends as much as the stream accepts at once, waiting until it accepts at least one byte.
     pub async fn write_some(&mut self, bytes: &[u8]) -> usize {
         self.stream.write(bytes).await.unwrap()
     }
 
-    /// Sends more than may fit into the stream, and takes what the server says meanwhile.
+    /// Sends more than may fit into the stream, and buffers the server's data meanwhile.
     pub async fn write_while_reading(&mut self, bytes: &[u8]) {
         let Self { stream, buffer, .. } = self;
         buffer.reserve(READ);
         let (mut reader, mut writer) = tokio::io::split(stream);
         let read = async {
-            // An end is seen again by whoever reads next.
+            // The next read notices the end of the stream again.
             while reader.read_buf(buffer).await.is_ok_and(|read| read > 0) {}
             std::future::pending::<()>().await;
         };
-        let write = timeout(PATIENCE, writer.write_all(bytes));
+        let write = timeout(TIMEOUT, writer.write_all(bytes));
         tokio::select! {
             // A server that has failed the connection may stop taking bytes at any time.
             written = write => drop(written.expect("room to write")),
@@ -146,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// Ends our side of the stream; the server's stays open.
+    /// Ends the client's side of the stream; the server's side stays open.
     pub async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
@@ -161,14 +161,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.write(&masked(first, payload)).await;
     }
 
-    /// Sends a text to a peer that may be gone by now.
+    /// Sends a text to a server that may have closed the connection by now.
     pub async fn send_quietly(&mut self, text: &str) {
         self.write_quietly(&masked(0x81, text.as_bytes())).await;
     }
 
-    /// Writes to a peer that may be gone by now, or not read any more.
+    /// Writes to a server that may have closed the connection or stopped reading by now.
     pub async fn write_quietly(&mut self, bytes: &[u8]) {
-        let _ = timeout(PATIENCE, self.stream.write_all(bytes)).await;
+        let _ = timeout(TIMEOUT, self.stream.write_all(bytes)).await;
     }
 
     pub async fn send_text(&mut self, text: &str) {
@@ -186,13 +186,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// Expects that nothing is said in this time.
+    /// Expects that the server sends no bytes during this time.
     pub async fn expect_silence(&mut self, duration: Duration) {
         let read = timeout(duration, self.stream.read_buf(&mut self.buffer)).await;
         assert!(read.is_err(), "not silent: {read:?} {:?}", self.buffer);
     }
 
-    /// Waits for bytes or the end, without a deadline; tells whether it was the end.
+    /// Waits for bytes or the end, without a timeout; returns whether it was the end.
     #[cfg(feature = "axum")]
     pub async fn ends(&mut self) -> bool {
         self.stream.read_buf(&mut self.buffer).await.is_ok_and(|read| read == 0)
@@ -207,31 +207,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.buffer.drain(..length).collect()
     }
 
-    /// Reads an HTTP answer to its end: status, head and body.
+    /// Reads an HTTP response to its end; returns the status, the head and the body.
     pub async fn read_answer(&mut self) -> (u16, String, String) {
         let head = self.read_head().await;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        assert_ne!(status, 101, "a request that was not to be accepted");
+        assert_ne!(status, 101, "the request must not be accepted");
         let body = self.read_to_end().await;
         (status, head, String::from_utf8(body).unwrap())
     }
 
-    /// Reads one frame, or one message if it comes in fragments; `None` when the stream ends before.
+    /// Reads one frame, or one message if it is fragmented; returns `None` at the end of the stream.
     pub async fn read_frame(&mut self) -> Option<Frame> {
         loop {
             let frame = self.read_fragment().await?;
-            match (frame.first & 0x8f, self.begun.take()) {
-                (0x01 | 0x02, None) => self.begun = Some(frame),
+            match (frame.first & 0x8f, self.unfinished.take()) {
+                (0x01 | 0x02, None) => self.unfinished = Some(frame),
                 (0x00 | 0x80, Some(mut message)) => {
                     message.payload.extend(frame.payload);
                     message.first |= frame.first;
                     if frame.first == 0x80 {
                         return Some(message);
                     }
-                    self.begun = Some(message);
+                    self.unfinished = Some(message);
                 }
-                (0x88.., begun) => {
-                    self.begun = begun;
+                (0x88.., unfinished) => {
+                    self.unfinished = unfinished;
                     return Some(frame);
                 }
                 (_, None) => return Some(frame),
@@ -240,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// Reads one frame as it stands on the wire; `None` when the stream ends before it.
+    /// Reads one frame as it is on the wire; returns `None` if the stream ends before it.
     pub async fn read_fragment(&mut self) -> Option<Frame> {
         loop {
             if let Some((frame, length)) = parse(&self.buffer) {
@@ -254,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// Takes about this many bytes off the stream, for frames that are read later.
+    /// Reads about this many bytes off the stream, for frames that are parsed later.
     pub async fn take(&mut self, bytes: usize) {
         let enough = self.buffer.len() + bytes;
         while self.buffer.len() < enough {
@@ -262,11 +262,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// Drops at most this many bytes of what the server says; `None` at the end of the stream.
+    /// Discards at most this many bytes from the server; returns `None` at the end of the stream.
     pub async fn read_some(&mut self, most: usize) -> Option<usize> {
         if self.buffer.is_empty() {
             let mut bytes = vec![0; most];
-            let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await;
+            let read = timeout(TIMEOUT, self.stream.read(&mut bytes)).await;
             let read = read.expect("bytes, or the end of the stream").unwrap_or(0);
             return (read > 0).then_some(read);
         }
@@ -275,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         Some(read)
     }
 
-    /// Waits until a frame has begun to come, and leaves it.
+    /// Waits until a frame has started to arrive, without consuming it.
     pub async fn await_frame(&mut self) {
         while self.buffer.is_empty() {
             assert!(self.fill().await, "the stream ended before a frame");
@@ -320,13 +320,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     async fn fill(&mut self) -> bool {
         self.buffer.reserve(READ);
-        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
-        // A reset is an end, too: what it may not do is come before the last frame.
+        let read = timeout(TIMEOUT, self.stream.read_buf(&mut self.buffer)).await;
+        // A reset counts as an end, but it must not come before the last frame.
         read.expect("bytes, or the end of the stream").is_ok_and(|read| read > 0)
     }
 }
 
-/// Runs one check over both kinds of stream; a session treats them differently.
+/// Runs a check over TCP and in memory, because a session treats the two kinds of stream
+/// differently.
 pub async fn over_both(server: impl Fn() -> Server, check: impl AsyncFn(TestServer)) {
     let over = Over("TCP");
     check(TestServer::bind(server()).await).await;
@@ -335,7 +336,7 @@ pub async fn over_both(server: impl Fn() -> Server, check: impl AsyncFn(TestServ
     check(TestServer::new(server())).await;
 }
 
-/// Says in the output of a failed test which stream it failed over.
+/// Prints over which kind of stream a test failed.
 struct Over(&'static str);
 
 impl Drop for Over {
@@ -363,7 +364,7 @@ async fn echo(ws: WebSocket, text: Text) -> aiows::Result {
     Ok(ws.send_text(&text.0).await?)
 }
 
-/// Notes why each connection ended, once for every run of the disconnect handler.
+/// Records the disconnect reason of each connection, once for every run of the disconnect handler.
 #[derive(Clone)]
 pub struct Ends(mpsc::Sender<DisconnectReason>);
 
@@ -375,7 +376,7 @@ pub fn ends() -> (Ends, Ended) {
 }
 
 impl Ends {
-    /// The echoing server, with its ends noted.
+    /// Returns an echo server that records its disconnect reasons.
     pub fn server(&self) -> Server {
         self.watch(Router::new().routes(routes![echo]))
     }
@@ -384,7 +385,7 @@ impl Ends {
         Server::from(router.include(self.router()))
     }
 
-    /// Only what notes the ends.
+    /// Returns the router with the handler that records the reasons.
     pub fn router(&self) -> Router {
         Router::new().routes(routes![note_end]).state(self.clone())
     }
@@ -397,18 +398,18 @@ async fn note_end(State(ends): State<Ends>, reason: DisconnectReason) {
 
 impl Ended {
     pub async fn next(&self) -> DisconnectReason {
-        self.next_within(PATIENCE).await
+        self.next_within(TIMEOUT).await
     }
 
-    /// As [`next`](Self::next), where time is paused and limits are long.
-    pub async fn next_within(&self, patience: Duration) -> DisconnectReason {
-        let next = timeout(patience, self.0.lock().await.recv()).await;
+    /// Like [`next`](Self::next), for tests with paused time and long limits.
+    pub async fn next_within(&self, limit: Duration) -> DisconnectReason {
+        let next = timeout(limit, self.0.lock().await.recv()).await;
         next.expect("a disconnect").expect("a server")
     }
 
-    /// Expects that nothing was noted but what was taken, now that the server is gone.
+    /// Expects no further reason; the server must have been dropped.
     pub async fn expect_no_more(self) {
-        let next = timeout(PATIENCE, self.0.lock().await.recv()).await;
+        let next = timeout(TIMEOUT, self.0.lock().await.recv()).await;
         assert_eq!(next.expect("the end of the server"), None);
     }
 }
@@ -436,7 +437,7 @@ pub fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Splits the first frame off, if all of it is there.
+/// Parses the first frame and returns its length, if the frame is complete.
 pub fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (first, length) = (*bytes.first()?, *bytes.get(1)?);
     let number = |bytes: &[u8]| bytes.iter().fold(0, |n, byte| n << 8 | usize::from(*byte));

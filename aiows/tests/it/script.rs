@@ -1,4 +1,4 @@
-//! Clients that follow a script drawn at random, and what each has seen.
+//! Clients that follow a random script and record the frames that they receive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// How long a client tries to write.
+/// The timeout of a client's write.
 const WRITE: Duration = Duration::from_secs(1);
 
-/// How long a client waits for the server to end the connection, at the end of its script.
+/// The time that a client waits at the end of its script for the server to end the connection.
 const STAY: Duration = Duration::from_secs(1);
 
-/// What a message makes its handler do.
+/// The action that a message triggers in its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     Echo,
@@ -41,19 +41,19 @@ pub enum Act {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Makes a handler do something.
+    /// Sends a message that triggers this action.
     Message(Act),
     Ping,
     Junk,
     Pause(u64),
-    /// A close frame of the client.
+    /// The client sends a close frame.
     Close,
-    /// The end of the client's side.
+    /// The client ends its side of the stream.
     Finish,
     Reset,
-    /// The first part of a message.
+    /// The client sends the first part of a frame.
     Half,
-    /// A frame that is not allowed.
+    /// The client sends a frame that violates the protocol.
     Violation,
     HubDisconnects,
     TaskCloses,
@@ -62,14 +62,14 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     Always,
-    /// Begins some time later.
+    /// The client starts to read after a delay.
     Late,
     Never,
 }
 
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Which connect handler it meets.
+    /// The path, which selects a connect handler.
     pub path: &'static str,
     pub reading: Reading,
     pub answers_close: bool,
@@ -114,7 +114,7 @@ impl Script {
         self.has(Step::Message(act))
     }
 
-    /// Whether something the client, a handler or the server did may have ended it like this.
+    /// Returns whether a step of the client, a handler or the server allows this disconnect reason.
     pub fn allows(&self, reason: &DisconnectReason, seen: &Seen, stopped: bool) -> bool {
         let is = |code: &CloseCode, expected: u16| u16::from(*code) == expected;
         let left = self.has(Step::Finish) || self.has(Step::Reset) || seen.gave_up;
@@ -141,7 +141,7 @@ impl Script {
             DisconnectReason::Protocol { code } => {
                 let waits = [Act::Hang, Act::Sleep, Act::Flood];
                 let fills = waits.into_iter().any(|act| self.acts(act)) || self.path != "plain";
-                // What follows the first part of a frame is read as the rest of it.
+                // The server reads the bytes after a partial frame as the rest of that frame.
                 let half = self.has(Step::Half);
                 let garbled = [1002, 1007, 1009].into_iter().any(|garbled| is(code, garbled));
                 half && garbled
@@ -153,25 +153,25 @@ impl Script {
     }
 }
 
-/// What a client has got.
+/// The frames and events that a client has recorded.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub frames: Vec<Frame>,
-    /// Bytes of a frame whose end has not come.
+    /// The number of bytes received of an incomplete frame.
     pub rest: usize,
     /// The server has ended its side.
     pub ended: bool,
-    /// The client has left without being told.
+    /// The client has left before the server ended the connection.
     pub gave_up: bool,
     pub reset: bool,
-    /// What the connection was first closed with from outside of its handlers, if that was the first.
+    /// The code of the first close request from outside of the handlers, if no other came before.
     pub first_close: Option<u16>,
-    /// It has sent a close frame.
+    /// The client must send no further frames: it has sent a close frame or ended its side.
     closed: bool,
 }
 
 impl Seen {
-    /// The ids of the answers and of the errors, in order.
+    /// Returns the correlation ids of the answers and of the errors, in order.
     pub fn answered(&self) -> Vec<u64> {
         let texts = self.frames.iter().filter(|frame| frame.first == TEXT);
         let id = |frame: &Frame| {
@@ -180,7 +180,7 @@ impl Seen {
         texts.filter_map(id).collect()
     }
 
-    /// The code and the place of every close frame.
+    /// Returns the position and the code of every close frame.
     pub fn closes(&self) -> Vec<(usize, Option<u16>)> {
         let frames = self.frames.iter().enumerate();
         let closes = frames.filter(|(_, frame)| frame.first == CLOSE);
@@ -197,15 +197,15 @@ pub struct Client {
     reader: JoinSet<()>,
     writer: Writer,
     seen: Arc<Mutex<Seen>>,
-    /// Another handle on the socket, to make its end a reset.
+    /// A second handle to the socket, used to reset the connection.
     socket: Option<Socket>,
 }
 
-/// Sends the request for an upgrade; `None` if the server has no place.
+/// Sends the upgrade request; returns `None` if the server is at its connection limit.
 pub async fn upgrade(mut wire: Box<dyn Wire>, script: &Script) -> Option<Box<dyn Wire>> {
     let request = REQUEST.replace("GET / ", &format!("GET /{} ", script.path));
     wire.write_all(request.as_bytes()).await.unwrap();
-    // Byte by byte: what follows the head is for the reader.
+    // The head is read byte by byte, because the bytes after it belong to the reader.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(wire.read_u8().await.unwrap());
@@ -228,7 +228,7 @@ impl Client {
         Self { ws, script, reader, writer, seen, socket }
     }
 
-    /// Follows the script, then waits for the end.
+    /// Follows the script, then waits for the end of the connection.
     pub async fn play(mut self, hub: Hub) -> (Script, WebSocket, Seen) {
         for (n, step) in self.script.steps.clone().into_iter().enumerate() {
             self.step(step, n as u64, &hub).await;
@@ -269,7 +269,7 @@ impl Client {
             }
             Step::Reset => self.reset().await,
             Step::HubDisconnects => {
-                // Whose client has left is not there any more.
+                // If the client has left, the connection is not in the hub any more.
                 if hub.disconnect(self.ws.id(), 4200, "hub") {
                     self.note_close(4200).await;
                 }
@@ -287,7 +287,7 @@ impl Client {
         }
     }
 
-    /// Sends something, unless nothing may follow what was sent.
+    /// Sends bytes, unless the client must send no further frames.
     async fn send(&self, bytes: &[u8]) {
         if !self.seen.lock().await.closed {
             write(&self.writer, bytes).await;
@@ -305,12 +305,12 @@ impl Client {
     }
 }
 
-/// The name of a message type.
+/// Returns the message type of an action.
 pub fn kind(act: Act) -> String {
     format!("{act:?}").to_lowercase()
 }
 
-/// A second handle on the socket of a TCP stream.
+/// Returns a second handle to the socket of a TCP stream.
 pub fn second_handle(stream: &TcpStream) -> Socket {
     SockRef::from(stream).try_clone().unwrap()
 }

@@ -1,5 +1,5 @@
-//! Connections that clients, handlers, the hub, timeouts and the stop of the server end in every
-//! order: whatever happens, each ends once, in time and with nothing left.
+//! Clients, handlers, the hub, timeouts and the shutdown of the server end connections in random
+//! order. Each connection ends exactly once, in time, and releases all its resources.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -25,10 +25,12 @@ use crate::script::{Act, Client, Reading, Script, Seen, Step, kind, second_handl
 
 const CLIENTS: usize = 6;
 
-/// After all clients have gone, within this time everything has ended: the sum of the deadlines.
+/// The time within which all connections end after their clients have left. It is the sum of the
+/// timeouts.
 const BOUND: Duration = Duration::from_secs(4);
 
-/// How much longer a stop may take than it was given: the last frames, and the disconnect handlers.
+/// The time that a stop may take beyond its timeout, for the last frames and the disconnect
+/// handlers.
 const CUT: Duration = Duration::from_millis(300 + 300 + 20);
 
 #[derive(Message, Serialize)]
@@ -40,16 +42,16 @@ struct Watch(Arc<Watched>);
 struct Watched {
     opened: mpsc::Sender<WebSocket>,
     logs: Mutex<HashMap<ConnectionId, Log>>,
-    /// Futures that handlers have spawned or begun.
+    /// The number of handlers and spawned futures that are alive.
     alive: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Log {
-    /// The messages whose handlers have returned before the connection was closed.
+    /// The messages with handlers that returned before the connection was closed.
     returned: Vec<u64>,
     reasons: Vec<DisconnectReason>,
-    /// The messages whose handlers began after the connection was closed.
+    /// The messages with handlers that started after the connection was closed.
     late: Vec<u64>,
 }
 
@@ -139,7 +141,7 @@ fn handler(act: Act, watch: &Watch) -> Route {
             }
             let result = run(act, &ws).await;
             if !ws.is_closed() {
-                // What it answers is queued before anybody else has a turn.
+                // The answer is queued before any other task runs.
                 watch.note(&ws, |log| log.returned.push(n));
             }
             if act == Act::Panic {
@@ -157,7 +159,7 @@ fn server(watch: &Watch, limits: Limits) -> Server {
     Server::new().route("/{kind}", router).limits(limits)
 }
 
-fn hasty(over_tcp: bool) -> Limits {
+fn short_limits(over_tcp: bool) -> Limits {
     limits(|limits| {
         limits.inbound_messages = 4;
         limits.outbound_messages = 8;
@@ -166,13 +168,13 @@ fn hasty(over_tcp: bool) -> Limits {
         limits.close_timeout = Duration::from_millis(400);
         limits.disconnect_timeout = Duration::from_millis(300);
         limits.message_timeout = Duration::from_millis(350);
-        // Real time decides nothing about clients that read and answer.
+        // In real time, a slow machine must not time out clients that read and answer.
         let ping = Duration::from_millis(if over_tcp { 30_000 } else { 200 });
         (limits.ping_interval, limits.ping_timeout) = (ping, ping);
     })
 }
 
-/// Says in the output of a failed test how to repeat it.
+/// Prints the seed and the scripts of a failed round, so that you can repeat it.
 struct Round<'a>(u64, &'a [Script]);
 
 impl Drop for Round<'_> {
@@ -189,17 +191,17 @@ fn first_seed() -> u64 {
     seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8))
 }
 
-/// A server, and what its handlers note.
+/// A server, and the log of its handlers.
 struct Stage {
-    /// Until it is stopped.
+    /// `None` once the server is stopped.
     server: Option<TestServer>,
     handle: ServerHandle,
     hub: Hub,
     watch: Watch,
     opened: mpsc::Receiver<WebSocket>,
     over_tcp: bool,
-    /// Real time decides nothing.
-    patience: Duration,
+    /// The time allowed for each step; longer in real time.
+    step_timeout: Duration,
 }
 
 impl Stage {
@@ -207,18 +209,18 @@ impl Stage {
         let (sender, opened) = mpsc::channel(CLIENTS);
         let (logs, alive) = (Mutex::default(), AtomicUsize::new(0));
         let watch = Watch(Arc::new(Watched { opened: sender, logs, alive }));
-        let server = server(&watch, hasty(over_tcp));
+        let server = server(&watch, short_limits(over_tcp));
         let server = match over_tcp {
             true => TestServer::bind(server).await,
             false => TestServer::new(server),
         };
-        let patience = if over_tcp { BOUND * 10 } else { BOUND };
+        let step_timeout = if over_tcp { BOUND * 10 } else { BOUND };
         let handle = server.handle().clone();
         let (hub, server) = (handle.hub(), Some(server));
-        Self { server, handle, hub, watch, opened, over_tcp, patience }
+        Self { server, handle, hub, watch, opened, over_tcp, step_timeout }
     }
 
-    /// Connects a client; `None` if there is no place.
+    /// Connects a client; returns `None` if the server is at its connection limit.
     async fn open(&mut self, script: &Script) -> Option<Client> {
         let (server, mut socket) = (self.server.as_ref().expect("it runs"), None);
         let wire: Box<dyn Wire> = match self.over_tcp {
@@ -234,15 +236,15 @@ impl Stage {
         Some(Client::new(wire, socket, ws, script.clone()))
     }
 
-    /// Waits until all connections have ended, and expects that nothing is left of them.
-    async fn expect_nothing_left(&self) {
+    /// Waits until all connections have ended, and expects that they released all resources.
+    async fn expect_all_released(&self) {
         let alive = &self.watch.0.alive;
-        // A connection that is gone for others may still be written to.
+        // The session may still write to a connection that has left the hub.
         let is_settled = || {
             let counts = self.handle.stats().outbound;
             counts.pending == 0 && counts.queued == counts.sent + counts.dropped
         };
-        let wait = timeout(self.patience, async {
+        let wait = timeout(self.step_timeout, async {
             while self.hub.size() > 0 || alive.load(Ordering::Relaxed) > 0 || !is_settled() {
                 sleep(Duration::from_millis(5)).await;
             }
@@ -254,9 +256,9 @@ impl Stage {
         assert_eq!(counts.queued, counts.sent + counts.dropped, "{counts:?}");
     }
 
-    /// Every place is free again.
-    async fn expect_places(&mut self, script: &Script) {
-        let (patience, mut kept) = (self.patience, Vec::new());
+    /// Expects that every connection permit is free again.
+    async fn expect_permits(&mut self, script: &Script) {
+        let (step_timeout, mut kept) = (self.step_timeout, Vec::new());
         let reopen = async {
             while kept.len() < CLIENTS {
                 match self.open(script).await {
@@ -265,10 +267,10 @@ impl Stage {
                 }
             }
         };
-        assert!(timeout(patience, reopen).await.is_ok(), "{} places", kept.len());
+        assert!(timeout(step_timeout, reopen).await.is_ok(), "{} permits", kept.len());
     }
 
-    /// Stops the server at some time, and expects it to take as long as it may.
+    /// Stops the server after a random delay, and checks how long the stop takes.
     async fn stop(&mut self, random: &mut Random, scripts: &[Script]) {
         let pause = Duration::from_millis([0, 5, 30, 150, 500, 1200][random.below(6)]);
         let within = Duration::from_millis([0, 50, 300, 8_000][random.below(4)]);
@@ -279,7 +281,7 @@ impl Stage {
         if !self.over_tcp {
             assert!(elapsed <= within + CUT, "{elapsed:?} of {within:?}");
             let hangs = scripts.iter().any(|script| script.acts(Act::Hang));
-            assert!(stopped.is_ok() || within < BOUND || hangs, "it was forced");
+            assert!(stopped.is_ok() || within < BOUND || hangs, "the stop was forced");
         }
     }
 }
@@ -291,7 +293,7 @@ async fn round(seed: u64, over_tcp: bool) {
     let mut stage = Stage::new(over_tcp).await;
     let mut playing = Vec::new();
     for script in &scripts {
-        let client = stage.open(script).await.expect("a place");
+        let client = stage.open(script).await.expect("a free permit");
         let ws = client.ws.clone();
         let closed = tokio::spawn(async move { ws.closed().await });
         playing.push((client, closed));
@@ -307,7 +309,7 @@ async fn round(seed: u64, over_tcp: bool) {
         stage.stop(&mut random, &scripts).await;
     }
     let played = playing.await.unwrap();
-    stage.expect_nothing_left().await;
+    stage.expect_all_released().await;
     for ((script, ws, seen), closed) in played {
         timeout(BOUND, closed).await.expect("closed() resolves").unwrap();
         let log = stage.watch.0.logs.lock().unwrap().remove(&ws.id()).unwrap_or_default();
@@ -318,7 +320,7 @@ async fn round(seed: u64, over_tcp: bool) {
         assert_eq!((counts.pending, counts.pending_bytes), (0, 0), "{counts:?}");
     }
     if !stops {
-        stage.expect_places(&scripts[0]).await;
+        stage.expect_permits(&scripts[0]).await;
     }
 }
 
@@ -337,7 +339,7 @@ fn code_on_the_wire(reason: &DisconnectReason) -> Option<u16> {
 fn check(script: &Script, seen: &Seen, log: &Log, stopped: bool) {
     let why = format!("{script:?}\n{seen:?}\n{log:?}");
     let [reason] = &log.reasons[..] else { panic!("not one disconnect: {why}") };
-    assert!(script.allows(reason, seen, stopped), "nothing ends it like this: {why}");
+    assert!(script.allows(reason, seen, stopped), "no step allows this reason: {why}");
     if let (DisconnectReason::Closed { code, .. }, Some(first)) = (reason, seen.first_close) {
         assert_eq!(u16::from(*code), first, "the first close counts: {why}");
     }
@@ -347,21 +349,21 @@ fn check(script: &Script, seen: &Seen, log: &Log, stopped: bool) {
         assert_eq!((at + 1, seen.rest), (seen.frames.len(), 0), "not the last: {why}");
         assert_eq!(code, code_on_the_wire(reason), "{why}");
     }
-    // What was accepted before a reset is still handled.
+    // Messages accepted before a reset are still handled.
     assert!(log.late.is_empty() || seen.reset || seen.gave_up, "handled too late: {why}");
     let mut answered = seen.answered();
-    // No handler has seen these.
+    // Unknown types have no handler.
     answered.retain(|n| script.steps[*n as usize] != Step::Message(Act::Unknown));
     assert!(log.returned.starts_with(&answered), "not in order: {why}");
-    let gone = matches!(reason, DisconnectReason::Timeout | DisconnectReason::SlowConsumer);
-    if script.reading == Reading::Always && !seen.reset && !seen.gave_up && !gone {
-        assert_eq!((&answered, seen.rest), (&log.returned, 0), "not everything: {why}");
+    let timed_out = matches!(reason, DisconnectReason::Timeout | DisconnectReason::SlowConsumer);
+    if script.reading == Reading::Always && !seen.reset && !seen.gave_up && !timed_out {
+        assert_eq!((&answered, seen.rest), (&log.returned, 0), "answers are missing: {why}");
         assert_eq!(closes.len(), usize::from(code_on_the_wire(reason).is_some()), "{why}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_connection_in_memory_ends_once_in_time_and_leaves_nothing() {
+async fn every_connection_in_memory_ends_once_in_time_and_releases_its_resources() {
     let first = first_seed();
     for seed in 0..300 {
         round(first.wrapping_add(seed), false).await;
@@ -369,7 +371,7 @@ async fn every_connection_in_memory_ends_once_in_time_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn every_tcp_connection_ends_once_and_leaves_nothing() {
+async fn every_tcp_connection_ends_once_and_releases_its_resources() {
     let first = first_seed();
     for batch in 0..4 {
         let seeds = (0..10).map(|seed| first.wrapping_add(batch * 10 + seed));
