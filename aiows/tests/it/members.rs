@@ -1,4 +1,5 @@
-//! The list of a room as a client keeps it: it is right when all is quiet.
+//! A client that applies every announcement holds the room's member list once no change is
+//! pending.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -39,39 +40,39 @@ fn server() -> Server {
     Server::from(Router::new().routes(routes![enter, plain, leave]))
 }
 
-async fn say_enter(raw: &mut Raw, name: &str) {
+async fn send_enter(raw: &mut Raw, name: &str) {
     raw.send_text(&json!({ "type": "enter", "name": name }).to_string()).await;
 }
 
-async fn come(server: &TestServer, name: &str) -> Raw {
+async fn connect_and_enter(server: &TestServer, name: &str) -> Raw {
     let mut raw = Raw::join(server).await;
-    say_enter(&mut raw, name).await;
+    send_enter(&mut raw, name).await;
     raw
 }
 
-/// What a client knows of a room, as the guide says it keeps it.
+/// A client's copy of a room's member list, maintained as the guide describes.
 #[derive(Default)]
 pub struct Known {
     pub members: BTreeMap<String, Value>,
-    /// The parts of the list that have come, while others are to come.
+    /// The number of the last part received of a list that comes in parts.
     parts: u64,
     pub lists: usize,
 }
 
 impl Known {
-    pub fn hear(&mut self, told: &Value) {
-        let entries = || told["members"].as_array().unwrap().iter();
+    pub fn apply(&mut self, message: &Value) {
+        let entries = || message["members"].as_array().unwrap().iter();
         let id = |member: &Value| member["id"].as_str().unwrap().to_owned();
-        match told["type"].as_str().unwrap() {
+        match message["type"].as_str().unwrap() {
             "room.members" => {
-                let part = told["part"].as_u64().unwrap_or(1);
+                let part = message["part"].as_u64().unwrap_or(1);
                 if part == 1 {
                     self.members.clear();
                     self.lists += 1;
                 } else {
                     assert_eq!(part, self.parts + 1, "a part is missing");
                 }
-                assert!(part <= told["parts"].as_u64().unwrap_or(1), "{told}");
+                assert!(part <= message["parts"].as_u64().unwrap_or(1), "{message}");
                 self.parts = part;
                 self.members.extend(entries().map(|member| (id(member), member.clone())));
             }
@@ -86,73 +87,76 @@ impl Known {
     /// Reads until an answer to this request comes.
     pub async fn read_to(&mut self, raw: &mut Raw, id: u64) {
         loop {
-            let told = raw.read_json().await;
-            if told["correlation_id"] == id {
+            let message = raw.read_json().await;
+            if message["correlation_id"] == id {
                 return;
             }
-            self.hear(&told);
+            self.apply(&message);
         }
     }
 }
 
-/// What the server knows.
-pub fn truth(hub: &Hub) -> BTreeMap<String, Value> {
+/// Returns the server's member list of the lobby, by id.
+pub fn server_list(hub: &Hub) -> BTreeMap<String, Value> {
     let infos = hub.member_infos("lobby");
     let id = |member: &Value| member["id"].as_str().unwrap().to_owned();
     infos.into_iter().map(|member| (id(&member), member)).collect()
 }
 
 #[tokio::test]
-async fn a_member_that_missed_an_announcement_gets_the_list_next_under_every_policy() {
+async fn a_member_that_missed_an_announcement_gets_the_whole_list_next_under_every_policy() {
     for overflow in
         [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject]
     {
         for listed in [true, false] {
             let server = TestServer::new(server().limits(narrow(overflow)));
-            let mut deaf = Raw::join(&server).await;
+            let mut stalled = Raw::join(&server).await;
             let mut known = Known::default();
             if listed {
-                say_enter(&mut deaf, "deaf").await;
-                known.hear(&deaf.read_json().await);
+                send_enter(&mut stalled, "stalled").await;
+                known.apply(&stalled.read_json().await);
             } else {
-                deaf.send_text(r#"{"type":"plain","id":1}"#).await;
-                known.read_to(&mut deaf, 1).await;
+                stalled.send_text(r#"{"type":"plain","id":1}"#).await;
+                known.read_to(&mut stalled, 1).await;
             }
             let ws = server.handle().hub().members("lobby").pop().unwrap();
             stall_exactly(&ws, 0).await;
             let before = ws.outbound().dropped;
-            let _ann = come(&server, "ann").await;
-            let bob = come(&server, "bob").await;
+            let _ann = connect_and_enter(&server, "ann").await;
+            let bob = connect_and_enter(&server, "bob").await;
             wait_for(&server, |names| names.len() == 2 + usize::from(listed)).await;
             tokio::time::sleep(Duration::from_millis(120)).await;
             drop(bob);
             wait_for(&server, |names| names.len() == 1 + usize::from(listed)).await;
             tokio::time::sleep(Duration::from_millis(120)).await;
             assert!(!ws.is_closed(), "{overflow:?}");
-            // The first announcement was missed; further ones are not made.
+            // The queue dropped the first announcement. The client gets no further ones for now.
             assert_eq!(ws.outbound().dropped, before + 1, "{overflow:?}");
-            // It reads again, and all is quiet.
+            // The client reads again, and no further change follows.
             let lists = known.lists;
             while known.lists == lists {
-                known.hear(&deaf.read_json().await);
+                known.apply(&stalled.read_json().await);
             }
-            assert_eq!(known.members, truth(&server.handle().hub()), "{overflow:?}");
-            // From now on it hears of differences.
-            let _eve = come(&server, "eve").await;
-            known.hear(&deaf.read_json().await);
-            assert_eq!((known.lists, known.members), (lists + 1, truth(&server.handle().hub())));
+            assert_eq!(known.members, server_list(&server.handle().hub()), "{overflow:?}");
+            // From now on the client receives differences.
+            let _eve = connect_and_enter(&server, "eve").await;
+            known.apply(&stalled.read_json().await);
+            assert_eq!(
+                (known.lists, known.members),
+                (lists + 1, server_list(&server.handle().hub()))
+            );
         }
     }
 }
 
 async fn wait_for(server: &TestServer, done: impl Fn(&BTreeMap<String, Value>) -> bool) {
-    while !done(&truth(&server.handle().hub())) {
+    while !done(&server_list(&server.handle().hub())) {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_large_list_comes_in_parts_and_closes_no_newcomer() {
+async fn a_large_list_is_sent_in_parts_and_does_not_close_the_new_member() {
     const GUESTS: usize = 400;
     let small = || {
         server().limits(limits(|limits| {
@@ -164,35 +168,35 @@ async fn a_large_list_comes_in_parts_and_closes_no_newcomer() {
         let mut guests = Vec::new();
         let name = "x".repeat(100);
         for _ in 0..GUESTS {
-            guests.push(come(&server, &name).await);
+            guests.push(connect_and_enter(&server, &name).await);
         }
         wait_for(&server, |names| names.len() == GUESTS).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let mut newcomer = come(&server, "new").await;
+        let mut newcomer = connect_and_enter(&server, "new").await;
         let (mut known, mut parts) = (Known::default(), BTreeSet::new());
         while known.members.len() < GUESTS + 1 {
-            let told = newcomer.read_json().await;
-            if told["type"] == "room.members" {
-                assert!(told.to_string().len() <= 4 * 1024, "{}", told.to_string().len());
-                parts.insert(told["part"].as_u64().unwrap());
+            let message = newcomer.read_json().await;
+            if message["type"] == "room.members" {
+                assert!(message.to_string().len() <= 4 * 1024, "{}", message.to_string().len());
+                parts.insert(message["part"].as_u64().unwrap());
             }
-            known.hear(&told);
+            known.apply(&message);
         }
         assert!(parts.len() > 10, "{parts:?}");
-        assert_eq!(known.members, truth(&server.handle().hub()));
+        assert_eq!(known.members, server_list(&server.handle().hub()));
         assert_eq!(server.handle().stats().active, GUESTS + 1);
     })
     .await;
 }
 
-/// A member whose client reads all it hears.
+/// A member with a client that reads every message.
 struct Guest {
     names: mpsc::Sender<String>,
     reads: JoinHandle<()>,
 }
 
 impl Guest {
-    async fn come(server: &TestServer, name: &str) -> Self {
+    async fn connect(server: &TestServer, name: &str) -> Self {
         let mut client = server.connect().await;
         let (names, mut next) = mpsc::channel::<String>(16);
         let reads = tokio::spawn(async move {
@@ -202,7 +206,7 @@ impl Guest {
                         let name = name.unwrap();
                         client.send_json(&json!({ "type": "enter", "name": name })).await;
                     }
-                    told = client.recv_json() => drop(told),
+                    message = client.recv_json() => drop(message),
                 }
             }
         });
@@ -222,7 +226,7 @@ impl Drop for Guest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_changes_while_a_large_list_is_read_slowly_follows_it() {
+async fn changes_made_while_a_client_slowly_reads_a_large_list_follow_the_list() {
     const GUESTS: usize = 100;
     let small = limits(|limits| {
         limits.outbound_size = 4 * 1024;
@@ -234,48 +238,48 @@ async fn what_changes_while_a_large_list_is_read_slowly_follows_it() {
     let mut guests = Vec::new();
     for number in 0..GUESTS {
         let name = format!("{number} {}", "x".repeat(900));
-        guests.push(Guest::come(&server, &name).await);
+        guests.push(Guest::connect(&server, &name).await);
     }
     wait_for(&server, |names| names.len() == GUESTS).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut newcomer = come(&server, "new").await;
+    let mut newcomer = connect_and_enter(&server, "new").await;
     let mut known = Known::default();
     while known.lists == 0 {
-        known.hear(&newcomer.read_json().await);
+        known.apply(&newcomer.read_json().await);
     }
-    // It reads a part now and then, and the room changes all the time.
+    // The client reads a part now and then while the room keeps changing.
     for number in 0..60 {
         guests.truncate(GUESTS - number / 2);
         guests[number % 10].rename(&format!("renamed {number}")).await;
         tokio::time::sleep(Duration::from_millis(60)).await;
-        known.hear(&newcomer.read_json().await);
+        known.apply(&newcomer.read_json().await);
     }
-    while known.members != truth(&server.handle().hub()) {
-        known.hear(&newcomer.read_json().await);
+    while known.members != server_list(&server.handle().hub()) {
+        known.apply(&newcomer.read_json().await);
     }
-    assert_eq!(known.lists, 1, "the list came once");
+    assert_eq!(known.lists, 1, "the list was sent once");
 }
 
 #[tokio::test]
-async fn a_large_crowd_that_comes_at_once_closes_nobody_who_is_there() {
+async fn a_large_crowd_that_joins_at_once_closes_no_existing_member() {
     const GUESTS: usize = 300;
     let small = || server().limits(limits(|limits| limits.outbound_size = 8 * 1024));
     over_both(small, async |server| {
-        let mut first = come(&server, "first").await;
+        let mut first = connect_and_enter(&server, "first").await;
         let mut guests = Vec::new();
         for _ in 0..GUESTS {
             guests.push(Raw::join(&server).await);
         }
         for guest in &mut guests {
-            say_enter(guest, &"x".repeat(500)).await;
+            send_enter(guest, &"x".repeat(500)).await;
         }
         let mut known = Known::default();
         while known.members.len() < GUESTS + 1 {
-            known.hear(&first.read_json().await);
+            known.apply(&first.read_json().await);
         }
         drop(guests);
         while known.members.len() > 1 {
-            known.hear(&first.read_json().await);
+            known.apply(&first.read_json().await);
         }
         assert_eq!(server.handle().stats().active, 1);
     })

@@ -1,4 +1,4 @@
-//! Rooms that tell who comes and goes.
+//! Rooms that announce the members that join and leave.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn welcome(ws: WebSocket) -> Value {
     json!({ "you": ws.id() })
 }
 
-/// Without a name plainly.
+/// Joins without member information if the message has no name.
 #[message("enter")]
 async fn enter(ws: WebSocket, enter: Enter) -> Result<Value> {
     match enter.name {
@@ -42,7 +42,7 @@ async fn leave(ws: WebSocket) -> Value {
     json!({ "left": ws.leave("lobby").was_member() })
 }
 
-/// Comes and goes before anybody could be told.
+/// Joins and leaves before the server can announce it.
 #[message("peek")]
 async fn peek(ws: WebSocket, enter: Enter) -> Result<Value> {
     for _ in 0..10 {
@@ -74,49 +74,54 @@ struct Guest {
 }
 
 impl Guest {
-    async fn come(server: &TestServer) -> Self {
-        Self::come_to(server, "/", "type").await
+    async fn connect(server: &TestServer) -> Self {
+        Self::connect_at(server, "/", "type").await
     }
 
-    async fn come_to(server: &TestServer, path: &str, tag: &'static str) -> Self {
+    async fn connect_at(server: &TestServer, path: &str, tag: &'static str) -> Self {
         let mut client = server.connect_to(path).await;
         let id = client.recv_json().await["you"].take();
         Self { client, id, tag }
     }
 
-    async fn ask(&mut self, kind: &str, name: Option<&str>) -> Value {
+    async fn request(&mut self, kind: &str, name: Option<&str>) -> Value {
         self.client.send_json(&json!({ self.tag: kind, "name": name })).await;
         self.client.recv_json().await
     }
 
-    /// Enters, and takes the list of those who are there.
+    /// Enters, and receives the member list.
     async fn enter(&mut self, name: &str) -> Vec<Value> {
-        assert_eq!(self.ask("enter", Some(name)).await["entered"], json!(["lobby"]));
-        self.told("room.members").await
+        assert_eq!(self.request("enter", Some(name)).await["entered"], json!(["lobby"]));
+        self.announced("room.members").await
     }
 
-    /// Enters once more with another name, and takes the difference.
+    /// Enters again with another name, and receives the difference.
     async fn rename(&mut self, name: &str) {
-        assert_eq!(self.ask("enter", Some(name)).await["entered"], json!(["lobby"]));
-        assert_eq!(self.told("room.joined").await, [self.named(name)]);
+        assert_eq!(self.request("enter", Some(name)).await["entered"], json!(["lobby"]));
+        assert_eq!(self.announced("room.joined").await, [self.named(name)]);
     }
 
-    async fn told(&mut self, kind: &str) -> Vec<Value> {
-        let told = self.client.recv_json().await;
-        assert_eq!((&told[self.tag], &told["room"]), (&json!(kind), &json!("lobby")), "{told}");
-        told["members"].as_array().unwrap().clone()
+    /// Receives an announcement of this kind, and returns its members.
+    async fn announced(&mut self, kind: &str) -> Vec<Value> {
+        let message = self.client.recv_json().await;
+        assert_eq!(
+            (&message[self.tag], &message["room"]),
+            (&json!(kind), &json!("lobby")),
+            "{message}"
+        );
+        message["members"].as_array().unwrap().clone()
     }
 
-    async fn expect_nothing(&mut self) {
+    async fn expect_no_message(&mut self) {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // An answer proves that nothing was before it.
-        assert_eq!(self.ask("leave", None).await["left"], false);
+        // The answer comes next, so no other message was sent before it.
+        assert_eq!(self.request("leave", None).await["left"], false);
     }
 
-    /// As [`expect_nothing`](Self::expect_nothing), for a member.
-    async fn expect_nothing_but_an_answer(&mut self) {
+    /// As [`expect_no_message`](Self::expect_no_message), for a member.
+    async fn expect_only_an_answer(&mut self) {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(self.ask("twice", None).await["rooms"], json!(["lobby"]));
+        assert_eq!(self.request("twice", None).await["rooms"], json!(["lobby"]));
     }
 
     fn named(&self, name: &str) -> Value {
@@ -129,29 +134,29 @@ fn ids(members: &[Value]) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn who_joins_gets_the_list_and_the_others_are_told() {
+async fn a_member_that_joins_receives_the_list_and_is_announced_to_the_others() {
     over_both(server, async |server| {
         let hub = server.handle().hub();
-        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
         assert_eq!(ann.enter("ann").await, [ann.named("ann")]);
         let listed = bob.enter("bob").await;
         assert_eq!(ids(&listed), ids(&[ann.named("ann"), bob.named("bob")]));
-        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bob")]);
         assert_eq!(ids(&hub.member_infos("lobby")), ids(&listed));
-        // The same once more is nothing new, something else is.
-        assert_eq!(bob.ask("enter", Some("bob")).await["entered"], json!(["lobby"]));
+        // Joining again is announced only if the information differs.
+        assert_eq!(bob.request("enter", Some("bob")).await["entered"], json!(["lobby"]));
         bob.rename("bobby").await;
-        assert_eq!(ann.told("room.joined").await, [bob.named("bobby")]);
-        assert_eq!(bob.ask("leave", None).await["left"], true);
-        assert_eq!(ann.told("room.left").await, [bob.named("bobby")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bobby")]);
+        assert_eq!(bob.request("leave", None).await["left"], true);
+        assert_eq!(ann.announced("room.left").await, [bob.named("bobby")]);
         bob.enter("bob").await;
-        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bob")]);
         let gone = bob.named("bob");
         bob.client.close(1000, "").await;
-        assert_eq!(ann.told("room.left").await, [gone]);
+        assert_eq!(ann.announced("room.left").await, [gone]);
         assert_eq!(hub.member_infos("lobby"), [ann.named("ann")]);
-        // The list goes with the room.
-        assert_eq!(ann.ask("leave", None).await["left"], true);
+        // The list is removed together with the room.
+        assert_eq!(ann.request("leave", None).await["left"], true);
         assert!(hub.member_infos("lobby").is_empty() && hub.room_names().is_empty());
         assert_eq!(ann.enter("ann").await, [ann.named("ann")]);
     })
@@ -159,138 +164,138 @@ async fn who_joins_gets_the_list_and_the_others_are_told() {
 }
 
 #[tokio::test]
-async fn a_rename_is_told_as_a_difference_and_only_a_newcomer_gets_the_list() {
+async fn a_rename_is_announced_as_a_difference_and_only_a_new_member_receives_the_list() {
     over_both(server, async |server| {
-        let (mut ann, mut plain) = (Guest::come(&server).await, Guest::come(&server).await);
-        let mut bob = Guest::come(&server).await;
+        let (mut ann, mut plain) = (Guest::connect(&server).await, Guest::connect(&server).await);
+        let mut bob = Guest::connect(&server).await;
         ann.enter("ann").await;
-        assert_eq!(plain.ask("enter", None).await["entered"], json!(["lobby"]));
+        assert_eq!(plain.request("enter", None).await["entered"], json!(["lobby"]));
         bob.enter("bob").await;
-        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
-        assert_eq!(plain.told("room.joined").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bob")]);
+        assert_eq!(plain.announced("room.joined").await, [bob.named("bob")]);
         ann.rename("anna").await;
-        assert_eq!(bob.told("room.joined").await, [ann.named("anna")]);
-        assert_eq!(plain.told("room.joined").await, [ann.named("anna")]);
-        // A plain member that gives a name is listed for the first time.
+        assert_eq!(bob.announced("room.joined").await, [ann.named("anna")]);
+        assert_eq!(plain.announced("room.joined").await, [ann.named("anna")]);
+        // A plain member that sets a name is listed for the first time.
         assert_eq!(plain.enter("eve").await.len(), 3);
-        assert_eq!(ann.told("room.joined").await, [plain.named("eve")]);
-        assert_eq!(bob.told("room.joined").await, [plain.named("eve")]);
-        // A rename and a newcomer within one gathering.
-        let mut dan = Guest::come(&server).await;
+        assert_eq!(ann.announced("room.joined").await, [plain.named("eve")]);
+        assert_eq!(bob.announced("room.joined").await, [plain.named("eve")]);
+        // One member is renamed and another joins within one announcement interval.
+        let mut dan = Guest::connect(&server).await;
         bob.client.send_json(&json!({ "type": "enter", "name": "bobby" })).await;
         dan.client.send_json(&json!({ "type": "enter", "name": "dan" })).await;
         bob.client.recv_json().await;
         dan.client.recv_json().await;
         let changed = [bob.named("bobby"), dan.named("dan")];
         for guest in [&mut ann, &mut bob, &mut plain] {
-            let mut told = guest.told("room.joined").await;
-            if told.len() == 1 {
-                told.extend(guest.told("room.joined").await);
+            let mut announced = guest.announced("room.joined").await;
+            if announced.len() == 1 {
+                announced.extend(guest.announced("room.joined").await);
             }
-            assert_eq!(ids(&told), ids(&changed));
+            assert_eq!(ids(&announced), ids(&changed));
         }
-        assert_eq!(dan.told("room.members").await.len(), 4);
+        assert_eq!(dan.announced("room.members").await.len(), 4);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_plain_member_is_told_and_not_listed() {
+async fn a_plain_member_receives_announcements_and_is_not_listed() {
     over_both(server, async |server| {
-        let (mut ann, mut plain) = (Guest::come(&server).await, Guest::come(&server).await);
-        assert_eq!(plain.ask("enter", None).await["entered"], json!(["lobby"]));
+        let (mut ann, mut plain) = (Guest::connect(&server).await, Guest::connect(&server).await);
+        assert_eq!(plain.request("enter", None).await["entered"], json!(["lobby"]));
         assert_eq!(ann.enter("ann").await, [ann.named("ann")]);
-        assert_eq!(plain.told("room.joined").await, [ann.named("ann")]);
-        assert_eq!(plain.ask("leave", None).await["left"], true);
-        assert_eq!(plain.ask("enter", None).await["entered"], json!(["lobby"]));
-        assert_eq!(ann.ask("leave", None).await["left"], true);
-        assert_eq!(plain.told("room.left").await, [ann.named("ann")]);
-        // Who is in already may give a name later.
+        assert_eq!(plain.announced("room.joined").await, [ann.named("ann")]);
+        assert_eq!(plain.request("leave", None).await["left"], true);
+        assert_eq!(plain.request("enter", None).await["entered"], json!(["lobby"]));
+        assert_eq!(ann.request("leave", None).await["left"], true);
+        assert_eq!(plain.announced("room.left").await, [ann.named("ann")]);
+        // A plain member may set a name later.
         assert_eq!(plain.enter("eve").await, [plain.named("eve")]);
-        ann.expect_nothing().await;
+        ann.expect_no_message().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_room_that_nobody_joins_with_a_name_tells_nothing() {
+async fn a_room_without_listed_members_sends_no_announcements() {
     over_both(server, async |server| {
-        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
-        assert_eq!(ann.ask("enter", None).await["entered"], json!(["lobby"]));
-        assert_eq!(bob.ask("enter", None).await["entered"], json!(["lobby"]));
-        assert_eq!(bob.ask("leave", None).await["left"], true);
+        let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
+        assert_eq!(ann.request("enter", None).await["entered"], json!(["lobby"]));
+        assert_eq!(bob.request("enter", None).await["entered"], json!(["lobby"]));
+        assert_eq!(bob.request("leave", None).await["left"], true);
         assert!(server.handle().hub().member_infos("lobby").is_empty());
-        bob.expect_nothing().await;
-        assert_eq!(ann.ask("leave", None).await["left"], true);
+        bob.expect_no_message().await;
+        assert_eq!(ann.request("leave", None).await["left"], true);
     })
     .await;
 }
 
 #[tokio::test]
-async fn who_came_and_went_at_once_was_never_there() {
+async fn a_member_that_joins_and_leaves_at_once_is_not_announced() {
     over_both(server, async |server| {
-        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
         ann.enter("ann").await;
-        assert_eq!(bob.ask("peek", Some("bob")).await["peeked"], true);
-        bob.expect_nothing().await;
-        // Nothing of it came before this.
+        assert_eq!(bob.request("peek", Some("bob")).await["peeked"], true);
+        bob.expect_no_message().await;
+        // No announcement about the short visits precedes this one.
         bob.enter("bob").await;
-        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bob")]);
     })
     .await;
 }
 
 #[tokio::test]
-async fn who_went_and_came_again_has_left_and_joined() {
+async fn a_member_that_leaves_and_joins_again_is_announced_twice() {
     over_both(server, async |server| {
-        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
         ann.enter("ann").await;
         bob.enter("bob").await;
-        ann.told("room.joined").await;
+        ann.announced("room.joined").await;
         bob.client.send_json(&json!({ "type": "leave" })).await;
         bob.client.send_json(&json!({ "type": "enter", "name": "bobby" })).await;
         for _ in 0..2 {
             bob.client.recv_json().await;
         }
-        assert_eq!(bob.told("room.members").await.len(), 2);
-        assert_eq!(ann.told("room.left").await, [bob.named("bob")]);
-        assert_eq!(ann.told("room.joined").await, [bob.named("bobby")]);
+        assert_eq!(bob.announced("room.members").await.len(), 2);
+        assert_eq!(ann.announced("room.left").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bobby")]);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_room_is_told_in_the_tag_of_each_router() {
+async fn announcements_use_the_tag_of_each_member_s_router() {
     let router = || router().namespace("both");
     let server = || Server::new().route("/old", router().tag("action")).route("/new", router());
     over_both(server, async |server| {
-        let mut old = Guest::come_to(&server, "/old", "action").await;
-        let mut new = Guest::come_to(&server, "/new", "type").await;
+        let mut old = Guest::connect_at(&server, "/old", "action").await;
+        let mut new = Guest::connect_at(&server, "/new", "type").await;
         old.enter("old").await;
         assert_eq!(new.enter("new").await.len(), 2);
-        assert_eq!(old.told("room.joined").await, [new.named("new")]);
-        let mut third = Guest::come_to(&server, "/new", "type").await;
+        assert_eq!(old.announced("room.joined").await, [new.named("new")]);
+        let mut third = Guest::connect_at(&server, "/new", "type").await;
         assert_eq!(third.enter("third").await.len(), 3);
         for guest in [&mut old, &mut new] {
-            assert_eq!(guest.told("room.joined").await, [third.named("third")]);
+            assert_eq!(guest.announced("room.joined").await, [third.named("third")]);
         }
-        assert_eq!(old.ask("leave", None).await["left"], true);
-        assert_eq!(new.told("room.left").await, [old.named("old")]);
+        assert_eq!(old.request("leave", None).await["left"], true);
+        assert_eq!(new.announced("room.left").await, [old.named("old")]);
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_is_said_about_a_member_has_limits() {
+async fn member_information_is_limited_in_size_and_shape() {
     let server = || server().limits(limits(|limits| limits.member_info_size = 100));
     over_both(server, async |server| {
-        let mut ann = Guest::come(&server).await;
-        let refused = ann.ask("enter", Some(&"x".repeat(100))).await;
+        let mut ann = Guest::connect(&server).await;
+        let refused = ann.request("enter", Some(&"x".repeat(100))).await;
         assert_eq!(
             (&refused["code"], &refused["params"]["max_bytes"]),
             (&json!("member_too_large"), &json!(100))
         );
-        let refused = ann.ask("twice", None).await;
+        let refused = ann.request("twice", None).await;
         assert_eq!(refused, json!({ "refused": [true, true], "rooms": [] }));
         assert!(server.handle().hub().room_names().is_empty());
         ann.enter("ann").await;
@@ -298,25 +303,25 @@ async fn what_is_said_about_a_member_has_limits() {
     .await;
 }
 
-/// In how many messages a guest is told of so many others.
-async fn heard(guest: &mut Guest, kind: &str, mut others: usize) -> usize {
+/// Returns the number of messages in which a guest receives announcements about this many others.
+async fn count_announcements(guest: &mut Guest, kind: &str, mut others: usize) -> usize {
     let mut messages = 0;
     while others > 0 {
-        others -= guest.told(kind).await.len();
+        others -= guest.announced(kind).await.len();
         messages += 1;
     }
     messages
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_who_join_at_once_cost_a_message_each() {
+async fn a_thousand_members_that_join_at_once_cause_a_bounded_number_of_messages() {
     const GUESTS: usize = 1_000;
     let server = TestServer::new(server());
-    let mut first = Guest::come(&server).await;
+    let mut first = Guest::connect(&server).await;
     first.enter("first").await;
     let mut guests = Vec::new();
     for _ in 0..GUESTS {
-        guests.push(Guest::come(&server).await);
+        guests.push(Guest::connect(&server).await);
     }
     for guest in &mut guests {
         guest.client.send_json(&json!({ "type": "enter", "name": "x" })).await;
@@ -340,24 +345,24 @@ async fn a_thousand_who_join_at_once_cost_a_message_each() {
         assert_eq!(seen, GUESTS + 1);
     }
     assert!((GUESTS..4 * GUESTS).contains(&messages), "{messages} messages");
-    // Who was there before them heard of them together, and hears so of their end.
-    assert!(heard(&mut first, "room.joined", GUESTS).await < 4);
+    // The first member receives combined announcements of their arrival and of their departure.
+    assert!(count_announcements(&mut first, "room.joined", GUESTS).await < 4);
     drop(guests);
-    assert!(heard(&mut first, "room.left", GUESTS).await < 4);
+    assert!(count_announcements(&mut first, "room.left", GUESTS).await < 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_stops_waits_for_no_announcement() {
+async fn a_server_that_stops_does_not_wait_for_a_pending_announcement() {
     let server = TestServer::new(server());
-    let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+    let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
     ann.enter("ann").await;
     bob.enter("bob").await;
-    ann.told("room.joined").await;
-    assert_eq!(bob.ask("leave", None).await["left"], true);
+    ann.announced("room.joined").await;
+    assert_eq!(bob.request("leave", None).await["left"], true);
     let hub = server.handle().hub();
     let started = tokio::time::Instant::now();
     let stopped = tokio::spawn(server.shutdown(Duration::from_secs(5)));
-    // Not even the one that was being gathered.
+    // The shutdown does not even wait for the pending announcement.
     ann.client.expect_closed(1001).await;
     drop((ann, bob));
     stopped.await.unwrap().unwrap();
@@ -366,40 +371,40 @@ async fn a_server_that_stops_waits_for_no_announcement() {
 }
 
 #[test]
-fn a_room_is_told_also_when_the_runtime_of_an_earlier_session_has_ended() {
+fn a_room_sends_announcements_after_the_runtime_of_an_earlier_session_has_ended() {
     let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (earlier, later) = (runtime(), runtime());
     let server = later.block_on(async { TestServer::new(server()) });
     earlier.block_on(async {
-        let mut guest = Guest::come(&server).await;
-        assert_eq!(guest.ask("enter", None).await["entered"], json!(["lobby"]));
+        let mut guest = Guest::connect(&server).await;
+        assert_eq!(guest.request("enter", None).await["entered"], json!(["lobby"]));
     });
     drop(earlier);
     later.block_on(async {
-        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
         assert_eq!(ann.enter("ann").await, [ann.named("ann")]);
         assert_eq!(bob.enter("bob").await.len(), 2);
-        assert_eq!(ann.told("room.joined").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.joined").await, [bob.named("bob")]);
     });
 }
 
 #[tokio::test]
-async fn who_left_is_told_as_the_room_was_last_told() {
+async fn a_member_that_leaves_is_announced_with_its_last_announced_information() {
     over_both(server, async |server| {
-        let (mut ann, mut bob) = (Guest::come(&server).await, Guest::come(&server).await);
+        let (mut ann, mut bob) = (Guest::connect(&server).await, Guest::connect(&server).await);
         ann.enter("ann").await;
         bob.enter("bob").await;
-        ann.told("room.joined").await;
-        // A name that nobody hears of, and the one everybody knows again.
+        ann.announced("room.joined").await;
+        // Two changes that are replaced or undone before the server announces them.
         for name in ["bobby", "robert"] {
             bob.client.send_json(&json!({ "type": "enter", "name": name })).await;
         }
         bob.client.send_json(&json!({ "type": "leave" })).await;
-        assert_eq!(ann.told("room.left").await, [bob.named("bob")]);
+        assert_eq!(ann.announced("room.left").await, [bob.named("bob")]);
         for name in ["anna", "ann"] {
-            assert_eq!(ann.ask("enter", Some(name)).await["entered"], json!(["lobby"]));
+            assert_eq!(ann.request("enter", Some(name)).await["entered"], json!(["lobby"]));
         }
-        ann.expect_nothing_but_an_answer().await;
+        ann.expect_only_an_answer().await;
     })
     .await;
 }

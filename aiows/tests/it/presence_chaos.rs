@@ -1,5 +1,5 @@
-//! Fifty clients that join, leave, change their names, stall and die at random: when all is quiet,
-//! each knows who is there.
+//! Fifty clients join, leave, change their names, stall and disconnect at random. Once no change is
+//! pending, each of them holds the correct member list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::members::{Known, truth};
+use super::members::{Known, server_list};
 use crate::random::Random;
 use crate::raw::{Raw, Wire, limits};
 
@@ -21,7 +21,7 @@ const CLIENTS: usize = 50;
 const SEEDS: u64 = 20;
 const STEPS: usize = 150;
 const GRACE: Duration = Duration::from_millis(200);
-/// Of all clients, if these enter as users.
+/// The number of users that the clients share when they enter as users.
 const USERS: usize = 12;
 
 #[derive(Message, Deserialize)]
@@ -52,28 +52,28 @@ async fn leave(ws: WebSocket) {
     ws.leave("lobby");
 }
 
-/// Fills the queues of those who stall.
+/// Fills the queues of stalled clients.
 #[derive(Message, Serialize)]
 struct Noise {
     text: String,
 }
 
-enum Order {
-    Say(Value),
+enum Command {
+    Send(Value),
     Stall,
     Read,
 }
 
-/// A client with a task of its own, so that it reads unless it stalls.
+/// A client with a task of its own, which reads unless the client is stalled.
 struct Client {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
     known: Arc<Mutex<Known>>,
     is_closed: Arc<AtomicBool>,
-    /// What it is listed as when all is quiet, if it is in the room then.
+    /// The user it enters as; `None` while it is not in the room.
     listed: Option<usize>,
 }
 
-/// What a room lists.
+/// Whether a room lists connections or users.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Listed {
     Connections,
@@ -86,15 +86,15 @@ impl Client {
         app.serve_stream(theirs, None);
         let mut raw = Raw::over(Box::new(ours) as Box<dyn Wire>);
         raw.handshake().await;
-        let (orders, next) = mpsc::channel(64);
+        let (commands, next) = mpsc::channel(64);
         let (known, is_closed) = (Arc::<Mutex<Known>>::default(), Arc::<AtomicBool>::default());
         tokio::spawn(act(raw, next, Arc::clone(&known), Arc::clone(&is_closed)));
-        Self { orders, known, is_closed, listed: None }
+        Self { commands, known, is_closed, listed: None }
     }
 
-    async fn order(&self, order: Order) {
-        // A client that the server has closed listens to nobody.
-        drop(self.orders.send(order).await);
+    async fn command(&self, command: Command) {
+        // The task of a client that the server has closed has ended.
+        drop(self.commands.send(command).await);
     }
 
     async fn enter(&mut self, name: usize, random: &mut Random, listed: Listed) {
@@ -106,42 +106,42 @@ impl Client {
                 json!({ "type": "enter_as_user", "user": user, "name": name.to_string() })
             }
         };
-        self.order(Order::Say(message)).await;
+        self.command(Command::Send(message)).await;
         self.listed = Some(user);
     }
 
     async fn leave(&mut self) {
-        self.order(Order::Say(json!({ "type": "leave" }))).await;
+        self.command(Command::Send(json!({ "type": "leave" }))).await;
         self.listed = None;
     }
 
-    fn agrees_with(&self, truth: &BTreeMap<String, Value>) -> bool {
+    fn agrees_with(&self, server_list: &BTreeMap<String, Value>) -> bool {
         self.listed.is_none()
             || self.is_closed.load(Ordering::Relaxed)
-            || self.known.lock().unwrap().members == *truth
+            || self.known.lock().unwrap().members == *server_list
     }
 }
 
 async fn act(
     mut raw: Raw,
-    mut orders: mpsc::Receiver<Order>,
+    mut commands: mpsc::Receiver<Command>,
     known: Arc<Mutex<Known>>,
     is_closed: Arc<AtomicBool>,
 ) {
     let mut reads = true;
     loop {
         tokio::select! {
-            order = orders.recv() => match order {
-                // It dies: the stream ends without a word.
+            command = commands.recv() => match command {
+                // The client is dropped: the stream ends without a close frame.
                 None => return,
-                Some(Order::Say(message)) => raw.send_quietly(&message.to_string()).await,
-                Some(Order::Stall) => reads = false,
-                Some(Order::Read) => reads = true,
+                Some(Command::Send(message)) => raw.send_quietly(&message.to_string()).await,
+                Some(Command::Stall) => reads = false,
+                Some(Command::Read) => reads = true,
             },
             frame = raw.read_frame(), if reads => match frame {
                 Some(frame) if frame.first == 0x81 => {
-                    let told = serde_json::from_slice(&frame.payload).unwrap();
-                    known.lock().unwrap().hear(&told);
+                    let message = serde_json::from_slice(&frame.payload).unwrap();
+                    known.lock().unwrap().apply(&message);
                 }
                 // A ping needs no answer within so short a time.
                 Some(frame) if frame.first == 0x89 => {}
@@ -161,8 +161,8 @@ async fn step(clients: &mut [Client], app: &App, random: &mut Random, listed: Li
             client.enter(name, random, listed).await;
         }
         6..9 => client.leave().await,
-        9..12 => client.order(Order::Stall).await,
-        12..15 => client.order(Order::Read).await,
+        9..12 => client.command(Command::Stall).await,
+        12..15 => client.command(Command::Read).await,
         15 => clients[at] = Client::connect(app).await,
         16..21 => {
             let text = "x".repeat(500);
@@ -172,31 +172,31 @@ async fn step(clients: &mut [Client], app: &App, random: &mut Random, listed: Li
     }
 }
 
-/// Lets everybody read, and waits until each of them knows who is there.
+/// Lets all clients read, and waits until each of them holds the correct member list.
 async fn expect_agreement(clients: &[Client], app: &App, listed: Listed, run: &str) {
     for client in clients {
-        client.order(Order::Read).await;
+        client.command(Command::Read).await;
     }
-    // Whoever was awaited has been given up then.
+    // After the grace period no absent user is listed any more.
     sleep(GRACE + Duration::from_millis(100)).await;
     let mut wrong = usize::MAX;
     for _ in 0..30 {
         sleep(Duration::from_millis(100)).await;
-        let truth = truth(&app.handle().hub());
-        wrong = clients.iter().filter(|client| !client.agrees_with(&truth)).count();
+        let server_list = server_list(&app.handle().hub());
+        wrong = clients.iter().filter(|client| !client.agrees_with(&server_list)).count();
         if wrong == 0 {
             break;
         }
     }
     assert_eq!(wrong, 0, "clients with a wrong list: {run}");
     let open = |client: &&Client| !client.is_closed.load(Ordering::Relaxed);
-    let there = clients.iter().filter(open).filter_map(|client| client.listed);
-    let there = match listed {
-        Listed::Connections => there.count(),
-        Listed::Users => there.collect::<BTreeSet<_>>().len(),
+    let expected = clients.iter().filter(open).filter_map(|client| client.listed);
+    let expected = match listed {
+        Listed::Connections => expected.count(),
+        Listed::Users => expected.collect::<BTreeSet<_>>().len(),
     };
-    assert_eq!(truth(&app.handle().hub()).len(), there, "{run}");
-    assert!(there > 0, "{run}");
+    assert_eq!(server_list(&app.handle().hub()).len(), expected, "{run}");
+    assert!(expected > 0, "{run}");
 }
 
 async fn run(overflow: Overflow, seed: u64, listed: Listed) -> (usize, u64) {
@@ -204,7 +204,7 @@ async fn run(overflow: Overflow, seed: u64, listed: Listed) -> (usize, u64) {
         limits.overflow = overflow;
         limits.presence_grace = GRACE;
         limits.outbound_messages = 8;
-        // Every other time a list comes in parts that do not fit at once.
+        // With every other seed a list comes in parts that do not fit into the queue at once.
         limits.outbound_size = if seed.is_multiple_of(2) { 6 * 1024 } else { 2 * 1024 };
         limits.write_timeout = Duration::from_secs(600);
     });
@@ -240,36 +240,36 @@ fn check_listed(overflow: Overflow, listed: Listed) {
         let (more, lost) = runtime.block_on(run(overflow, seed, listed));
         (lists, dropped) = (lists + more, dropped + lost);
     }
-    // It has happened what this is about.
+    // The runs reached both cases: lists sent anew and messages dropped.
     assert!(lists > 0 && dropped > 100, "{lists} lists, {dropped} messages dropped");
 }
 
 #[test]
-fn every_list_is_right_when_all_is_quiet_if_slow_clients_are_closed() {
+fn every_client_ends_with_the_correct_list_if_slow_clients_are_closed() {
     check(Overflow::Disconnect);
 }
 
 #[test]
-fn every_list_is_right_when_all_is_quiet_if_the_newest_are_dropped() {
+fn every_client_ends_with_the_correct_list_if_the_newest_messages_are_dropped() {
     check(Overflow::DropNewest);
 }
 
 #[test]
-fn every_list_is_right_when_all_is_quiet_if_the_oldest_are_dropped() {
+fn every_client_ends_with_the_correct_list_if_the_oldest_messages_are_dropped() {
     check(Overflow::DropOldest);
 }
 
 #[test]
-fn every_list_is_right_when_all_is_quiet_if_messages_are_refused() {
+fn every_client_ends_with_the_correct_list_if_messages_are_refused() {
     check(Overflow::Reject);
 }
 
 #[test]
-fn every_list_of_users_is_right_when_all_is_quiet_if_slow_clients_are_closed() {
+fn every_client_ends_with_the_correct_list_of_users_if_slow_clients_are_closed() {
     check_listed(Overflow::Disconnect, Listed::Users);
 }
 
 #[test]
-fn every_list_of_users_is_right_when_all_is_quiet_if_messages_are_refused() {
+fn every_client_ends_with_the_correct_list_of_users_if_messages_are_refused() {
     check_listed(Overflow::Reject, Listed::Users);
 }

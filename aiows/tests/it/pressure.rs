@@ -1,4 +1,5 @@
-//! Peers that stall and read again: what arrives under each policy, and what is counted.
+//! Clients that stall and read again: the messages that arrive under each overflow policy, and the
+//! counters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,10 @@ use aiows::{
 
 use crate::raw::{Raw, ends, limits};
 
-/// More than a connection holds on its way, be it in memory or in the kernel.
+/// More messages than a connection buffers, in memory or in the kernel.
 const MANY: u32 = 1500;
 
-/// Messages that may wait.
+/// The capacity of the outbound queue, in messages.
 const ROOM: usize = 10;
 
 #[derive(Message, Serialize)]
@@ -74,7 +75,7 @@ pub fn narrow(overflow: Overflow) -> Limits {
     })
 }
 
-/// Hands over the server's side of each connection.
+/// Passes the server's handle of each connection to the test.
 pub struct Sockets(Arc<Mutex<mpsc::Receiver<WebSocket>>>, mpsc::Sender<WebSocket>);
 
 impl Sockets {
@@ -97,7 +98,7 @@ impl Sockets {
     }
 }
 
-/// Runs a check with a peer that has not read anything yet, over TCP and in memory.
+/// Runs a check with a client that has not read anything yet, over TCP and in memory.
 async fn over_narrow(limits: Limits, check: impl AsyncFn(WebSocket, Raw, &TestServer)) {
     let sockets = Sockets::new();
     let server = || Server::from(sockets.router()).limits(limits.clone());
@@ -110,7 +111,7 @@ async fn over_narrow(limits: Limits, check: impl AsyncFn(WebSocket, Raw, &TestSe
     check(sockets.next().await, raw, &memory).await;
 }
 
-/// Sends numbers to a peer that reads none of them.
+/// Sends numbers to a client that reads none of them.
 async fn stall(ws: &WebSocket) {
     for n in 0..MANY {
         ws.send(&number(n)).await.unwrap();
@@ -118,7 +119,7 @@ async fn stall(ws: &WebSocket) {
     settle().await;
 }
 
-/// Lets the session write what its socket takes.
+/// Lets the session write until its socket would block.
 async fn settle() {
     for _ in 0..500 {
         yield_now().await;
@@ -144,7 +145,7 @@ async fn expect_alive(ws: &WebSocket, raw: &mut Raw) {
 }
 
 #[tokio::test]
-async fn the_newest_messages_arrive_where_the_oldest_are_dropped() {
+async fn the_newest_messages_arrive_if_the_oldest_are_dropped() {
     over_narrow(narrow(Overflow::DropOldest), async |ws, mut raw, server| {
         stall(&ws).await;
         let stalled = ws.outbound();
@@ -154,7 +155,7 @@ async fn the_newest_messages_arrive_where_the_oldest_are_dropped() {
         let numbers = read_numbers(&mut raw, stalled.queued - stalled.dropped).await;
         assert_eq!(numbers[..6], [0, 1, 2, 3, 4, 5]);
         assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
-        // One message was partly written when it stalled, and stays whole.
+        // One message was partly written when the client stalled. It is not dropped.
         let newest: Vec<u32> = (MANY - ROOM as u32 + 1..MANY).collect();
         assert_eq!(numbers[numbers.len() - newest.len()..], newest);
         expect_alive(&ws, &mut raw).await;
@@ -168,7 +169,7 @@ async fn the_newest_messages_arrive_where_the_oldest_are_dropped() {
 }
 
 #[tokio::test]
-async fn the_oldest_messages_arrive_where_the_newest_are_dropped() {
+async fn the_oldest_messages_arrive_if_the_newest_are_dropped() {
     over_narrow(narrow(Overflow::DropNewest), async |ws, mut raw, server| {
         stall(&ws).await;
         let stalled = ws.outbound();
@@ -186,7 +187,7 @@ async fn the_oldest_messages_arrive_where_the_newest_are_dropped() {
 }
 
 #[tokio::test]
-async fn nothing_is_lost_where_the_sender_is_told() {
+async fn every_accepted_message_arrives_if_a_full_queue_returns_an_error() {
     over_narrow(narrow(Overflow::Reject), async |ws, mut raw, _| {
         let mut refused = 0;
         let mut accepted = Vec::new();
@@ -207,7 +208,7 @@ async fn nothing_is_lost_where_the_sender_is_told() {
 }
 
 #[tokio::test]
-async fn a_peer_learns_the_latest_of_each_key_in_its_first_place() {
+async fn a_client_receives_the_latest_message_of_each_key_at_the_first_one_s_position() {
     over_narrow(narrow(Overflow::Disconnect), async |ws, mut raw, server| {
         let mut sent = 0;
         while ws.outbound().pending < 4 {
@@ -243,7 +244,7 @@ async fn a_peer_learns_the_latest_of_each_key_in_its_first_place() {
     .await;
 }
 
-/// Stalls a peer in memory, so that exactly this many further messages find room.
+/// Stalls a client in memory, so that the queue has room for exactly this many further messages.
 pub async fn stall_exactly(ws: &WebSocket, room: usize) -> u32 {
     let mut sent = 0;
     while ws.outbound().pending < (ROOM - room) as u64 {
@@ -262,7 +263,7 @@ pub async fn in_memory(overflow: Overflow) -> (WebSocket, Raw, TestServer) {
 }
 
 #[tokio::test]
-async fn the_latest_is_subject_to_the_policy_of_the_server_where_it_replaces_nothing() {
+async fn a_latest_message_that_replaces_no_other_is_subject_to_the_server_s_overflow_policy() {
     let (ws, mut raw, _server) = in_memory(Overflow::DropNewest).await;
     let sent = stall_exactly(&ws, 1).await;
     for symbol in ["AAPL", "MSFT", "AAPL"] {
@@ -275,7 +276,7 @@ async fn the_latest_is_subject_to_the_policy_of_the_server_where_it_replaces_not
 }
 
 #[tokio::test]
-async fn a_message_type_has_its_own_way() {
+async fn a_message_type_may_override_the_overflow_policy() {
     let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
     let sent = stall_exactly(&ws, 1).await;
     ws.send(&Hint { n: 1 }).await.unwrap();
@@ -303,7 +304,7 @@ async fn replies_are_never_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_is_merely_slow_loses_nothing_to_send() {
+async fn a_client_that_reads_slowly_receives_every_message_of_send() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
         let router = Router::new().route(Route::message("many", async |call: aiows::Call| {
             for n in 0..MANY {
@@ -314,13 +315,13 @@ async fn a_reader_that_is_merely_slow_loses_nothing_to_send() {
         let server = TestServer::bind(Server::from(router).limits(narrow(overflow))).await;
         let mut raw = Raw::open(&server).await.boxed();
         raw.send_text(r#"{"type":"many"}"#).await;
-        // What it reads at once is more than may wait.
+        // The client reads more messages at once than the queue holds.
         assert_eq!(read_numbers(&mut raw, 15).await, (0..15).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test]
-async fn the_counts_of_connections_that_ended_stay_in_the_totals() {
+async fn the_totals_keep_the_counts_of_ended_connections() {
     let (ends, ended) = ends();
     let sockets = Sockets::new();
     let server = TestServer::new(ends.watch(sockets.router()).limits(narrow(Overflow::Reject)));
@@ -344,7 +345,8 @@ async fn the_counts_of_connections_that_ended_stay_in_the_totals() {
     assert_eq!((all.queued, all.pending), (sum, 0));
 }
 
-/// Sends to a client that does not read until this many bytes wait for it; tells how many messages.
+/// Sends to a client that does not read until this many bytes are pending; returns the number of
+/// messages sent.
 async fn fill(ws: &WebSocket, bytes: u64) -> u32 {
     let mut sent = 0;
     while ws.outbound().pending_bytes < bytes {
@@ -358,7 +360,7 @@ async fn fill(ws: &WebSocket, bytes: u64) -> u32 {
 const POLICIES: [Overflow; 4] =
     [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject];
 
-fn sharing(overflow: Overflow) -> Limits {
+fn shared_bound(overflow: Overflow) -> Limits {
     limits(|limits| {
         limits.overflow = overflow;
         limits.outbound_total = 100_000;
@@ -366,11 +368,11 @@ fn sharing(overflow: Overflow) -> Limits {
 }
 
 #[tokio::test]
-async fn a_client_that_pauses_is_not_closed_for_what_deaf_ones_hold() {
+async fn a_client_that_pauses_is_not_closed_because_of_other_clients_queues() {
     for overflow in POLICIES {
         let (ends, ended) = ends();
         let sockets = Sockets::new();
-        let server = TestServer::new(ends.watch(sockets.router()).limits(sharing(overflow)));
+        let server = TestServer::new(ends.watch(sockets.router()).limits(shared_bound(overflow)));
         let (mut raws, mut joined) = (Vec::new(), Vec::new());
         for _ in 0..3 {
             raws.push(Raw::join(&server).await);
@@ -379,8 +381,8 @@ async fn a_client_that_pauses_is_not_closed_for_what_deaf_ones_hold() {
         fill(&joined[0], 50_000).await;
         fill(&joined[1], 40_000).await;
         let sent = fill(&joined[2], 20_000).await;
-        // The largest queue gives way, and only that one.
-        assert_eq!(ended_or_alive(&joined), [true, false, false], "{overflow:?}");
+        // Only the connection with the largest queue is closed.
+        assert_eq!(closed_flags(&joined), [true, false, false], "{overflow:?}");
         assert_eq!(read_numbers(&mut raws[2], sent.into()).await, (0..sent).collect::<Vec<_>>());
         expect_alive(&joined[2], &mut raws[2]).await;
         while raws[0].read_frame().await.unwrap().first != 0x88 {}
@@ -394,13 +396,14 @@ async fn a_client_that_pauses_is_not_closed_for_what_deaf_ones_hold() {
 }
 
 #[tokio::test]
-async fn a_client_is_not_closed_for_the_messages_that_its_policy_drops() {
+async fn a_client_is_not_closed_because_of_messages_that_its_policy_drops() {
     let sockets = Sockets::new();
-    let server = Server::from(sockets.router()).limits(sharing(Overflow::DropOldest));
+    let server = Server::from(sockets.router()).limits(shared_bound(Overflow::DropOldest));
     let server = TestServer::new(server);
     let mut raw = Raw::join(&server).await;
     let ws = sockets.next().await;
-    // The first is partly written and stays. Each of the others stands beside it, larger than the bound.
+    // The first message is partly written and stays in the queue. Together with it, each of the
+    // others exceeds the bound.
     for (letter, length) in [("a", 190_000), ("b", 50_000), ("c", 40_000)] {
         ws.try_send(&Letters { text: letter.repeat(length) }).unwrap();
         settle().await;
@@ -413,14 +416,15 @@ async fn a_client_is_not_closed_for_the_messages_that_its_policy_drops() {
     expect_alive(&ws, &mut raw).await;
 }
 
-fn ended_or_alive(sockets: &[WebSocket]) -> Vec<bool> {
+fn closed_flags(sockets: &[WebSocket]) -> Vec<bool> {
     sockets.iter().map(WebSocket::is_closed).collect()
 }
 
 #[tokio::test]
-async fn what_waits_for_all_clients_that_do_not_read_is_bounded() {
+async fn the_pending_bytes_of_all_clients_that_do_not_read_are_bounded() {
     let sockets = Sockets::new();
-    let server = TestServer::new(Server::from(sockets.router()).limits(sharing(Overflow::Reject)));
+    let server =
+        TestServer::new(Server::from(sockets.router()).limits(shared_bound(Overflow::Reject)));
     let (mut raws, mut joined) = (Vec::new(), Vec::new());
     for _ in 0..10 {
         raws.push(Raw::join(&server).await);
@@ -431,7 +435,7 @@ async fn what_waits_for_all_clients_that_do_not_read_is_bounded() {
             }
             settle().await;
             let waiting = server.handle().stats().outbound.pending_bytes;
-            // Each empty queue takes one message.
+            // Each empty queue accepts one message, even beyond the bound.
             assert!(waiting <= 100_000 + 10 * 10_100, "{waiting}");
         }
         joined.push(ws);
@@ -444,7 +448,7 @@ async fn what_waits_for_all_clients_that_do_not_read_is_bounded() {
 }
 
 #[tokio::test]
-async fn bursts_for_clients_that_do_not_read_are_bounded_together() {
+async fn bursts_to_clients_that_do_not_read_share_one_bound() {
     for is_published in [true, false] {
         let sockets = Sockets::new();
         let bounded = limits(|limits| limits.outbound_total = 500_000);
@@ -454,7 +458,7 @@ async fn bursts_for_clients_that_do_not_read_are_bounded_together() {
             raws.push(Raw::join(&server).await);
             joined.push(sockets.next().await);
         }
-        // No session has a turn in between, so no socket is known to refuse bytes.
+        // No session runs in between, so no socket has reported yet that it would block.
         for n in 0..10 {
             if is_published {
                 server.handle().hub().all().send(&number(n)).await.unwrap();
@@ -470,9 +474,9 @@ async fn bursts_for_clients_that_do_not_read_are_bounded_together() {
 }
 
 #[tokio::test]
-async fn parts_of_a_list_keep_to_the_bound_of_all_clients() {
+async fn the_parts_of_a_member_list_respect_the_bound_of_all_clients() {
     let sockets = Sockets::new();
-    let mut bounded = sharing(Overflow::Reject);
+    let mut bounded = shared_bound(Overflow::Reject);
     bounded.outbound_size = 60_000;
     let server = TestServer::new(Server::from(sockets.router()).limits(bounded));
     let (mut raws, mut joined) = (Vec::new(), Vec::new());
@@ -488,25 +492,25 @@ async fn parts_of_a_list_keep_to_the_bound_of_all_clients() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let waiting = server.handle().stats().outbound.pending_bytes;
     assert!(waiting <= 100_000, "{waiting}");
-    assert_eq!(ended_or_alive(&joined), [false; 5]);
-    // The list follows when the client has read.
+    assert_eq!(closed_flags(&joined), [false; 5]);
+    // The server sends the list once the client has read.
     loop {
-        let told = raws[1].read_json().await;
-        if told["type"] == "room.members" {
-            assert_eq!(told["members"].as_array().unwrap().len(), 4);
+        let message = raws[1].read_json().await;
+        if message["type"] == "room.members" {
+            assert_eq!(message["members"].as_array().unwrap().len(), 4);
             break;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_reads_nothing_is_closed_under_every_policy() {
+async fn a_client_that_never_reads_is_closed_under_every_policy() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject] {
         let (ends, ended) = ends();
         let sockets = Sockets::new();
-        let mut hasty = narrow(overflow);
-        hasty.write_timeout = Duration::from_millis(100);
-        let server = TestServer::new(ends.watch(sockets.router()).limits(hasty));
+        let mut limits_with_timeout = narrow(overflow);
+        limits_with_timeout.write_timeout = Duration::from_millis(100);
+        let server = TestServer::new(ends.watch(sockets.router()).limits(limits_with_timeout));
         let _raw = Raw::join(&server).await;
         let ws = sockets.next().await;
         stall_exactly(&ws, 2).await;
@@ -516,7 +520,7 @@ async fn a_peer_that_reads_nothing_is_closed_under_every_policy() {
 }
 
 #[tokio::test]
-async fn counts_are_written_as_json() {
+async fn counts_serialize_as_json() {
     let (ws, _sent) = aiows::testing::socket();
     ws.send_text("four").await.unwrap();
     let outbound: Value = serde_json::to_value(ws.outbound()).unwrap();
@@ -529,17 +533,17 @@ async fn counts_are_written_as_json() {
     );
 }
 
-/// The kernel takes megabytes of what it cannot send, unless it is told not to, and takes more when
-/// a third of them is gone: seconds in which this client seems to read nothing.
+/// Without `TCP_NOTSENT_LOWAT` the kernel buffers megabytes of unsent data, and accepts more only
+/// when a third of them is sent. For seconds this client would seem to read no bytes.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_on_a_slow_link_that_reads_steadily_stays() {
+async fn a_client_that_reads_steadily_over_a_slow_link_stays_connected() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let router = Router::new().route(Route::message("large", async |call: aiows::Call| {
         call.websocket().send_text(&"x".repeat(8 << 20)).await
     }));
-    let hasty = limits(|limits| limits.write_timeout = Duration::from_secs(3));
-    let server = TestServer::bind(Server::from(router).limits(hasty)).await;
+    let limits_with_timeout = limits(|limits| limits.write_timeout = Duration::from_secs(3));
+    let server = TestServer::bind(Server::from(router).limits(limits_with_timeout)).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8192).unwrap();
     let mut stream = socket.connect(server.address()).await.unwrap();
@@ -555,5 +559,5 @@ async fn a_client_on_a_slow_link_that_reads_steadily_stays() {
     }
     let stats = server.handle().stats();
     assert_eq!(stats.active, 1, "{stats:?}");
-    assert_eq!(stats.outbound.pending, 1, "it was written faster than read");
+    assert_eq!(stats.outbound.pending, 1, "the server wrote faster than the client read");
 }
