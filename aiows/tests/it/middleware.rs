@@ -1,4 +1,4 @@
-//! Middleware: its order and reach, and what it may change.
+//! Middleware: its order, the handlers it wraps, and the values it can change.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ async fn say(say: Say) -> Say {
     say
 }
 
-/// What happened, in order.
+/// The events of a test, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -38,7 +38,7 @@ impl Log {
     }
 }
 
-/// Writes down when it is entered and left.
+/// Logs when it is entered and left.
 struct Trace(&'static str, Log);
 
 impl Trace {
@@ -104,13 +104,13 @@ async fn report(reason: DisconnectReason, State(ended): State<Ended>) {
     ended.0.send(reason).await.unwrap();
 }
 
-async fn ask(client: &mut TestClient, text: &str) -> Value {
+async fn send_and_receive(client: &mut TestClient, text: &str) -> Value {
     client.send_text(text).await;
     client.recv_json().await
 }
 
 #[tokio::test]
-async fn the_server_comes_first_then_the_routers_from_the_outside_in_and_back() {
+async fn middleware_runs_from_the_server_through_the_outer_router_to_the_inner_one_and_back() {
     let log = Log::default();
     let inner =
         Router::new().routes(routes![enter, work, leave]).middleware(Trace("3", log.clone()));
@@ -120,7 +120,7 @@ async fn the_server_comes_first_then_the_routers_from_the_outside_in_and_back() 
     let server = TestServer::new(server);
     let mut client = server.connect().await;
     assert_eq!(
-        ask(&mut client, r#"{"type":"work","id":1}"#).await,
+        send_and_receive(&mut client, r#"{"type":"work","id":1}"#).await,
         json!({ "type": "ack", "correlation_id": 1 })
     );
     client.close(1000, "").await;
@@ -133,7 +133,7 @@ async fn the_server_comes_first_then_the_routers_from_the_outside_in_and_back() 
 }
 
 #[tokio::test]
-async fn the_first_added_is_the_outermost() {
+async fn the_middleware_added_first_is_the_outermost() {
     let log = Log::default();
     let router = Router::new()
         .routes(routes![work])
@@ -142,7 +142,7 @@ async fn the_first_added_is_the_outermost() {
         .state(log.clone());
     let server = TestServer::new(router);
     let mut client = server.connect().await;
-    ask(&mut client, r#"{"type":"work","id":1}"#).await;
+    send_and_receive(&mut client, r#"{"type":"work","id":1}"#).await;
     assert_eq!(
         log.take(),
         [
@@ -160,7 +160,7 @@ async fn the_first_added_is_the_outermost() {
 }
 
 #[tokio::test]
-async fn a_router_s_middleware_sees_its_own_handlers_only() {
+async fn a_router_s_middleware_wraps_only_that_router_s_handlers() {
     let log = Log::default();
     let traced = Router::new().routes(routes![work]).middleware(Trace("own", log.clone()));
     let fallback = Route::fallback(|_: Call| async { json!({ "type": "other" }) });
@@ -168,18 +168,18 @@ async fn a_router_s_middleware_sees_its_own_handlers_only() {
     let router = Router::new().include(traced).include(plain).state(log.clone());
     let server = TestServer::new(router);
     let mut client = server.connect().await;
-    assert_eq!(ask(&mut client, r#"{"type":"fail"}"#).await["code"], "busy");
-    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
-    assert_eq!(ask(&mut client, r#"{"type":"what"}"#).await["type"], "other");
-    assert_eq!(ask(&mut client, "nonsense").await["code"], "invalid_json");
-    // Its group of connect handlers is empty, and wrapped nevertheless.
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"fail"}"#).await["code"], "busy");
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"what"}"#).await["type"], "other");
+    assert_eq!(send_and_receive(&mut client, "nonsense").await["code"], "invalid_json");
+    // The router has no connect handlers, but its middleware runs for the connect stage.
     assert_eq!(log.take(), ["connect own", "connect own back"]);
-    ask(&mut client, r#"{"type":"work","id":1}"#).await;
+    send_and_receive(&mut client, r#"{"type":"work","id":1}"#).await;
     assert_eq!(log.take(), ["message own", "message handler", "message own back"]);
 }
 
 #[tokio::test]
-async fn a_fallback_has_the_middleware_of_its_router() {
+async fn a_fallback_runs_inside_the_middleware_of_its_router() {
     #[fallback]
     async fn relay(ws: WebSocket, aiows::Text(text): aiows::Text) -> aiows::Result {
         Ok(ws.send_text(&format!("<{text}>")).await?)
@@ -197,25 +197,26 @@ async fn a_fallback_has_the_middleware_of_its_router() {
 }
 
 #[tokio::test]
-async fn a_message_can_be_rewritten_on_its_way() {
+async fn middleware_can_rewrite_a_message() {
     let shout = from_fn(|call, next| async move {
         let text = call.text().unwrap_or_default().replace("quiet", "LOUD").replace("\"old\"", "7");
         next.run(call.with_text(text)).await
     });
     let server = TestServer::new(Router::new().routes(routes![say]).middleware(shout));
     let mut client = server.connect().await;
-    let answer = ask(&mut client, r#"{"type":"say","id":"old","text":"be quiet"}"#).await;
-    // The answer goes to the request that was received.
+    let answer =
+        send_and_receive(&mut client, r#"{"type":"say","id":"old","text":"be quiet"}"#).await;
+    // The answer has the id of the request that the client sent.
     let expected = json!({ "type": "say", "correlation_id": "old", "text": "be LOUD" });
     assert_eq!(answer, expected);
 }
 
 #[tokio::test]
-async fn a_rewritten_message_is_checked_as_any_other() {
+async fn a_rewritten_message_is_validated_like_a_received_one() {
     let spoil = from_fn(|call, next| async move { next.run(call.with_text("{")).await });
     let server = TestServer::new(Router::new().routes(routes![say]).middleware(spoil));
     let mut client = server.connect().await;
-    let answer = ask(&mut client, r#"{"type":"say","id":1,"text":"a"}"#).await;
+    let answer = send_and_receive(&mut client, r#"{"type":"say","id":1,"text":"a"}"#).await;
     let expected = json!({
         "type": "error", "code": "invalid_json", "message": "the message is not valid JSON",
         "correlation_id": 1, "message_type": "say",
@@ -224,7 +225,7 @@ async fn a_rewritten_message_is_checked_as_any_other() {
 }
 
 #[tokio::test]
-async fn an_answer_without_the_handler_is_correlated() {
+async fn an_answer_from_middleware_carries_the_correlation_id() {
     let log = Log::default();
     let cached = from_fn(|call, _next| async move {
         match call.text().is_some_and(|text| text.contains("mute")) {
@@ -243,16 +244,19 @@ async fn an_answer_without_the_handler_is_correlated() {
         ),
         (r#"{"type":"work","mute":1,"id":2}"#, json!({ "type": "ack", "correlation_id": 2 })),
     ] {
-        assert_eq!(ask(&mut client, request).await, answer, "{request}");
+        assert_eq!(send_and_receive(&mut client, request).await, answer, "{request}");
     }
-    // Without an id an empty outcome says nothing.
+    // Without an id, an empty outcome sends no acknowledgement.
     client.send_text(r#"{"type":"work","mute":1}"#).await;
-    assert_eq!(ask(&mut client, r#"{"type":"say","text":"b"}"#).await["text"], "cached");
+    assert_eq!(
+        send_and_receive(&mut client, r#"{"type":"say","text":"b"}"#).await["text"],
+        "cached"
+    );
     assert_eq!(log.take(), [""; 0]);
 }
 
 #[tokio::test]
-async fn middleware_answers_where_a_handler_has_nothing_to_say() {
+async fn middleware_can_answer_if_the_handler_returns_an_empty_outcome() {
     let done = from_fn(|call, next| async move {
         let outcome = next.run(call.clone()).await?;
         match outcome.is_empty() {
@@ -264,13 +268,13 @@ async fn middleware_answers_where_a_handler_has_nothing_to_say() {
     let server = TestServer::new(router);
     let mut client = server.connect().await;
     let expected = json!({ "type": "done", "correlation_id": 1 });
-    assert_eq!(ask(&mut client, r#"{"type":"work","id":1}"#).await, expected);
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"work","id":1}"#).await, expected);
     let expected = json!({ "type": "say", "text": "a" });
-    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await, expected);
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"say","text":"a"}"#).await, expected);
 }
 
 #[tokio::test]
-async fn messages_that_are_none_are_refused_before_middleware() {
+async fn malformed_messages_are_refused_before_middleware_runs() {
     let log = Log::default();
     let router = Router::new().routes(routes![say]).middleware(Trace("m", log.clone()));
     let server = TestServer::new(router);
@@ -281,23 +285,23 @@ async fn messages_that_are_none_are_refused_before_middleware() {
         ("[]", "error m invalid_message "),
         (r#"{"type":"what","id":1}"#, "error m unknown_type what"),
     ] {
-        assert_eq!(ask(&mut client, text).await["type"], "error", "{text}");
+        assert_eq!(send_and_receive(&mut client, text).await["type"], "error", "{text}");
         assert_eq!(log.take(), [seen], "{text}");
     }
-    // The handler decodes, so what is wrong behind the type is found inside of the middleware.
+    // The handler decodes the payload, so errors behind the type occur inside of the middleware.
     for (text, code) in [
         (r#"{"type":"say"}"#, "invalid_payload"),
         (r#"{"type":"say","text":"a""#, "invalid_json"),
         (r#"{"type":"say","text":"a","id":[]}"#, "invalid_message"),
     ] {
-        assert_eq!(ask(&mut client, text).await["code"], code, "{text}");
+        assert_eq!(send_and_receive(&mut client, text).await["code"], code, "{text}");
         let error = format!("error m {code} say");
         assert_eq!(log.take(), ["message m", "message m back failed", &error], "{text}");
     }
 }
 
 #[tokio::test]
-async fn a_broken_message_is_told_whatever_middleware_answers() {
+async fn a_malformed_message_gets_its_error_whatever_middleware_answers() {
     for answers in [true, false] {
         let early = from_fn(move |call, _next| async move {
             match answers {
@@ -311,15 +315,15 @@ async fn a_broken_message_is_told_whatever_middleware_answers() {
             (r#"{"type":"say","text":"a""#, "invalid_json"),
             (r#"{"type":"say","text":"a","id":[]}"#, "invalid_message"),
         ] {
-            assert_eq!(ask(&mut client, text).await["code"], code, "{text}");
+            assert_eq!(send_and_receive(&mut client, text).await["code"], code, "{text}");
         }
-        let answer = ask(&mut client, r#"{"type":"say","text":"a","id":1}"#).await;
+        let answer = send_and_receive(&mut client, r#"{"type":"say","text":"a","id":1}"#).await;
         assert_eq!(answer["correlation_id"], 1);
         assert_eq!(answer["code"], if answers { Value::Null } else { json!("early") });
     }
 }
 
-/// Answers every failure with its name and the code before.
+/// Replaces every error with one that has its own code and contains the previous code.
 struct Rename(&'static str);
 
 impl Middleware for Rename {
@@ -329,7 +333,7 @@ impl Middleware for Rename {
 }
 
 #[tokio::test]
-async fn a_failure_can_be_replaced_from_the_inside_out() {
+async fn middleware_replaces_errors_from_the_inside_out() {
     let inner = Router::new().routes(routes![fail, panics]).middleware(Rename("inner"));
     let router = Router::new().include(inner).routes(routes![say]);
     let server = TestServer::new(Server::from(router).middleware(Rename("outer")));
@@ -343,15 +347,16 @@ async fn a_failure_can_be_replaced_from_the_inside_out() {
     for (message_type, was) in
         [("fail", "inner"), ("panic", "inner"), ("say", "invalid_payload"), ("x", "unknown_type")]
     {
-        let answer = ask(&mut client, &format!(r#"{{"type":"{message_type}","id":1}}"#)).await;
+        let answer =
+            send_and_receive(&mut client, &format!(r#"{{"type":"{message_type}","id":1}}"#)).await;
         assert_eq!(answer, renamed(was, message_type));
     }
-    let mut answer = ask(&mut client, "nonsense").await;
+    let mut answer = send_and_receive(&mut client, "nonsense").await;
     assert_eq!(answer["params"].take(), json!({ "was": "invalid_json" }));
 }
 
 #[tokio::test]
-async fn a_replaced_error_may_close_the_connection() {
+async fn an_error_replaced_by_middleware_may_close_the_connection() {
     struct Strict;
     impl Middleware for Strict {
         async fn on_error(&self, _call: &Call, error: HandlerError) -> HandlerError {
@@ -360,12 +365,12 @@ async fn a_replaced_error_may_close_the_connection() {
     }
     let server = TestServer::new(Router::new().routes(routes![say]).middleware(Strict));
     let mut client = server.connect().await;
-    assert_eq!(ask(&mut client, "nonsense").await["code"], "invalid_json");
+    assert_eq!(send_and_receive(&mut client, "nonsense").await["code"], "invalid_json");
     assert_eq!(client.expect_closed(4000).await, "the message is not valid JSON");
 }
 
 #[tokio::test]
-async fn a_panic_is_an_error_of_its_call() {
+async fn a_panic_in_middleware_fails_only_its_call() {
     struct Panics;
     impl Middleware for Panics {
         async fn on_message(&self, call: Call, next: Next) -> Returned {
@@ -384,42 +389,42 @@ async fn a_panic_is_an_error_of_its_call() {
     let mut client = server.connect().await;
     log.take();
     for request in [r#"{"type":"say","text":"now"}"#, r#"{"type":"fail"}"#, r#"{"type":"panic"}"#] {
-        let answer = ask(&mut client, request).await;
+        let answer = send_and_receive(&mut client, request).await;
         assert_eq!(answer["code"], "internal", "{request}");
         assert_eq!(answer["error_id"].as_str().map(str::len), Some(16), "{request}");
         let seen = log.take();
         assert_eq!(seen[..2], ["message m", "message m back failed"], "{request}");
         assert!(seen[2].starts_with("error m internal "), "{seen:?}");
     }
-    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
 }
 
-/// What a middleware does with a new connection, and with its end.
+/// The action of a middleware when a connection starts and when it ends.
 #[derive(Clone, Copy)]
-enum Deed {
+enum Action {
     Answer,
     Fail,
     FailAfter,
-    KeepBack,
+    DiscardError,
     Panic,
 }
 
-struct Guard(Deed);
+struct Guard(Action);
 
 impl Guard {
     async fn act(&self, call: Call, next: Next) -> Returned {
         match self.0 {
-            Deed::Answer => Say { text: "no".into() }.into_outcome(&call),
-            Deed::Fail => Err(HandlerError::new("full", "no room").close(4003)),
-            Deed::FailAfter => {
+            Action::Answer => Say { text: "no".into() }.into_outcome(&call),
+            Action::Fail => Err(HandlerError::new("full", "no room").close(4003)),
+            Action::FailAfter => {
                 next.run(call).await?;
                 Err("too late")?
             }
-            Deed::KeepBack => {
+            Action::DiscardError => {
                 let _ = next.run(call.clone()).await;
                 ().into_outcome(&call)
             }
-            Deed::Panic => panic!("no luck"),
+            Action::Panic => panic!("no luck"),
         }
     }
 }
@@ -434,8 +439,10 @@ impl Middleware for Guard {
     }
 }
 
-/// A connection through a guard inside of a middleware that passes, with a message sent at once.
-async fn guarded(deed: Deed) -> (TestClient, Log, mpsc::Receiver<DisconnectReason>, TestServer) {
+/// Connects through a guard inside of a passing middleware, and sends a message at once.
+async fn guarded(
+    action: Action,
+) -> (TestClient, Log, mpsc::Receiver<DisconnectReason>, TestServer) {
     #[connect]
     async fn broken(State(log): State<Log>) -> aiows::Result {
         log.add("connect handler");
@@ -445,10 +452,11 @@ async fn guarded(deed: Deed) -> (TestClient, Log, mpsc::Receiver<DisconnectReaso
         Ok(())
     }
     let (log, (ended, ends)) = (Log::default(), mpsc::channel(4));
-    if matches!(deed, Deed::KeepBack) {
+    if matches!(action, Action::DiscardError) {
         log.add("broken");
     }
-    let inner = Router::new().routes(routes![broken, work, report, leave]).middleware(Guard(deed));
+    let inner =
+        Router::new().routes(routes![broken, work, report, leave]).middleware(Guard(action));
     let router = Router::new().include(inner).middleware(Trace("m", Log::default()));
     let router = router.state(log.clone()).state(Ended(ended));
     let server = TestServer::new(router);
@@ -457,59 +465,59 @@ async fn guarded(deed: Deed) -> (TestClient, Log, mpsc::Receiver<DisconnectReaso
     (client, log, ends, server)
 }
 
-/// The next end, or `None` when there will be no other; a test that waits for ever tells nothing.
-async fn next(ends: &mut mpsc::Receiver<DisconnectReason>) -> Option<DisconnectReason> {
+/// Returns the next disconnect reason, or `None` if no further one can follow.
+async fn next_end(ends: &mut mpsc::Receiver<DisconnectReason>) -> Option<DisconnectReason> {
     let end = tokio::time::timeout(std::time::Duration::from_secs(5), ends.recv()).await;
     end.expect("a disconnect handler runs")
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_passed_on_is_closed_and_handles_nothing() {
-    let (mut client, log, mut ends, server) = guarded(Deed::Answer).await;
+async fn a_connection_that_middleware_does_not_pass_on_is_closed_and_handles_no_messages() {
+    let (mut client, log, mut ends, server) = guarded(Action::Answer).await;
     assert_eq!(client.recv::<Say>().await, Say { text: "no".into() });
     assert_eq!(client.expect_closed(1008).await, "the connection was refused");
-    assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
+    assert_eq!(next_end(&mut ends).await, Some(DisconnectReason::ConnectFailed));
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(log.take(), ["disconnect handler"]);
 }
 
 #[tokio::test]
-async fn a_connect_error_that_is_kept_back_closes_all_the_same() {
-    let (mut client, log, mut ends, server) = guarded(Deed::KeepBack).await;
+async fn a_connect_error_that_middleware_discards_still_closes_the_connection() {
+    let (mut client, log, mut ends, server) = guarded(Action::DiscardError).await;
     assert_eq!(client.expect_closed(1008).await, "the connection was refused");
-    assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
+    assert_eq!(next_end(&mut ends).await, Some(DisconnectReason::ConnectFailed));
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(log.take(), ["broken", "connect handler", "disconnect handler"]);
 }
 
 #[tokio::test]
-async fn an_error_on_connect_closes_as_that_of_a_handler_does() {
-    let (mut client, log, mut ends, server) = guarded(Deed::Fail).await;
+async fn a_connect_error_of_middleware_closes_the_connection_as_a_handler_error_does() {
+    let (mut client, log, mut ends, server) = guarded(Action::Fail).await;
     let expected = json!({ "type": "error", "code": "full", "message": "no room" });
     assert_eq!(client.recv_json().await, expected);
     assert_eq!(client.expect_closed(4003).await, "no room");
-    assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
+    assert_eq!(next_end(&mut ends).await, Some(DisconnectReason::ConnectFailed));
     server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
     assert_eq!(log.take(), ["disconnect handler"]);
 }
 
 #[tokio::test]
 async fn disconnect_handlers_run_once_whatever_middleware_does() {
-    for (deed, expected) in [
-        (Deed::FailAfter, &["connect handler", "disconnect handler"][..]),
-        (Deed::Panic, &["disconnect handler"]),
+    for (action, expected) in [
+        (Action::FailAfter, &["connect handler", "disconnect handler"][..]),
+        (Action::Panic, &["disconnect handler"]),
     ] {
-        let (mut client, log, mut ends, server) = guarded(deed).await;
+        let (mut client, log, mut ends, server) = guarded(action).await;
         assert!(client.expect_closed(1011).await.starts_with("Internal error "));
-        assert_eq!(next(&mut ends).await, Some(DisconnectReason::ConnectFailed));
+        assert_eq!(next_end(&mut ends).await, Some(DisconnectReason::ConnectFailed));
         server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
-        assert_eq!(next(&mut ends).await, None);
+        assert_eq!(next_end(&mut ends).await, None);
         assert_eq!(log.take(), expected);
     }
 }
 
 #[tokio::test]
-async fn a_failed_connect_handler_is_seen_once_by_each() {
+async fn each_middleware_receives_a_connect_error_once() {
     #[connect]
     async fn refuse() -> Result<(), HandlerError> {
         Err(HandlerError::new("room_full", "the room is full"))
@@ -529,7 +537,7 @@ async fn a_failed_connect_handler_is_seen_once_by_each() {
 }
 
 #[tokio::test]
-async fn the_handlers_of_included_routers_keep_their_state() {
+async fn handlers_of_included_routers_keep_their_state() {
     #[derive(Clone)]
     struct Name(&'static str);
     #[connect]
@@ -555,7 +563,7 @@ async fn the_handlers_of_included_routers_keep_their_state() {
 }
 
 #[tokio::test]
-async fn a_function_is_a_middleware_too() {
+async fn a_function_can_be_middleware() {
     async fn limit(call: Call, next: Next) -> Returned {
         if call.text().is_some_and(|text| text.len() > 40) {
             return Err(HandlerError::new("too_long", "be brief"));
@@ -564,8 +572,9 @@ async fn a_function_is_a_middleware_too() {
     }
     let server = TestServer::new(Router::new().routes(routes![say]).middleware(from_fn(limit)));
     let mut client = server.connect().await;
-    assert_eq!(ask(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
-    let long = ask(&mut client, &format!(r#"{{"type":"say","text":"{:40}"}}"#, "b")).await;
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+    let long =
+        send_and_receive(&mut client, &format!(r#"{{"type":"say","text":"{:40}"}}"#, "b")).await;
     let expected = json!({
         "type": "error", "code": "too_long", "message": "be brief", "message_type": "say",
     });

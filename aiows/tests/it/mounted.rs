@@ -1,4 +1,4 @@
-//! The sockets as a route of an axum application that somebody else serves.
+//! `WebSocketService` as a route of an axum application with a server of its own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ async fn open(address: SocketAddr) -> Raw {
     raw
 }
 
-/// Sends a request that asks for the end of its connection, so that the answer ends with it.
+/// Sends a request, ends the write side, and returns the status and the body of the response.
 async fn refused(address: SocketAddr, request: &str) -> (u16, String) {
     let mut raw = dial(address).await;
     raw.write(request.as_bytes()).await;
@@ -64,14 +64,15 @@ async fn refused(address: SocketAddr, request: &str) -> (u16, String) {
 }
 
 #[connect]
-async fn tell_address(ws: WebSocket) -> aiows::Result {
+async fn send_whether_address_is_known(ws: WebSocket) -> aiows::Result {
     Ok(ws.send_text(&ws.peer_addr().is_some().to_string()).await?)
 }
 
 #[tokio::test]
-async fn a_mounted_server_echoes_and_knows_its_peers() {
-    let sockets =
-        service(echo_server().include_router(Router::new().routes(routes![tell_address])));
+async fn a_mounted_server_echoes_and_knows_the_client_address() {
+    let sockets = service(
+        echo_server().include_router(Router::new().routes(routes![send_whether_address_is_known])),
+    );
     let address = serve(sockets.clone()).await;
     let mut raw = dial(address).await;
     raw.write(&[request().as_bytes(), &masked(0x81, b"first")].concat()).await;
@@ -84,7 +85,7 @@ async fn a_mounted_server_echoes_and_knows_its_peers() {
 }
 
 #[tokio::test]
-async fn a_mounted_server_takes_the_same_checks() {
+async fn a_mounted_server_applies_the_same_handshake_checks() {
     let limits = limits(|limits| limits.connections = 1);
     let sockets = service(echo_server().limits(limits));
     let address = serve(sockets.clone()).await;
@@ -102,13 +103,13 @@ async fn a_mounted_server_takes_the_same_checks() {
 }
 
 #[tokio::test]
-async fn a_mounted_server_compares_its_own_paths() {
+async fn a_mounted_server_matches_its_own_paths() {
     let address = serve(service(Server::new().route("/elsewhere", Router::new()))).await;
     assert_eq!(refused(address, &request()).await.0, 404);
 }
 
 #[tokio::test]
-async fn its_handle_stops_a_mounted_server() {
+async fn the_handle_of_a_mounted_server_stops_it() {
     let (ends, ended) = ends();
     let sockets = service(ends.server());
     let mut raw = open(serve(sockets.clone()).await).await;
@@ -118,7 +119,7 @@ async fn its_handle_stops_a_mounted_server() {
     assert!(sockets.handle().is_ready());
     sockets.handle().shutdown(Duration::from_secs(5));
     assert!(!sockets.handle().is_ready());
-    // Before anybody waits for the end.
+    // The handle closes connections before `stopped` is awaited.
     raw.read_close(1001).await;
     raw.send(0x88, &close_payload(1001, "")).await;
     sockets.stopped().await.unwrap();
@@ -126,7 +127,7 @@ async fn its_handle_stops_a_mounted_server() {
     assert_eq!(ended.next().await, DisconnectReason::Shutdown);
 }
 
-/// Connections in memory, as a listener of another kind would give them.
+/// A listener of another kind: it yields connections in memory.
 struct Streams(mpsc::Receiver<DuplexStream>);
 
 impl axum::serve::Listener for Streams {
@@ -146,7 +147,7 @@ impl axum::serve::Listener for Streams {
 }
 
 #[tokio::test]
-async fn a_mounted_server_takes_any_stream_of_its_host() {
+async fn a_mounted_server_accepts_any_stream_type_of_its_host() {
     let (streams, listener) = mpsc::channel(1);
     let application = application(service(echo_server()));
     tokio::spawn(axum::serve(Streams(listener), application).into_future());
@@ -165,7 +166,7 @@ async fn a_client_that_does_not_read_its_101_does_not_force_a_stop() {
     let (streams, listener) = mpsc::channel(1);
     let sockets = service(echo_server());
     tokio::spawn(axum::serve(Streams(listener), application(sockets.clone())).into_future());
-    // Room for less than the answer.
+    // The buffer is smaller than the response.
     let (client, server) = tokio::io::duplex(16);
     streams.send(server).await.unwrap();
     let mut raw = Raw::over(client);
@@ -193,7 +194,7 @@ async fn a_socket_outlives_the_application_of_its_host_and_is_closed_by_a_stop()
     let mut raw = open(address).await;
     stop.send(()).unwrap();
     host.await.unwrap().unwrap();
-    // Nobody but the session has the service now.
+    // Only the session holds the service now.
     raw.send_text("hi").await;
     raw.expect_text("hi").await;
     assert!(!handle.is_shutting_down());
@@ -230,15 +231,15 @@ async fn a_nested_service_sees_the_path_as_it_was_sent() {
     assert_eq!(seen.recv().await.unwrap(), "/api/rooms/a%20b");
 }
 
-/// Waits until nobody else holds a value.
-async fn freed<T>(value: &Arc<T>, what: &str) {
+/// Waits until this is the only reference to the value.
+async fn wait_until_freed<T>(value: &Arc<T>, case: &str) {
     let freed = async {
         while Arc::strong_count(value) > 1 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let freed = tokio::time::timeout(Duration::from_secs(5), freed).await;
-    assert!(freed.is_ok(), "{what}: {} more hold it", Arc::strong_count(value) - 1);
+    assert!(freed.is_ok(), "{case}: {} other references", Arc::strong_count(value) - 1);
 }
 
 #[tokio::test]
@@ -247,12 +248,13 @@ async fn a_dropped_service_frees_its_application_and_its_state() {
     let service = || {
         let held = Arc::clone(&page);
         let page = get(move || async move { *held });
-        let router = Router::new().routes(routes![tell_address]).state(Arc::clone(&state));
+        let router =
+            Router::new().routes(routes![send_whether_address_is_known]).state(Arc::clone(&state));
         service(Server::from(router).http(axum::Router::new().route("/", page)))
     };
-    let freed = async |what| {
-        freed(&state, what).await;
-        freed(&page, what).await;
+    let freed = async |case| {
+        wait_until_freed(&state, case).await;
+        wait_until_freed(&page, case).await;
     };
     drop(service());
     freed("never served").await;
@@ -283,24 +285,25 @@ async fn a_dropped_service_frees_its_application_and_its_state() {
 #[tokio::test]
 async fn a_stopped_service_frees_its_application_and_its_state() {
     let state = Arc::new("state");
-    let router = Router::new().routes(routes![tell_address]).state(Arc::clone(&state));
+    let router =
+        Router::new().routes(routes![send_whether_address_is_known]).state(Arc::clone(&state));
     let sockets = service(Server::from(router));
     let handle = sockets.handle().clone();
     handle.shutdown(Duration::from_secs(5)).await;
     sockets.stopped().await.unwrap();
     drop(sockets);
-    freed(&state, "its handle is left").await;
+    wait_until_freed(&state, "its handle is left").await;
     drop(handle);
 }
 
-/// What a session layer of the host knows of a request.
+/// A user that the session layer of the host looks up for a request.
 #[derive(Clone, Debug, PartialEq)]
 struct User(String);
 
 #[derive(Clone)]
 struct Unknown;
 
-/// A session layer: it looks up who a cookie belongs to.
+/// A session layer that looks up the user of a cookie.
 async fn session(mut request: Request, next: Next) -> Response {
     let cookie = request.headers().get("cookie").and_then(|cookie| cookie.to_str().ok());
     let user = cookie.and_then(|cookie| cookie.strip_prefix("session=")).map(str::to_owned);
@@ -323,7 +326,7 @@ fn with_cookie(cookie: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_layers_of_the_host_know_reaches_the_handlers() {
+async fn extensions_added_by_layers_of_the_host_reach_the_handlers() {
     #[connect]
     async fn greet(Extension(user): Extension<User>) -> Value {
         json!({ "hello": user.0 })
@@ -345,14 +348,14 @@ async fn what_layers_of_the_host_know_reaches_the_handlers() {
     assert_eq!(raw.read_json().await, json!({ "hello": "ann" }));
     raw.send_text(r#"{"type":"who"}"#).await;
     assert_eq!(raw.read_json().await, json!({ "who": "ann", "unknown": false }));
-    // Nobody has refused the request without a session.
+    // The session layer lets requests without a session through.
     let mut raw = open(address).await;
     let reason = raw.read_close(1011).await;
     assert!(reason.starts_with("Internal error ") && !reason.contains("User"), "{reason}");
 }
 
 #[tokio::test]
-async fn a_message_handler_without_its_extension_fails_alone() {
+async fn a_message_handler_without_its_extension_fails_without_closing_the_connection() {
     #[message("who")]
     async fn who(Extension(user): Extension<User>) -> Value {
         json!({ "who": user.0 })
@@ -398,7 +401,7 @@ async fn middleware_reads_the_extensions_of_a_request() {
     raw.read_head().await;
     assert_eq!(raw.read_json().await, json!({ "hello": "ann" }));
     assert_eq!(refused(address, &request()).await.0, 401);
-    // On a port of the server's own there are none.
+    // A request on the server's own port has no extensions.
     let own = TestServer::new(router());
     assert_eq!(own.try_connect("/", &[("Cookie", "session=ann")]).await.unwrap_err().status, 401);
 }
@@ -407,7 +410,7 @@ async fn middleware_reads_the_extensions_of_a_request() {
 async fn an_extension_that_no_handler_takes_is_not_kept() {
     let held = Arc::new(());
     let kept = Arc::clone(&held);
-    let sockets = service(Router::new().routes(routes![tell_address]).into());
+    let sockets = service(Router::new().routes(routes![send_whether_address_is_known]).into());
     let layer = axum::Extension(Held(kept));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -419,7 +422,7 @@ async fn an_extension_that_no_handler_takes_is_not_kept() {
     raw.expect_text("true").await;
     stop.send(()).unwrap();
     host.await.unwrap().unwrap();
-    freed(&held, "the connection is open").await;
+    wait_until_freed(&held, "the connection is open").await;
     drop(raw);
 }
 

@@ -1,4 +1,5 @@
-//! Whose room it is: what is shared by connections of one route, and what by those of a server.
+//! Namespaces: the connections of a route share rooms and names. All connections of a server share
+//! users.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -55,10 +56,10 @@ async fn introduce(ws: WebSocket, enter: Enter) -> Result {
     Ok(())
 }
 
-/// What a handler does with its hub.
+/// A send of a handler through its hub.
 #[derive(Message, Deserialize)]
 struct Say {
-    aim: String,
+    selector: String,
     to: String,
     #[serde(default)]
     everywhere: bool,
@@ -67,12 +68,12 @@ struct Say {
 
 #[message("say")]
 async fn say(ws: WebSocket, hub: Hub, say: Say) -> Result<Value> {
-    let target: Recipients = match say.aim.as_str() {
+    let target: Recipients = match say.selector.as_str() {
         "all" => hub.all(),
         "room" => hub.room(&say.to),
         "rooms" => hub.rooms([&say.to, "nowhere"]),
         "user" => hub.user(&say.to),
-        "users" => hub.users([&say.to, "nobody"]),
+        "users" => hub.users([&say.to, "unknown"]),
         "others" => ws.to(&say.to),
         namespace => hub.namespace(namespace).ok_or("no such namespace")?.room(&say.to),
     };
@@ -101,7 +102,7 @@ fn router() -> Router {
     Router::new().routes(routes![welcome, enter, introduce, say, look])
 }
 
-/// Chat and game as they are written without a thought of each other.
+/// A chat and a game that were written independently of each other.
 fn two_routes() -> Server {
     Server::new().route("/chat/{room}", router()).route("/game/{room}", router())
 }
@@ -113,31 +114,31 @@ struct Guest {
 }
 
 impl Guest {
-    async fn come(server: &TestServer, path: &str) -> Self {
+    async fn connect(server: &TestServer, path: &str) -> Self {
         let mut client = server.connect_to(path).await;
         let welcome = client.recv_json().await;
         let namespace = welcome["namespace"].as_str().unwrap().to_owned();
         Self { client, namespace, id: welcome["you"].clone() }
     }
 
-    async fn ask(&mut self, request: Value) -> Value {
+    async fn request(&mut self, request: Value) -> Value {
         self.client.send_json(&request).await;
         self.client.recv_json().await
     }
 
     async fn enter(&mut self, room: &str, user: &str) {
-        let answer = self.ask(json!({ "type": "enter", "room": room, "user": user })).await;
+        let answer = self.request(json!({ "type": "enter", "room": room, "user": user })).await;
         assert_eq!(answer, json!({ "rooms": [room] }));
     }
 
-    async fn say(&mut self, aim: &str, to: &str, text: &str) -> Value {
-        self.ask(json!({ "type": "say", "aim": aim, "to": to, "text": text })).await
+    async fn say(&mut self, selector: &str, to: &str, text: &str) -> Value {
+        self.request(json!({ "type": "say", "selector": selector, "to": to, "text": text })).await
     }
 
-    async fn say_everywhere(&mut self, aim: &str, to: &str, text: &str) -> Value {
-        let say = json!({ "type": "say", "aim": aim, "to": to, "text": text, "everywhere": true });
+    async fn say_everywhere(&mut self, selector: &str, to: &str, text: &str) -> Value {
+        let say = json!({ "type": "say", "selector": selector, "to": to, "text": text, "everywhere": true });
         self.client.send_json(&say).await;
-        // Its own copy may come first.
+        // The guest's own copy may come first.
         loop {
             let got = self.client.recv_text().await;
             if got != text {
@@ -147,11 +148,11 @@ impl Guest {
     }
 
     async fn look(&mut self, room: &str) -> Value {
-        self.ask(json!({ "type": "look", "room": room, "user": "ann", "name": "seat" })).await
+        self.request(json!({ "type": "look", "room": room, "user": "ann", "name": "seat" })).await
     }
 
-    /// An answer proves that nothing was before it.
-    async fn expect_nothing(&mut self) {
+    /// Expects no message: the answer to a request comes next.
+    async fn expect_no_message(&mut self) {
         assert_eq!(self.look("nowhere").await["room_size"], 0);
     }
 
@@ -165,7 +166,7 @@ fn accepted(number: usize) -> Value {
     json!({ "accepted": number })
 }
 
-/// What a send to a room says that could be in several namespaces.
+/// The answer to a send to a room that could be in several namespaces.
 fn unnamed() -> Value {
     json!({ "failed": SendError::NoNamespace.to_string() })
 }
@@ -183,35 +184,37 @@ fn strings<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 #[tokio::test]
 async fn two_routes_do_not_share_rooms() {
     over_both(two_routes, async |server| {
-        let mut chat = Guest::come(&server, "/chat/red").await;
-        let mut other = Guest::come(&server, "/chat/red").await;
-        let mut game = Guest::come(&server, "/game/red").await;
+        let mut chat = Guest::connect(&server, "/chat/red").await;
+        let mut other = Guest::connect(&server, "/chat/red").await;
+        let mut game = Guest::connect(&server, "/game/red").await;
         assert_eq!((&*chat.namespace, &*game.namespace), ("/chat/{room}", "/game/{room}"));
         for guest in [&mut chat, &mut other, &mut game] {
             guest.enter("red", "ann").await;
         }
-        for (aim, to) in
+        for (selector, to) in
             [("all", ""), ("room", "red"), ("rooms", "red"), ("user", "ann"), ("users", "ann")]
         {
             chat.client
-                .send_json(&json!({ "type": "say", "aim": aim, "to": to, "text": aim }))
+                .send_json(
+                    &json!({ "type": "say", "selector": selector, "to": to, "text": selector }),
+                )
                 .await;
             assert_eq!(
                 (chat.client.recv_text().await, other.client.recv_text().await),
-                (aim.into(), aim.into())
+                (selector.into(), selector.into())
             );
-            assert_eq!(chat.client.recv_json().await, accepted(2), "{aim}");
+            assert_eq!(chat.client.recv_json().await, accepted(2), "{selector}");
         }
         assert_eq!(chat.say("others", "red", "psst").await, accepted(1));
         assert_eq!(other.client.recv_text().await, "psst");
-        game.expect_nothing().await;
+        game.expect_no_message().await;
         assert_eq!(game.say("others", "red", "alone").await, accepted(0));
         let seen = game.look("red").await;
         assert_eq!(
             (&seen["size"], &seen["room_size"], &seen["members"]),
             (&json!(1), &json!(1), &json!(1))
         );
-        // The same handlers reach the other namespace when they name it.
+        // The same handlers reach the other namespace if they name it.
         assert_eq!(game.say("/chat/{room}", "red", "hello").await, accepted(2));
         assert_eq!(
             (chat.client.recv_text().await, other.client.recv_text().await),
@@ -222,7 +225,7 @@ async fn two_routes_do_not_share_rooms() {
 }
 
 #[tokio::test]
-async fn a_server_with_one_router_sends_to_rooms_from_everywhere() {
+async fn every_hub_of_a_server_with_one_namespace_sends_to_its_rooms() {
     for (server, path, name) in [
         (Server::from(router()), "/", "root"),
         (Server::new().route("/ws", router()), "/ws", "/ws"),
@@ -236,7 +239,7 @@ async fn a_server_with_one_router_sends_to_rooms_from_everywhere() {
     ] {
         let handle = server.handle();
         let early = handle.hub();
-        assert!(early.namespace(name).is_none(), "nothing is there before the build");
+        assert!(early.namespace(name).is_none(), "no namespace exists before the build");
         assert_eq!(early.room("red").send_text("early").await.unwrap().accepted, 0);
         let server = TestServer::new(server);
         let mut ann = server.connect_to(path).await;
@@ -264,18 +267,18 @@ async fn a_server_with_one_router_sends_to_rooms_from_everywhere() {
 
 /// One user in the room `red` of each of two routes.
 async fn two_in_red(server: &TestServer) -> (Guest, Guest) {
-    let mut chat = Guest::come(server, "/chat/1").await;
-    let mut game = Guest::come(server, "/game/1").await;
+    let mut chat = Guest::connect(server, "/chat/1").await;
+    let mut game = Guest::connect(server, "/game/1").await;
     chat.enter("red", "ann").await;
     game.enter("red", "ann").await;
     (chat, game)
 }
 
 #[tokio::test]
-async fn the_hub_of_the_server_speaks_for_all_namespaces() {
+async fn the_hub_of_the_server_sends_to_all_namespaces() {
     over_both(two_routes, async |server| {
         let (mut chat, mut game) = two_in_red(&server).await;
-        game.ask(json!({ "type": "enter", "room": "blue", "name": "seat" })).await;
+        game.request(json!({ "type": "enter", "room": "blue", "name": "seat" })).await;
         let hub = server.handle().hub();
         let id = game.id_in(&hub);
         for (target, reached) in [
@@ -293,10 +296,10 @@ async fn the_hub_of_the_server_speaks_for_all_namespaces() {
             for _ in 0..number {
                 assert_eq!(guest.client.recv_text().await, "to all");
             }
-            guest.expect_nothing().await;
+            guest.expect_no_message().await;
         }
         for target in [hub.room("red"), hub.rooms(["red", "blue"]), hub.room("red").everywhere()] {
-            let error = target.send_text("whose?").await.unwrap_err();
+            let error = target.send_text("ambiguous").await.unwrap_err();
             assert!(matches!(error, SendError::NoNamespace), "{error:?}");
             assert_eq!(
                 error.to_string(),
@@ -309,10 +312,10 @@ async fn the_hub_of_the_server_speaks_for_all_namespaces() {
 }
 
 #[tokio::test]
-async fn the_hub_of_the_server_adds_up_what_its_namespaces_have() {
+async fn the_hub_of_the_server_sums_over_its_namespaces() {
     over_both(two_routes, async |server| {
         let (mut chat, mut game) = two_in_red(&server).await;
-        game.ask(json!({ "type": "enter", "room": "blue", "name": "seat" })).await;
+        game.request(json!({ "type": "enter", "room": "blue", "name": "seat" })).await;
         let hub = server.handle().hub();
         let id = game.id_in(&hub);
         assert_eq!((hub.size(), hub.room_size("red"), hub.room_size("blue")), (2, 2, 1));
@@ -322,9 +325,9 @@ async fn the_hub_of_the_server_adds_up_what_its_namespaces_have() {
         assert_eq!(set(hub.room_names()), strings(["red", "blue"]));
         assert_eq!((hub.user_names(), hub.connections_of("ann").len()), (vec!["ann".into()], 2));
         assert_eq!(hub.get(id).map(|ws| ws.id()), Some(id));
-        // A name is unique within its namespace.
+        // A connection's name is unique within its namespace.
         assert_eq!(hub.named("seat").map(|ws| ws.id()), Some(id));
-        chat.ask(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
+        chat.request(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
         assert!(hub.named("seat").is_none());
         assert!(hub.namespace("/chat/{room}").unwrap().named("seat").is_some());
 
@@ -352,21 +355,29 @@ async fn the_hub_of_the_server_adds_up_what_its_namespaces_have() {
 #[tokio::test]
 async fn users_and_connections_are_known_to_the_whole_server() {
     over_both(two_routes, async |server| {
-        let mut chat = Guest::come(&server, "/chat/1").await;
-        let mut game = Guest::come(&server, "/game/1").await;
-        let mut eve = Guest::come(&server, "/game/1").await;
+        let mut chat = Guest::connect(&server, "/chat/1").await;
+        let mut game = Guest::connect(&server, "/game/1").await;
+        let mut eve = Guest::connect(&server, "/game/1").await;
         chat.enter("red", "ann").await;
         game.enter("red", "ann").await;
         eve.enter("red", "eve").await;
-        for (aim, to, reached) in [("user", "ann", 2), ("users", "ann", 2), ("all", "", 3)] {
-            assert_eq!(chat.say_everywhere(aim, to, aim).await, accepted(reached), "{aim}");
-            assert_eq!(game.client.recv_text().await, aim);
+        for (selector, to, reached) in [("user", "ann", 2), ("users", "ann", 2), ("all", "", 3)] {
+            assert_eq!(
+                chat.say_everywhere(selector, to, selector).await,
+                accepted(reached),
+                "{selector}"
+            );
+            assert_eq!(game.client.recv_text().await, selector);
         }
         assert_eq!(eve.client.recv_text().await, "all");
-        for aim in ["room", "rooms", "others"] {
-            assert_eq!(chat.say_everywhere(aim, "red", "whose?").await, unnamed(), "{aim}");
+        for selector in ["room", "rooms", "others"] {
+            assert_eq!(
+                chat.say_everywhere(selector, "red", "ambiguous").await,
+                unnamed(),
+                "{selector}"
+            );
         }
-        eve.expect_nothing().await;
+        eve.expect_no_message().await;
         let seen = chat.look("red").await;
         assert_eq!((&seen["size"], &seen["connections"]), (&json!(1), &json!(2)));
         let users: Vec<String> = serde_json::from_value(seen["users"].clone()).unwrap();
@@ -392,7 +403,7 @@ async fn users_and_connections_are_known_to_the_whole_server() {
 }
 
 #[tokio::test]
-async fn routers_that_say_so_share_a_namespace() {
+async fn routers_with_the_same_namespace_name_share_it() {
     let server = || {
         Server::new()
             .include_router(router())
@@ -401,10 +412,10 @@ async fn routers_that_say_so_share_a_namespace() {
             .route("/chat", router())
     };
     over_both(server, async |server| {
-        let mut player = Guest::come(&server, "/play").await;
-        let mut watcher = Guest::come(&server, "/watch/1").await;
-        let mut chat = Guest::come(&server, "/chat").await;
-        let mut root = Guest::come(&server, "/any").await;
+        let mut player = Guest::connect(&server, "/play").await;
+        let mut watcher = Guest::connect(&server, "/watch/1").await;
+        let mut chat = Guest::connect(&server, "/chat").await;
+        let mut root = Guest::connect(&server, "/any").await;
         let guests = [&mut player, &mut watcher, &mut chat, &mut root];
         assert_eq!(guests.map(|guest| guest.namespace.clone()), ["play", "play", "/chat", "root"]);
         for guest in [&mut player, &mut watcher, &mut chat, &mut root] {
@@ -412,14 +423,15 @@ async fn routers_that_say_so_share_a_namespace() {
         }
         assert_eq!(player.say("others", "red", "move").await, accepted(1));
         assert_eq!(watcher.client.recv_text().await, "move");
-        chat.expect_nothing().await;
-        root.expect_nothing().await;
-        let answer = watcher.ask(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
+        chat.expect_no_message().await;
+        root.expect_no_message().await;
+        let answer =
+            watcher.request(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
         assert_eq!(answer, json!({ "rooms": ["red"] }));
-        let taken = player.ask(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
+        let taken = player.request(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
         assert_eq!(taken["code"], "name_taken");
-        // In another namespace the name is free.
-        chat.ask(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
+        // The name is available in another namespace.
+        chat.request(json!({ "type": "enter", "room": "red", "name": "seat" })).await;
         let hub = server.handle().hub();
         for (name, size) in [("play", 2), ("/chat", 1), ("root", 1)] {
             assert_eq!(hub.namespace(name).unwrap().room_size("red"), size, "{name}");
@@ -432,15 +444,15 @@ async fn routers_that_say_so_share_a_namespace() {
 }
 
 #[tokio::test]
-async fn one_router_at_two_paths_is_in_two_namespaces() {
+async fn a_router_at_two_paths_is_in_two_namespaces() {
     let server = || {
         let shared = router();
         Server::new().route("/a", shared.clone()).route("/räume/{b}", shared)
     };
     over_both(server, async |server| {
-        let mut a = Guest::come(&server, "/a").await;
-        let mut b = Guest::come(&server, "/r%C3%A4ume/1").await;
-        // A name is the path as it is written in the program.
+        let mut a = Guest::connect(&server, "/a").await;
+        let mut b = Guest::connect(&server, "/r%C3%A4ume/1").await;
+        // A namespace is named by the path as the program spells it.
         assert_eq!((&*a.namespace, &*b.namespace), ("/a", "/räume/{b}"));
         a.enter("red", "ann").await;
         b.enter("red", "ann").await;
@@ -466,23 +478,26 @@ async fn the_room_of_the_path_and_its_check_belong_to_the_route() {
         let refused = server.try_connect("/game/blue", &[]).await.unwrap_err();
         assert_eq!(refused.status, 403);
         assert!(refused.body.contains(r#""namespace":"/game/{room}""#), "{}", refused.body);
-        let mut chat = Guest::come(&server, "/chat/red").await;
-        let mut game = Guest::come(&server, "/game/red").await;
+        let mut chat = Guest::connect(&server, "/chat/red").await;
+        let mut game = Guest::connect(&server, "/game/red").await;
         for guest in [&mut chat, &mut game] {
             assert_eq!(guest.look("red").await["room_size"], 1);
             assert_eq!(guest.say("others", "red", "alone").await, accepted(0));
         }
-        assert_eq!(game.ask(json!({ "type": "enter", "room": "blue" })).await["code"], "forbidden");
+        assert_eq!(
+            game.request(json!({ "type": "enter", "room": "blue" })).await["code"],
+            "forbidden"
+        );
         assert_eq!(server.handle().hub().room_size("red"), 2);
     })
     .await;
 }
 
 #[tokio::test]
-async fn nothing_goes_to_everybody_where_rooms_are_required() {
+async fn a_server_that_requires_rooms_refuses_to_send_to_all() {
     let server = || two_routes().require_room();
     over_both(server, async |server| {
-        let mut chat = Guest::come(&server, "/chat/1").await;
+        let mut chat = Guest::connect(&server, "/chat/1").await;
         chat.enter("red", "ann").await;
         for answer in [chat.say("all", "", "x").await, chat.say_everywhere("all", "", "x").await] {
             assert_eq!(answer, json!({ "failed": SendError::NoRoom.to_string() }));
@@ -496,10 +511,10 @@ async fn nothing_goes_to_everybody_where_rooms_are_required() {
 }
 
 #[tokio::test]
-async fn who_comes_and_goes_is_told_in_the_namespace() {
+async fn members_are_announced_only_within_their_namespace() {
     over_both(two_routes, async |server| {
-        let mut chat = Guest::come(&server, "/chat/1").await;
-        let mut game = Guest::come(&server, "/game/1").await;
+        let mut chat = Guest::connect(&server, "/chat/1").await;
+        let mut game = Guest::connect(&server, "/game/1").await;
         let introduce = |name: &str| json!({ "type": "introduce", "room": "red", "name": name });
         chat.client.send_json(&introduce("ann")).await;
         let list = chat.client.recv_json().await;
@@ -520,22 +535,22 @@ async fn who_comes_and_goes_is_told_in_the_namespace() {
         };
         assert_eq!(names(&hub), strings(["ann", "bob"]));
         assert_eq!(names(&hub.namespace("/game/{room}").unwrap()), strings(["bob"]));
-        // More than one announcement's time, and nobody in the chat is told of the other one.
-        let mut cid = Guest::come(&server, "/game/1").await;
+        // The announcement about the third client has been sent, but not to the chat.
+        let mut cid = Guest::connect(&server, "/game/1").await;
         cid.client.send_json(&introduce("cid")).await;
         assert_eq!(game.client.recv_json().await["members"][0]["name"], "cid");
-        chat.expect_nothing().await;
+        chat.expect_no_message().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_stop_and_the_counts_are_those_of_the_server() {
+async fn shutdown_and_statistics_cover_all_namespaces_of_the_server() {
     let handle = |server: &TestServer| ServerHandle::clone(server.handle());
     over_both(two_routes, async |server| {
         let mut guests = Vec::new();
         for path in ["/chat/1", "/game/1", "/game/2"] {
-            guests.push(Guest::come(&server, path).await);
+            guests.push(Guest::connect(&server, path).await);
         }
         let handle = handle(&server);
         assert_eq!(handle.hub().all().send_text("hi").await.unwrap().accepted, 3);
@@ -545,7 +560,7 @@ async fn a_stop_and_the_counts_are_those_of_the_server() {
         let stats = handle.stats();
         assert_eq!((stats.active, stats.total), (3, 3));
         assert_eq!((stats.outbound.queued, stats.outbound.pending), (6, 0));
-        handle.hub().disconnect_user("nobody", 4000, "");
+        handle.hub().disconnect_user("unknown", 4000, "");
         guests.remove(0).client.close(1000, "").await;
         let stopping = handle.shutdown(SOON);
         for guest in &mut guests {
@@ -558,32 +573,31 @@ async fn a_stop_and_the_counts_are_those_of_the_server() {
     .await;
 }
 
-/// What each kind of handler has as its hub, and what the argument `ServerHandle` has.
+/// Sends the size of a handler's hub and of the hub of its `ServerHandle` to the watcher.
 async fn sizes(of: &str, ws: &WebSocket, hub: &Hub, server: &ServerHandle) -> Result {
     let sizes = json!({ "of": of, "own": hub.size(), "server": server.hub().size() });
     Ok(hub.user("watcher").everywhere().except(ws.id()).send_json(&sizes).await.map(drop)?)
 }
 
 #[tokio::test]
-async fn the_first_and_the_last_are_those_of_the_server_for_a_user_and_of_the_namespace_for_a_room()
-{
+async fn first_and_last_refer_to_the_server_for_a_user_and_to_the_namespace_for_a_room() {
     #[connect]
-    async fn come(ws: WebSocket) -> Result<Value> {
+    async fn arrive(ws: WebSocket) -> Result<Value> {
         let (user, room) = (ws.set_user("ann")?.is_first(), ws.join("red").await?.is_first());
         Ok(json!({ "first": [user, room] }))
     }
     #[disconnect]
-    async fn go(ws: WebSocket, hub: Hub, departure: Departure) -> Result {
+    async fn depart(ws: WebSocket, hub: Hub, departure: Departure) -> Result {
         let last = json!({ "last": [departure.is_last_of_user(), departure.is_last_in("red")] });
         hub.user("watcher").everywhere().except(ws.id()).send_json(&last).await?;
         Ok(())
     }
     let server = || {
-        let rooms = || Router::new().routes(routes![come, go]);
+        let rooms = || Router::new().routes(routes![arrive, depart]);
         Server::new().route("/chat", rooms()).route("/game", rooms()).route("/watch", router())
     };
     over_both(server, async |server| {
-        let mut watcher = Guest::come(&server, "/watch").await;
+        let mut watcher = Guest::connect(&server, "/watch").await;
         watcher.enter("any", "watcher").await;
         let mut clients = Vec::new();
         for (path, first) in
@@ -627,7 +641,7 @@ async fn every_kind_of_handler_has_the_hub_of_its_namespace() {
         Server::new().route("/game", game).route("/watch", router())
     };
     over_both(server, async |server| {
-        let mut watcher = Guest::come(&server, "/watch").await;
+        let mut watcher = Guest::connect(&server, "/watch").await;
         watcher.enter("any", "watcher").await;
         let mut game = server.connect_to("/game").await;
         let sizes = |of: &str, own: usize| json!({ "of": of, "own": own, "server": own + 1 });
@@ -647,7 +661,7 @@ fn mistakes(server: Server) -> Vec<String> {
 }
 
 #[test]
-fn a_namespace_is_named_once_and_by_a_name_of_its_own() {
+fn a_connection_in_two_namespaces_or_a_reserved_or_invalid_name_is_a_mistake() {
     let named = |name: &str| Router::new().namespace(name);
     let inner = |name| {
         format!(
@@ -660,7 +674,7 @@ fn a_namespace_is_named_once_and_by_a_name_of_its_own() {
                     own";
     let reserved = "names that begin with `/` are those of routes that say none: choose another \
                     name, and say it on every router that belongs there";
-    for (server, told) in [
+    for (server, mistake) in [
         (Server::from(named("")), "a router says namespace ``, but a name has at least one character".to_owned()),
         (
             Server::from(named("a b")),
@@ -673,7 +687,7 @@ fn a_namespace_is_named_once_and_by_a_name_of_its_own() {
              another name"
                 .to_owned(),
         ),
-        // One that has the name of another route would be put together with it.
+        // The name of another route would merge the two namespaces.
         (
             Server::new().route("/chat", Router::new()).route("/game", named("/chat")),
             format!("a router says namespace `/chat`, but {reserved}"),
@@ -694,7 +708,7 @@ fn a_namespace_is_named_once_and_by_a_name_of_its_own() {
             contrary.to_owned(),
         ),
     ] {
-        assert_eq!(mistakes(server), [told]);
+        assert_eq!(mistakes(server), [mistake]);
     }
     for server in [
         Server::from(named("a").include(named("a")).namespace("a")),
@@ -707,16 +721,17 @@ fn a_namespace_is_named_once_and_by_a_name_of_its_own() {
 
 const ROUNDS: usize = 1_000;
 
-/// Comes and goes, sends in all ways, and looks at what it gets: texts of its namespace alone.
+/// Joins and leaves rooms and sends in all ways. Checks that it receives only the texts of its own
+/// namespace.
 async fn use_namespace(mut client: TestClient, mine: &'static str, start: Arc<Barrier>) {
     let room = |round: usize| format!("room-{}", round % 3);
     start.wait().await;
-    let mut heard = 0;
+    let mut received = 0;
     for round in 0..ROUNDS {
-        let aim = ["room", "all", "user", "others", "rooms"][round % 5];
-        let to = if aim == "user" { "ann".to_owned() } else { room(round) };
+        let selector = ["room", "all", "user", "others", "rooms"][round % 5];
+        let to = if selector == "user" { "ann".to_owned() } else { room(round) };
         let enter = json!({ "type": "enter", "room": room(round), "user": "ann" });
-        let say = json!({ "type": "say", "aim": aim, "to": to, "text": mine });
+        let say = json!({ "type": "say", "selector": selector, "to": to, "text": mine });
         let leave = json!({ "type": "leave", "room": room(round) });
         for request in [&enter, &say, &leave] {
             client.send_json(request).await;
@@ -727,15 +742,15 @@ async fn use_namespace(mut client: TestClient, mine: &'static str, start: Arc<Ba
                     break;
                 }
                 assert_eq!(got, mine, "in round {round}");
-                heard += 1;
+                received += 1;
             }
         }
     }
-    assert!(heard >= ROUNDS / 2, "only {heard}");
+    assert!(received >= ROUNDS / 2, "only {received}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whoever_joins_and_sends_at_once_hears_nobody_of_another_namespace() {
+async fn clients_that_join_and_send_at_once_receive_no_message_of_another_namespace() {
     #[message("leave")]
     async fn leave(ws: WebSocket, enter: Enter) -> Value {
         let _ = ws.leave(&enter.room);
@@ -747,7 +762,7 @@ async fn whoever_joins_and_sends_at_once_hears_nobody_of_another_namespace() {
         let start = Arc::new(Barrier::new(6));
         let mut tasks = Vec::new();
         for (path, text) in [("/chat", "of the chat"), ("/game", "of the game")].repeat(3) {
-            let client = Guest::come(&server, path).await.client;
+            let client = Guest::connect(&server, path).await.client;
             tasks.push(tokio::spawn(use_namespace(client, text, Arc::clone(&start))));
         }
         for task in tasks {
@@ -762,13 +777,13 @@ async fn whoever_joins_and_sends_at_once_hears_nobody_of_another_namespace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_user_of_many_namespaces_is_closed_whole_while_it_comes() {
+async fn disconnecting_a_user_closes_its_connections_in_all_namespaces_while_they_are_set_up() {
     let server = TestServer::new(two_routes());
     let hub = server.handle().hub();
     for round in 0..100 {
         let mut guests = Vec::new();
         for path in ["/chat/1", "/game/1", "/chat/2", "/game/2"] {
-            guests.push(Guest::come(&server, path).await);
+            guests.push(Guest::connect(&server, path).await);
         }
         let closing = tokio::spawn({
             let hub = hub.namespace("/chat/{room}").unwrap();

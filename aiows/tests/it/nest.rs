@@ -1,4 +1,4 @@
-//! Routers whose message types get a prefix.
+//! Nested routers, which prefix the message types of their handlers.
 
 use aiows::{
     DisconnectReason, Message, RawMessage, Router, Server, State, Text, connect, disconnect,
@@ -36,7 +36,7 @@ fn mistakes(router: Router) -> Vec<String> {
     Server::from(router).build().expect_err("the registration is wrong").mistakes().to_vec()
 }
 
-fn place(text: &str) -> String {
+fn location(text: &str) -> String {
     let at = include_str!("nest.rs").lines().position(|line| line.contains(text)).unwrap();
     format!("(aiows/tests/it/nest.rs:{})", at + 1)
 }
@@ -58,7 +58,7 @@ async fn a_nested_handler_serves_its_type_with_the_prefix_only() {
 }
 
 #[tokio::test]
-async fn prefixes_add_up_and_states_are_those_of_an_include() {
+async fn prefixes_add_up_and_nested_routers_inherit_state_as_included_ones_do() {
     let named = || Router::new().routes(routes![name]);
     let inner = Router::new().nest("b.", named()).include(named().state(Name("own")));
     let router = Router::new().nest("a.", inner).include(named()).state(Name("outer"));
@@ -71,7 +71,7 @@ async fn prefixes_add_up_and_states_are_those_of_an_include() {
 }
 
 #[tokio::test]
-async fn connect_and_disconnect_handlers_of_a_nested_router_serve_the_whole_connection() {
+async fn connect_and_disconnect_handlers_of_a_nested_router_run_for_every_connection() {
     #[connect]
     async fn greet() -> Value {
         json!({ "hello": true })
@@ -95,7 +95,7 @@ async fn other(State(Name(of)): State<Name>, message: RawMessage) -> Value {
     json!({ "other": message.message_type(), "of": of })
 }
 
-/// A router with a fallback that says whose it is.
+/// A router with a fallback that answers with the router's name.
 fn with_fallback(name: &'static str) -> Router {
     Router::new().routes(routes![other]).state(Name(name))
 }
@@ -106,7 +106,7 @@ async fn answer(raw: &mut Raw, text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_prefix_may_have_a_fallback_which_gets_what_carries_the_prefix() {
+async fn every_prefix_may_have_a_fallback_that_receives_messages_with_the_prefix() {
     let router = || {
         let game = with_fallback("game").routes(routes![play]);
         let game = game.nest("chess.", Router::new().include(with_fallback("chess")));
@@ -147,7 +147,7 @@ async fn every_prefix_may_have_a_fallback_which_gets_what_carries_the_prefix() {
 }
 
 #[tokio::test]
-async fn frames_that_are_no_messages_carry_no_prefix() {
+async fn frames_that_are_not_messages_reach_no_nested_fallback() {
     #[fallback]
     async fn relay(State(Name(of)): State<Name>, text: Text) -> Value {
         json!({ "text": text.0, "of": of })
@@ -168,9 +168,9 @@ async fn frames_that_are_no_messages_carry_no_prefix() {
 }
 
 #[test]
-fn a_prefix_has_one_fallback() {
+fn a_prefix_with_two_fallbacks_is_a_mistake() {
     let twice = Router::new().include(with_fallback("one")).include(with_fallback("two"));
-    let title = format!("`{HERE}::other` {}", place("async fn other(State(Name(of))"));
+    let title = format!("`{HERE}::other` {}", location("async fn other(State(Name(of))"));
     assert_eq!(
         mistakes(Router::new().nest("game.", twice.clone())),
         [format!(
@@ -185,7 +185,7 @@ fn a_prefix_has_one_fallback() {
 }
 
 #[test]
-fn a_prefixed_type_is_handled_once() {
+fn a_prefixed_type_with_two_handlers_is_a_mistake() {
     mod whole {
         #[aiows::message("game.move")]
         pub(crate) async fn play() {}
@@ -195,18 +195,18 @@ fn a_prefixed_type_is_handled_once() {
     let expected = format!(
         "message type \"game.move\" is handled by both \
          `{HERE}::whole::play` {} and `{HERE}::play` {}",
-        place("pub(crate) async fn play() {}"),
-        place("async fn play(step: Move)"),
+        location("pub(crate) async fn play() {}"),
+        location("async fn play(step: Move)"),
     );
     assert_eq!(mistakes(router), [expected]);
 }
 
 #[test]
-fn a_declared_type_is_the_whole_one() {
+fn a_message_declares_its_type_with_the_prefix() {
     let expected = format!(
         "handler `{HERE}::play` {} is registered for \"chess.move\", but its message \
          `{HERE}::Move` declares \"game.move\"",
-        place("async fn play(step: Move)"),
+        location("async fn play(step: Move)"),
     );
     assert_eq!(
         mistakes(Router::new().nest("chess.", Router::new().routes(routes![play]))),
@@ -215,11 +215,11 @@ fn a_declared_type_is_the_whole_one() {
 }
 
 #[test]
-fn a_prefix_is_part_of_a_valid_type() {
+fn the_prefix_and_the_type_together_are_checked_as_one_message_type() {
     #[message("k")]
     async fn ack() {}
-    let place = place("async fn ack() {}");
-    let title = format!("`{HERE}::ack` {place}");
+    let location = location("async fn ack() {}");
+    let title = format!("`{HERE}::ack` {location}");
     let nested = |prefix: &str| mistakes(Router::new().nest(prefix, routes_of(routes![ack])));
     assert_eq!(nested("ac"), [format!("handler {title} serves the reserved message type \"ack\"")]);
     let expected = format!(

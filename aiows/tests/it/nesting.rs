@@ -1,4 +1,4 @@
-//! No text is decoded into anything that is nested deeper than the text itself.
+//! JSON is never decoded into a value that is nested deeper than the text itself.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use super::kit::TestServer;
 use crate::random::Random;
 
-/// What serde_json calls JSON as it is.
+/// serde_json's private key for raw JSON.
 const RAW: &str = "$serde_json::private::RawValue";
-/// What it calls a number as it is, if an application turns `arbitrary_precision` on.
+/// serde_json's private key for a number, used if an application enables `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
 #[derive(Debug, Message, Deserialize, Serialize)]
@@ -99,13 +99,13 @@ fn router() -> Router {
     Router::new().routes(routes![note, flat, whole, untagged, raw, parsed, text, none, other])
 }
 
-/// An array in an array, and so on, around a value.
+/// Wraps a value in this many arrays.
 fn nested(depth: usize, value: &str) -> String {
     format!("{}{value}{}", "[".repeat(depth), "]".repeat(depth))
 }
 
-/// A value that serde_json reads with a fresh budget for every level, which makes it this deep:
-/// `levels` times 100.
+/// A value that is nested `levels` times 100 deep. serde_json starts a new nesting budget at every
+/// level.
 fn disguised(levels: usize) -> String {
     (0..levels).fold(nested(100, "1"), |value, _| {
         let inner = serde_json::to_string(&value).unwrap();
@@ -121,7 +121,7 @@ async fn refused_as(client: &mut aiows::testing::TestClient, text: &str) -> (Val
 }
 
 #[tokio::test]
-async fn a_value_that_serde_json_reads_anew_does_not_get_past_the_nesting_limit() {
+async fn a_value_that_serde_json_parses_again_does_not_bypass_the_nesting_limit() {
     let server = TestServer::new(router());
     let mut client = server.connect().await;
     for message_type in TYPES {
@@ -135,7 +135,7 @@ async fn a_value_that_serde_json_reads_anew_does_not_get_past_the_nesting_limit(
 }
 
 #[tokio::test]
-async fn keys_that_serde_json_keeps_for_itself_are_refused_however_they_are_written() {
+async fn serde_json_s_private_keys_are_refused_in_every_spelling() {
     let server = TestServer::new(router());
     let mut client = server.connect().await;
     let escaped: String = RAW.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
@@ -161,7 +161,7 @@ async fn keys_that_serde_json_keeps_for_itself_are_refused_however_they_are_writ
 }
 
 #[tokio::test]
-async fn texts_and_other_keys_that_look_like_them_are_accepted() {
+async fn strings_and_keys_that_resemble_private_keys_are_accepted() {
     let server = TestServer::new(router());
     let mut client = server.connect().await;
     for value in [
@@ -180,16 +180,16 @@ async fn texts_and_other_keys_that_look_like_them_are_accepted() {
 }
 
 #[tokio::test]
-async fn an_answer_and_a_text_of_middleware_are_checked_alike() {
+async fn a_client_s_answer_and_a_text_rewritten_by_middleware_are_checked_the_same_way() {
     #[derive(Debug, Message, Serialize)]
     struct Question {}
     #[message("go")]
     async fn go(ws: WebSocket) -> Result<Value> {
         match ws.request::<Note>(&Question {}, Duration::from_secs(5)).await {
             Err(RequestError::Invalid(error)) => {
-                Ok(json!({ "type": "told", "code": error.code() }))
+                Ok(json!({ "type": "result", "code": error.code() }))
             }
-            other => Ok(json!({ "type": "told", "code": format!("{other:?}") })),
+            other => Ok(json!({ "type": "result", "code": format!("{other:?}") })),
         }
     }
     let rewriting = middleware::from_fn(|call: Call, next| async move {
@@ -203,7 +203,7 @@ async fn an_answer_and_a_text_of_middleware_are_checked_alike() {
     let id = client.recv_json().await["id"].clone();
     let answer = format!(r#"{{"type":"note","correlation_id":{id},"value":{{"{RAW}":"[1]"}}}}"#);
     client.send_text(&answer).await;
-    assert_eq!(client.recv_json().await, json!({ "type": "told", "code": "invalid_json" }));
+    assert_eq!(client.recv_json().await, json!({ "type": "result", "code": "invalid_json" }));
     for message_type in ["note", "flat", "whole", "untagged", "raw", "parsed", "other"] {
         let value = r##"{"#serde_json::private::RawValue":"[1]"}"##;
         let text = format!(r#"{{"type":"{message_type}","value":{value}}}"#);
@@ -212,7 +212,7 @@ async fn an_answer_and_a_text_of_middleware_are_checked_alike() {
 }
 
 #[test]
-fn json_that_no_value_holds_is_an_error_and_never_null() {
+fn json_that_does_not_fit_into_a_value_is_an_error_and_never_null() {
     let read = |fields: &str| {
         let raw = RawMessage::from_text(format!(r#"{{"type":"note",{fields}}}"#)).unwrap();
         (raw.json(), raw.parse::<Note>())
@@ -233,7 +233,7 @@ fn json_that_no_value_holds_is_an_error_and_never_null() {
 }
 
 #[tokio::test]
-async fn what_is_said_about_a_member_is_never_left_out_of_the_list() {
+async fn member_information_that_is_accepted_is_always_in_the_member_list() {
     #[message("join")]
     async fn join(ws: WebSocket, hub: Hub, note: Note) -> Value {
         let about = json!({ "about": { "value": note.value } });
@@ -241,31 +241,32 @@ async fn what_is_said_about_a_member_is_never_left_out_of_the_list() {
         let infos = hub.member_infos("red").len();
         ws.leave("red");
         let disguised = ws.join_as("red", &json!({ "about": { RAW: "[1]" } })).await;
-        json!({ "type": "told", "joined": joined.is_ok(), "infos": infos, "disguised": disguised.is_ok() })
+        json!({ "type": "result", "joined": joined.is_ok(), "infos": infos, "disguised": disguised.is_ok() })
     }
     let server = TestServer::new(Router::new().routes(routes![join]));
     let mut client = server.connect().await;
     for (depth, joined) in [(125, true), (126, false)] {
         client.send_text(&format!(r#"{{"type":"join","value":{}}}"#, nested(depth, "1"))).await;
         let infos = usize::from(joined);
-        let told = json!({ "type": "told", "joined": joined, "infos": infos, "disguised": false });
+        let expected =
+            json!({ "type": "result", "joined": joined, "infos": infos, "disguised": false });
         let mut answer = client.recv_json().await;
-        while answer["type"] != "told" {
+        while answer["type"] != "result" {
             answer = client.recv_json().await;
         }
-        assert_eq!(answer, told, "{depth}");
+        assert_eq!(answer, expected, "{depth}");
     }
 }
 
 #[test]
-fn such_a_key_is_no_tag() {
+fn a_private_key_of_serde_json_as_a_tag_is_a_mistake() {
     let router = Router::new().tag(NUMBER).routes(routes![none]);
     let mistakes = Server::new().include_router(router).build().unwrap_err().to_string();
     let expected = format!("the tag of a router must not be `{NUMBER}`");
     assert!(mistakes.contains(&expected), "{mistakes}");
 }
 
-/// Makes texts in JSON.
+/// Generates random JSON.
 struct Texts(Random);
 
 impl Texts {
@@ -288,14 +289,14 @@ impl Texts {
         json
     }
 
-    /// A key, and whether it is one of serde_json's own.
+    /// Returns a key, and whether it is one of serde_json's private keys.
     fn key(&mut self) -> (String, bool) {
         let keys = ["a", "$", "b\"", "\\", "é", ":", "$serde_json", RAW, NUMBER];
         let at = self.0.below(40).min(keys.len() * 3) % keys.len();
         (self.string(keys[at]), keys[at].starts_with("$serde_json::private::"))
     }
 
-    /// A value, and whether it has such a key.
+    /// Returns a value, and whether it contains such a key.
     fn value(&mut self, left: usize) -> (String, bool) {
         let space = ["", " ", "\n"][self.0.below(3)];
         match self.0.below(if left == 0 { 3 } else { 7 }) {
@@ -304,7 +305,7 @@ impl Texts {
                 let text = ["", "a\\", "{\"a\":[", "[[[", RAW][self.0.below(5)];
                 (self.string(text), false)
             }
-            // JSON in a text, as deep as it may be.
+            // JSON within a string may be nested to any depth.
             2 if left > 0 => {
                 let (inner, _) = self.value(left - 1);
                 let inner = nested(self.0.below(20), &inner);
@@ -330,7 +331,7 @@ impl Texts {
     }
 }
 
-/// How deep a text is nested, by its brackets outside of strings.
+/// Returns the nesting depth of a text, counted by its brackets outside of strings.
 fn depth_of_text(text: &str) -> usize {
     let plain = text.replace(r"\\", "").replace(r#"\""#, "");
     let outside = plain.split('"').step_by(2).flat_map(str::chars);
@@ -358,7 +359,7 @@ fn decoded<T: Incoming>(raw: &RawMessage, value: impl FnOnce(T) -> Value) -> Opt
 }
 
 #[test]
-fn what_passes_the_check_is_decoded_no_deeper_than_its_text() {
+fn a_text_that_passes_the_check_is_decoded_no_deeper_than_it_is_nested() {
     let mut random = Texts(Random(0x51f0_77a4_11c9_e2d3));
     let (mut accepted, mut refused) = (0, 0);
     for _ in 0..6_000 {

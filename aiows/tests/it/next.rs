@@ -1,4 +1,4 @@
-//! The handlers at both ends of a connection, whatever middleware does with `next`.
+//! Connect and disconnect handlers run correctly whatever middleware does with `next`.
 
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 type Returned = Result<Outcome, HandlerError>;
 
-/// What happened, in order.
+/// The events of a test, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<&'static str>>>);
 
@@ -31,13 +31,13 @@ impl Log {
     }
 }
 
-/// Wakes when a handler has begun.
-type Begun = Arc<Notify>;
+/// Is notified when a handler has started.
+type Started = Arc<Notify>;
 
 #[disconnect]
-async fn first(State(log): State<Log>, State(begun): State<Begun>, _: DisconnectReason) {
+async fn first(State(log): State<Log>, State(started): State<Started>, _: DisconnectReason) {
     log.add("first");
-    begun.notify_one();
+    started.notify_one();
     sleep(Duration::from_secs(2)).await;
     log.add("first done");
 }
@@ -49,15 +49,15 @@ async fn second(State(log): State<Log>) {
 
 const ONCE: [&str; 3] = ["first", "first done", "second"];
 
-/// What a middleware does with the end of a connection.
+/// The action of a middleware when a connection ends.
 #[derive(Clone, Copy, Debug)]
-enum Deed {
+enum Action {
     Drop,
     DropFuture,
     Forget,
     Foreign,
     Panic,
-    PanicBegun,
+    PanicAfterStart,
     Pass,
     Select,
     Spawn,
@@ -66,59 +66,59 @@ enum Deed {
     TimeOut,
 }
 
-const ALL: [Deed; 12] = [
-    Deed::Drop,
-    Deed::DropFuture,
-    Deed::Forget,
-    Deed::Foreign,
-    Deed::Panic,
-    Deed::PanicBegun,
-    Deed::Pass,
-    Deed::Select,
-    Deed::Spawn,
-    Deed::SpawnAndAbort,
-    Deed::SpawnAndWait,
-    Deed::TimeOut,
+const ALL: [Action; 12] = [
+    Action::Drop,
+    Action::DropFuture,
+    Action::Forget,
+    Action::Foreign,
+    Action::Panic,
+    Action::PanicAfterStart,
+    Action::Pass,
+    Action::Select,
+    Action::Spawn,
+    Action::SpawnAndAbort,
+    Action::SpawnAndWait,
+    Action::TimeOut,
 ];
 
-struct Does(Deed, Begun);
+struct Acts(Action, Started);
 
-impl Middleware for Does {
+impl Middleware for Acts {
     async fn on_disconnect(&self, call: Call, next: Next) -> Returned {
-        let Self(deed, begun) = self;
-        match deed {
-            Deed::Drop => drop(next),
-            Deed::DropFuture => drop(next.run(call)),
-            Deed::Forget => {
+        let Self(action, started) = self;
+        match action {
+            Action::Drop => drop(next),
+            Action::DropFuture => drop(next.run(call)),
+            Action::Forget => {
                 let mut running = Box::pin(next.run(call));
                 assert!((&mut running).now_or_never().is_none());
                 let _forgotten = ManuallyDrop::new(running);
             }
-            Deed::Foreign => {
+            Action::Foreign => {
                 let (other, _sent) = socket();
                 return next.run(TestCall::connect(&other).call()).await;
             }
-            Deed::Panic => panic!("no luck"),
-            Deed::PanicBegun => {
+            Action::Panic => panic!("no luck"),
+            Action::PanicAfterStart => {
                 assert!(Box::pin(next.run(call)).now_or_never().is_none());
                 panic!("no luck");
             }
-            Deed::Pass => return next.run(call).await,
-            Deed::Select => tokio::select! {
+            Action::Pass => return next.run(call).await,
+            Action::Select => tokio::select! {
                 returned = next.run(call) => return returned,
-                () = begun.notified() => {}
+                () = started.notified() => {}
             },
-            Deed::Spawn => drop(tokio::spawn(next.run(call))),
-            Deed::SpawnAndAbort => {
+            Action::Spawn => drop(tokio::spawn(next.run(call))),
+            Action::SpawnAndAbort => {
                 let task = tokio::spawn(next.run(call));
-                begun.notified().await;
+                started.notified().await;
                 task.abort();
             }
-            Deed::SpawnAndWait => {
+            Action::SpawnAndWait => {
                 tokio::spawn(next.run(call));
-                begun.notified().await;
+                started.notified().await;
             }
-            Deed::TimeOut => {
+            Action::TimeOut => {
                 let _ = timeout(Duration::from_secs(1), next.run(call)).await;
             }
         }
@@ -126,42 +126,42 @@ impl Middleware for Does {
     }
 }
 
-/// Connects and leaves; returns what the disconnect handlers did until everything is over.
+/// Connects, disconnects and stops the server; returns the log of the disconnect handlers.
 async fn leave(server: Server, log: &Log) -> Vec<&'static str> {
     let server = TestServer::new(server);
     let client = server.connect().await;
     client.close(1000, "").await;
     server.shutdown(Duration::from_secs(60)).await.unwrap();
-    // What a spawned task would do late.
+    // A spawned task would have time to run late.
     sleep(Duration::from_secs(10)).await;
     log.lines()
 }
 
-fn router(log: &Log, begun: &Begun) -> Router {
-    Router::new().routes(routes![first, second]).state(log.clone()).state(Arc::clone(begun))
+fn router(log: &Log, started: &Started) -> Router {
+    Router::new().routes(routes![first, second]).state(log.clone()).state(Arc::clone(started))
 }
 
 #[tokio::test(start_paused = true)]
 async fn disconnect_handlers_run_once_whatever_middleware_does_with_next() {
-    for deed in ALL {
-        let (log, begun) = (Log::default(), Begun::default());
-        let router = router(&log, &begun).middleware(Does(deed, begun));
-        assert_eq!(leave(router.into(), &log).await, ONCE, "{deed:?}");
+    for action in ALL {
+        let (log, started) = (Log::default(), Started::default());
+        let router = router(&log, &started).middleware(Acts(action, started));
+        assert_eq!(leave(router.into(), &log).await, ONCE, "{action:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_handlers_run_once_inside_of_two_middleware() {
+async fn disconnect_handlers_run_once_inside_two_middleware() {
     for outer in ALL {
         for inner in ALL {
-            let (log, begun) = (Log::default(), Begun::default());
-            let router = router(&log, &begun);
-            // Of the same group, and of the group around.
+            let (log, started) = (Log::default(), Started::default());
+            let router = router(&log, &started);
+            // Both middleware wrap the same group of handlers.
             let same = router
-                .middleware(Does(outer, Arc::clone(&begun)))
-                .middleware(Does(inner, Arc::clone(&begun)));
-            // Both wait for the begin.
-            let waking = Arc::clone(&begun);
+                .middleware(Acts(outer, Arc::clone(&started)))
+                .middleware(Acts(inner, Arc::clone(&started)));
+            // Both middleware may wait for the start of the handler.
+            let waking = Arc::clone(&started);
             let wakes = tokio::spawn(async move {
                 loop {
                     sleep(Duration::from_millis(100)).await;
@@ -178,10 +178,10 @@ async fn disconnect_handlers_run_once_inside_of_two_middleware() {
 async fn disconnect_handlers_of_a_nested_router_run_once() {
     for outer in ALL {
         for inner in ALL {
-            let (log, begun) = (Log::default(), Begun::default());
-            let nested = router(&log, &begun).middleware(Does(inner, Arc::clone(&begun)));
-            let server = Server::from(nested).middleware(Does(outer, Arc::clone(&begun)));
-            let waking = Arc::clone(&begun);
+            let (log, started) = (Log::default(), Started::default());
+            let nested = router(&log, &started).middleware(Acts(inner, Arc::clone(&started)));
+            let server = Server::from(nested).middleware(Acts(outer, Arc::clone(&started)));
+            let waking = Arc::clone(&started);
             let wakes = tokio::spawn(async move {
                 loop {
                     sleep(Duration::from_millis(100)).await;
@@ -195,7 +195,7 @@ async fn disconnect_handlers_of_a_nested_router_run_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_next_does_not_run_the_disconnect_handlers_again() {
+async fn a_next_that_middleware_keeps_does_not_run_the_disconnect_handlers_again() {
     struct Keeps(mpsc::Sender<BoxFuture<'static, Returned>>);
     impl Middleware for Keeps {
         async fn on_disconnect(&self, call: Call, next: Next) -> Returned {
@@ -204,15 +204,15 @@ async fn a_kept_next_does_not_run_the_disconnect_handlers_again() {
         }
     }
     let (keeps, mut kept) = mpsc::channel(1);
-    let (log, begun) = (Log::default(), Begun::default());
-    let router = router(&log, &begun).middleware(Keeps(keeps));
+    let (log, started) = (Log::default(), Started::default());
+    let router = router(&log, &started).middleware(Keeps(keeps));
     assert_eq!(leave(router.into(), &log).await, ONCE);
     assert!(kept.recv().await.unwrap().await.unwrap().is_empty());
     assert_eq!(log.lines(), ONCE);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_spawned_next_returns_when_the_disconnect_handlers_have() {
+async fn a_spawned_next_returns_after_the_disconnect_handlers_have_returned() {
     struct Spawns(Log);
     impl Middleware for Spawns {
         async fn on_disconnect(&self, call: Call, next: Next) -> Returned {
@@ -224,13 +224,13 @@ async fn a_spawned_next_returns_when_the_disconnect_handlers_have() {
             Ok(Outcome::default())
         }
     }
-    let (log, begun) = (Log::default(), Begun::default());
-    let router = router(&log, &begun).middleware(Spawns(log.clone()));
+    let (log, started) = (Log::default(), Started::default());
+    let router = router(&log, &started).middleware(Spawns(log.clone()));
     assert_eq!(leave(router.into(), &log).await, ["first", "first done", "second", "next"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_handlers_see_what_middleware_scopes_around_next() {
+async fn disconnect_handlers_see_the_task_locals_that_middleware_scopes_around_next() {
     tokio::task_local!(static TENANT: &'static str);
     #[disconnect]
     async fn note(State(log): State<Log>) {
@@ -255,9 +255,9 @@ async fn a_spawned_next_cannot_outlast_the_disconnect_timeout() {
         sleep(Duration::from_secs(15)).await;
         log.add("never");
     }
-    let (log, begun) = (Log::default(), Begun::default());
+    let (log, started) = (Log::default(), Started::default());
     let router = Router::new().routes(routes![slow]).state(log.clone());
-    let server = Server::from(router.middleware(Does(Deed::Spawn, begun)));
+    let server = Server::from(router.middleware(Acts(Action::Spawn, started)));
     assert_eq!(leave(server, &log).await, ["slow"]);
 }
 
@@ -294,18 +294,18 @@ async fn a_next_that_other_threads_run_or_drop_runs_the_disconnect_handlers_once
     }
 }
 
-/// A number that differs from call to call.
+/// Returns a random number.
 fn rand_below(bound: u64) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(()) % bound
 }
 
 #[tokio::test(start_paused = true)]
-async fn connect_handlers_that_middleware_has_spawned_do_not_outlive_the_connection() {
+async fn connect_handlers_that_middleware_spawned_do_not_outlive_the_connection() {
     #[connect]
-    async fn enter(State(log): State<Log>, State(begun): State<Begun>) {
+    async fn enter(State(log): State<Log>, State(started): State<Started>) {
         log.add("enter");
-        begun.notify_one();
+        started.notify_one();
         sleep(Duration::from_secs(1)).await;
         log.add("entered");
     }
@@ -313,20 +313,20 @@ async fn connect_handlers_that_middleware_has_spawned_do_not_outlive_the_connect
     async fn exit(State(log): State<Log>) {
         log.add("exit");
     }
-    struct Spawns(Option<Begun>);
+    struct Spawns(Option<Started>);
     impl Middleware for Spawns {
         async fn on_connect(&self, call: Call, next: Next) -> Returned {
             tokio::spawn(next.run(call));
-            if let Some(begun) = &self.0 {
-                begun.notified().await;
+            if let Some(started) = &self.0 {
+                started.notified().await;
             }
             Ok(Outcome::default())
         }
     }
     for (waits, expected) in [(true, &["enter", "exit"][..]), (false, &["exit"])] {
-        let (log, begun) = (Log::default(), Begun::default());
-        let spawns = Spawns(waits.then(|| Arc::clone(&begun)));
-        let router = Router::new().routes(routes![enter, exit]).state(log.clone()).state(begun);
+        let (log, started) = (Log::default(), Started::default());
+        let spawns = Spawns(waits.then(|| Arc::clone(&started)));
+        let router = Router::new().routes(routes![enter, exit]).state(log.clone()).state(started);
         let server = TestServer::new(router.middleware(spawns));
         let mut client = server.connect().await;
         assert_eq!(client.expect_closed(1008).await, "the connection was refused");

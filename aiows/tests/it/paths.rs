@@ -1,4 +1,4 @@
-//! The paths of a server: what a pattern matches, and patterns that match nothing.
+//! Path patterns: the requests that they match, and patterns that no request can match.
 
 use aiows::{Path, Router, Server, State, WebSocket, connect, routes};
 use serde_json::json;
@@ -10,7 +10,7 @@ fn mistakes(server: Server) -> Vec<String> {
     error.mistakes().to_vec()
 }
 
-fn of_path(path: &str) -> Vec<String> {
+fn mistakes_of(path: &str) -> Vec<String> {
     mistakes(Server::new().route(path, Router::new()))
 }
 
@@ -25,11 +25,14 @@ fn at(name: &'static str) -> Router {
 }
 
 #[test]
-fn a_room_is_named_by_a_parameter_that_the_path_has() {
+fn a_router_joins_a_room_only_from_a_parameter_of_its_path() {
     for path in ["/rooms/{{room}}", "/{rooms}/room", "/{{*room}}"] {
         let server = Server::new().route(path, Router::new().join_from_path("room"));
-        let told = mistakes(server);
-        assert!(told.iter().any(|told| told.contains("joins the room `{room}`")), "{told:?}");
+        let mistakes = mistakes(server);
+        assert!(
+            mistakes.iter().any(|text| text.contains("joins the room `{room}`")),
+            "{mistakes:?}"
+        );
     }
     for path in ["/rooms/{room}", "/{*room}", "/{{x}}/{room}"] {
         let server = Server::new().route(path, Router::new().join_from_path("room"));
@@ -38,19 +41,19 @@ fn a_room_is_named_by_a_parameter_that_the_path_has() {
 }
 
 #[test]
-fn a_handler_takes_parameters_that_the_path_has() {
+fn a_handler_that_takes_path_needs_a_path_with_parameters() {
     #[connect]
     async fn enter(Path(_room): Path<String>) {}
     let router = || Router::new().routes(routes![enter]);
-    let [told] = &mistakes(Server::new().route("/rooms/{{room}}", router()))[..] else {
+    let [mistake] = &mistakes(Server::new().route("/rooms/{{room}}", router()))[..] else {
         panic!("one mistake")
     };
-    assert!(told.contains("takes `Path`"), "{told}");
+    assert!(mistake.contains("takes `Path`"), "{mistake}");
     assert!(Server::new().route("/rooms/{room}", router()).build().is_ok());
 }
 
 #[test]
-fn a_path_nobody_can_request_is_a_mistake() {
+fn a_path_that_no_request_can_have_is_a_mistake() {
     for (path, text) in [
         ("/a?b", "no request has the path `/a?b`: a path ends before `?`"),
         ("/a#b", "no request has the path `/a#b`: a path ends before `#`"),
@@ -61,7 +64,7 @@ fn a_path_nobody_can_request_is_a_mistake() {
         ("/{a}/{a}", "path `/{a}/{a}` has two parameters `a`, give one of them another name"),
         ("/{a}/x/{*a}", "path `/{a}/x/{*a}` has two parameters `a`, give one of them another name"),
     ] {
-        assert_eq!(of_path(path), [text]);
+        assert_eq!(mistakes_of(path), [text]);
     }
     let both = Server::new().route("/räume", Router::new()).route("/r%c3%a4ume", Router::new());
     assert_eq!(mistakes(both), ["paths `/r%c3%a4ume` and `/räume` match the same requests"]);
@@ -90,7 +93,7 @@ async fn a_path_that_is_not_ascii_is_matched_percent_encoded() {
 }
 
 #[tokio::test]
-async fn a_parameter_is_what_was_written_whatever_the_pattern_is() {
+async fn a_parameter_is_decoded_whichever_way_the_pattern_is_written() {
     let router = at("room").join_from_path("rööm");
     let server = TestServer::new(Server::new().route("/ä/{rööm}", router));
     for (path, room) in [("/%c3%a4/%c3%b6%2f|", "ö/|"), ("/%C3%A4/a%25", "a%"), ("/%C3%a4/+", "+")]

@@ -1,4 +1,4 @@
-//! Limits and subprotocols that one route has of its own.
+//! Limits and subprotocols of a single route.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn own(change: impl FnOnce(&mut RouteLimits)) -> RouteLimits {
     limits
 }
 
-/// Completes the handshake at a path, offering subprotocols; returns what was agreed on.
+/// Completes the handshake at a path, offering subprotocols; returns the negotiated one.
 async fn join_at(server: &TestServer, path: &str, offered: &str) -> (Raw, Option<String>) {
     let mut raw = Raw::reach(server).await;
     let request = format!(
@@ -42,9 +42,9 @@ async fn join_at(server: &TestServer, path: &str, offered: &str) -> (Raw, Option
     let head = raw.read_head().await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    let agreed = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
-    let agreed = agreed.map(|(_, value)| value.to_owned());
-    (raw, agreed)
+    let negotiated = fields.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
+    let negotiated = negotiated.map(|(_, value)| value.to_owned());
+    (raw, negotiated)
 }
 
 async fn join(server: &TestServer, path: &str) -> Raw {
@@ -52,12 +52,12 @@ async fn join(server: &TestServer, path: &str) -> Raw {
 }
 
 #[tokio::test]
-async fn each_route_agrees_on_its_own_subprotocols() {
+async fn each_route_negotiates_its_own_subprotocols() {
     #[connect]
-    async fn tell(ws: WebSocket) -> Value {
+    async fn send_protocol(ws: WebSocket) -> Value {
         json!({ "protocol": ws.subprotocol() })
     }
-    let router = || Router::new().routes(routes![tell]);
+    let router = || Router::new().routes(routes![send_protocol]);
     let server = || {
         Server::from(router())
             .route("/mqtt", router().subprotocols(["mqtt"]))
@@ -75,8 +75,8 @@ async fn each_route_agrees_on_its_own_subprotocols() {
             ("/elsewhere", Some("chat")),
         ] {
             let offered = "Sec-WebSocket-Protocol: chat, ocpp1.6, mqtt\r\n";
-            let (mut raw, agreed) = join_at(&server, path, offered).await;
-            assert_eq!(agreed.as_deref(), expected, "{path}");
+            let (mut raw, negotiated) = join_at(&server, path, offered).await;
+            assert_eq!(negotiated.as_deref(), expected, "{path}");
             assert_eq!(raw.read_json().await, json!({ "protocol": expected }));
         }
         let offered = "Sec-WebSocket-Protocol: ocpp1.6\r\n";
@@ -86,7 +86,7 @@ async fn each_route_agrees_on_its_own_subprotocols() {
 }
 
 #[tokio::test]
-async fn each_route_has_its_own_largest_message_and_says_which_it_is() {
+async fn each_route_has_its_own_message_size_limit_and_names_it_in_the_close_reason() {
     let server = || {
         Server::from(echoing())
             .route("/small", echoing().limits(own(|own| own.message_size = Some(1000))))
@@ -96,7 +96,7 @@ async fn each_route_has_its_own_largest_message_and_says_which_it_is() {
     over_both(server, async |server| {
         for (path, size) in [("/small", 1000), ("/large", 1 << 20), ("/other", 65_536)] {
             let mut raw = join(&server, path).await;
-            // All connections of a thread take turns with one decoder.
+            // All connections of a thread share one decoder.
             let mut others = [join(&server, "/small").await, join(&server, "/large").await];
             for other in &mut others {
                 other.send_text("a").await;
@@ -114,7 +114,7 @@ async fn each_route_has_its_own_largest_message_and_says_which_it_is() {
 }
 
 #[tokio::test]
-async fn what_a_route_does_not_say_is_the_servers() {
+async fn a_limit_that_a_route_does_not_set_is_inherited_from_the_server() {
     let route = echoing().limits(own(|own| own.fragments = Some(2)));
     let server = Server::new().route("/", route).limits(limits(|limits| limits.message_size = 10));
     let server = TestServer::new(server);
@@ -127,7 +127,7 @@ async fn what_a_route_does_not_say_is_the_servers() {
 }
 
 #[tokio::test]
-async fn nesting_is_bounded_by_route() {
+async fn each_route_has_its_own_nesting_limit() {
     #[message("say")]
     async fn say() {}
     let router = || Router::new().routes(routes![say]);
@@ -142,7 +142,7 @@ async fn nesting_is_bounded_by_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silent_clients_are_dropped_after_the_time_of_their_route() {
+async fn silent_clients_are_dropped_after_the_ping_timeout_of_their_route() {
     let (ends, ended) = ends();
     let quick = own(|own| {
         own.ping_interval = Some(SECOND);
@@ -161,7 +161,7 @@ async fn silent_clients_are_dropped_after_the_time_of_their_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_handler_has_the_time_of_its_route() {
+async fn a_connect_handler_has_the_connect_timeout_of_its_route() {
     #[connect]
     async fn wait() {
         sleep(3 * SECOND).await;
@@ -179,9 +179,9 @@ fn mistakes(server: Server) -> Vec<String> {
     server.build().map_or_else(|error| error.mistakes().to_vec(), |_| Vec::new())
 }
 
-fn misplaced(method: &str, what: &str) -> String {
+fn misplaced(method: &str, subject: &str) -> String {
     format!(
-        "{what} hold for a whole connection, but a router that is included in another has its own: \
+        "{subject} hold for a whole connection, but a router that is included in another has its own: \
          call `Router::{method}` on the outermost one, which has the path"
     )
 }
@@ -210,7 +210,7 @@ fn only_the_outermost_router_may_have_limits_and_subprotocols() {
 }
 
 #[test]
-fn what_a_route_has_once_is_given_once_and_makes_sense() {
+fn repeated_or_invalid_limits_and_subprotocols_of_a_route_are_mistakes() {
     let once = |method: &str| {
         format!(
             "`Router::{method}` is called more than once, and the last call would replace what the \
@@ -235,7 +235,7 @@ fn what_a_route_has_once_is_given_once_and_makes_sense() {
             "subprotocol \"a b\" is not a token of HTTP",
         ]
     );
-    // A limit of the server that is wrong is told once.
+    // Default limits on the server and on a route are not a mistake.
     let route = Router::new().limits(empty());
     let server = Server::new().route("/", route).limits(Limits::default());
     assert_eq!(mistakes(server), [""; 0]);

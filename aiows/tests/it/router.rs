@@ -1,4 +1,4 @@
-//! What is registered, and every mistake in it.
+//! The registration of handlers, routers and limits, and the mistakes that a build reports.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn line(text: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn included_routers_serve_beside_the_including_one() {
+async fn included_routers_serve_alongside_the_including_one() {
     #[message("ping")]
     async fn ping() -> Value {
         json!({ "pong": true })
@@ -54,7 +54,7 @@ async fn included_routers_serve_beside_the_including_one() {
 }
 
 #[tokio::test]
-async fn paths_have_routers_of_their_own() {
+async fn each_path_has_its_own_router() {
     #[message("where")]
     async fn chat() -> Value {
         json!({ "at": "chat" })
@@ -108,7 +108,7 @@ async fn a_tag_changes_the_key_in_both_directions() {
 }
 
 #[tokio::test]
-async fn closures_serve_like_functions() {
+async fn closures_work_as_handlers() {
     let router = Router::new()
         .route(Route::connect(|_: Call| async { json!({ "hello": true }) }))
         .route(Route::message("say", |call: Call| async move { call.payload::<Say>() }))
@@ -128,7 +128,7 @@ async fn closures_serve_like_functions() {
 }
 
 #[test]
-fn all_mistakes_are_told_together_with_names_and_places() {
+fn a_build_error_lists_all_mistakes_with_names_and_locations() {
     #[message("list")]
     async fn list(State(_items): State<Vec<u8>>) {}
     let server = Server::new()
@@ -136,14 +136,14 @@ fn all_mistakes_are_told_together_with_names_and_places() {
         .include_router(Router::new().routes(routes![other::talk]))
         .state(1_u8)
         .state(2_u8);
-    let mut told = mistakes(server);
-    told.sort();
-    let [needs, duplicate, state] = &told[..] else { panic!("three mistakes, not {told:#?}") };
-    let place = |text: &str| format!("{}:{})", file!(), line(text));
+    let mut found = mistakes(server);
+    found.sort();
+    let [needs, duplicate, state] = &found[..] else { panic!("three mistakes, not {found:#?}") };
+    let location = |text: &str| format!("{}:{})", file!(), line(text));
     let here = module_path!();
     assert!(needs.starts_with(&format!("handler `{here}::")), "{needs}");
     assert!(needs.contains("::list` ("), "{needs}");
-    assert!(needs.contains(&place("async fn list")), "{needs}");
+    assert!(needs.contains(&location("async fn list")), "{needs}");
     assert!(
         needs.ends_with(
             "needs `State<alloc::vec::Vec<u8>>`, which neither its router nor the server has"
@@ -155,40 +155,40 @@ fn all_mistakes_are_told_together_with_names_and_places() {
         format!(
             "message type \"say\" is handled by both `{here}::say` ({} and \
              `{here}::other::talk` ({}",
-            place("async fn say"),
-            place("async fn talk"),
+            location("async fn say"),
+            location("async fn talk"),
         )
     );
     assert_eq!(state, "the server is given two states of type `u8`");
 }
 
 #[test]
-fn two_fallbacks_are_one_too_many() {
+fn two_fallbacks_of_a_router_are_a_mistake() {
     #[fallback]
     async fn first() {}
     #[fallback]
     async fn second() {}
     let router =
         Router::new().routes(routes![first]).include(Router::new().routes(routes![second]));
-    let [told] = &mistakes(router.into())[..] else { panic!("one mistake") };
-    assert!(told.contains("::first`") && told.contains("::second`"), "{told}");
-    assert!(told.ends_with("are both fallback handlers, a router has one"), "{told}");
+    let [found] = &mistakes(router.into())[..] else { panic!("one mistake") };
+    assert!(found.contains("::first`") && found.contains("::second`"), "{found}");
+    assert!(found.ends_with("are both fallback handlers, a router has one"), "{found}");
 }
 
 #[test]
-fn a_literal_that_contradicts_a_declared_type_is_told() {
+fn a_handler_whose_type_contradicts_its_message_is_a_mistake() {
     #[derive(Message, Deserialize)]
     #[aiows(type = "room.join")]
     struct Join;
     #[message("join")]
     async fn join(_join: Join) {}
-    let [told] = &mistakes(Router::new().routes(routes![join]).into())[..] else { panic!("one") };
-    assert!(told.contains("is registered for \"join\", but its message"), "{told}");
-    assert!(told.ends_with("declares \"room.join\""), "{told}");
+    let [found] = &mistakes(Router::new().routes(routes![join]).into())[..] else { panic!("one") };
+    assert!(found.contains("is registered for \"join\", but its message"), "{found}");
+    assert!(found.ends_with("declares \"room.join\""), "{found}");
 }
 
 #[test]
-fn arguments_that_the_kind_of_handler_cannot_have_are_told() {
+fn an_argument_that_the_kind_of_handler_cannot_have_is_a_mistake() {
     #[connect]
     async fn arrive(_id: MessageId) {}
     #[disconnect]
@@ -197,39 +197,39 @@ fn arguments_that_the_kind_of_handler_cannot_have_are_told() {
     async fn why(_reason: DisconnectReason) {}
     #[message("twice")]
     async fn twice(_a: Local<u8>, _b: Local<u8>) {}
-    let told = mistakes(Router::new().routes(routes![arrive, leave, why, twice]).into());
+    let found = mistakes(Router::new().routes(routes![arrive, leave, why, twice]).into());
     let ends = [
         "takes `aiows::id::message::MessageId`, which only message handlers have",
         "takes `aiows::extract::builtin::Text`, which only message handlers have",
         "takes `DisconnectReason`, which only disconnect handlers have",
         "takes `Local<u8>` twice",
     ];
-    assert_eq!(told.len(), ends.len(), "{told:#?}");
-    for (told, end) in told.iter().zip(ends) {
-        assert!(told.ends_with(end), "{told}");
+    assert_eq!(found.len(), ends.len(), "{found:#?}");
+    for (found, end) in found.iter().zip(ends) {
+        assert!(found.ends_with(end), "{found}");
     }
 }
 
 #[test]
-fn message_types_of_closures_are_checked_too() {
+fn message_types_of_closures_are_checked() {
     let route = |name: &str| Route::message(name, |_: Call| async {});
     let router = Router::new().route(route("ack")).route(route("")).route(route("a b"));
-    let told = mistakes(router.into());
-    assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told[0].ends_with("serves the reserved message type \"ack\""), "{}", told[0]);
-    assert!(told[1].contains("serves \"\", but"), "{}", told[1]);
-    assert!(told[2].contains("serves \"a b\", but"), "{}", told[2]);
+    let found = mistakes(router.into());
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].ends_with("serves the reserved message type \"ack\""), "{}", found[0]);
+    assert!(found[1].contains("serves \"\", but"), "{}", found[1]);
+    assert!(found[2].contains("serves \"a b\", but"), "{}", found[2]);
 }
 
 #[test]
-fn a_need_of_a_closure_is_checked() {
+fn the_needs_of_a_closure_are_checked() {
     let route = Route::message("x", |_: Call| async {}).needing::<State<String>>();
-    let [told] = &mistakes(Router::new().route(route).into())[..] else { panic!("one") };
-    assert!(told.contains("needs `State<alloc::string::String>`"), "{told}");
+    let [found] = &mistakes(Router::new().route(route).into())[..] else { panic!("one") };
+    assert!(found.contains("needs `State<alloc::string::String>`"), "{found}");
 }
 
 #[test]
-fn mistakes_in_paths_tags_limits_and_origins_are_told() {
+fn a_build_reports_mistakes_in_paths_tags_limits_and_origins() {
     assert_eq!(mistakes(Server::new()), ["the server has no router"]);
     let server = Server::new()
         .route("chat", Router::new())
@@ -238,12 +238,12 @@ fn mistakes_in_paths_tags_limits_and_origins_are_told() {
         .route("/b", Router::new())
         .route("/b", Router::new())
         .route("/{", Router::new());
-    let told = mistakes(server);
-    assert_eq!(told.len(), 4, "{told:#?}");
-    assert_eq!(told[0], "path `chat` does not start with `/`");
-    assert_eq!(told[1], "paths `/a/{y}` and `/a/{x}` match the same requests");
-    assert_eq!(told[2], "path `/b` is routed twice");
-    assert!(told[3].starts_with("path `/{` is not valid: "), "{}", told[3]);
+    let found = mistakes(server);
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert_eq!(found[0], "path `chat` does not start with `/`");
+    assert_eq!(found[1], "paths `/a/{y}` and `/a/{x}` match the same requests");
+    assert_eq!(found[2], "path `/b` is routed twice");
+    assert!(found[3].starts_with("path `/{` is not valid: "), "{}", found[3]);
 
     let tags = Router::new().tag("action").include(Router::new().tag("kind"));
     assert_eq!(
@@ -268,7 +268,7 @@ fn mistakes_in_paths_tags_limits_and_origins_are_told() {
 }
 
 #[test]
-fn what_a_server_has_once_is_given_once() {
+fn setting_a_server_option_twice_is_a_mistake() {
     let once = |method: &str| {
         format!(
             "`Server::{method}` is called more than once, and the last call would replace what the \
@@ -302,7 +302,7 @@ fn what_a_server_has_once_is_given_once() {
 }
 
 #[test]
-fn a_router_that_is_told_two_tags_or_rooms_does_not_take_the_last_in_silence() {
+fn a_router_with_two_tags_or_two_rooms_is_a_mistake() {
     let tags = Router::new().tag("kind").tag("event");
     assert_eq!(
         mistakes(tags.into()),
@@ -336,7 +336,7 @@ async fn a_test_replaces_the_state_of_a_server_and_of_a_router() {
             json!({ "database": "in memory", "clock": "paused" }),
         ),
         (
-            // The router keeps its own, and a state that was not there is added.
+            // The router keeps its own state, and the server adds one that it did not have.
             Server::from(router()).replace_state(Clock("paused")).replace_state(Database("new")),
             json!({ "database": "new", "clock": "of the wall" }),
         ),
