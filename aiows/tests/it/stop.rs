@@ -1,4 +1,4 @@
-//! Stopping: every connection is told, every disconnect handler runs once.
+//! Shutdown: every client receives 1001, and every disconnect handler runs once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ async fn report(reason: DisconnectReason, State(reasons): State<Reasons>) {
 }
 
 #[tokio::test]
-async fn every_client_gets_1001_and_every_disconnect_handler_runs_once() {
+async fn every_client_receives_1001_and_every_disconnect_handler_runs_once() {
     let (reasons, mut ends) = mpsc::channel(200);
     let server = TestServer::bind(Router::new().routes(routes![report]).state(reasons)).await;
     let mut clients = Vec::new();
@@ -74,7 +74,7 @@ async fn a_handler_in_flight_is_answered_before_the_connection_closes() {
 }
 
 #[tokio::test]
-async fn a_handler_that_never_returns_is_cut_at_the_deadline() {
+async fn a_handler_that_never_returns_is_cut_at_the_shutdown_timeout() {
     let (started, mut starts) = mpsc::channel(1);
     let hang = Route::message("hang", move |_: Call| {
         let started = started.clone();
@@ -96,7 +96,7 @@ async fn a_handler_that_never_returns_is_cut_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_closing_handshake_under_way_is_cut_at_the_deadline() {
+async fn a_pending_closing_handshake_is_cut_at_the_shutdown_timeout() {
     let leave = || {
         let router = Router::new().route(Route::message("leave", async |call: Call| {
             call.websocket().close(4000, "enough");
@@ -104,25 +104,25 @@ async fn a_closing_handshake_under_way_is_cut_at_the_deadline() {
         Server::from(router)
     };
     over_both(leave, async |server| {
-        // Neither answers its close frame: one was closed before the stop, one is closed by it.
+        // Neither client answers its close frame. One was closed before the stop, the other by it.
         let mut left = Raw::join(&server).await;
         left.send_text(r#"{"type":"leave"}"#).await;
         assert_eq!(left.read_close(4000).await, "enough");
-        let mut told = Raw::join(&server).await;
+        let mut open = Raw::join(&server).await;
         let started = Instant::now();
         let error = server.shutdown(Duration::from_millis(300)).await.unwrap_err();
         let elapsed = started.elapsed();
         assert!(error.is_forced(), "{error}");
         assert!(elapsed < Duration::from_millis(1000), "{elapsed:?}");
         left.expect_end().await;
-        assert_eq!(told.read_close(1001).await, "Server shutdown");
-        told.expect_end().await;
+        assert_eq!(open.read_close(1001).await, "Server shutdown");
+        open.expect_end().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_handler_can_await_the_stop_of_the_server_it_runs_in() {
+async fn a_handler_can_await_the_shutdown_of_its_own_server() {
     #[message("stop")]
     async fn stop(server: ServerHandle, ws: WebSocket) -> aiows::Result<serde_json::Value> {
         ws.send_json(&json!({ "stopping": true })).await?;
@@ -135,14 +135,14 @@ async fn a_handler_can_await_the_stop_of_the_server_it_runs_in() {
     client.send_text(r#"{"type":"stop","id":1}"#).await;
     assert_eq!(client.recv_json().await, json!({ "stopping": true }));
     assert_eq!(other.expect_closed(1001).await, "Server shutdown");
-    // The answer waits until everybody else is gone.
+    // The answer waits until all other connections have ended.
     assert_eq!(client.recv_json().await, json!({ "others": 0, "correlation_id": 1 }));
     assert_eq!(client.expect_closed(1001).await, "Server shutdown");
     server.shutdown(Duration::from_secs(5)).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_handle_taken_as_a_state_can_be_awaited_too() {
+async fn a_handler_can_await_the_shutdown_on_a_handle_in_state() {
     #[message("stop")]
     async fn stop(State(server): State<ServerHandle>) -> serde_json::Value {
         server.shutdown(Duration::from_secs(5)).await;
@@ -157,12 +157,12 @@ async fn a_handle_taken_as_a_state_can_be_awaited_too() {
 }
 
 #[tokio::test]
-async fn the_stop_of_a_server_that_never_ran_is_over_at_once() {
+async fn the_shutdown_of_a_server_that_never_ran_completes_at_once() {
     Server::from(Router::new()).handle().shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
-async fn a_task_can_await_the_stop() {
+async fn a_task_can_await_the_shutdown() {
     let (reasons, mut ends) = mpsc::channel(4);
     let server = TestServer::bind(Router::new().routes(routes![report]).state(reasons)).await;
     let handle = server.handle().clone();
@@ -177,7 +177,7 @@ async fn a_task_can_await_the_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_connections_are_told_in_batches() {
+async fn the_server_closes_many_connections_in_batches() {
     let (reasons, mut ends) = mpsc::channel(500);
     let server = TestServer::new(Router::new().routes(routes![report]).state(reasons));
     let mut clients = Vec::new();
@@ -207,7 +207,7 @@ async fn many_connections_are_told_in_batches() {
 }
 
 #[tokio::test]
-async fn under_load_everything_that_was_read_is_answered_and_everybody_is_told() {
+async fn under_load_the_server_answers_every_received_message_and_closes_every_client_with_1001() {
     const CLIENTS: usize = 200;
     static HANDLED: AtomicUsize = AtomicUsize::new(0);
     #[message("work")]
@@ -253,7 +253,7 @@ async fn under_load_everything_that_was_read_is_answered_and_everybody_is_told()
 }
 
 #[tokio::test]
-async fn stubborn_clients_delay_a_stop_by_their_deadlines_only() {
+async fn unresponsive_clients_delay_a_stop_only_until_their_timeouts() {
     let flood = Route::message("flood", |call: Call| async move {
         let ws = call.websocket().clone();
         while ws.try_send(&Flood { text: "x".repeat(50_000) }).is_ok() {}
@@ -263,13 +263,13 @@ async fn stubborn_clients_delay_a_stop_by_their_deadlines_only() {
     (limits.close_timeout, limits.write_timeout) = (short, short);
     let server = Server::from(Router::new().route(flood)).limits(limits);
     let server = TestServer::bind(server).await;
-    // One never answers the close frame, one reads nothing, one is still in its handshake.
+    // One client never answers the close frame, one never reads, and one is still in its handshake.
     let mut silent = Raw::open(&server).await;
-    let mut deaf = Raw::open(&server).await;
-    deaf.send_text(r#"{"type":"flood","id":1}"#).await;
+    let mut stalled = Raw::open(&server).await;
+    stalled.send_text(r#"{"type":"flood","id":1}"#).await;
     let mut late = Raw::dial(&server).await;
     late.write(b"GET / HTTP/1.1\r\n").await;
-    silent.send_text(r#"{"type":"nothing"}"#).await;
+    silent.send_text(r#"{"type":"none"}"#).await;
     assert_eq!(silent.read_json().await["code"], "unknown_type");
     let started = Instant::now();
     server.shutdown(Duration::from_secs(20)).await.unwrap();
@@ -278,20 +278,20 @@ async fn stubborn_clients_delay_a_stop_by_their_deadlines_only() {
     assert_eq!(late.read_answer().await.0, 503);
 }
 
-/// Set for a child process that is to be stopped by signals.
+/// Set in a child process that the test stops by signals.
 #[cfg(unix)]
 const CHILD: &str = "AIOWS_TEST_CHILD";
 
-/// Serves in a child process until it is signalled twice, and says what `run` returned.
+/// Serves in a child process until it receives two signals, and prints the result of `run`.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_second_signal_cuts_what_the_first_waits_for() {
+async fn a_second_signal_forces_the_shutdown_that_the_first_started() {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
     if std::env::var_os(CHILD).is_some() {
         return serve_a_handler_that_hangs().await;
     }
-    let name = "stop::a_second_signal_cuts_what_the_first_waits_for";
+    let name = "stop::a_second_signal_forces_the_shutdown_that_the_first_started";
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(CHILD, "1")
@@ -334,7 +334,7 @@ async fn serve_a_handler_that_hangs() {
     println!("returned forced: {}", error.is_forced());
 }
 
-/// A process that does something after `run` has returned.
+/// A process that keeps running after `run` has returned.
 #[cfg(unix)]
 struct Child {
     process: std::process::Child,
@@ -343,7 +343,7 @@ struct Child {
 
 #[cfg(unix)]
 impl Child {
-    /// Runs a test of this module once more, in a process of its own.
+    /// Runs a test of this module in a child process.
     fn start(test: &str, mode: &str) -> Self {
         use std::io::BufRead;
         let mut process = std::process::Command::new(std::env::current_exe().unwrap())
@@ -366,7 +366,7 @@ impl Child {
         assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// The signal that has ended the process, if one has.
+    /// Returns the signal that ended the process, if any.
     fn ended_by(mut self) -> Option<i32> {
         use std::os::unix::process::ExitStatusExt;
         self.process.wait().unwrap().signal()
@@ -375,8 +375,8 @@ impl Child {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_signal_after_run_has_returned_ends_the_process_again() {
-    const TEST: &str = "a_signal_after_run_has_returned_ends_the_process_again";
+async fn a_signal_after_run_has_returned_ends_the_process() {
+    const TEST: &str = "a_signal_after_run_has_returned_ends_the_process";
     if let Some(mode) = std::env::var_os(CHILD) {
         return serve_and_clean_up(mode.to_str().unwrap()).await;
     }
@@ -393,7 +393,7 @@ async fn a_signal_after_run_has_returned_ends_the_process_again() {
         child.signal(last);
         assert_eq!(child.ended_by(), Some(number), "{mode} {last}");
     }
-    // A second server in the process is stopped like the first.
+    // A second server in the process handles signals like the first.
     let mut child = Child::start(TEST, "twice");
     for _ in 0..2 {
         child.expect("serving");
@@ -406,8 +406,8 @@ async fn a_signal_after_run_has_returned_ends_the_process_again() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_program_that_handles_signals_itself_gets_them_after_run_has_returned() {
-    const TEST: &str = "a_program_that_handles_signals_itself_gets_them_after_run_has_returned";
+async fn a_program_that_handles_signals_itself_receives_them_after_run_has_returned() {
+    const TEST: &str = "a_program_that_handles_signals_itself_receives_them_after_run_has_returned";
     if std::env::var_os(CHILD).is_some() {
         return serve_and_handle_signals().await;
     }
@@ -417,12 +417,12 @@ async fn a_program_that_handles_signals_itself_gets_them_after_run_has_returned(
     child.expect("returned");
     child.signal("-INT");
     child.expect("own handler");
-    // It does not handle the other signal.
+    // The program does not handle the other signal.
     child.signal("-TERM");
     assert_eq!(child.ended_by(), Some(15));
 }
 
-/// Serves once or more, and says when a server runs and when it has returned.
+/// Serves until a signal arrives, and prints when the server is ready and when it has returned.
 #[cfg(unix)]
 #[expect(clippy::print_stdout, reason = "the parent process reads it")]
 async fn serve_until_signalled(server: Server) {
@@ -464,7 +464,7 @@ async fn serve_and_clean_up(mode: &str) {
     if mode == "twice" {
         serve_until_signalled(Router::new().into()).await;
     }
-    // Cleaning up takes its time.
+    // The program takes some time to clean up.
     tokio::time::sleep(Duration::from_secs(20)).await;
 }
 
@@ -474,7 +474,7 @@ async fn serve_and_handle_signals() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupts = signal(SignalKind::interrupt()).unwrap();
     serve_until_signalled(Router::new().into()).await;
-    // The one that has stopped the server.
+    // The first signal has stopped the server.
     interrupts.recv().await;
     interrupts.recv().await;
     println!("own handler");
@@ -491,7 +491,7 @@ struct Flood {
 }
 
 #[tokio::test]
-async fn an_address_in_use_is_an_error_that_names_it() {
+async fn an_address_in_use_is_an_error_that_quotes_the_address() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = Server::from(Router::new()).run(&address).await.unwrap_err();
@@ -501,7 +501,7 @@ async fn an_address_in_use_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_handler_that_blocks_the_stop_is_waited_for_only_once() {
+async fn a_disconnect_handler_that_blocks_the_stop_runs_only_once() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let slow = Route::disconnect(move |_: Call| {
@@ -516,7 +516,7 @@ async fn a_handler_that_blocks_the_stop_is_waited_for_only_once() {
 }
 
 #[tokio::test]
-async fn every_address_of_a_name_is_served_and_an_unspecified_one_serves_both_families() {
+async fn a_server_listens_on_every_address_of_a_name_and_on_both_families_of_an_unspecified_one() {
     for (address, families) in [("localhost:0", 1..=2), ("[::]:0", 1..=1)] {
         let server = Server::from(Router::new());
         let handle = server.handle();

@@ -1,4 +1,4 @@
-//! A stop answers what was accepted, takes nothing new, and everybody gets 1001.
+//! A stop answers the accepted messages, accepts no new ones, and closes every client with 1001.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,23 +20,23 @@ use crate::raw::{Raw, close_payload, ends, limits, masked};
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
 
-/// Longer than any stop of these tests that is not forced.
+/// Longer than any graceful stop in these tests.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Begun calls of a handler, and how long each takes.
+/// The number of started calls of a handler, and the time that each takes.
 #[derive(Clone)]
 struct Work {
-    begun: Arc<AtomicUsize>,
+    started_calls: Arc<AtomicUsize>,
     time: Duration,
 }
 
 impl Work {
     fn new(milliseconds: u64) -> Self {
-        Self { begun: Arc::default(), time: Duration::from_millis(milliseconds) }
+        Self { started_calls: Arc::default(), time: Duration::from_millis(milliseconds) }
     }
 
-    fn begun(&self) -> usize {
-        self.begun.load(Ordering::SeqCst)
+    fn started_calls(&self) -> usize {
+        self.started_calls.load(Ordering::SeqCst)
     }
 
     fn server(&self) -> Server {
@@ -46,7 +46,7 @@ impl Work {
 
 #[message("work")]
 async fn work(id: MessageId, State(work): State<Work>) -> Value {
-    work.begun.fetch_add(1, Ordering::SeqCst);
+    work.started_calls.fetch_add(1, Ordering::SeqCst);
     sleep(work.time).await;
     json!({ "done": id })
 }
@@ -55,7 +55,8 @@ fn request(id: usize) -> String {
     format!(r#"{{"type":"work","id":{id}}}"#)
 }
 
-/// Reads answers in order; `false` at the close frame of a stop, behind which is nothing.
+/// Reads the next answer. Returns `false` at the close frame of the stop, which must be the last
+/// frame.
 async fn read_answer(raw: &mut Raw, id: usize) -> bool {
     let frame = raw.read_frame().await.expect("an answer or a close frame");
     if frame.first == CLOSE {
@@ -68,7 +69,7 @@ async fn read_answer(raw: &mut Raw, id: usize) -> bool {
     true
 }
 
-/// Keeps so many requests in flight until the server stops; returns how many were answered.
+/// Keeps this many requests in flight until the server stops; returns the number of answers.
 async fn keep_in_flight(mut raw: Raw, in_flight: usize, busy: mpsc::Sender<()>) -> usize {
     for id in 0..in_flight {
         raw.send_quietly(&request(id)).await;
@@ -89,10 +90,10 @@ struct Load {
     in_flight: usize,
 }
 
-/// Stops a server whose clients never stop sending.
+/// Stops a server while its clients keep sending.
 async fn expect_orderly(server: TestServer, work: &Work, load: Load, within: Duration) {
     let Load { clients, in_flight } = load;
-    let begun = work.begun();
+    let started_calls = work.started_calls();
     let (busy, mut all_busy) = mpsc::channel(clients);
     let mut joined = Vec::new();
     for _ in 0..clients {
@@ -109,7 +110,7 @@ async fn expect_orderly(server: TestServer, work: &Work, load: Load, within: Dur
         answers += client.await.unwrap();
     }
     stopped.await.unwrap().unwrap();
-    assert_eq!(answers, work.begun() - begun);
+    assert_eq!(answers, work.started_calls() - started_calls);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,33 +142,33 @@ async fn a_client_that_sends_faster_than_it_is_served_does_not_force_the_stop() 
     let started = Instant::now();
     server.shutdown(Duration::from_secs(5)).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    assert_eq!(client.await.unwrap(), work.begun());
+    assert_eq!(client.await.unwrap(), work.started_calls());
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_clients_with_four_slow_requests_in_flight_get_every_answer_and_1001() {
+async fn two_hundred_clients_with_four_slow_requests_in_flight_receive_every_answer_and_1001() {
     let work = Work::new(50);
     let load = Load { clients: 200, in_flight: 4 };
     expect_orderly(TestServer::new(work.server()), &work, load, LONG).await;
 }
 
 #[tokio::test]
-async fn over_tcp_clients_with_four_slow_requests_in_flight_get_every_answer_and_1001() {
+async fn over_tcp_clients_with_four_slow_requests_in_flight_receive_every_answer_and_1001() {
     let work = Work::new(50);
     let load = Load { clients: 200, in_flight: 4 };
     expect_orderly(TestServer::bind(work.server()).await, &work, load, LONG).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_clients_with_eight_requests_in_flight_get_every_answer_and_1001() {
+async fn a_thousand_clients_with_eight_requests_in_flight_receive_every_answer_and_1001() {
     let work = Work::new(1);
     let load = Load { clients: 1000, in_flight: 8 };
-    // The pauses between two batches are a part of this: each costs a thousand clients' messages.
+    // This includes the pauses between batches, during which a thousand clients keep sending.
     let within = Duration::from_millis(200);
     expect_orderly(TestServer::new(work.server()), &work, load, within).await;
 }
 
-/// A stop that is under way.
+/// Starts a stop, and returns once it is in progress.
 async fn stopping(server: TestServer, within: Duration) -> JoinHandle<Result<(), aiows::Error>> {
     let handle = server.handle().clone();
     let stopped = tokio::spawn(server.shutdown(within));
@@ -177,7 +178,7 @@ async fn stopping(server: TestServer, within: Duration) -> JoinHandle<Result<(),
     stopped
 }
 
-/// Notes that it starts and that its connection is about to end, and waits for a permit.
+/// Reports that it has started and that its connection is about to end, then waits for a permit.
 #[message("hold")]
 async fn hold(ws: WebSocket, State(held): State<Held>) -> aiows::Result<Value> {
     held.events.send("pending").await?;
@@ -205,7 +206,7 @@ impl Held {
 }
 
 #[tokio::test]
-async fn messages_that_arrive_during_a_stop_are_dropped_and_a_close_frame_is_seen() {
+async fn messages_that_arrive_during_a_stop_are_dropped_and_a_close_frame_is_processed() {
     let (held, events) = Held::new();
     let hold = || held.server();
     over_both(hold, async |server| {
@@ -215,7 +216,7 @@ async fn messages_that_arrive_during_a_stop_are_dropped_and_a_close_frame_is_see
         assert_eq!(events.recv().await, Some("pending"));
         let stopped = stopping(server, LONG).await;
         assert_eq!(events.recv().await, Some("closed"));
-        // Far more than would be read ahead.
+        // The client sends far more messages than the server reads ahead.
         for _ in 0..20 {
             raw.write(&masked(TEXT, br#"{"type":"hold"}"#).repeat(1000)).await;
         }
@@ -225,7 +226,7 @@ async fn messages_that_arrive_during_a_stop_are_dropped_and_a_close_frame_is_see
         held.permits.add_permits(1);
         raw.expect_text(r#"{"held":true}"#).await;
         assert_eq!(raw.read_close(1001).await, "Server shutdown");
-        // The server has its close frame already.
+        // The server has already received the client's close frame.
         raw.expect_end().await;
         stopped.await.unwrap().unwrap();
     })
@@ -233,7 +234,7 @@ async fn messages_that_arrive_during_a_stop_are_dropped_and_a_close_frame_is_see
 }
 
 #[tokio::test]
-async fn an_unfinished_message_is_dropped_by_a_stop() {
+async fn a_stop_drops_an_unfinished_message() {
     let (held, events) = Held::new();
     let hold = || held.server();
     over_both(hold, async |server| {
@@ -260,35 +261,36 @@ async fn an_unfinished_message_is_dropped_by_a_stop() {
 }
 
 #[derive(Message, Deserialize, Serialize)]
-struct Ask {}
+struct Question {}
 
 #[derive(Message, Deserialize, Serialize)]
-struct Told {
+struct Answer {
     n: u32,
 }
 
 #[message("go")]
 async fn go(ws: WebSocket) -> aiows::Result<Value> {
-    let Told { n } = ws.request(&Ask {}, LONG).await?;
-    Ok(json!({ "told": n }))
+    let Answer { n } = ws.request(&Question {}, LONG).await?;
+    Ok(json!({ "answer": n }))
 }
 
-fn asking() -> Server {
+fn question_server() -> Server {
     Router::new().routes(routes![go]).into()
 }
 
 #[tokio::test]
-async fn an_answer_to_a_question_of_a_handler_is_read_during_a_stop() {
-    over_both(asking, async |server| {
+async fn the_answer_to_a_handler_s_question_is_read_during_a_stop() {
+    over_both(question_server, async |server| {
         let mut raw = Raw::join(&server).await;
         raw.send_text(r#"{"type":"go"}"#).await;
-        raw.expect_text(r#"{"type":"ask","id":"s1"}"#).await;
-        // These wait for the handler, and what does not fit waits in front of the answer.
+        raw.expect_text(r#"{"type":"question","id":"s1"}"#).await;
+        // These messages wait for the handler. Those that do not fit into the queue are saved until
+        // the answer has arrived.
         raw.write(&masked(TEXT, br#"{"type":"none"}"#).repeat(30)).await;
         let stopped = stopping(server, LONG).await;
         raw.write(&masked(TEXT, br#"{"type":"none"}"#).repeat(3000)).await;
-        raw.send_text(r#"{"type":"told","correlation_id":"s1","n":7}"#).await;
-        raw.expect_text(r#"{"told":7}"#).await;
+        raw.send_text(r#"{"type":"answer","correlation_id":"s1","n":7}"#).await;
+        raw.expect_text(r#"{"answer":7}"#).await;
         let mut frame = raw.read_frame().await.unwrap();
         while frame.first == TEXT {
             assert!(frame.text().contains("unknown_type"), "{frame:?}");
@@ -310,11 +312,12 @@ fn large() -> Route {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_deadline_a_client_gets_the_answers_that_wait_and_1001_although_its_handler_hangs() {
+async fn at_the_shutdown_timeout_a_client_whose_handler_hangs_receives_the_queued_answers_and_1001()
+{
     let (ends, ended) = ends();
     let server = ends.watch(Router::new().route(hang()).route(large()));
     let server = TestServer::new(server.limits(limits(|limits: &mut Limits| {
-        // The answers all fit; the stream takes only the first of them.
+        // The queue holds all answers. The stream accepts only the first of them.
         limits.outbound_size = 1_000_000;
     })));
     let mut raw = Raw::join(&server).await;
@@ -333,7 +336,7 @@ async fn at_the_deadline_a_client_gets_the_answers_that_wait_and_1001_although_i
 }
 
 #[tokio::test]
-async fn at_the_deadline_every_client_whose_handler_hangs_gets_1001() {
+async fn at_the_shutdown_timeout_every_client_whose_handler_hangs_receives_1001() {
     let hanging = || Server::from(Router::new().route(hang()));
     over_both(hanging, async |server| {
         let mut clients = Vec::new();
@@ -371,28 +374,28 @@ async fn answers_of_a_stopped_burst(server: TestServer) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_answers_what_was_accepted_of_a_burst_and_closes_within_a_second() {
+async fn a_stop_answers_the_accepted_messages_of_a_burst_and_closes_within_a_second() {
     let work = Work::new(20);
     let server = TestServer::new(work.server());
     let started = Instant::now();
     let answers = answers_of_a_stopped_burst(server).await;
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    // The first was answered before; one more is pending, and 32 wait.
+    // The first was answered before the stop. One more is pending, and 32 are queued.
     assert!((33..=34).contains(&answers), "{answers}");
-    assert_eq!(answers, work.begun());
+    assert_eq!(answers, work.started_calls());
 }
 
 #[tokio::test]
-async fn over_tcp_a_stop_answers_what_was_accepted_of_a_burst_too() {
+async fn over_tcp_a_stop_answers_the_accepted_messages_of_a_burst() {
     let work = Work::new(20);
     let server = TestServer::bind(work.server()).await;
     let answers = answers_of_a_stopped_burst(server).await;
-    // On a slow machine the stop may come a little later.
+    // On a slow machine the stop may start a little later.
     assert!((33..200).contains(&answers), "{answers}");
-    assert_eq!(answers, work.begun());
+    assert_eq!(answers, work.started_calls());
 }
 
-/// Closes its connection, or waits until the client has gone, and hangs.
+/// Handlers that close the connection or wait until the client has left, and then hang.
 fn outlive(started: mpsc::Sender<()>) -> [Route; 2] {
     let quit = Route::message("quit", |call: Call| async move {
         call.websocket().close(4000, "bye");
@@ -411,7 +414,7 @@ fn outlive(started: mpsc::Sender<()>) -> [Route; 2] {
 }
 
 #[tokio::test]
-async fn at_the_deadline_a_handler_that_outlives_its_closed_connection_is_dropped() {
+async fn at_the_shutdown_timeout_a_handler_that_outlives_its_closed_connection_is_dropped() {
     let (ends, ended) = ends();
     let server =
         || ends.watch(outlive(mpsc::channel(1).0).into_iter().fold(Router::new(), Router::route));
@@ -423,7 +426,7 @@ async fn at_the_deadline_a_handler_that_outlives_its_closed_connection_is_droppe
         raw.expect_end().await;
         let stopped = server.shutdown(Duration::from_millis(100)).await;
         assert!(stopped.unwrap_err().is_forced());
-        // It has ended by now.
+        // The connection has ended by now.
         let reason = DisconnectReason::Closed { code: 4000.into(), reason: "bye".into() };
         assert_eq!(ended.next_within(Duration::ZERO).await, reason);
     })
@@ -431,13 +434,13 @@ async fn at_the_deadline_a_handler_that_outlives_its_closed_connection_is_droppe
 }
 
 #[tokio::test]
-async fn at_the_deadline_a_handler_whose_client_was_reset_is_dropped() {
+async fn at_the_shutdown_timeout_a_handler_whose_client_sent_a_reset_is_dropped() {
     let (ends, ended) = ends();
     let (started, mut starts) = mpsc::channel(1);
     let router = outlive(started).into_iter().fold(Router::new(), Router::route);
     let server = TestServer::bind(ends.watch(router)).await;
     let mut raw = Raw::open(&server).await;
-    // The second one was accepted as well, and is not handled any more.
+    // The second message is accepted, too, but not handled any more.
     raw.send_text(r#"{"type":"stay"}"#).await;
     raw.send_text(r#"{"type":"stay"}"#).await;
     raw.expect_text("here").await;

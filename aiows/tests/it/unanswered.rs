@@ -1,5 +1,5 @@
-//! Questions without an answer and sends without room: what the client is told, also at a stop, and
-//! that none of it is an error of the server.
+//! Questions that get no answer and sends that wait for room: the client receives an error, even
+//! during a stop, and the server logs no errors.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,30 +25,30 @@ const CLOSE: u8 = 0x88;
 const LONG: Duration = Duration::from_secs(3600);
 
 #[derive(Message, Deserialize, Serialize)]
-struct Ask {}
+struct Question {}
 
 #[derive(Message, Deserialize, Serialize)]
-struct Told {
+struct Answer {
     n: u32,
 }
 
-async fn ask(ws: &WebSocket) -> Result<u32, RequestError> {
-    let Told { n } = ws.request(&Ask {}, LONG).await?;
+async fn question(ws: &WebSocket) -> Result<u32, RequestError> {
+    let Answer { n } = ws.request(&Question {}, LONG).await?;
     Ok(n)
 }
 
 #[message("go")]
 async fn go(ws: WebSocket) -> Result<Value> {
-    Ok(json!({ "told": ask(&ws).await? }))
+    Ok(json!({ "answer": question(&ws).await? }))
 }
 
-/// An error of an application around the question's.
+/// An application's error that wraps the error of a question.
 #[derive(Debug)]
 struct Unconfirmed(RequestError);
 
 impl fmt::Display for Unconfirmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nothing was confirmed")
+        f.write_str("the client did not confirm")
     }
 }
 
@@ -60,13 +60,13 @@ impl std::error::Error for Unconfirmed {
 
 #[message("wrapped")]
 async fn wrapped(ws: WebSocket) -> Result<Value> {
-    Ok(json!({ "told": ask(&ws).await.map_err(Unconfirmed)? }))
+    Ok(json!({ "answer": question(&ws).await.map_err(Unconfirmed)? }))
 }
 
 #[message("soon")]
 async fn soon(ws: WebSocket) -> Result<Value> {
-    let Told { n } = ws.request(&Ask {}, Duration::from_secs(1)).await?;
-    Ok(json!({ "told": n }))
+    let Answer { n } = ws.request(&Question {}, Duration::from_secs(1)).await?;
+    Ok(json!({ "answer": n }))
 }
 
 fn expect_no_errors(lines: &Lines) {
@@ -76,7 +76,7 @@ fn expect_no_errors(lines: &Lines) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_became_of_a_question_is_the_code_of_the_answer() {
+async fn the_error_of_a_failed_question_determines_the_code_that_the_client_receives() {
     let (lines, _guard) = log();
     let server = TestServer::new(Router::new().routes(routes![go, soon, wrapped]));
     let mut client = server.connect().await;
@@ -84,12 +84,12 @@ async fn what_became_of_a_question_is_the_code_of_the_answer() {
     for (name, answer, code) in [
         ("go", refusal.clone(), "question_refused"),
         ("wrapped", refusal, "question_refused"),
-        ("go", json!({ "type": "told", "n": "secret" }), "invalid_answer"),
+        ("go", json!({ "type": "answer", "n": "secret" }), "invalid_answer"),
         ("go", json!({ "type": "secret" }), "invalid_answer"),
         ("soon", Value::Null, "no_answer"),
     ] {
         client.send_json(&json!({ "type": name, "id": 1 })).await;
-        let (_, id) = client.recv_question::<Ask>().await;
+        let (_, id) = client.recv_question::<Question>().await;
         let mut answer = answer;
         if answer.is_object() {
             answer["correlation_id"] = serde_json::to_value(id).unwrap();
@@ -106,13 +106,14 @@ async fn what_became_of_a_question_is_the_code_of_the_answer() {
 }
 
 #[test]
-fn a_failed_question_is_still_known_to_middleware() {
+fn the_error_of_a_failed_question_can_be_downcast_from_a_handler_error() {
     let error = HandlerError::from(Unconfirmed(RequestError::TooMany));
     assert_eq!((error.code(), error.error_id()), ("too_many_questions", None));
     assert!(error.downcast_ref::<Unconfirmed>().is_some());
-    let error = HandlerError::from(anyhow::Error::from(RequestError::Congested).context("asking"));
+    let error =
+        HandlerError::from(anyhow::Error::from(RequestError::Congested).context("question"));
     assert_eq!((error.code(), error.error_id()), ("congested", None));
-    // Whose type is hidden.
+    // `anyhow` hides the type of an error without context.
     let error = HandlerError::from(anyhow::Error::from(RequestError::Congested));
     assert_eq!(error.code(), "internal");
     let error = HandlerError::from(aiows::SendError::Full);
@@ -123,23 +124,23 @@ fn a_failed_question_is_still_known_to_middleware() {
 }
 
 #[tokio::test]
-async fn a_connect_handler_whose_question_is_refused_closes_with_what_happened() {
+async fn a_connect_handler_whose_question_is_refused_closes_with_the_error_code() {
     #[connect]
     async fn greet(ws: WebSocket) -> Result {
-        ask(&ws).await?;
+        question(&ws).await?;
         Ok(())
     }
     let (lines, _guard) = log();
     let server = TestServer::new(Router::new().routes(routes![greet]));
     let mut client = server.connect().await;
-    let (_, id) = client.recv_question::<Ask>().await;
+    let (_, id) = client.recv_question::<Question>().await;
     client.send_json(&json!({ "type": "error", "correlation_id": id })).await;
     assert_eq!(client.recv_json().await["code"], "question_refused");
     assert_eq!(client.expect_closed(1008).await, "question_refused");
     expect_no_errors(&lines);
 }
 
-/// A stop that is under way.
+/// Starts a stop, and returns once it is in progress.
 async fn stopping(server: TestServer, within: Duration) -> JoinHandle<Result<(), aiows::Error>> {
     let handle = server.handle().clone();
     let stopped = tokio::spawn(server.shutdown(within));
@@ -149,7 +150,8 @@ async fn stopping(server: TestServer, within: Duration) -> JoinHandle<Result<(),
     stopped
 }
 
-/// Stops a server whose handler has asked, and expects what the client gets.
+/// Stops a server while its handler waits for an answer. Expects that the client receives these
+/// errors and 1001.
 async fn expect_1001(server: impl Fn() -> Server, send: &str, errors: &[&str]) {
     over_both(server, async |server| {
         let (lines, _guard) = log();
@@ -157,7 +159,7 @@ async fn expect_1001(server: impl Fn() -> Server, send: &str, errors: &[&str]) {
         if !send.is_empty() {
             raw.send_text(send).await;
         }
-        raw.expect_text(r#"{"type":"ask","id":"s1"}"#).await;
+        raw.expect_text(r#"{"type":"question","id":"s1"}"#).await;
         let stopped = stopping(server, Duration::from_secs(1)).await;
         for error in errors {
             raw.expect_text(error).await;
@@ -189,7 +191,7 @@ async fn a_stop_answers_a_request_whose_handler_waits_for_its_client() {
 }
 
 #[tokio::test]
-async fn a_stop_while_a_room_check_asks_answers_who_wants_to_join() {
+async fn a_stop_while_a_room_check_waits_for_an_answer_refuses_the_join() {
     #[message("enter")]
     async fn enter(ws: WebSocket) -> Result {
         ws.join("red").await?;
@@ -197,7 +199,7 @@ async fn a_stop_while_a_room_check_asks_answers_who_wants_to_join() {
     }
     let server = || {
         Server::from(Router::new().routes(routes![enter])).check_rooms(async |_, ws: WebSocket| {
-            ask(&ws).await?;
+            question(&ws).await?;
             Ok::<(), HandlerError>(())
         })
     };
@@ -208,22 +210,22 @@ async fn a_stop_while_a_room_check_asks_answers_who_wants_to_join() {
 async fn a_stop_in_the_connect_stage_closes_with_1001() {
     #[connect]
     async fn greet(ws: WebSocket) -> Result {
-        ask(&ws).await?;
+        question(&ws).await?;
         Ok(())
     }
     #[connect]
     async fn never() {
-        panic!("the one before has failed");
+        panic!("the handler before has failed");
     }
     let server = || Server::from(Router::new().routes(routes![greet, never]));
     expect_1001(server, "", &[UNAVAILABLE]).await;
 }
 
 #[tokio::test]
-async fn a_stop_in_the_connect_stage_closes_with_1001_whatever_the_handler_makes_of_it() {
+async fn a_stop_in_the_connect_stage_closes_with_1001_whatever_error_the_handler_returns() {
     #[connect]
     async fn login(ws: WebSocket) -> Result {
-        let token = ask(&ws).await;
+        let token = question(&ws).await;
         token.map(drop).map_err(|_| HandlerError::new("unauthorized", "log in first"))
     }
     let server = || Server::from(Router::new().routes(routes![login]));
@@ -232,13 +234,13 @@ async fn a_stop_in_the_connect_stage_closes_with_1001_whatever_the_handler_makes
 }
 
 struct Login {
-    /// Whether it passes the failure on.
+    /// Whether it returns the error of the question.
     fails: bool,
 }
 
 impl Middleware for Login {
     async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome> {
-        match ask(call.websocket()).await {
+        match question(call.websocket()).await {
             Ok(_) => next.run(call).await,
             Err(error) if self.fails => Err(error.into()),
             Err(_) => Ok(Outcome::default()),
@@ -247,7 +249,7 @@ impl Middleware for Login {
 }
 
 #[tokio::test]
-async fn a_stop_while_connect_middleware_asks_closes_with_1001() {
+async fn a_stop_while_connect_middleware_waits_for_an_answer_closes_with_1001() {
     for (fails, errors) in [(true, &[UNAVAILABLE][..]), (false, &[])] {
         let server = || Server::from(Router::new().middleware(Login { fails }));
         expect_1001(server, "", errors).await;
@@ -258,14 +260,14 @@ async fn a_stop_while_connect_middleware_asks_closes_with_1001() {
 async fn a_stop_while_a_relay_waits_for_its_client_closes_with_1001() {
     #[fallback]
     async fn relay(ws: WebSocket, _text: Text) -> Result {
-        ask(&ws).await?;
+        question(&ws).await?;
         Ok(())
     }
     let server = || Server::from(Router::new().routes(routes![relay]));
     expect_1001(server, "no JSON", &[]).await;
 }
 
-/// Told when a send finds the queue full.
+/// Receives an event when a send finds the queue full.
 type Full = mpsc::Sender<()>;
 
 async fn flood(ws: &WebSocket, full: &Full) -> Result {
@@ -293,8 +295,9 @@ async fn flood_at_once(ws: WebSocket, State(full): State<Full>) -> Result {
     flood(&ws, &full).await
 }
 
-/// Stops a server whose handler waits for room, and returns the error behind what was sent before.
-async fn error_of_flood(server: impl Fn(Full) -> Server, send: &str) {
+/// Stops a server while its handler waits for room in the queue. Expects that the client receives
+/// the error after the queued messages.
+async fn expect_error_of_flood(server: impl Fn(Full) -> Server, send: &str) {
     let (full, is_full) = mpsc::channel(1);
     let is_full = Mutex::new(is_full);
     let server = || {
@@ -308,7 +311,7 @@ async fn error_of_flood(server: impl Fn(Full) -> Server, send: &str) {
         }
         is_full.lock().await.recv().await.unwrap();
         let stopped = stopping(server, Duration::from_secs(2)).await;
-        // Until its handler has given up, the client reads nothing.
+        // The client does not read until its handler has returned.
         while !lines.lock().unwrap().iter().any(|(_, line)| line.contains("the peer left while")) {
             yield_now().await;
         }
@@ -332,22 +335,23 @@ async fn error_of_flood(server: impl Fn(Full) -> Server, send: &str) {
 }
 
 #[tokio::test]
-async fn a_stop_while_a_handler_waits_for_room_answers_it_and_closes_with_1001() {
+async fn a_stop_while_a_handler_waits_for_room_answers_its_request_and_closes_with_1001() {
     let server = |full| Router::new().routes(routes![flood_of_messages]).state::<Full>(full).into();
-    error_of_flood(server, r#"{"type":"flood","id":1}"#).await;
+    expect_error_of_flood(server, r#"{"type":"flood","id":1}"#).await;
 }
 
 #[tokio::test]
 async fn a_stop_while_a_connect_handler_waits_for_room_closes_with_1001() {
     let server = |full| Router::new().routes(routes![flood_at_once]).state::<Full>(full).into();
-    error_of_flood(server, "").await;
+    expect_error_of_flood(server, "").await;
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_connect_handler_which_asks_is_no_failure() {
+async fn a_client_that_leaves_while_a_connect_handler_waits_for_an_answer_is_not_logged_as_a_failure()
+ {
     #[connect]
     async fn greet(ws: WebSocket) -> Result {
-        ask(&ws).await?;
+        question(&ws).await?;
         Ok(())
     }
     over_both(
@@ -355,7 +359,7 @@ async fn a_client_that_leaves_a_connect_handler_which_asks_is_no_failure() {
         async |server| {
             let (lines, _guard) = log();
             let mut raw = Raw::join(&server).await;
-            raw.expect_text(r#"{"type":"ask","id":"s1"}"#).await;
+            raw.expect_text(r#"{"type":"question","id":"s1"}"#).await;
             raw.send_close(1000, "bye").await;
             raw.expect_text(UNAVAILABLE).await;
             assert_eq!(raw.read_close(1000).await, "bye");

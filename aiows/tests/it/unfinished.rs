@@ -1,4 +1,4 @@
-//! Messages whose end does not come, and limits without a limit.
+//! Messages that stay unfinished, and a server with unbounded limits.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ const TEXT: u8 = 0x81;
 const KIB: usize = 1024;
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_not_finished_in_time_is_closed_with_1008() {
+async fn a_client_that_does_not_finish_a_message_in_time_is_closed_with_1008() {
     let (ends, ended) = ends();
     let server = TestServer::new(ends.server());
     let mut raw = Raw::join(&server).await;
-    // A whole message, and a pause between two: neither begins a deadline.
+    // Neither a whole message nor a pause between two messages starts the timeout.
     raw.send_text("whole").await;
     raw.expect_text("whole").await;
     sleep(Duration::from_secs(15)).await;
-    let begun = Instant::now();
+    let start = Instant::now();
     let frame = masked(TEXT, &[b'x'; 1000]);
     let mut sent = 0;
-    // It dribbles, with signs of life.
-    while begun.elapsed() < Duration::from_secs(59) {
+    // The client sends one byte at a time, often enough to count as alive.
+    while start.elapsed() < Duration::from_secs(59) {
         raw.write(&frame[sent..=sent]).await;
         sent += 1;
         sleep(Duration::from_secs(3)).await;
     }
     assert_eq!(ended_reason(&ended).await, DisconnectReason::Protocol { code: 1008.into() });
-    let elapsed = begun.elapsed();
+    let elapsed = start.elapsed();
     assert!((59..=61).contains(&elapsed.as_secs()), "{elapsed:?}");
     let close = loop {
         let frame = raw.read_frame().await.expect("a close frame");
@@ -47,7 +47,7 @@ async fn ended_reason(ended: &crate::raw::Ended) -> DisconnectReason {
 }
 
 #[tokio::test]
-async fn unfinished_messages_beyond_the_total_close_those_with_more_than_their_share() {
+async fn if_unfinished_messages_exceed_the_total_clients_above_their_share_are_closed() {
     let (ends, ended) = ends();
     let narrow = limits(|limits| limits.inbound_total = 512 * KIB);
     over_both(
@@ -60,12 +60,12 @@ async fn unfinished_messages_beyond_the_total_close_those_with_more_than_their_s
             let large = masked(TEXT, "y".repeat(1000 * KIB).as_bytes());
             greedy.write(&large[..400 * KIB]).await;
             modest.write(&frame[..frame.len() - 1]).await;
-            // It is closed although it sends nothing more.
+            // The connection is closed although its client sends no further bytes.
             assert_eq!(greedy.read_close(1013).await, "Too much unfinished data");
             modest.write(&frame[frame.len() - 1..]).await;
             modest.expect_text(&text).await;
             assert_eq!(ended.next().await, DisconnectReason::Protocol { code: 1013.into() });
-            // What the others had is given back.
+            // The bytes of the other connections no longer count towards the total.
             let mut next = Raw::join(&server).await;
             let text = "z".repeat(500 * KIB);
             next.write_while_reading(&masked(TEXT, text.as_bytes())).await;
@@ -80,8 +80,8 @@ async fn unfinished_messages_beyond_the_total_close_those_with_more_than_their_s
     .await;
 }
 
-/// Every limit as large as its type allows.
-fn boundless() -> Limits {
+/// Sets every limit to the largest value of its type.
+fn unbounded() -> Limits {
     limits(|limits| {
         for limit in [
             &mut limits.message_size,
@@ -119,13 +119,13 @@ fn boundless() -> Limits {
 }
 
 #[tokio::test]
-async fn a_server_without_any_bound_works_and_stops_in_order() {
+async fn a_server_with_unbounded_limits_works_and_stops_gracefully() {
     for overflow in [Overflow::Disconnect, Overflow::DropOldest, Overflow::DropNewest] {
         let (ends, ended) = ends();
-        let mut boundless = boundless();
-        boundless.overflow = overflow;
+        let mut unbounded = unbounded();
+        unbounded.overflow = overflow;
         over_both(
-            || ends.server().limits(boundless.clone()),
+            || ends.server().limits(unbounded.clone()),
             async |server| {
                 let mut raw = Raw::join(&server).await;
                 for _ in 0..3 {
@@ -133,7 +133,7 @@ async fn a_server_without_any_bound_works_and_stops_in_order() {
                     raw.write_while_reading(&masked(TEXT, text.as_bytes())).await;
                     raw.expect_text(&text).await;
                 }
-                // The first part of a message, and of a close frame.
+                // One client sends part of a message, another one part of a close frame.
                 let mut half = Raw::join(&server).await;
                 half.write(&masked(TEXT, b"half")[..7]).await;
                 let mut leaving = Raw::join(&server).await;
