@@ -1,4 +1,4 @@
-//! Frames on the wire: what is answered, in which order, and how a violation ends.
+//! Frames on the wire: the answers, their order, and the close codes of protocol violations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// Sends frames as the first thing said and expects the end of the connection with this code.
+/// Sends frames after the handshake, and expects that the server closes with this code.
 async fn expect_failure(server: &TestServer, frames: &[u8], code: u16, reason: &str) {
     let mut raw = Raw::join(server).await;
     raw.write(frames).await;
@@ -33,7 +33,7 @@ fn frame(first: u8, payload: &[u8]) -> Frame {
     Frame { first, payload: payload.to_vec() }
 }
 
-/// Answers `{"type":"count","n":…}` with the same.
+/// Echoes `{"type":"count","n":…}`.
 async fn count(call: Call) -> Value {
     serde_json::from_str(call.text().unwrap()).unwrap()
 }
@@ -55,14 +55,14 @@ async fn expect_counts(raw: &mut Raw, numbers: std::ops::Range<u32>) {
 }
 
 #[tokio::test]
-async fn fragments_are_put_together_around_control_frames() {
+async fn the_server_joins_fragments_around_control_frames() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         raw.send(FIRST_TEXT, b"one ").await;
         raw.send(PING, b"between").await;
         assert_eq!(raw.read_frame().await, Some(frame(PONG, b"between")));
         raw.send(CONTINUATION, b"").await;
-        raw.send(PONG, b"unasked").await;
+        raw.send(PONG, b"unsolicited").await;
         raw.send(CONTINUATION, b"two ").await;
         raw.send(LAST, b"three").await;
         raw.expect_text("one two three").await;
@@ -101,7 +101,7 @@ async fn messages_of_every_length_form_are_handled() {
 }
 
 #[tokio::test]
-async fn a_length_written_longer_than_needed_is_understood() {
+async fn a_length_that_is_not_minimally_encoded_is_accepted() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         let short = masked(TEXT, b"hi");
@@ -150,22 +150,22 @@ async fn a_ping_is_answered_while_a_handler_is_pending() {
     .await;
 }
 
-/// More than the kernel keeps for one connection.
+/// More bytes than the kernel buffers for one connection.
 const FLOOD: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_peer_that_reads_late_gets_the_newest_pongs() {
-    let (heard, hears) = mpsc::channel(1);
-    let hears = Mutex::new(hears);
+async fn a_peer_that_reads_late_receives_the_newest_pongs() {
+    let (sender, receiver) = mpsc::channel(1);
+    let receiver = Mutex::new(receiver);
     let server = || {
-        let heard = heard.clone();
+        let sender = sender.clone();
         let router = Router::new()
             .route(Route::message("flood", async |call: Call| {
                 call.websocket().send_text(&"x".repeat(FLOOD)).await
             }))
-            .route(Route::message("heard", move |_| {
-                let heard = heard.clone();
-                async move { heard.send(()).await.unwrap() }
+            .route(Route::message("received", move |_| {
+                let sender = sender.clone();
+                async move { sender.send(()).await.unwrap() }
             }));
         Server::from(router).limits(limits(|limits| limits.outbound_size = 2 * FLOOD))
     };
@@ -175,8 +175,8 @@ async fn a_peer_that_reads_late_gets_the_newest_pongs() {
         raw.await_frame().await;
         for n in 0..50_u8 {
             raw.send(PING, &[n]).await;
-            raw.send_text(r#"{"type":"heard"}"#).await;
-            hears.lock().await.recv().await.unwrap();
+            raw.send_text(r#"{"type":"received"}"#).await;
+            receiver.lock().await.recv().await.unwrap();
         }
         let mut pongs = Vec::new();
         let flood = loop {
@@ -186,7 +186,7 @@ async fn a_peer_that_reads_late_gets_the_newest_pongs() {
             }
             pongs.extend(frame.payload);
         };
-        // They have passed the message.
+        // The pongs have overtaken the message.
         assert_eq!(flood.payload.len(), FLOOD);
         assert!(pongs.ends_with(&(34..50).collect::<Vec<_>>()), "{pongs:?}");
         raw.send(PING, b"last").await;
@@ -196,7 +196,7 @@ async fn a_peer_that_reads_late_gets_the_newest_pongs() {
 }
 
 #[tokio::test]
-async fn a_frame_that_breaks_the_protocol_is_answered_with_1002() {
+async fn a_frame_that_violates_the_protocol_is_answered_with_1002() {
     over_both(echo_server, async |server| {
         let mut unmasked = masked(TEXT, b"hi");
         unmasked.drain(2..6);
@@ -233,7 +233,7 @@ async fn a_frame_that_breaks_the_protocol_is_answered_with_1002() {
 }
 
 #[tokio::test]
-async fn a_continuation_of_a_whole_message_is_answered_with_1002() {
+async fn a_continuation_after_the_last_fragment_is_answered_with_1002() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         let frames = [masked(FIRST_TEXT, b"a"), masked(LAST, b"b"), masked(LAST, b"c")];
@@ -257,7 +257,7 @@ async fn a_close_code_that_must_not_be_sent_is_answered_with_1002() {
 }
 
 #[tokio::test]
-async fn text_that_is_no_utf8_is_answered_with_1007() {
+async fn text_that_is_not_utf8_is_answered_with_1007() {
     over_both(echo_server, async |server| {
         let split = |first: &[u8], last: &[u8]| [masked(FIRST_TEXT, first), masked(LAST, last)];
         for frames in [
@@ -277,7 +277,7 @@ async fn text_that_is_no_utf8_is_answered_with_1007() {
 }
 
 #[tokio::test]
-async fn text_is_refused_before_its_last_fragment_has_come() {
+async fn text_that_is_not_utf8_is_refused_before_its_last_fragment_arrives() {
     over_both(echo_server, async |server| {
         let frames = masked(FIRST_TEXT, b"a\xff");
         expect_failure(&server, &frames, 1007, "Invalid UTF-8").await;
@@ -286,7 +286,7 @@ async fn text_is_refused_before_its_last_fragment_has_come() {
 }
 
 #[tokio::test]
-async fn a_violation_is_what_the_disconnect_handler_sees() {
+async fn the_disconnect_handler_receives_a_protocol_violation_as_the_reason() {
     let (ends, ended) = ends();
     over_both(
         || ends.server(),
@@ -312,7 +312,7 @@ async fn expect_failure_code(server: &TestServer, frames: &[u8], code: CloseCode
 }
 
 #[tokio::test]
-async fn a_failure_is_told_to_a_peer_that_goes_on_sending() {
+async fn a_peer_that_keeps_sending_receives_the_close_frame_of_its_violation() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         let rest = masked(TEXT, &[b'x'; 60_000]).repeat(20);
@@ -418,14 +418,14 @@ async fn a_close_frame_is_echoed() {
 }
 
 #[tokio::test]
-async fn a_close_frame_may_come_byte_by_byte() {
+async fn a_close_frame_may_arrive_byte_by_byte() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         raw.send_text("before").await;
         raw.expect_text("before").await;
         for byte in masked(CLOSE, &close_payload(1000, "bye")) {
             raw.write(&[byte]).await;
-            // So that each byte is likely to be read alone; any other cut has to work as well.
+            // The pause makes it likely that each byte is read alone.
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(raw.read_close(1000).await, "bye");
@@ -435,10 +435,10 @@ async fn a_close_frame_may_come_byte_by_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_frame_that_never_becomes_whole_ends_at_the_deadline() {
+async fn a_close_frame_that_stays_incomplete_ends_the_connection_at_the_close_timeout() {
     let (ends, ended) = ends();
-    let hasty = limits(|limits| limits.close_timeout = Duration::from_secs(1));
-    let server = TestServer::new(ends.server().limits(hasty));
+    let short_timeout = limits(|limits| limits.close_timeout = Duration::from_secs(1));
+    let server = TestServer::new(ends.server().limits(short_timeout));
     let mut raw = Raw::join(&server).await;
     let close = masked(CLOSE, &close_payload(1000, "bye"));
     raw.write(&close[..close.len() - 1]).await;
@@ -448,7 +448,7 @@ async fn a_close_frame_that_never_becomes_whole_ends_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn nothing_after_a_close_frame_is_handled() {
+async fn frames_after_a_close_frame_are_not_handled() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         let close = masked(CLOSE, &close_payload(1000, ""));
@@ -463,7 +463,7 @@ async fn nothing_after_a_close_frame_is_handled() {
 }
 
 #[tokio::test]
-async fn nothing_follows_the_close_frame_of_the_server() {
+async fn the_server_sends_no_frame_after_its_close_frame() {
     let server = || {
         let late = |ws: WebSocket| async move {
             while ws.send_text("more").await.is_ok() {
@@ -510,7 +510,7 @@ async fn a_binary_frame_with_json_is_handled_as_json() {
 }
 
 #[tokio::test]
-async fn a_binary_frame_that_is_no_utf8_is_answered_and_the_connection_lives() {
+async fn a_binary_frame_that_is_not_utf8_gets_an_error_and_the_connection_stays_open() {
     over_both(counting_server, async |server| {
         let mut raw = Raw::join(&server).await;
         raw.send(BINARY, b"\xff\xfe").await;
@@ -527,7 +527,7 @@ async fn a_binary_frame_that_is_no_utf8_is_answered_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn a_peer_that_has_ended_its_side_still_gets_its_answers() {
+async fn a_peer_that_has_ended_its_side_still_receives_its_answers() {
     let (ends, ended) = ends();
     let server = || {
         ends.watch(Router::new().route(Route::message("slow", async |_: Call| {
@@ -551,7 +551,7 @@ async fn a_peer_that_has_ended_its_side_still_gets_its_answers() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_cut_by_the_end_of_the_stream_is_not_handled() {
+async fn a_message_that_the_end_of_the_stream_truncates_is_not_handled() {
     over_both(echo_server, async |server| {
         let mut raw = Raw::join(&server).await;
         let whole = masked(TEXT, b"whole");
@@ -564,12 +564,12 @@ async fn a_message_that_is_cut_by_the_end_of_the_stream_is_not_handled() {
 }
 
 #[tokio::test]
-async fn a_client_is_served_after_as_many_pings_as_one_turn_handles() {
+async fn a_client_is_served_after_as_many_pings_as_the_session_handles_in_one_turn() {
     over_both(echo_server, async |server| {
         for pings in [63, 64, 65, 128] {
             let mut raw = Raw::join(&server).await;
             raw.write(&masked(PING, b"ping").repeat(pings)).await;
-            // Of the pongs the newest 16 are kept until they are written.
+            // The server keeps the newest 16 pongs until it writes them.
             while raw.read_frame().await != Some(frame(PONG, b"ping")) {}
             raw.send_text("served").await;
             while raw.read_frame().await.expect("an answer").first != TEXT {}
@@ -578,7 +578,8 @@ async fn a_client_is_served_after_as_many_pings_as_one_turn_handles() {
     .await;
 }
 
-/// Handles `{"type":"work"}` for ever with operations that never wait, but give others their turn.
+/// Handles `{"type":"work"}` forever with operations that are always ready and yield only when
+/// tokio's task budget is used up.
 fn busy() -> Router {
     Router::new().route(Route::message("work", |_| async {
         let lock = Mutex::new(());
@@ -591,7 +592,7 @@ fn busy() -> Router {
 }
 
 #[tokio::test]
-async fn a_client_is_answered_beside_a_handler_that_never_waits() {
+async fn pings_are_answered_while_a_handler_is_always_ready() {
     over_both(
         || Server::from(busy()),
         async |server| {
@@ -607,7 +608,7 @@ async fn a_client_is_answered_beside_a_handler_that_never_waits() {
 }
 
 #[tokio::test]
-async fn a_burst_does_not_close_a_client_whose_handler_never_waits() {
+async fn a_burst_does_not_close_a_client_whose_handler_is_always_ready() {
     over_both(
         || Server::from(busy()),
         async |server| {

@@ -1,4 +1,4 @@
-//! A fallback that takes any frame: a foreign stream goes through it, and nothing is added to it.
+//! A fallback that takes any frame relays a stream of another protocol and adds no bytes to it.
 
 use std::sync::{Arc, Mutex};
 
@@ -38,7 +38,7 @@ async fn relay_bytes(ws: WebSocket, bytes: Bytes) -> Result {
     Ok(ws.send_binary(&bytes).await?)
 }
 
-/// What a framework that reads JSON could stumble over.
+/// Texts that a framework that reads JSON might alter or refuse.
 fn texts() -> Vec<String> {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(3000), close.repeat(3000));
     let mut texts = vec![deep("[", "]"), deep(r#"{"type":"x","a":"#, "}")];
@@ -68,7 +68,7 @@ fn texts() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_relay_gets_each_byte_as_it_was_sent_and_nothing_else_comes_back() {
+async fn a_relay_receives_every_byte_unchanged_and_the_server_sends_only_the_relay_s_frames() {
     over_both(
         || Server::from(Router::new().routes(routes![relay])),
         async |server| {
@@ -93,11 +93,11 @@ async fn a_relay_gets_each_byte_as_it_was_sent_and_nothing_else_comes_back() {
 }
 
 #[tokio::test]
-async fn a_relay_of_text_or_bytes_gets_all_frames_too() {
+async fn a_relay_of_text_or_bytes_receives_frames_of_both_kinds() {
     for (router, first) in [
         (Router::new().routes(routes![relay_text]), TEXT),
         (Router::new().routes(routes![relay_bytes]), BINARY),
-        // The router around it adds nothing.
+        // Including the router in another one makes no difference.
         (Router::new().include(Router::new().routes(routes![relay_text])), TEXT),
     ] {
         let server = TestServer::new(router);
@@ -112,7 +112,7 @@ async fn a_relay_of_text_or_bytes_gets_all_frames_too() {
     }
 }
 
-/// A broker that knows four packets of MQTT 3.1.1 and joins them over the borders of frames.
+/// A broker that understands four packets of MQTT 3.1.1, which may be split over frames.
 #[fallback]
 async fn broker(ws: WebSocket, mut stream: Local<Vec<u8>>, bytes: Bytes) -> Result {
     stream.extend_from_slice(&bytes);
@@ -143,7 +143,7 @@ fn publish(id: u8, payload: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_mqtt_stream_passes_whatever_is_published_and_wherever_frames_are_cut() {
+async fn an_mqtt_stream_is_relayed_whatever_its_payloads_and_frame_boundaries_are() {
     const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
          Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -162,7 +162,7 @@ async fn an_mqtt_stream_passes_whatever_is_published_and_wherever_frames_are_cut
             raw.send(BINARY, &[0x10, 4, 0, 0, 4, 2]).await;
             for (id, payload) in (1..).zip(payloads) {
                 let packet = publish(id, payload);
-                // As clients write them: the head by itself, then the payload in a frame of its own.
+                // Clients write the head and the payload in separate frames.
                 let (head, rest) = packet.split_at(packet.len() - payload.len());
                 raw.send(BINARY, head).await;
                 raw.send(BINARY, rest).await;
@@ -198,7 +198,7 @@ async fn note(_note: Note) {}
 async fn bare() {}
 
 #[tokio::test]
-async fn beside_typed_handlers_known_types_are_theirs_and_everything_else_is_relayed() {
+async fn typed_handlers_receive_their_types_and_the_relay_receives_all_other_frames() {
     let router = Router::new().routes(routes![note, bare, relay]);
     let server = TestServer::new(router);
     let mut raw = Raw::join(&server).await;
@@ -213,7 +213,7 @@ async fn beside_typed_handlers_known_types_are_theirs_and_everything_else_is_rel
         assert_eq!(answer["code"].as_str(), code);
     }
     let known = [
-        // These begin as messages of a known type, and are none.
+        // These begin like messages of a known type, but are malformed.
         r#"{"type":"note","id":1,"text":"a""#,
         r#"{"type":"note","id":1.5,"text":"a"}"#,
         r#"{"type":"note","text":{"$serde_json::private::RawValue":"1"}}"#,
@@ -231,14 +231,14 @@ async fn beside_typed_handlers_known_types_are_theirs_and_everything_else_is_rel
 }
 
 #[tokio::test]
-async fn a_fallback_of_a_prefix_that_takes_text_acknowledges_nothing_either() {
+async fn a_fallback_of_a_prefix_that_takes_text_sends_no_acknowledgement() {
     let router = Router::new().nest("game.", Router::new().routes(routes![relay_text, note]));
     let server = TestServer::new(router);
     let mut raw = Raw::join(&server).await;
     let text = r#"{"type":"game.fly","id":1}"#;
     raw.send_text(text).await;
     raw.expect_text(text).await;
-    // What carries no prefix is not relayed, so the stream is the framework's.
+    // Frames without the prefix are not relayed, so the router handles them as messages.
     raw.send_text(r#"{"type":"fly","id":2}"#).await;
     assert_eq!(raw.read_json().await["code"], "unknown_type");
     raw.send(BINARY, &[0xff]).await;
@@ -248,7 +248,7 @@ async fn a_fallback_of_a_prefix_that_takes_text_acknowledges_nothing_either() {
 }
 
 #[tokio::test]
-async fn what_a_relay_returns_answers_no_request() {
+async fn the_return_value_of_a_relay_has_no_correlation_id() {
     #[fallback]
     async fn count(call: Call, Text(text): Text) -> Value {
         json!({ "length": text.len(), "is_request": call.id().is_some() })
@@ -299,7 +299,7 @@ async fn closed(server: &TestServer, text: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn an_error_of_a_relay_closes_and_writes_nothing_into_the_stream() {
+async fn an_error_of_a_relay_closes_the_connection_without_an_error_message() {
     for router in
         [Router::new().routes(routes![failing]), Router::new().routes(routes![failing, note])]
     {
@@ -314,7 +314,7 @@ async fn an_error_of_a_relay_closes_and_writes_nothing_into_the_stream() {
     }
 }
 
-/// Notes what it sees, and turns an error of the text `forgive` into silence.
+/// Logs messages and errors, answers or refuses some messages, and replaces one error.
 struct Watch(Arc<Mutex<Vec<String>>>);
 
 impl Middleware for Watch {
@@ -341,7 +341,7 @@ impl Middleware for Watch {
 }
 
 #[tokio::test]
-async fn middleware_around_a_relay_sees_its_messages_and_its_errors() {
+async fn middleware_around_a_relay_receives_its_messages_and_its_errors() {
     let log = Arc::new(Mutex::new(Vec::new()));
     let router = Router::new().routes(routes![failing]).middleware(Watch(Arc::clone(&log)));
     let server = TestServer::new(router);
@@ -380,7 +380,7 @@ async fn refuse(State(fault): State<Fault>) -> Result {
 }
 
 #[tokio::test]
-async fn a_connect_handler_of_a_relay_that_fails_writes_no_error_into_the_stream() {
+async fn a_connect_handler_of_a_relay_that_fails_closes_the_connection_without_an_error_message() {
     fn fault() -> HandlerError {
         HandlerError::new("sign_in", "who are you?")
     }
@@ -395,7 +395,7 @@ async fn a_connect_handler_of_a_relay_that_fails_writes_no_error_into_the_stream
 }
 
 #[test]
-fn a_relay_takes_nothing_that_only_a_message_has() {
+fn a_relay_that_takes_an_argument_only_messages_have_is_a_mistake() {
     #[fallback]
     async fn raw(_text: Text, _message: RawMessage) {}
     #[fallback]
@@ -414,9 +414,9 @@ fn a_relay_takes_nothing_that_only_a_message_has() {
         (routes![id], "Bytes", "MessageId"),
         (routes![maybe], "Frame", "Option<aiows::id::message::MessageId>"),
     ] {
-        let told = mistakes(Router::new().routes(routes));
-        assert!(told.contains(taken) && told.contains(other), "{told}");
-        assert!(told.contains("no message"), "{told}");
+        let found = mistakes(Router::new().routes(routes));
+        assert!(found.contains(taken) && found.contains(other), "{found}");
+        assert!(found.contains("no message"), "{found}");
     }
     assert_eq!(mistakes(Router::new().routes(routes![typed])), "");
 }

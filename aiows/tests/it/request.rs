@@ -1,4 +1,4 @@
-//! What handlers take of the request their connection began with.
+//! Extractors that read the handshake request: path, query, headers and client IP address.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,12 +46,12 @@ async fn join(Query(join): Query<Join>) -> Value {
 }
 
 #[message("seat")]
-async fn tell_seat(Path((room, number)): Path<(String, u8)>) -> Value {
+async fn send_seat(Path((room, number)): Path<(String, u8)>) -> Value {
     json!({ "room": room, "number": number })
 }
 
 #[message("join")]
-async fn tell_join(Query(join): Query<Join>) -> Value {
+async fn send_join(Query(join): Query<Join>) -> Value {
     json!({ "join": join })
 }
 
@@ -60,12 +60,12 @@ fn seats(router: Router) -> Server {
 }
 
 /// Connects to a target and receives the first message.
-async fn greeted(server: &TestServer, target: &str) -> Value {
+async fn greeting_at(server: &TestServer, target: &str) -> Value {
     server.connect_to(target).await.recv_json().await
 }
 
-/// Connects to a target and asks for a message type.
-async fn asked(server: &TestServer, target: &str, text: &str) -> Value {
+/// Connects to a target, sends a message, and receives the answer.
+async fn answer_at(server: &TestServer, target: &str, text: &str) -> Value {
     let mut client = server.connect_to(target).await;
     client.send_text(text).await;
     client.recv_json().await
@@ -91,9 +91,9 @@ fn query_error(path: &str, code: &str, message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_parameters_of_a_path_are_taken_by_name_and_by_order() {
+async fn path_parameters_are_extracted_by_name_and_by_position() {
     over_both(
-        || seats(Router::new().routes(routes![sit, tell_seat])),
+        || seats(Router::new().routes(routes![sit, send_seat])),
         async |server| {
             let mut client = server.connect_to("/rooms/lobby/7").await;
             let seat = json!({ "seat": { "room": "lobby", "number": 7 } });
@@ -106,7 +106,7 @@ async fn the_parameters_of_a_path_are_taken_by_name_and_by_order() {
 }
 
 #[tokio::test]
-async fn a_single_parameter_is_taken_alone() {
+async fn a_single_path_parameter_is_extracted_without_a_tuple() {
     #[derive(Deserialize, Serialize)]
     struct Room(String);
     #[connect]
@@ -132,9 +132,9 @@ async fn a_single_parameter_is_taken_alone() {
 }
 
 #[tokio::test]
-async fn parameters_are_percent_decoded_after_the_path_was_matched() {
+async fn path_parameters_are_percent_decoded_after_the_path_was_matched() {
     let server = TestServer::new(seats(Router::new().routes(routes![sit])));
-    let seat = greeted(&server, "/rooms/a%20b%2Fc%C3%A9%7B/1").await;
+    let seat = greeting_at(&server, "/rooms/a%20b%2Fc%C3%A9%7B/1").await;
     assert_eq!(seat, json!({ "seat": { "room": "a b/cé{", "number": 1 } }));
     let expected = json!({ "error": {
         "code": "bad_request", "message": "the path is not percent-encoded UTF-8",
@@ -143,9 +143,9 @@ async fn parameters_are_percent_decoded_after_the_path_was_matched() {
 }
 
 #[tokio::test]
-async fn a_path_a_connect_handler_cannot_take_is_refused_without_its_value() {
+async fn a_path_that_a_connect_handler_cannot_read_is_refused_without_quoting_it() {
     over_both(
-        || seats(Router::new().routes(routes![sit, tell_seat])),
+        || seats(Router::new().routes(routes![sit, send_seat])),
         async |server| {
             for (target, code, message) in [
                 ("/rooms/lobby/secret", "wrong_type", "has the wrong type"),
@@ -162,9 +162,9 @@ async fn a_path_a_connect_handler_cannot_take_is_refused_without_its_value() {
 }
 
 #[tokio::test]
-async fn a_path_a_message_handler_cannot_take_is_its_error() {
-    let server = TestServer::new(seats(Router::new().routes(routes![tell_seat])));
-    let answer = asked(&server, "/rooms/lobby/secret", r#"{"type":"seat","id":3}"#).await;
+async fn a_path_that_a_message_handler_cannot_read_is_an_error_of_that_message() {
+    let server = TestServer::new(seats(Router::new().routes(routes![send_seat])));
+    let answer = answer_at(&server, "/rooms/lobby/secret", r#"{"type":"seat","id":3}"#).await;
     let expected = json!({
         "type": "error", "code": "invalid_path", "correlation_id": 3, "message_type": "seat",
         "message": "the path does not have the expected parameters",
@@ -174,9 +174,9 @@ async fn a_path_a_message_handler_cannot_take_is_its_error() {
 }
 
 #[tokio::test]
-async fn a_query_is_read_as_a_form() {
+async fn a_query_is_decoded_as_form_data() {
     over_both(
-        || Router::new().routes(routes![join, tell_join]).into(),
+        || Router::new().routes(routes![join, send_join]).into(),
         async |server| {
             let mut client = server.connect_to("/?name=ann+b%26c&level=low&history=3").await;
             let expected = json!({
@@ -186,14 +186,14 @@ async fn a_query_is_read_as_a_form() {
             client.send_text(r#"{"type":"join"}"#).await;
             assert_eq!(client.recv_json().await, expected);
             let least = json!({ "join": { "name": "", "history": 0, "level": null } });
-            assert_eq!(greeted(&server, "/any/path?name=").await, least);
+            assert_eq!(greeting_at(&server, "/any/path?name=").await, least);
         },
     )
     .await;
 }
 
 #[tokio::test]
-async fn a_query_a_connect_handler_cannot_take_is_refused_without_its_value() {
+async fn a_query_that_a_connect_handler_cannot_read_is_refused_without_quoting_it() {
     let server = TestServer::new(Router::new().routes(routes![join]));
     for (target, path, code, message) in [
         ("/", "name", "missing", "is required"),
@@ -208,13 +208,13 @@ async fn a_query_a_connect_handler_cannot_take_is_refused_without_its_value() {
 }
 
 #[tokio::test]
-async fn a_query_fits_a_map_and_never_a_position() {
+async fn a_query_is_extracted_into_structs_maps_and_pairs_and_never_by_position() {
     #[message("map")]
     async fn map(Query(query): Query<BTreeMap<String, String>>) -> Value {
         json!({ "query": query })
     }
     let server = TestServer::new(Router::new().routes(routes![map]));
-    let query = asked(&server, "/?a=1&b=2&a=3", r#"{"type":"map"}"#).await;
+    let query = answer_at(&server, "/?a=1&b=2&a=3", r#"{"type":"map"}"#).await;
     assert_eq!(query, json!({ "query": { "a": "3", "b": "2" } }));
     fn mistakes<T: serde::de::DeserializeOwned + Send + 'static>() -> String {
         let connect = Route::connect(async |call: Call| call.extract::<Query<T>>().await.map(drop));
@@ -251,7 +251,7 @@ async fn a_query_fits_a_map_and_never_a_position() {
 }
 
 #[test]
-fn a_path_that_takes_another_number_of_parameters_is_a_mistake() {
+fn an_extractor_with_another_number_of_path_parameters_is_a_mistake() {
     #[derive(Deserialize)]
     struct Pair(#[expect(dead_code)] String, #[expect(dead_code)] u8);
     #[derive(Deserialize)]
@@ -303,12 +303,12 @@ fn a_path_that_takes_another_number_of_parameters_is_a_mistake() {
     ] {
         assert_eq!(accepted, "");
     }
-    let told = mistakes::<(String, u8)>("/rooms");
-    assert_eq!(told.matches("is bound to no path with a parameter").count(), 1, "{told}");
+    let found = mistakes::<(String, u8)>("/rooms");
+    assert_eq!(found.matches("is bound to no path with a parameter").count(), 1, "{found}");
 }
 
 #[tokio::test]
-async fn a_list_of_pairs_has_each_parameter_with_its_name() {
+async fn a_list_of_pairs_receives_each_parameter_with_its_name() {
     #[derive(Deserialize, Serialize)]
     struct Pairs(Vec<(String, String)>);
     #[connect]
@@ -324,11 +324,11 @@ async fn a_list_of_pairs_has_each_parameter_with_its_name() {
     async fn numbers(Path(numbers): Path<Vec<(String, u8)>>) -> Value {
         json!({ "numbers": numbers })
     }
-    #[message("nothing")]
-    async fn nothing(Query(()): Query<()>) -> Value {
-        json!({ "nothing": true })
+    #[message("unit")]
+    async fn unit(Query(()): Query<()>) -> Value {
+        json!({ "unit": true })
     }
-    let router = Router::new().routes(routes![greet, numbers, nothing]);
+    let router = Router::new().routes(routes![greet, numbers, unit]);
     let server = TestServer::new(Server::new().route("/rooms/{room}/{number}", router));
     let mut client = server.connect_to("/rooms/a%20b/7?x=low&y=high&x=low").await;
     let expected = json!({
@@ -342,17 +342,17 @@ async fn a_list_of_pairs_has_each_parameter_with_its_name() {
         (&error["code"], &error["fields"][0]["path"]),
         (&"invalid_path".into(), &"room".into())
     );
-    client.send_text(r#"{"type":"nothing"}"#).await;
-    assert_eq!(client.recv_json().await, json!({ "nothing": true }));
+    client.send_text(r#"{"type":"unit"}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "unit": true }));
     let expected = query_error("y", "invalid_value", "does not have an accepted value");
     assert_eq!(refused(&server, "/rooms/a/1?x=low&y=secret").await, (400, expected));
 }
 
 #[tokio::test]
-async fn a_query_that_is_not_utf8_is_refused_as_such_a_path_is() {
+async fn a_query_that_is_not_utf8_is_refused_like_such_a_path() {
     let text = "the query is not percent-encoded UTF-8";
     let expected = json!({ "error": { "code": "bad_request", "message": text } });
-    for routes in [routes![join], routes![tell_join]] {
+    for routes in [routes![join], routes![send_join]] {
         let server = TestServer::new(Router::new().routes(routes));
         for query in ["name=%ff", "name=%C3&x=%A9", "%ff=1", "name=a&room=%ED%A0%80"] {
             let refused = refused(&server, &format!("/?{query}")).await;
@@ -360,28 +360,28 @@ async fn a_query_that_is_not_utf8_is_refused_as_such_a_path_is() {
         }
     }
     let server = TestServer::new(Router::new().routes(routes![join]));
-    let greeting = greeted(&server, "/?name=%C3%A9+%f0%9f%98%80%25ff").await;
+    let greeting = greeting_at(&server, "/?name=%C3%A9+%f0%9f%98%80%25ff").await;
     assert_eq!(greeting["join"]["name"], "é \u{1f600}%ff");
-    struct Asking;
-    impl Middleware for Asking {
+    struct ReadsQuery;
+    impl Middleware for ReadsQuery {
         async fn on_handshake(&self, handshake: &Handshake) -> Result {
             handshake.query::<BTreeMap<String, String>>().map(drop)
         }
     }
-    let server = TestServer::new(Server::from(Router::new()).middleware(Asking));
+    let server = TestServer::new(Server::from(Router::new()).middleware(ReadsQuery));
     let expected = json!({ "error": { "code": "invalid_query", "message": text } });
     assert_eq!(refused(&server, "/?name=%ff").await, (400, expected));
 }
 
 #[tokio::test]
-async fn a_parameter_that_serde_json_keeps_for_itself_is_refused() {
+async fn a_query_parameter_with_a_private_key_of_serde_json_is_refused() {
     #[connect]
     async fn any(Query(query): Query<Value>) -> Value {
         json!({ "query": query })
     }
     let server = TestServer::new(Router::new().routes(routes![any]));
     let name = "$serde_json::private::RawValue";
-    assert_eq!(greeted(&server, "/?a=[1]").await, json!({ "query": { "a": "[1]" } }));
+    assert_eq!(greeting_at(&server, "/?a=[1]").await, json!({ "query": { "a": "[1]" } }));
     let expected = query_error(name, "unknown", "is not a parameter of this request");
     for target in [&format!("/?{name}=[1]"), "/?%24serde_json%3a:private::RawValue=[1]"] {
         assert_eq!(refused(&server, target).await, (400, expected.clone()), "{target}");
@@ -389,9 +389,9 @@ async fn a_parameter_that_serde_json_keeps_for_itself_is_refused() {
 }
 
 #[tokio::test]
-async fn headers_are_taken_with_all_their_values() {
+async fn headers_are_extracted_with_all_their_values() {
     #[message("headers")]
-    async fn tell(headers: Headers) -> Result<Value> {
+    async fn send_headers(headers: Headers) -> Result<Value> {
         let mut tokens = Vec::new();
         for token in headers.get_all("x-token") {
             tokens.push(token.to_str()?.to_owned());
@@ -399,7 +399,7 @@ async fn headers_are_taken_with_all_their_values() {
         Ok(json!({ "tokens": tokens, "host": headers["host"].to_str()? }))
     }
     over_both(
-        || Router::new().routes(routes![tell]).into(),
+        || Router::new().routes(routes![send_headers]).into(),
         async |server| {
             let mut raw = Raw::reach(&server).await;
             let request = REQUEST.replace("\r\n\r\n", "\r\nX-Token: a\r\nx-token: b\r\n\r\n");
@@ -413,28 +413,28 @@ async fn headers_are_taken_with_all_their_values() {
 }
 
 #[test]
-fn headers_are_made_for_a_test_and_hide_their_values() {
+fn headers_can_be_built_for_a_test_and_hide_their_values_in_debug_output() {
     let mut map = HeaderMap::new();
     map.insert("authorization", "secret".parse().unwrap());
     assert_eq!(format!("{:?}", Headers::from(map)), r#"["authorization"]"#);
 }
 
 #[tokio::test]
-async fn the_ip_of_a_client_is_that_of_its_socket() {
+async fn client_ip_is_the_address_of_the_client_s_socket() {
     #[message("ip")]
     async fn ip(ClientIp(ip): ClientIp, again: Option<ClientIp>) -> Value {
         json!({ "ip": ip, "same": again == Some(ClientIp(ip)) })
     }
     let router = Router::new().routes(routes![ip]);
     let server = TestServer::bind(router.clone()).await;
-    let answer = asked(&server, "/", r#"{"type":"ip"}"#).await;
+    let answer = answer_at(&server, "/", r#"{"type":"ip"}"#).await;
     assert_eq!(answer, json!({ "ip": "127.0.0.1", "same": true }));
-    let answer = asked(&TestServer::new(router), "/", r#"{"type":"ip"}"#).await;
+    let answer = answer_at(&TestServer::new(router), "/", r#"{"type":"ip"}"#).await;
     assert_eq!(answer["code"], "internal");
 }
 
 #[tokio::test]
-async fn a_disconnect_handler_takes_them_too() {
+async fn a_disconnect_handler_can_extract_path_query_and_headers() {
     type Left = (String, String, usize);
     #[disconnect]
     async fn leave(
@@ -454,21 +454,21 @@ async fn a_disconnect_handler_takes_them_too() {
 }
 
 #[tokio::test]
-async fn a_closure_says_what_it_needs() {
+async fn a_closure_must_declare_that_it_needs_the_path() {
     let room = |call: Call| async move {
         let Path(room) = call.extract::<Path<String>>().await?;
         Ok::<_, HandlerError>(json!({ "room": room }))
     };
-    let told = Router::new().route(Route::message("room", room).needing::<Path<String>>());
-    let server = TestServer::new(Server::new().route("/{room}", told));
-    assert_eq!(asked(&server, "/a", r#"{"type":"room"}"#).await, json!({ "room": "a" }));
-    let untold = Router::new().route(Route::message("room", room));
-    let server = TestServer::new(Server::new().route("/{room}", untold));
-    assert_eq!(asked(&server, "/a", r#"{"type":"room"}"#).await["code"], "internal");
+    let declared = Router::new().route(Route::message("room", room).needing::<Path<String>>());
+    let server = TestServer::new(Server::new().route("/{room}", declared));
+    assert_eq!(answer_at(&server, "/a", r#"{"type":"room"}"#).await, json!({ "room": "a" }));
+    let undeclared = Router::new().route(Route::message("room", room));
+    let server = TestServer::new(Server::new().route("/{room}", undeclared));
+    assert_eq!(answer_at(&server, "/a", r#"{"type":"room"}"#).await["code"], "internal");
 }
 
 #[test]
-fn a_path_is_taken_only_where_there_is_one() {
+fn a_handler_that_takes_path_on_a_route_without_parameters_is_a_mistake() {
     let router = Router::new().routes(routes![sit]);
     for server in [Server::from(router.clone()), Server::new().route("/rooms", router)] {
         let error = server.build().unwrap_err();
@@ -481,7 +481,7 @@ fn a_path_is_taken_only_where_there_is_one() {
 }
 
 #[tokio::test]
-async fn a_path_is_read_into_wide_numbers_and_options() {
+async fn path_and_query_are_extracted_into_128_bit_numbers_and_options() {
     #[message("unsigned")]
     async fn unsigned(Path(number): Path<u128>) -> Value {
         json!({ "number": number.to_string() })

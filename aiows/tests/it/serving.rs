@@ -1,4 +1,4 @@
-//! What a server listens on, and what it agrees on with its clients.
+//! The listeners and streams of a server, and the negotiation of subprotocols.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,8 +25,8 @@ fn request(headers: &str) -> String {
     REQUEST.replace("\r\n\r\n", &format!("\r\n{headers}\r\n"))
 }
 
-/// Sends a request and returns the subprotocol of the answer, and what a handler sees of it.
-async fn agreed(server: &TestServer, headers: &str) -> (Option<String>, String) {
+/// Sends a request and returns the subprotocol of the response, and a handler's answer with it.
+async fn negotiated(server: &TestServer, headers: &str) -> (Option<String>, String) {
     let mut raw = Raw::reach(server).await;
     raw.write(request(headers).as_bytes()).await;
     let head = raw.read_head().await;
@@ -39,7 +39,7 @@ async fn agreed(server: &TestServer, headers: &str) -> (Option<String>, String) 
 }
 
 #[tokio::test]
-async fn the_servers_first_subprotocol_that_is_offered_is_agreed_on() {
+async fn the_server_selects_its_first_subprotocol_that_the_client_offers() {
     over_both(versions, async |server| {
         for (headers, name) in [
             ("Sec-WebSocket-Protocol: chat.v1\r\n", "chat.v1"),
@@ -47,14 +47,14 @@ async fn the_servers_first_subprotocol_that_is_offered_is_agreed_on() {
             ("Sec-WebSocket-Protocol: a\r\nsec-websocket-protocol: b ,\tchat.v2,\r\n", "chat.v2"),
         ] {
             let expected = (Some(name.to_owned()), format!(r#"{{"protocol":"{name}"}}"#));
-            assert_eq!(agreed(&server, headers).await, expected, "{headers}");
+            assert_eq!(negotiated(&server, headers).await, expected, "{headers}");
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_client_that_offers_no_known_subprotocol_is_let_in_without_one() {
+async fn a_client_that_offers_no_known_subprotocol_is_accepted_without_one() {
     let none = (None, r#"{"protocol":null}"#.to_owned());
     over_both(versions, async |server| {
         for headers in [
@@ -64,17 +64,17 @@ async fn a_client_that_offers_no_known_subprotocol_is_let_in_without_one() {
             "Sec-WebSocket-Protocol: chat.v\r\n",
             "Sec-WebSocket-Protocol: \r\n",
         ] {
-            assert_eq!(agreed(&server, headers).await, none, "{headers}");
+            assert_eq!(negotiated(&server, headers).await, none, "{headers}");
         }
     })
     .await;
     let plain = TestServer::new(Router::new().routes(routes![protocol]));
-    assert_eq!(agreed(&plain, "Sec-WebSocket-Protocol: chat.v2\r\n").await, none);
+    assert_eq!(negotiated(&plain, "Sec-WebSocket-Protocol: chat.v2\r\n").await, none);
     assert_eq!(socket().0.subprotocol(), None);
 }
 
 #[tokio::test]
-async fn a_client_that_checks_the_agreement_connects() {
+async fn a_client_that_verifies_the_selected_subprotocol_connects() {
     let server = TestServer::new(versions());
     let offer = [("sec-websocket-protocol", "chat.v1")];
     let mut client = server.try_connect("/", &offer).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_client_that_checks_the_agreement_connects() {
 }
 
 #[test]
-fn subprotocols_that_cannot_be_offered_are_mistakes() {
+fn invalid_and_repeated_subprotocols_are_mistakes() {
     let server = Server::from(Router::new()).subprotocols(["", "a b", "ok", "ok"]);
     assert_eq!(
         server.build().unwrap_err().mistakes(),
@@ -130,7 +130,7 @@ async fn several_listeners_are_served_and_stopped_together() {
 }
 
 #[tokio::test]
-async fn every_address_of_a_name_is_served() {
+async fn a_server_listens_on_every_address_of_a_name() {
     let server = wrapped(echo_server());
     let handle = server.handle();
     let running = tokio::spawn(server.run("localhost:0"));
@@ -146,7 +146,7 @@ async fn every_address_of_a_name_is_served() {
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_an_error_that_names_it() {
+async fn a_name_without_an_address_is_an_error_that_quotes_the_name() {
     let error = echo_server().run("nowhere.invalid:0").await.unwrap_err();
     let error: &aiows::Error = error.downcast_ref().unwrap();
     assert!(error.is_bind());
@@ -154,7 +154,7 @@ async fn a_name_without_an_address_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn any_stream_is_served() {
+async fn an_app_serves_any_stream() {
     let app = wrapped(echo_server()).build().unwrap();
     let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
     assert_eq!(app.handle().ready().await, []);
@@ -176,7 +176,7 @@ async fn any_stream_is_served() {
 }
 
 #[tokio::test]
-async fn a_stream_has_the_address_it_is_given() {
+async fn a_stream_has_the_client_address_that_it_was_given() {
     #[message("who")]
     async fn who(ClientIp(ip): ClientIp) -> Value {
         json!({ "ip": ip })
@@ -192,7 +192,7 @@ async fn a_stream_has_the_address_it_is_given() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_unix_socket_is_served_beside_a_port() {
+async fn a_unix_socket_is_served_alongside_a_port() {
     use tokio::net::{UnixListener, UnixStream};
     #[message("who")]
     async fn who(ws: WebSocket, ip: Option<ClientIp>) -> Value {

@@ -1,4 +1,4 @@
-//! Peers that are slow at HTTP do not keep their places.
+//! Timeouts of HTTP connections: slow clients do not keep their connection permits.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::kit::TestServer;
 use crate::raw::{Raw, echo_server, limits};
 
-/// A server with room for one connection.
+/// A server with a limit of one connection.
 fn server() -> TestServer {
     let application = axum::Router::new()
         .route("/page", get(async || "a page"))
@@ -21,7 +21,7 @@ fn server() -> TestServer {
     TestServer::new(echo_server().limits(limits).http(application))
 }
 
-/// The status a request for a page gets, over a connection of its own.
+/// Requests a page over a new connection, and returns the status.
 async fn status(server: &TestServer) -> u16 {
     let mut raw = Raw::reach(server).await;
     raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
@@ -29,7 +29,7 @@ async fn status(server: &TestServer) -> u16 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_head_is_cut_at_the_deadline_also_behind_a_page() {
+async fn a_slow_request_head_is_cut_at_the_timeout_even_after_an_earlier_request() {
     let server = server();
     for head in ["", "GET /page HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let mut raw = Raw::reach(&server).await;
@@ -47,7 +47,7 @@ async fn a_slow_head_is_cut_at_the_deadline_also_behind_a_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_ended_and_gives_its_place_back() {
+async fn an_idle_connection_is_closed_and_releases_its_permit() {
     let server = server();
     let mut raw = Raw::reach(&server).await;
     raw.write(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -58,7 +58,7 @@ async fn an_idle_connection_is_ended_and_gives_its_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
+async fn a_client_that_does_not_read_its_response_is_cut_off() {
     let server = server();
     let mut raw = Raw::reach(&server).await;
     raw.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -69,7 +69,7 @@ async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_reads_slowly_gets_the_whole_answer() {
+async fn a_client_that_reads_slowly_receives_the_whole_response() {
     let server = server();
     let mut raw = Raw::reach(&server).await;
     raw.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
@@ -82,7 +82,7 @@ async fn a_peer_that_reads_slowly_gets_the_whole_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stops_coming_is_refused_and_one_with_pauses_is_not() {
+async fn a_request_body_that_stalls_is_refused_and_one_with_pauses_is_accepted() {
     let server = server();
     let head = "POST /length HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
     let mut raw = Raw::reach(&server).await;
@@ -107,10 +107,10 @@ fn parts(size: usize) -> impl Stream<Item = std::io::Result<String>> {
     iter((0..size / PART).map(|_| Ok("x".repeat(PART))))
 }
 
-/// The ratio of what is read to the patience of the server is that of a client which reads 2 kB/s from a
-/// server with the limits it has by default.
+/// Relative to the write timeout, the client reads as slowly as one that reads 2 kB/s from a server
+/// with default limits.
 #[tokio::test]
-async fn a_large_answer_arrives_whole_at_a_slow_reader_with_a_small_window() {
+async fn a_slow_reader_with_a_small_window_receives_a_large_response_whole() {
     const SIZE: usize = 6 * 1024 * 1024;
     let application = axum::Router::new()
         .route("/large", get(async || "x".repeat(SIZE)))

@@ -1,4 +1,4 @@
-//! What a handler does with its connection: replies, waits for its end, spawns.
+//! The uses of a connection in a handler: replies, waiting for its end, and spawned tasks.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn other(ws: WebSocket) -> Result {
 async fn silent() {}
 
 #[tokio::test]
-async fn a_reply_is_correlated_and_stands_for_the_acknowledgement() {
+async fn a_reply_has_the_correlation_id_and_replaces_the_acknowledgement() {
     over_both(
         || Router::new().routes(routes![rows, first, other, silent]).into(),
         async |server| {
@@ -70,7 +70,8 @@ async fn a_reply_is_correlated_and_stands_for_the_acknowledgement() {
                         r#"{"type":"ack","correlation_id":3}"#,
                     ],
                 ),
-                // What one message was replied does not count for the next of the same id.
+                // A reply to one message does not replace the acknowledgement of the next one with
+                // the same id.
                 (r#"{"type":"silent","id":"a"}"#, vec![r#"{"type":"ack","correlation_id":"a"}"#]),
             ] {
                 raw.send_text(request).await;
@@ -107,7 +108,7 @@ async fn a_reply_from_a_task_after_the_handler_follows_the_acknowledgement() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_socket_is_waited_for() {
+async fn closed_resolves_when_the_socket_is_closed() {
     let (ws, _sent) = socket();
     assert_eq!(ws.closed().now_or_never(), None);
     let (early, other) = (ws.clone(), ws.clone());
@@ -137,7 +138,8 @@ fn watching() -> (Server, mpsc::Receiver<DisconnectReason>) {
 }
 
 #[tokio::test]
-async fn a_pending_handler_is_told_that_its_peer_leaves_and_still_answers() {
+async fn closed_resolves_in_a_pending_handler_when_its_client_leaves_and_its_answer_is_still_sent()
+{
     over_both(
         || Router::new().routes(routes![watch]).into(),
         async |server| {
@@ -154,7 +156,7 @@ async fn a_pending_handler_is_told_that_its_peer_leaves_and_still_answers() {
 }
 
 #[tokio::test]
-async fn a_pending_handler_is_told_that_the_server_stops() {
+async fn closed_resolves_in_a_pending_handler_when_the_server_stops() {
     let (server, mut ended) = watching();
     let server = TestServer::new(server);
     let mut client = server.connect().await;
@@ -168,7 +170,7 @@ async fn a_pending_handler_is_told_that_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_pending_handler_is_told_that_the_stream_broke() {
+async fn closed_resolves_in_a_pending_handler_when_the_stream_is_reset() {
     let (server, mut ended) = watching();
     let server = TestServer::bind(server).await;
     let mut raw = Raw::open(&server).await;
@@ -179,7 +181,7 @@ async fn a_pending_handler_is_told_that_the_stream_broke() {
     assert_eq!(reason, Some(DisconnectReason::Peer { code: None, reason: String::new() }));
 }
 
-/// Tells when it is dropped.
+/// Reports when it is dropped.
 struct Guard(mpsc::Sender<&'static str>);
 
 impl Drop for Guard {
@@ -189,7 +191,7 @@ impl Drop for Guard {
 }
 
 #[tokio::test]
-async fn what_was_spawned_runs_beside_the_handlers_and_ends_before_the_disconnect_handlers() {
+async fn spawned_tasks_run_concurrently_with_handlers_and_end_before_the_disconnect_handlers() {
     #[connect]
     async fn arrive(ws: WebSocket, State(log): State<mpsc::Sender<&'static str>>) {
         let (peer, guard) = (ws.clone(), Guard(log));
@@ -204,7 +206,7 @@ async fn what_was_spawned_runs_beside_the_handlers_and_ends_before_the_disconnec
         log.send("left").await.unwrap();
         let late = Guard(log);
         ws.spawn(async move {
-            late.0.send("begun").await.unwrap();
+            late.0.send("started").await.unwrap();
         });
     }
     let (log, logged) = mpsc::channel(8);
@@ -228,7 +230,7 @@ async fn what_was_spawned_runs_beside_the_handlers_and_ends_before_the_disconnec
 }
 
 #[tokio::test]
-async fn a_panic_of_what_was_spawned_ends_nothing_else() {
+async fn a_panic_in_a_spawned_task_ends_only_that_task() {
     let begin = Route::message("begin", |call: Call| async move {
         let ws = call.websocket().clone();
         ws.spawn(async { panic!("no luck") });

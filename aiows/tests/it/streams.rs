@@ -1,4 +1,4 @@
-//! Streams of the application that panic or never come to an end.
+//! Application-defined streams that panic, misbehave or never end.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Where a stream panics.
+/// The operation in which a stream panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Read,
@@ -43,7 +43,7 @@ impl Faulty {
     }
 }
 
-/// What a panic carries, which panics when it is dropped.
+/// A panic payload that panics when it is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -99,13 +99,13 @@ fn serve(app: &App, fault: Fault, armed: &Arc<AtomicBool>) -> Raw<DuplexStream> 
 }
 
 #[tokio::test]
-async fn a_stream_that_panics_ends_its_connection_in_order_and_frees_its_place() {
+async fn a_stream_that_panics_ends_its_connection_orderly_and_releases_its_permit() {
     for fault in [Fault::Read, Fault::Write, Fault::Flush, Fault::Shutdown, Fault::Drop] {
         let (ends, ended) = ends();
         let app =
             wrapped(ends.server().limits(limits(|limits| limits.connections = 1))).build().unwrap();
         let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
-        // One panics within its handshake.
+        // The stream of this connection panics during the handshake.
         let mut early = serve(&app, fault, &Arc::new(AtomicBool::new(true)));
         early.write_quietly(b"no request at all\r\n\r\n").await;
         early.read_to_end().await;
@@ -131,7 +131,8 @@ async fn a_stream_that_panics_ends_its_connection_in_order_and_frees_its_place()
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        let raw = timeout(SOON, again).await.unwrap_or_else(|_| panic!("no place, {fault:?}"));
+        let raw =
+            timeout(SOON, again).await.unwrap_or_else(|_| panic!("no free permit, {fault:?}"));
         assert_eq!(app.handle().hub().size(), 1, "{fault:?}");
         drop(raw);
         ended.next().await;
@@ -142,7 +143,7 @@ async fn a_stream_that_panics_ends_its_connection_in_order_and_frees_its_place()
     }
 }
 
-/// Panics when it is written, and takes the connection's lock when it or its panic is dropped.
+/// Panics when it is written. Takes the connection's lock when it or its panic payload is dropped.
 struct Probing {
     inner: DuplexStream,
     armed: Arc<AtomicBool>,
@@ -184,7 +185,7 @@ impl AsyncWrite for Probing {
 }
 
 #[tokio::test]
-async fn a_stream_that_panics_and_what_the_panic_carries_are_dropped_outside_of_the_lock() {
+async fn a_stream_that_panics_and_its_panic_payload_are_dropped_outside_of_the_lock() {
     let (ends, ended) = ends();
     let ws = Arc::new(OnceLock::<WebSocket>::new());
     let known = Arc::clone(&ws);
@@ -221,18 +222,18 @@ async fn a_stream_that_panics_and_what_the_panic_carries_are_dropped_outside_of_
     assert_eq!((outbound.queued, outbound.dropped, outbound.pending), (1, 1, 0));
 }
 
-/// Writes that a stream answers in another way than streams do.
+/// Unusual results of a stream's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Odd {
-    /// It is interrupted, so many times.
+    /// The write is interrupted this many times.
     Interrupted(usize),
-    /// It takes more than it was given.
+    /// The stream reports more bytes written than it was given.
     TooMuch,
-    /// It is pending once before every write.
+    /// The stream is pending once before every write.
     Hesitant,
 }
 
-/// A stream whose writes are odd once it is armed.
+/// A stream with unusual writes once it is armed.
 struct Oddity {
     inner: DuplexStream,
     odd: Odd,
@@ -283,7 +284,7 @@ impl AsyncWrite for Oddity {
     }
 }
 
-/// Opens a connection over such a stream, and counts the writes from then on.
+/// Opens a connection over such a stream, and counts its writes after the handshake.
 async fn open_odd(app: &App, odd: Odd) -> (Raw<DuplexStream>, Arc<AtomicUsize>) {
     let (client, inner) = tokio::io::duplex(64 * 1024);
     let (armed, writes) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
@@ -296,7 +297,7 @@ async fn open_odd(app: &App, odd: Odd) -> (Raw<DuplexStream>, Arc<AtomicUsize>) 
 }
 
 #[tokio::test]
-async fn a_write_that_is_interrupted_is_tried_again_and_leaves_others_their_turns() {
+async fn an_interrupted_write_is_retried_and_does_not_starve_other_connections() {
     const TIMES: usize = 20_000;
     let app = wrapped(echo_server()).build().unwrap();
     let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
@@ -319,7 +320,7 @@ async fn a_write_that_is_interrupted_is_tried_again_and_leaves_others_their_turn
 }
 
 #[tokio::test]
-async fn a_stream_that_takes_more_than_it_was_given_ends_its_connection_in_order() {
+async fn a_stream_that_reports_too_many_written_bytes_ends_its_connection_orderly() {
     let (ends, ended) = ends();
     let app = wrapped(ends.server()).build().unwrap();
     let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
@@ -335,7 +336,7 @@ async fn a_stream_that_takes_more_than_it_was_given_ends_its_connection_in_order
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_client_is_noticed_behind_a_stream_that_is_pending_before_every_write() {
+async fn a_silent_client_is_detected_over_a_stream_that_is_pending_before_every_write() {
     let (ends, ended) = ends();
     let app = wrapped(ends.server()).build().unwrap();
     let (_raw, writes) = open_odd(&app, Odd::Hesitant).await;
@@ -347,7 +348,7 @@ async fn a_silent_client_is_noticed_behind_a_stream_that_is_pending_before_every
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_a_stream_slowly_but_steadily_stays_without_a_pong() {
+async fn a_client_that_reads_slowly_but_steadily_stays_connected_without_sending_pongs() {
     let app = wrapped(echo_server()).build().unwrap();
     let (client, inner) = tokio::io::duplex(64);
     app.serve_stream(inner, None);
@@ -367,7 +368,7 @@ async fn a_client_that_reads_a_stream_slowly_but_steadily_stays_without_a_pong()
     assert_eq!(frame.text(), "still there");
 }
 
-/// Sends pings for ever once it is told to.
+/// Sends control frames forever once it is armed.
 struct Endless {
     inner: DuplexStream,
     pings: Vec<u8>,
@@ -414,7 +415,7 @@ impl AsyncWrite for Endless {
 }
 
 #[tokio::test]
-async fn clients_that_send_control_frames_without_end_leave_others_their_turns() {
+async fn clients_that_send_endless_control_frames_do_not_starve_other_connections() {
     for first in [0x89, 0x8a] {
         let app = wrapped(echo_server()).build().unwrap();
         let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
@@ -438,7 +439,7 @@ async fn clients_that_send_control_frames_without_end_leave_others_their_turns()
             let before = reads.load(Ordering::Relaxed);
             bystander.send_text("still there?").await;
             bystander.expect_text("still there?").await;
-            // Of each of eight clients, each read worth 10,000 frames.
+            // At most one read, of 10,000 frames, from each of the eight clients.
             let meanwhile = reads.load(Ordering::Relaxed) - before;
             assert!(meanwhile <= 8, "{meanwhile} reads");
         }
