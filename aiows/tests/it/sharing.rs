@@ -1,4 +1,4 @@
-//! What two modules do not share in silence: values that a connection keeps by a type of nobody.
+//! Two modules cannot accidentally share a connection's value by using the same foreign type.
 
 mod notes {
     use aiows::{Context, Local, WebSocket, message};
@@ -61,11 +61,12 @@ fn assert_named(mistake: &str, shared: &str, handlers: [&str; 2]) {
 }
 
 #[test]
-fn two_modules_with_the_same_local_of_a_type_of_nobody_are_named_at_the_build() {
+fn two_modules_that_use_one_local_of_a_foreign_type_are_a_mistake() {
     let routes = || routes![notes::add, notes::count, permissions::may, permissions::again];
     let text = "in different modules and share one `Local<alloc::vec::Vec<alloc::string::String>>`";
     let both = ["notes::add", "permissions::may"];
-    // Also if one of them is in a router that the other one includes, once for each pair of modules.
+    // The mistake is reported once for each pair of modules, even if one router is nested in the
+    // other.
     let nested = Router::new().routes(routes![notes::add, notes::count]);
     let nested = nested.nest("p.", Router::new().routes(routes![permissions::may]));
     for router in [Router::new().routes(routes()), nested] {
@@ -73,7 +74,7 @@ fn two_modules_with_the_same_local_of_a_type_of_nobody_are_named_at_the_build() 
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert_named(&mistakes[0], text, both);
     }
-    // Connections of two paths share nothing.
+    // Connections of two paths never share values.
     let server = Server::new()
         .route("/notes", Router::new().routes(routes![notes::add]))
         .route("/may", Router::new().routes(routes![permissions::may]));
@@ -81,7 +82,7 @@ fn two_modules_with_the_same_local_of_a_type_of_nobody_are_named_at_the_build() 
 }
 
 #[test]
-fn two_modules_with_the_same_context_of_a_type_of_nobody_are_named_at_the_build() {
+fn two_modules_that_use_one_context_of_a_foreign_type_are_a_mistake() {
     let mistakes = mistakes(Router::new().routes(routes![notes::owner, permissions::who]));
     assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     let text = "share one `Context<alloc::string::String>`";
@@ -89,7 +90,7 @@ fn two_modules_with_the_same_context_of_a_type_of_nobody_are_named_at_the_build(
 }
 
 #[test]
-fn a_local_and_a_context_are_two_places_and_a_type_of_ones_own_is_shared_on_purpose() {
+fn a_local_and_a_context_of_one_type_are_separate_and_modules_may_share_a_type_of_the_crate() {
     let router = Router::new().routes(routes![notes::owner, notes::draft, permissions::draft]);
     assert_eq!(mistakes(router), [""; 0]);
     let router = Router::new()
@@ -99,11 +100,11 @@ fn a_local_and_a_context_are_two_places_and_a_type_of_ones_own_is_shared_on_purp
 }
 
 #[test]
-fn a_route_made_by_hand_belongs_to_its_file() {
+fn a_route_built_by_hand_belongs_to_its_file() {
     let by_hand = || Route::message("by_hand", async |_: Call| ()).needing::<Context<String>>();
     let other = Route::message("other", async |_: Call| ()).needing::<Option<Context<String>>>();
     assert_eq!(mistakes(Router::new().route(by_hand()).route(other)), [""; 0]);
-    // A module of the same file may be the one it is in.
+    // A module in the same file may be the one that the route belongs to.
     assert_eq!(mistakes(Router::new().route(by_hand()).routes(routes![notes::owner])), [""; 0]);
     let elsewhere = routes![super::sharing_elsewhere::owner];
     let mistakes = mistakes(Router::new().route(by_hand()).routes(elsewhere));
@@ -111,13 +112,13 @@ fn a_route_made_by_hand_belongs_to_its_file() {
     assert!(mistakes[0].contains("`message closure` (aiows/tests/it/sharing.rs:"), "{mistakes:?}");
 }
 
-/// Another file that keeps something of its own.
+/// Inserts a value into the context from another file.
 fn keep_elsewhere(ws: &aiows::WebSocket) -> Option<Vec<String>> {
     super::sharing_elsewhere::keep(ws)
 }
 
 #[test]
-fn a_second_file_does_not_replace_what_the_first_one_keeps_in_the_context() {
+fn a_second_file_cannot_replace_a_foreign_type_in_the_context_of_the_first() {
     let (ws, _sent) = socket();
     let mine = vec!["mine".to_owned()];
     ws.context().insert(mine.clone());
@@ -128,16 +129,16 @@ fn a_second_file_does_not_replace_what_the_first_one_keeps_in_the_context() {
     let update = || super::sharing_elsewhere::update(&ws);
     assert!(catch_unwind(AssertUnwindSafe(update)).is_err());
     assert_eq!(ws.context().get(), Some(mine));
-    // The owner goes on, and what others keep of their own types is theirs.
+    // The owner can still change its value, and another file can keep values of its own types.
     ws.context().update(|mine: &mut Vec<String>| mine.push("more".into()));
     assert_eq!(ws.context().get::<Vec<String>>().unwrap().len(), 2);
     super::sharing_elsewhere::keep_own(&ws);
-    // A file that inserts nothing may read.
+    // A file that does not insert a value may read it.
     assert_eq!(super::sharing_elsewhere::read(&ws).unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn the_first_file_that_keeps_a_value_is_its_owner() {
+async fn the_first_file_that_inserts_a_value_owns_it() {
     let (ws, _sent) = socket();
     let call = TestCall::connect(&ws).call();
     assert!(call.extract::<Option<Context<String>>>().await.unwrap().is_none());

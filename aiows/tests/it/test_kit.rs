@@ -1,4 +1,4 @@
-//! What the test kit promises to those who test with it.
+//! The guarantees of the test kit.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn echo(note: Note) -> Note {
 }
 
 #[tokio::test]
-async fn a_socket_takes_as_many_messages_as_a_client_that_reads() {
+async fn a_test_socket_accepts_as_many_messages_as_a_client_that_reads() {
     let (ws, mut sent) = socket();
     for number in 0..3000 {
         ws.send_text(&number.to_string()).now_or_never().expect("room").unwrap();
@@ -49,7 +49,7 @@ async fn a_socket_takes_as_many_messages_as_a_client_that_reads() {
 }
 
 #[tokio::test]
-async fn a_message_is_taken_as_its_own_type_only() {
+async fn a_sent_message_can_be_taken_only_as_its_own_type() {
     let (ws, mut sent) = socket();
     ws.send(&note()).await.unwrap();
     ws.send(&note()).await.unwrap();
@@ -64,7 +64,7 @@ async fn a_message_is_taken_as_its_own_type_only() {
 }
 
 #[tokio::test]
-async fn a_test_server_is_ready_when_it_is_made() {
+async fn a_test_server_is_ready_when_it_is_created() {
     let server = TestServer::new(Router::new().routes(routes![echo]));
     assert!(server.handle().is_ready());
     assert_eq!(server.handle().ready().now_or_never(), Some(Vec::new()));
@@ -99,13 +99,16 @@ async fn note_end(State(ends): State<Sender<DisconnectReason>>, reason: Disconne
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_of_which_nothing_is_expected_answers_pings() {
+async fn an_idle_client_answers_pings() {
     let (server, mut ended) = ended();
     let mut client = server.connect().await;
     let hour = Duration::from_secs(3600);
-    assert!(timeout(hour, ended.recv()).await.is_err(), "the client was given up");
+    assert!(timeout(hour, ended.recv()).await.is_err(), "the server dropped the client");
     client.send(&Fill { size: 15_000 }).await;
-    assert!(timeout(hour, ended.recv()).await.is_err(), "it answers with messages unread, too");
+    assert!(
+        timeout(hour, ended.recv()).await.is_err(),
+        "the client did not answer pings with messages unread"
+    );
     for _ in 0..15 {
         assert_eq!(client.recv_text().await, "x".repeat(1000));
     }
@@ -123,13 +126,13 @@ async fn a_client_that_hangs_answers_no_pings_until_it_receives() {
     assert!(timeout(Duration::from_secs(39), ended.recv()).await.is_err());
     client.expect_silence(Duration::from_secs(100)).await;
     client.hang();
-    let begun = Instant::now();
+    let start = Instant::now();
     assert_eq!(ended.recv().await, Some(DisconnectReason::Timeout));
-    assert!(begun.elapsed() <= Duration::from_secs(40), "{:?}", begun.elapsed());
+    assert!(start.elapsed() <= Duration::from_secs(40), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_with_more_unread_than_it_has_room_for_answers_no_pings() {
+async fn a_client_with_more_unread_messages_than_it_can_buffer_answers_no_pings() {
     let (server, mut ended) = ended();
     let mut client = server.connect().await;
     client.send(&Fill { size: 40_000 }).await;
@@ -138,7 +141,7 @@ async fn a_client_with_more_unread_than_it_has_room_for_answers_no_pings() {
 }
 
 #[tokio::test]
-async fn frames_of_every_size_pass_a_client_unchanged_with_pings_between_them() {
+async fn a_client_passes_frames_of_every_size_unchanged_with_pings_between_them() {
     let often = limits(|limits| limits.ping_interval = Duration::from_millis(1));
     let server = TestServer::bind(echo_server().limits(often)).await;
     let mut client = server.connect().await;
@@ -153,43 +156,46 @@ async fn frames_of_every_size_pass_a_client_unchanged_with_pings_between_them() 
     assert_eq!((status, body.as_str()), (403, expected));
 }
 
-/// What the test kit and a socket without it have in common.
-trait Peer {
-    async fn say(&mut self, text: &str);
+/// A client of the test kit or a raw one.
+trait Client {
+    async fn send(&mut self, text: &str);
 }
 
-impl Peer for Raw {
-    async fn say(&mut self, text: &str) {
+impl Client for Raw {
+    async fn send(&mut self, text: &str) {
         self.send_text(text).await;
     }
 }
 
-impl Peer for aiows::testing::TestClient {
-    async fn say(&mut self, text: &str) {
+impl Client for aiows::testing::TestClient {
+    async fn send(&mut self, text: &str) {
         self.send_text(text).await;
     }
 }
 
-/// Sends more than the server has room for while its handler is pending, and leaves without reading;
-/// returns how the server has seen that, and when.
-async fn left(mut peer: impl Peer, ended: &mut Receiver<DisconnectReason>) -> String {
-    peer.say(r#"{"type":"fill","size":3000000}"#).await;
+/// Sends more than the server buffers while its handler is pending, and leaves without reading;
+/// returns the disconnect reason that the server reports, and after how many seconds.
+async fn reason_after_drop(
+    mut client: impl Client,
+    ended: &mut Receiver<DisconnectReason>,
+) -> String {
+    client.send(r#"{"type":"fill","size":3000000}"#).await;
     let text = "y".repeat(1000);
-    while timeout(Duration::from_millis(1), peer.say(&text)).await.is_ok() {}
-    let begun = Instant::now();
-    drop(peer);
+    while timeout(Duration::from_millis(1), client.send(&text)).await.is_ok() {}
+    let start = Instant::now();
+    drop(client);
     let reason = ended.recv().await;
-    format!("{reason:?} after {} s", begun.elapsed().as_secs())
+    format!("{reason:?} after {} s", start.elapsed().as_secs())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_dropped_is_gone_although_nothing_is_read() {
+async fn a_client_that_is_dropped_disconnects_even_if_it_has_not_read() {
     let (server, mut ended) = ended();
-    let without_kit = left(Raw::join(&server).await, &mut ended).await;
-    assert_eq!(left(server.connect().await, &mut ended).await, without_kit);
+    let without_kit = reason_after_drop(Raw::join(&server).await, &mut ended).await;
+    assert_eq!(reason_after_drop(server.connect().await, &mut ended).await, without_kit);
 }
 
-/// Sends 30 messages, and closes behind them.
+/// Sends 30 messages, then closes the connection.
 #[message("end")]
 async fn end(ws: WebSocket, fill: Fill) -> Result {
     for number in 0..30 {
@@ -201,7 +207,7 @@ async fn end(ws: WebSocket, fill: Fill) -> Result {
 }
 
 #[tokio::test]
-async fn a_client_receives_what_the_server_sent_before_it_had_gone() {
+async fn a_client_receives_all_messages_that_the_server_sent_before_it_stopped() {
     let brief = limits(|limits| {
         limits.ping_interval = Duration::from_millis(50);
         limits.close_timeout = Duration::from_millis(50);
@@ -215,7 +221,7 @@ async fn a_client_receives_what_the_server_sent_before_it_had_gone() {
             false => TestServer::new(server),
         };
         let mut client = server.connect().await;
-        // Pings stand between the messages.
+        // The server sends pings between the messages.
         client.send_json(&serde_json::json!({ "type": "end", "size": 5 })).await;
         assert!(matches!(ended.recv().await, Some(DisconnectReason::Closed { .. })));
         server.shutdown(Duration::from_secs(5)).await.unwrap();

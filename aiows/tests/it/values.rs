@@ -1,4 +1,4 @@
-//! What a connection keeps, and until when: `ws.context()` and `Local`.
+//! The values of a connection and their lifetime: `ws.context()` and `Local`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc as threads;
@@ -17,7 +17,7 @@ use super::kit::{TestServer, over_both};
 
 type Log = mpsc::Sender<&'static str>;
 
-/// Logs when it is dropped, and keeps a handle on the connection.
+/// Logs when it is dropped, and holds a handle to the connection.
 #[derive(Default)]
 struct Kept {
     ws: Option<WebSocket>,
@@ -47,7 +47,7 @@ async fn keep(ws: WebSocket, mut local: Local<Kept>, State(log): State<Log>) {
 #[disconnect]
 async fn leave(ws: WebSocket, local: Local<Kept>, State(log): State<Log>) {
     assert!(local.ws.is_some());
-    // Still there.
+    // The context still has its value.
     let kept = ws.context().remove::<Kept>().unwrap();
     ws.context().insert(kept);
     log.try_send("left").unwrap();
@@ -100,7 +100,7 @@ async fn a_connection_keeps_no_value_after_its_end() {
 }
 
 #[tokio::test]
-async fn a_local_that_a_task_gives_back_after_the_end_is_dropped() {
+async fn a_local_that_a_task_returns_after_the_end_of_the_connection_is_dropped() {
     #[derive(Clone)]
     struct Locals(mpsc::Sender<Local<Kept>>);
     #[connect]
@@ -126,7 +126,7 @@ async fn a_local_that_a_task_gives_back_after_the_end_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_connection_refused_by_its_room_keeps_nothing() {
+async fn a_connection_that_its_room_check_refuses_keeps_no_values() {
     let (log, mut logged) = mpsc::channel(8);
     let room = Router::new().join_from_path("room");
     let server = Server::new().route("/{room}", room).check_rooms(move |_, ws| {
@@ -139,7 +139,7 @@ async fn a_connection_refused_by_its_room_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_value_that_panics_when_it_is_dropped_ends_nothing_else() {
+async fn a_value_that_panics_when_it_is_dropped_does_not_prevent_other_drops() {
     struct Bomb<T>(T);
     impl<T> Drop for Bomb<T> {
         fn drop(&mut self) {
@@ -165,7 +165,7 @@ async fn a_value_that_panics_when_it_is_dropped_ends_nothing_else() {
 struct Name(String);
 
 #[test]
-fn a_change_that_panics_leaves_the_old_value() {
+fn an_update_that_panics_keeps_the_old_value() {
     let (ws, _sent) = socket();
     ws.context().insert(Name("ann".into()));
     let change = |name: &mut Name| {
@@ -174,7 +174,7 @@ fn a_change_that_panics_leaves_the_old_value() {
     };
     assert!(catch_unwind(AssertUnwindSafe(|| ws.context().update(change))).is_err());
     assert_eq!(ws.context().get(), Some(Name("ann".into())));
-    // The first one, too: there was none.
+    // A panic in the first change leaves the context without a value.
     let change = |_: &mut String| panic!("in the middle of a change");
     assert!(catch_unwind(AssertUnwindSafe(|| ws.context().update(change))).is_err());
     assert_eq!(ws.context().get::<String>(), None);
@@ -183,7 +183,7 @@ fn a_change_that_panics_leaves_the_old_value() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_in_a_change_leaves_the_old_value() {
+async fn a_handler_that_panics_in_an_update_keeps_the_old_value() {
     #[message("spoil")]
     async fn spoil(ws: WebSocket) {
         ws.context().update(|name: &mut Name| {
@@ -221,17 +221,17 @@ impl Drop for Busy {
     }
 }
 
-/// Runs `test` on a thread of its own: one that waits for its own lock never ends.
-fn in_time<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs `test` on another thread with a timeout: a thread that waits for its own lock never ends.
+fn with_timeout<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, is_done) = threads::channel();
     thread::spawn(move || done.send(test()));
-    is_done.recv_timeout(Duration::from_secs(10)).expect("the thread waits for itself")
+    is_done.recv_timeout(Duration::from_secs(10)).expect("the thread waits for its own lock")
 }
 
 #[test]
-fn values_that_use_their_context_when_dropped_may_be_changed() {
+fn values_whose_drop_uses_their_context_can_be_replaced_and_removed() {
     for case in 0..5 {
-        let count = in_time(move || {
+        let count = with_timeout(move || {
             let (ws, _sent) = socket();
             let busy = Busy(Some(ws.clone()));
             match case {
@@ -264,7 +264,7 @@ fn values_that_use_their_context_when_dropped_may_be_changed() {
 }
 
 #[test]
-fn changes_of_many_threads_are_all_kept() {
+fn concurrent_updates_from_many_threads_are_all_applied() {
     let (ws, _sent) = socket();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -281,8 +281,8 @@ fn changes_of_many_threads_are_all_kept() {
 }
 
 #[test]
-fn a_change_may_change_another_context_and_other_values() {
-    in_time(|| {
+fn an_update_may_update_another_context_and_other_values() {
+    with_timeout(|| {
         let ((one, _), (two, _)) = (socket(), socket());
         one.context().update(|count: &mut u32| {
             two.context().update(|other: &mut u32| {
@@ -315,9 +315,9 @@ impl Clone for Copied {
 }
 
 #[test]
-fn a_clone_that_uses_its_context_panics_and_does_not_hang() {
+fn a_clone_that_uses_its_own_context_panics_and_does_not_deadlock() {
     for case in 0..8 {
-        let panic = in_time(move || {
+        let panic = with_timeout(move || {
             let (ws, _sent) = socket();
             ws.context().insert(Copied(Some(ws.clone()), case % 4));
             let clones = || match case / 4 {
@@ -325,7 +325,7 @@ fn a_clone_that_uses_its_context_panics_and_does_not_hang() {
                 _ => ws.context().update(|_: &mut Copied| {}),
             };
             let panic = catch_unwind(AssertUnwindSafe(clones)).unwrap_err();
-            // The context is as it was, and works.
+            // The context is unchanged and still works.
             ws.context().update(|name: &mut Name| name.0.push('a'));
             assert_eq!(ws.context().get(), Some(Name("a".into())));
             assert_eq!((ws.context().get::<u8>(), ws.context().get::<u32>()), (None, None));
@@ -340,7 +340,7 @@ fn a_clone_that_uses_its_context_panics_and_does_not_hang() {
 
 #[test]
 fn a_clone_may_use_another_context() {
-    in_time(|| {
+    with_timeout(|| {
         let ((one, _), (two, _)) = (socket(), socket());
         one.context().insert(Copied(Some(two.clone()), 3));
         assert!(one.context().get::<Copied>().is_some());

@@ -1,5 +1,5 @@
-//! What is sent is one JSON object with each key of the head once, and what can be received is known
-//! at the build.
+//! Sent messages are JSON objects that contain each key of the head at most once. The build reports
+//! message types that cannot be received.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ fn mistakes(server: impl Into<Server>) -> Vec<String> {
     error.mistakes().to_vec()
 }
 
-/// The mistakes of a server that receives a `T`.
+/// Returns the mistakes of a server with a handler that receives a `T`.
 fn received<T: Message + DeserializeOwned + Send + 'static>() -> Vec<String> {
     let route = Route::message("chat", |_| async {}).receiving::<T>();
     match Server::from(Router::new().route(route)).build() {
@@ -29,7 +29,7 @@ fn received<T: Message + DeserializeOwned + Send + 'static>() -> Vec<String> {
     }
 }
 
-/// The text of a message, sent and answered.
+/// Returns the text of a message that is sent as a reply.
 async fn sent<M: Message + Serialize>(message: &M) -> Result<String, SendError> {
     let (ws, mut sent) = aiows::testing::socket();
     ws.reply(&7.into(), message).await?;
@@ -61,7 +61,7 @@ fn raw(text: &str) -> Posted {
 }
 
 #[tokio::test]
-async fn a_relayed_object_is_sent_as_json_however_it_is_written() {
+async fn a_raw_object_is_sent_as_json_whatever_its_formatting() {
     let head = r#"{"type":"posted","correlation_id":7"#;
     for (text, rest) in [
         ("{}", "}"),
@@ -80,7 +80,7 @@ async fn a_relayed_object_is_sent_as_json_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_relayed_object_is_sent_as_json_to_a_room() {
+async fn a_raw_object_is_sent_as_json_to_a_room() {
     #[message("post")]
     async fn post(ws: WebSocket, server: ServerHandle) -> Result {
         ws.join("lobby").await?;
@@ -94,14 +94,14 @@ async fn a_relayed_object_is_sent_as_json_to_a_room() {
 }
 
 #[tokio::test]
-async fn keys_of_the_head_are_not_sent_twice() {
+async fn a_message_that_repeats_a_key_of_the_head_is_not_sent() {
     for key in ["type", "id", "correlation_id"] {
         let object = json!({ "a": 1, key: "forged" });
         for error in [
             sent(&flat(key)).await.unwrap_err(),
             sent(&Any(object.clone())).await.unwrap_err(),
             sent(&raw(&object.to_string())).await.unwrap_err(),
-            // The same key, written with an escape.
+            // The same key, spelled with an escape.
             sent(&raw(&object.to_string().replace(key, &escaped(key)))).await.unwrap_err(),
         ] {
             let SendError::Encode(error) = error else { panic!("{error:?}") };
@@ -118,15 +118,15 @@ fn escaped(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_question_has_one_id() {
+async fn a_request_that_repeats_the_id_is_not_sent() {
     let (ws, mut sent) = aiows::testing::socket();
-    let asked: Result<Any, _> = ws.request(&flat("id"), Duration::from_secs(1)).await;
-    assert!(matches!(asked, Err(RequestError::NotSent(SendError::Encode(_)))));
+    let result: Result<Any, _> = ws.request(&flat("id"), Duration::from_secs(1)).await;
+    assert!(matches!(result, Err(RequestError::NotSent(SendError::Encode(_)))));
     assert_eq!(sent.texts(), [""; 0]);
 }
 
 #[tokio::test]
-async fn the_key_of_the_tag_is_not_sent_twice() {
+async fn a_message_that_repeats_the_router_s_tag_is_not_sent() {
     #[message("act")]
     async fn act(ws: WebSocket, State(text): State<&'static str>) -> Result {
         let rest = serde_json::from_str(text)?;
@@ -149,7 +149,7 @@ async fn the_key_of_the_tag_is_not_sent_twice() {
 }
 
 #[test]
-fn a_field_that_has_the_name_of_the_tag_is_a_mistake() {
+fn a_message_field_named_like_the_tag_is_a_mistake() {
     #[derive(Message, Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Chat {
@@ -159,17 +159,17 @@ fn a_field_that_has_the_name_of_the_tag_is_a_mistake() {
     #[message("chat")]
     async fn chat(_chat: Chat) {}
     for tag in ["action", "verb"] {
-        let [told] = &mistakes(Router::new().routes(routes![chat]).tag(tag))[..] else {
+        let [mistake] = &mistakes(Router::new().routes(routes![chat]).tag(tag))[..] else {
             panic!("one mistake")
         };
-        assert!(told.contains("Chat` has a field `") && told.contains(tag), "{told}");
-        assert!(told.contains("rename"), "{told}");
+        assert!(mistake.contains("Chat` has a field `") && mistake.contains(tag), "{mistake}");
+        assert!(mistake.contains("rename"), "{mistake}");
     }
     assert!(Server::from(Router::new().routes(routes![chat]).tag("kind")).build().is_ok());
 }
 
 #[test]
-fn a_tag_that_is_a_key_of_the_framework_is_a_mistake() {
+fn a_tag_that_is_a_reserved_key_is_a_mistake() {
     for tag in [
         "id",
         "correlation_id",
@@ -186,23 +186,23 @@ fn a_tag_that_is_a_key_of_the_framework_is_a_mistake() {
         "room",
         "members",
     ] {
-        let told = mistakes(Router::new().tag(tag));
-        let [told] = &told[..] else { panic!("{tag}: {told:?}") };
-        assert!(told.contains(&format!("the tag of a router must not be `{tag}`")), "{told}");
+        let found = mistakes(Router::new().tag(tag));
+        let [mistake] = &found[..] else { panic!("{tag}: {found:?}") };
+        assert!(mistake.contains(&format!("the tag of a router must not be `{tag}`")), "{mistake}");
     }
     assert_eq!(mistakes(Router::new().tag("")), ["the tag of a router must not be empty"]);
 }
 
 #[test]
-fn the_announcements_of_rooms_are_reserved() {
+fn the_message_types_of_room_announcements_are_reserved() {
     for name in ["room.members", "room.joined", "room.left"] {
         let router = Router::new().route(Route::message(name, |_| async {}));
-        let told = mistakes(router);
-        assert!(told[0].contains(&format!("reserved message type \"{name}\"")), "{told:?}");
+        let found = mistakes(router);
+        assert!(found[0].contains(&format!("reserved message type \"{name}\"")), "{found:?}");
     }
     let inner = Router::new().route(Route::message("left", |_| async {}));
-    let told = mistakes(Router::new().nest("room.", inner));
-    assert!(told[0].contains("reserved message type \"room.left\""), "{told:?}");
+    let found = mistakes(Router::new().nest("room.", inner));
+    assert!(found[0].contains("reserved message type \"room.left\""), "{found:?}");
 }
 
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
@@ -223,7 +223,7 @@ struct Perhaps(Option<Inner>);
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 #[aiows(type = "chat")]
-struct Nothing(());
+struct Unit(());
 
 #[derive(Debug, PartialEq, Message, Deserialize, Serialize)]
 #[aiows(type = "chat")]
@@ -258,7 +258,7 @@ struct Refers {
     to: MessageId,
 }
 
-/// Sends a message as a client, and returns what the handler got.
+/// Sends a message as a client, and returns the handler's echo of it.
 async fn echoed<T>(text: &str) -> Value
 where
     T: Message + DeserializeOwned + Serialize + Send + 'static,
@@ -271,7 +271,7 @@ where
 }
 
 #[tokio::test]
-async fn what_a_wrapper_sends_can_be_received() {
+async fn a_message_that_a_wrapper_sends_can_be_received() {
     async fn both_ways<T>(message: T, fields: &str)
     where
         T: Message + DeserializeOwned + Serialize + Send + 'static,
@@ -291,7 +291,7 @@ async fn what_a_wrapper_sends_can_be_received() {
     both_ways(Drawn(Shape::Square(3)), r#","Square":3"#).await;
     both_ways(Drawn(Shape::Line(1, 2)), r#","Line":[1,2]"#).await;
     both_ways(Perhaps(Some(Inner { user: 1 })), r#","user":1"#).await;
-    both_ways(Nothing(()), "").await;
+    both_ways(Unit(()), "").await;
     both_ways(Any(json!({ "a": [1] })), r#","a":[1]"#).await;
     both_ways(ByNumber([(0, 'a'), (255, 'b')].into()), r#","0":"a","255":"b""#).await;
     both_ways(ByUser([(Some(User(-7)), 1), (Some(User(7)), 2)].into()), r#","-7":1,"7":2"#).await;
@@ -305,7 +305,7 @@ async fn what_a_wrapper_sends_can_be_received() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_no_number_is_refused() {
+async fn a_map_key_that_is_not_a_valid_number_is_refused() {
     for key in ["256", "-1", "1.0", " 1", "1 ", "+1", "01", "", "a", "null", "\\u00311"] {
         let answer = echoed::<ByNumber>(&format!(r#"{{"type":"chat","{key}":"x"}}"#)).await;
         match key.strip_prefix('\\') {
@@ -316,7 +316,7 @@ async fn a_key_that_is_no_number_is_refused() {
 }
 
 #[tokio::test]
-async fn a_wrapper_over_an_enum_holds_one_variant() {
+async fn a_wrapper_over_an_enum_accepts_exactly_one_variant() {
     for fields in ["", r#","Circle":{"radius":2},"Square":3"#, r#","Oval":1"#, r#","Square":"x""#] {
         let answer = echoed::<Drawn>(&format!(r#"{{"type":"chat"{fields}}}"#)).await;
         assert_eq!(answer["code"], "invalid_payload", "{fields}");
@@ -345,7 +345,7 @@ struct MaybeId {
 }
 
 #[test]
-fn a_wrapper_whose_keys_the_head_takes_is_a_mistake() {
+fn a_wrapper_that_reads_keys_of_the_head_is_a_mistake() {
     #[derive(Message, Deserialize)]
     struct Wrapper(WithId);
     #[derive(Message, Deserialize)]
@@ -368,19 +368,19 @@ fn a_wrapper_whose_keys_the_head_takes_is_a_mistake() {
     }
     #[derive(Message, Deserialize)]
     struct OverTagged(Tagged);
-    for (told, key) in [
+    for (found, key) in [
         (received::<Wrapper>(), "id"),
         (received::<Transparent>(), "id"),
         (received::<Converted>(), "id"),
         (received::<OverTagged>(), "type"),
     ] {
-        let [told] = &told[..] else { panic!("one mistake, not {told:?}") };
-        assert!(told.contains(&format!("has a field `{key}`")), "{told}");
+        let [mistake] = &found[..] else { panic!("one mistake, not {found:?}") };
+        assert!(mistake.contains(&format!("has a field `{key}`")), "{mistake}");
     }
 }
 
 #[test]
-fn a_flattened_field_whose_keys_the_head_takes_is_a_mistake() {
+fn a_flattened_field_that_reads_keys_of_the_head_is_a_mistake() {
     #[derive(Message, Deserialize)]
     struct Strict {
         _text: String,
@@ -411,32 +411,32 @@ fn a_flattened_field_whose_keys_the_head_takes_is_a_mistake() {
         #[serde(flatten)]
         _rest: Deeper,
     }
-    for told in
+    for found in
         [received::<Strict>(), received::<Lax>(), received::<Optional>(), received::<Deep>()]
     {
-        let [told] = &told[..] else { panic!("one mistake, not {told:?}") };
-        assert!(told.contains("has a field `id`"), "{told}");
+        let [mistake] = &found[..] else { panic!("one mistake, not {found:?}") };
+        assert!(mistake.contains("has a field `id`"), "{mistake}");
     }
     assert_eq!(received::<Flat>(), [""; 0]);
     assert_eq!(received::<Any>(), [""; 0]);
 }
 
 #[test]
-fn a_message_that_no_object_can_be_is_a_mistake() {
+fn a_message_type_that_is_not_an_object_is_a_mistake() {
     #[derive(Message, Deserialize)]
     struct List(Vec<u8>);
     #[derive(Message, Deserialize)]
     struct Word(String);
     #[derive(Message, Deserialize)]
     struct Number(Option<u8>);
-    for told in [received::<List>(), received::<Word>(), received::<Number>()] {
-        let [told] = &told[..] else { panic!("one mistake, not {told:?}") };
-        assert!(told.contains("is no JSON object"), "{told}");
+    for found in [received::<List>(), received::<Word>(), received::<Number>()] {
+        let [mistake] = &found[..] else { panic!("one mistake, not {found:?}") };
+        assert!(mistake.contains("is no JSON object"), "{mistake}");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_is_one_whatever_its_code_is() {
+async fn an_error_answer_is_a_refusal_whatever_its_code_is() {
     #[message("go")]
     async fn go(ws: WebSocket) -> Value {
         match ws.request::<Any>(&flat("x"), Duration::from_secs(5)).await {
@@ -465,7 +465,7 @@ async fn a_refusal_is_one_whatever_its_code_is() {
     }
 }
 
-/// A map that writes its keys and its values one after the other.
+/// A map that serializes its keys and values separately.
 struct Entries<K>(K);
 
 impl<K: Serialize> Message for Entries<K> {
@@ -504,7 +504,7 @@ enum Variant {
 }
 
 #[tokio::test]
-async fn a_key_of_the_head_is_found_however_it_is_written() {
+async fn a_repeated_key_of_the_head_is_detected_however_it_is_serialized() {
     for refused in [
         sent(&Entries("id")).await,
         sent(&Entries(String::from("correlation_id"))).await,
@@ -525,12 +525,12 @@ async fn a_key_of_the_head_is_found_however_it_is_written() {
     ] {
         assert_eq!(written.unwrap(), format!("{head}{rest}"));
     }
-    // A key that is no text cannot be one of an object.
+    // A key that is not a string cannot be a key of an object.
     assert!(matches!(sent(&Entries([1])).await, Err(SendError::Encode(_))));
 }
 
 #[tokio::test]
-async fn a_tag_may_be_a_letter_or_a_number() {
+async fn a_repeated_tag_is_detected_even_if_its_key_is_a_letter_or_a_number() {
     #[message("go")]
     async fn go(ws: WebSocket) -> Result {
         ws.send(&Entries('t')).await?;
