@@ -1,5 +1,5 @@
-//! What a message costs in allocations once its connection is warm: all of the process are counted,
-//! and the client makes none.
+//! The number of allocations per message on a warm connection. All allocations of the process are
+//! counted; the client makes none.
 
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "helpers of tests")]
 
@@ -16,8 +16,8 @@ use aiows::testing::TestServer;
 use aiows::validator::Validate;
 use aiows::{Hub, Message, Router, WebSocket, WireNames, connect, message, routes};
 use chat::{CHAT, OTHER, REQUEST, TYPE_LAST};
-use exchange::{Exchange, Served};
-use handshake::shake_hands;
+use exchange::{Exchange, ServerStream};
+use handshake::client_handshake;
 use serde::{Deserialize, Serialize};
 use servers::{Layers, echo, typed};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,8 +26,8 @@ use tokio::task::yield_now;
 
 const MESSAGES: u64 = 1_000;
 
-/// The difference of two runs, so that what a run itself allocates is not in it.
-fn per_message(serve: impl AsyncFnOnce() -> Served, text: &str) -> f64 {
+/// Returns the difference of two runs, which excludes the allocations of a run itself.
+fn per_message(serve: impl AsyncFnOnce() -> ServerStream, text: &str) -> f64 {
     let mut exchange = Exchange::open(serve, text);
     let mut count = |messages: u64| {
         let run = || exchange.run(usize::try_from(messages).unwrap());
@@ -37,35 +37,35 @@ fn per_message(serve: impl AsyncFnOnce() -> Served, text: &str) -> f64 {
     (twice - once) as f64 / MESSAGES as f64
 }
 
-fn typed_in(layers: usize) -> impl AsyncFnOnce() -> Served {
+fn typed_in(layers: usize) -> impl AsyncFnOnce() -> ServerStream {
     async move || typed(Layers(layers)).await
 }
 
 #[test]
-fn a_typed_message_costs_its_string_and_the_handlers_future() {
+fn a_typed_message_allocates_its_string_and_the_handler_s_future() {
     assert_eq!(per_message(typed_in(0), CHAT), 2.0);
     assert_eq!(per_message(typed_in(0), TYPE_LAST), 2.0);
 }
 
 #[test]
-fn an_id_costs_one_more() {
+fn an_id_costs_one_more_allocation() {
     assert_eq!(per_message(typed_in(0), REQUEST), 3.0);
 }
 
 #[test]
-fn each_middleware_costs_its_future() {
+fn each_middleware_allocates_its_future() {
     assert_eq!(per_message(typed_in(1), CHAT), 3.0);
     assert_eq!(per_message(typed_in(4), CHAT), 6.0);
 }
 
 #[test]
-fn a_fallback_costs_its_copies_and_its_future() {
+fn a_fallback_allocates_its_copies_and_its_future() {
     let echo = async || echo(Layers(0)).await;
     assert_eq!(per_message(echo, OTHER), 3.0);
 }
 
-/// Members of a room, on a server in memory: everything runs on the thread that measures.
-struct Crowd {
+/// The members of a room, on a server in memory. All work runs on the measuring thread.
+struct RoomMembers {
     hub: Hub,
     clients: Vec<Box<dyn AsyncRead + Send + Unpin>>,
     _server: TestServer,
@@ -74,7 +74,7 @@ struct Crowd {
 
 async fn dial(server: &TestServer) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
     let mut stream = server.stream().await;
-    shake_hands(&mut stream).await;
+    client_handshake(&mut stream).await;
     stream
 }
 
@@ -89,8 +89,8 @@ struct News {
     text: String,
 }
 
-impl Crowd {
-    fn of(members: usize) -> Self {
+impl RoomMembers {
+    fn new(members: usize) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let (server, clients) = runtime.block_on(async {
             let server = TestServer::new(Router::new().routes(routes![enter]));
@@ -103,16 +103,16 @@ impl Crowd {
         Self { hub: server.handle().hub(), clients, _server: server, runtime }
     }
 
-    /// What sending one message allocates, when messages like it were sent before.
-    fn cost(&mut self, news: &News) -> u64 {
+    /// Returns the allocations of sending one message, after similar messages were sent before.
+    fn allocations(&mut self, news: &News) -> u64 {
         let Self { hub, clients, runtime, .. } = self;
         let mut frame = vec![0; news.text.len() + 64];
         let mut sent = 0;
         for _ in 0..50 {
             let send = || {
                 let delivery = runtime.block_on(async {
-                    // The first time costs tokio one allocation, and a few members are sent to
-                    // without giving others a turn.
+                    // The first poll costs tokio one allocation. A send to a few members does not
+                    // yield.
                     yield_now().await;
                     hub.room("room").send(news).await.unwrap()
                 });
@@ -131,12 +131,12 @@ impl Crowd {
 }
 
 #[test]
-fn a_broadcast_costs_the_same_for_every_number_of_members() {
+fn a_broadcast_allocates_the_same_for_any_number_of_members() {
     let news = |size| News { text: "x".repeat(size) };
     for size in [200, 8_000] {
         for members in [10, 1_000] {
-            let cost = Crowd::of(members).cost(&news(size));
-            assert_eq!(cost, 10, "{size} bytes to {members} members");
+            let allocations = RoomMembers::new(members).allocations(&news(size));
+            assert_eq!(allocations, 10, "{size} bytes to {members} members");
         }
     }
 }
@@ -163,7 +163,7 @@ struct Gift {
     tags: Option<Vec<Tag>>,
 }
 
-/// A value without rules that is small until it is written as JSON.
+/// A value without rules that is small in memory but large as JSON.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Tag {
@@ -189,23 +189,23 @@ struct Named {
     items: usize,
 }
 
-/// What an answer costs.
+/// The costs of an answer.
 #[derive(Debug)]
-struct Answered {
-    /// Bytes of the answer.
+struct Costs {
+    /// The size of the answer in bytes.
     bytes: usize,
-    /// Bytes that were allocated at a time, at most.
+    /// The peak of the allocated bytes.
     peak: u64,
     allocations: u64,
 }
 
-/// Sends a message of 1 MiB, full of the same item.
-fn answered(field: &str, item: &str) -> Answered {
-    answered_within(&format!(r#""{field}":["#), item, "]")
+/// Sends a message of 1 MiB that repeats one item, and measures the answer.
+fn measure(field: &str, item: &str) -> Costs {
+    measure_within(&format!(r#""{field}":["#), item, "]")
 }
 
-/// Sends the same with something around the items.
-fn answered_within(start: &str, item: &str, end: &str) -> Answered {
+/// Like [`measure`], with JSON before and after the items.
+fn measure_within(start: &str, item: &str, end: &str) -> Costs {
     let items = vec![item; (1024 * 1024 - 64) / (item.len() + 1)].join(",");
     let frame = masked(&format!(r#"{{"type":"order",{start}{items}{end}}}"#));
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -229,34 +229,34 @@ fn answered_within(start: &str, item: &str, end: &str) -> Answered {
         }
     };
     let measured = allocation_counter::measure(|| runtime.block_on(exchange()));
-    Answered { bytes, peak: measured.bytes_max, allocations: measured.count_total }
+    Costs { bytes, peak: measured.bytes_max, allocations: measured.count_total }
 }
 
-/// A text frame under a mask of zeros.
+/// Returns a text frame with a mask of zeros.
 fn masked(text: &str) -> Vec<u8> {
     let length = (text.len() as u64).to_be_bytes();
     [&[0x81, 0xff], &length[..], &[0; 4], text.as_bytes()].concat()
 }
 
 #[test]
-fn a_message_full_of_faults_costs_no_more_than_one_without() {
-    let accepted = answered("items", r#"{"name":"x"}"#);
+fn a_message_full_of_errors_costs_no_more_than_a_valid_one() {
+    let accepted = measure("items", r#"{"name":"x"}"#);
     for (field, item) in [("items", r#"{"name":"" }"#), ("few", r#"{"name":"x"}"#)] {
-        let refused = answered(field, item);
+        let refused = measure(field, item);
         let text = format!("{field}: {refused:?}, {accepted:?}");
         assert!(refused.bytes <= 4096, "{text}");
         assert!(refused.peak <= accepted.peak + 64 * 1024, "{text}");
         assert!(refused.allocations <= accepted.allocations + 1_000, "{text}");
     }
-    // As much memory as the 350,000 items themselves take.
-    let refused = answered("items", "{}");
+    // The 350,000 items themselves take this much memory.
+    let refused = measure("items", "{}");
     assert!(refused.bytes <= 4096 && refused.peak <= 32 * 1024 * 1024, "{refused:?}");
 }
 
 #[test]
-fn a_list_that_is_too_long_is_not_copied() {
+fn a_list_that_is_too_long_is_refused_without_a_copy() {
     for (start, end) in [(r#""tags":["#, "]"), (r#""gift":{"tags":["#, "]}")] {
-        let refused = answered_within(start, "{}", end);
+        let refused = measure_within(start, "{}", end);
         assert!(refused.bytes <= 512 && refused.peak <= 8 * 1024 * 1024, "{refused:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! What one message to a room costs, in instructions; see `benches/README.md`.
+//! The instructions of one message to a room; see `benches/README.md`.
 
-#![expect(missing_docs, unused_qualifications, reason = "what the macros of gungraun expand to")]
+#![expect(missing_docs, unused_qualifications, reason = "the macros of gungraun expand to this")]
 #![expect(clippy::exit, clippy::unwrap_used, unreachable_pub, reason = "a bench")]
 
 #[path = "../shared/handshake.rs"]
@@ -13,7 +13,7 @@ use gungraun::{
     Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
 use room::Room;
-use room::Speaker::{Member, Server};
+use room::Sender::{Member, Server};
 use room::Transport::{Memory, Tcp};
 
 /// The README's figures are per broadcast.

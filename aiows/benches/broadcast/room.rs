@@ -1,4 +1,4 @@
-//! A room, whose members read, and somebody who speaks to it.
+//! A room with members that read, and a sender.
 
 use std::pin::Pin;
 
@@ -9,9 +9,9 @@ use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 
-use crate::handshake::{Duplex, shake_hands};
+use crate::handshake::{Duplex, client_handshake};
 
-/// Messages before the first one that counts: buffers have their size then.
+/// The number of messages before the measurement, after which buffers have reached their size.
 const WARMUP: usize = 20;
 
 const NAME: &str = "lobby";
@@ -25,15 +25,15 @@ struct News {
     text: String,
 }
 
-/// Who sends to the room.
+/// The sender of the messages.
 #[derive(Clone, Copy)]
-pub enum Speaker {
+pub enum Sender {
     Server,
-    /// The first member, to the others.
+    /// The first member sends to the others.
     Member,
 }
 
-/// What the connections are made of.
+/// The kind of stream of the connections.
 #[derive(Clone, Copy)]
 pub enum Transport {
     Tcp,
@@ -41,14 +41,14 @@ pub enum Transport {
 }
 
 pub struct Room {
-    speaker: Speaker,
+    sender: Sender,
     hub: Hub,
-    // Dropped inside of the runtime, and before it.
-    kept: Option<Kept>,
+    // `drop` releases this inside of the runtime and before it.
+    connections: Option<Connections>,
     runtime: Runtime,
 }
 
-struct Kept {
+struct Connections {
     clients: Vec<Pin<Box<dyn Duplex>>>,
     member: WebSocket,
     _server: TestServer,
@@ -61,10 +61,10 @@ async fn enter(ws: WebSocket) -> Result {
 }
 
 impl Room {
-    /// Connects the members, and sends often enough for a steady state.
-    pub fn open(members: usize, transport: Transport, speaker: Speaker) -> Self {
+    /// Connects the members, and sends enough messages to reach a steady state.
+    pub fn open(members: usize, transport: Transport, sender: Sender) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let (kept, hub) = runtime.block_on(async {
+        let (connections, hub) = runtime.block_on(async {
             let router = Router::new().routes(routes![enter]);
             let server = match transport {
                 Transport::Tcp => TestServer::bind(router).await,
@@ -75,7 +75,7 @@ impl Room {
             let mut first = None;
             while clients.len() < members {
                 let mut stream = server.stream().await;
-                shake_hands(&mut stream).await;
+                client_handshake(&mut stream).await;
                 clients.push(Box::pin(stream));
                 while hub.room_size(NAME) < clients.len() {
                     yield_now().await;
@@ -83,33 +83,33 @@ impl Room {
                 first = first.or_else(|| hub.members(NAME).pop());
             }
             let member = first.unwrap();
-            (Kept { clients, member, _server: server }, hub)
+            (Connections { clients, member, _server: server }, hub)
         });
-        let mut room = Self { speaker, hub, kept: Some(kept), runtime };
+        let mut room = Self { sender, hub, connections: Some(connections), runtime };
         room.run(WARMUP);
         room
     }
 
-    /// Sends a message `count` times, each time when everybody has received the one before.
+    /// Sends a message `count` times, each time after all members have received the previous one.
     pub fn run(&mut self, count: usize) {
-        let Self { speaker, hub, kept, runtime } = self;
-        let Some(Kept { clients, member, .. }) = kept else { return };
+        let Self { sender, hub, connections, runtime } = self;
+        let Some(Connections { clients, member, .. }) = connections else { return };
         let news = News { text: TEXT.to_owned() };
         let mut received = [0; RECEIVED.len()];
-        let listeners = match speaker {
-            Speaker::Server => &mut clients[..],
-            Speaker::Member => &mut clients[1..],
+        let readers = match sender {
+            Sender::Server => &mut clients[..],
+            Sender::Member => &mut clients[1..],
         };
         runtime.block_on(async {
             for _ in 0..count {
-                let target = match speaker {
-                    Speaker::Server => hub.room(NAME),
-                    Speaker::Member => member.to(NAME),
+                let target = match sender {
+                    Sender::Server => hub.room(NAME),
+                    Sender::Member => member.to(NAME),
                 };
                 let delivery = target.send(&news).await.unwrap();
-                assert_eq!(delivery.accepted, listeners.len());
-                for listener in &mut *listeners {
-                    listener.read_exact(&mut received).await.unwrap();
+                assert_eq!(delivery.accepted, readers.len());
+                for reader in &mut *readers {
+                    reader.read_exact(&mut received).await.unwrap();
                 }
             }
         });
@@ -119,7 +119,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let kept = self.kept.take();
-        self.runtime.block_on(async { drop(kept) });
+        let connections = self.connections.take();
+        self.runtime.block_on(async { drop(connections) });
     }
 }

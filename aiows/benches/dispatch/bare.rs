@@ -1,4 +1,4 @@
-//! tokio-tungstenite, serde and validator in a loop: what remains without a framework.
+//! The same work without a framework: a loop of tokio-tungstenite, serde and validator.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use validator::Validate;
 
 use crate::chat::Chat;
-use crate::exchange::Served;
+use crate::exchange::ServerStream;
 
-/// The default of 128 KiB is zeroed before every read.
+/// A smaller buffer than the default of 128 KiB, which is zeroed before every read.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// As much as a stream of the test kit holds.
+/// The buffer size of a stream of the test kit.
 const BUFFER: usize = 64 * 1024;
 
 type Reply = fn(&Utf8Bytes) -> Message;
@@ -34,22 +34,22 @@ enum Answer {
 }
 
 /// The same work as `servers::typed`.
-pub async fn typed() -> Served {
+pub async fn typed() -> ServerStream {
     serve(reply_to)
 }
 
 /// The same work as `servers::echo`.
-pub async fn echo() -> Served {
+pub async fn echo() -> ServerStream {
     serve(echo_of)
 }
 
-fn serve(reply: Reply) -> Served {
+fn serve(reply: Reply) -> ServerStream {
     let (client, server) = tokio::io::duplex(BUFFER);
-    tokio::spawn(converse(server, reply));
-    Served { stream: Box::pin(client), _keep: Box::new(()) }
+    tokio::spawn(serve_stream(server, reply));
+    ServerStream { stream: Box::pin(client), _keep: Box::new(()) }
 }
 
-async fn converse(stream: DuplexStream, reply: Reply) {
+async fn serve_stream(stream: DuplexStream, reply: Reply) {
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
     let mut ws = accept_async_with_config(stream, Some(config)).await.unwrap();
     while let Some(Ok(Message::Text(text))) = ws.next().await {

@@ -1,4 +1,4 @@
-//! The messages, all with 64 bytes of text.
+//! The messages. Each contains 64 bytes of text.
 
 use aiows::Message;
 use serde::{Deserialize, Serialize};

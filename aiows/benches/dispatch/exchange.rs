@@ -1,4 +1,4 @@
-//! One client and one server on one thread, and a message that is sent again and again.
+//! One client and one server on one thread. The client sends the same message repeatedly.
 
 use std::pin::Pin;
 
@@ -7,51 +7,51 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::handshake::{Duplex, shake_hands};
+use crate::handshake::{Duplex, client_handshake};
 
-/// Messages before the first one that counts: buffers have their size then.
+/// The number of messages before the measurement, after which buffers have reached their size.
 const WARMUP: usize = 200;
 
 /// The longest reply, with its frame header.
 const REPLY: usize = 1024;
 
-/// A server, and the client's end of the one stream to it.
-pub struct Served {
+/// A server, and the client's end of the only stream to it.
+pub struct ServerStream {
     pub stream: Pin<Box<dyn Duplex>>,
-    /// What has to live as long as the connection.
+    /// A value that must live as long as the connection.
     pub _keep: Box<dyn Send>,
 }
 
 pub struct Exchange {
     request: Vec<u8>,
     reply: Vec<u8>,
-    // Dropped inside of the runtime, and before it.
-    served: Option<Served>,
+    // `drop` releases this inside of the runtime and before it.
+    served: Option<ServerStream>,
     runtime: Runtime,
 }
 
 impl Exchange {
-    /// Connects to a server, and sends the message often enough for a steady state.
-    pub fn open(serve: impl AsyncFnOnce() -> Served, text: &str) -> Self {
+    /// Connects to a server, and sends the message often enough to reach a steady state.
+    pub fn open(serve: impl AsyncFnOnce() -> ServerStream, text: &str) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let served = runtime.block_on(async {
             let mut served = serve().await;
-            shake_hands(&mut served.stream).await;
+            client_handshake(&mut served.stream).await;
             served
         });
         let mut exchange =
             Self { request: frame(text), reply: Vec::new(), served: Some(served), runtime };
-        exchange.learn_reply();
+        exchange.record_reply();
         exchange.run(WARMUP);
         exchange
     }
 
-    /// Sends the message `count` times, each time when the one before it was answered.
+    /// Sends the message `count` times, each time after the previous answer.
     ///
-    /// The client does nothing but copy bytes, and allocates nothing.
+    /// The client only copies bytes and makes no allocations.
     pub fn run(&mut self, count: usize) {
         let Self { request, reply, served, runtime } = self;
-        let Some(Served { stream, .. }) = served else { return };
+        let Some(ServerStream { stream, .. }) = served else { return };
         let mut answer = [0; REPLY];
         let answer = &mut answer[..reply.len()];
         runtime.block_on(async {
@@ -63,9 +63,9 @@ impl Exchange {
         assert_eq!(answer, reply);
     }
 
-    fn learn_reply(&mut self) {
+    fn record_reply(&mut self) {
         let Self { request, reply, served, runtime } = self;
-        let Some(Served { stream, .. }) = served else { return };
+        let Some(ServerStream { stream, .. }) = served else { return };
         runtime.block_on(async {
             stream.write_all(request).await.unwrap();
             while reply.len() < 4 || reply.len() < header(reply) + payload(reply) {

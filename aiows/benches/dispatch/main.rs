@@ -1,7 +1,7 @@
-//! What one message costs from end to end over a stream in memory, in instructions; see
+//! The instructions of one message from end to end over a stream in memory; see
 //! `benches/README.md`.
 
-#![expect(missing_docs, unused_qualifications, reason = "what the macros of gungraun expand to")]
+#![expect(missing_docs, unused_qualifications, reason = "the macros of gungraun expand to this")]
 #![expect(clippy::exit, clippy::unwrap_used, unreachable_pub, reason = "a bench")]
 
 mod bare;

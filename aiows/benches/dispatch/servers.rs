@@ -7,9 +7,9 @@ use aiows::{
 };
 
 use crate::chat::{Chat, ChatResponse};
-use crate::exchange::Served;
+use crate::exchange::ServerStream;
 
-/// How many middleware that pass everything on stand around the handlers.
+/// The number of passing middleware around the handlers.
 #[derive(Clone, Copy)]
 pub struct Layers(pub usize);
 
@@ -44,16 +44,16 @@ async fn on_other(ws: WebSocket, message: RawMessage) -> aiows::Result {
     Ok(())
 }
 
-pub async fn typed(layers: Layers) -> Served {
+pub async fn typed(layers: Layers) -> ServerStream {
     serve(Router::new().routes(routes![on_chat]), layers).await
 }
 
-pub async fn echo(layers: Layers) -> Served {
+pub async fn echo(layers: Layers) -> ServerStream {
     serve(Router::new().routes(routes![on_other]), layers).await
 }
 
-async fn serve(router: Router, layers: Layers) -> Served {
+async fn serve(router: Router, layers: Layers) -> ServerStream {
     let router = (0..layers.0).fold(router, |router, _| router.middleware(Passing));
     let server = TestServer::new(router);
-    Served { stream: Box::pin(server.stream().await), _keep: Box::new(server) }
+    ServerStream { stream: Box::pin(server.stream().await), _keep: Box::new(server) }
 }

@@ -10,7 +10,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
-pub async fn shake_hands(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+pub async fn client_handshake(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     stream.write_all(REQUEST).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
