@@ -1,10 +1,10 @@
-//! Every page of the guide is compiled, and its programs with it.
+//! Every page of the guide is included in the crate, and its programs are compiled.
 
 use std::fs;
 use std::path::Path;
 
 #[test]
-fn every_page_is_part_of_the_guide() {
+fn every_page_is_included_in_the_guide() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let guide = fs::read_to_string(root.join("guide.rs")).unwrap();
     let pages: Vec<_> = fs::read_dir(root.join("docs"))
@@ -33,9 +33,9 @@ fn every_program_of_the_guide_is_compiled() {
     }
 }
 
-/// `no_run` is for servers that never return.
+/// `no_run` is only for programs that run a server and never return.
 #[test]
-fn only_servers_are_not_run() {
+fn only_programs_that_run_a_server_are_marked_no_run() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/docs");
     for entry in fs::read_dir(docs).unwrap() {
         let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! What the README prints is what the repository holds.
+//! The README agrees with the files of the repository.
 
 #![expect(clippy::unwrap_used, reason = "a test that reads the repository")]
 
@@ -22,13 +22,13 @@ fn rust_blocks() -> Vec<String> {
 }
 
 #[test]
-fn the_quick_start_is_the_example_byte_for_byte() {
+fn the_quick_start_equals_the_example_byte_for_byte() {
     let example = fs::read_to_string(root().join("examples/quickstart/main.rs")).unwrap();
     assert_eq!(rust_blocks()[0], example);
 }
 
 #[test]
-fn the_commands_are_printed_as_lines_of_their_own() {
+fn the_readme_prints_each_command_on_its_own_line() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for command in ["cargo run --example quickstart", "cargo test --workspace"] {
         assert!(readme.lines().any(|line| line == command), "{command}");
@@ -36,7 +36,7 @@ fn the_commands_are_printed_as_lines_of_their_own() {
 }
 
 #[test]
-fn every_example_is_listed_and_every_listed_one_exists() {
+fn every_example_is_listed_in_the_examples_readme() {
     let list = fs::read_to_string(root().join("examples/README.md")).unwrap();
     let manifest = fs::read_to_string(root().join("examples/Cargo.toml")).unwrap();
     let names: Vec<_> = manifest

@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, thread};
 
-/// Lines of the quick start at most.
+/// The maximum number of lines of the quick start.
 const QUICK_START: usize = 45;
 
-/// Lines of every other program of the README at most.
+/// The maximum number of lines of every other program of the README.
 const SAMPLE: usize = 40;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// A program as its reader sees it, without the lines rustdoc hides.
+/// A program as its reader sees it, without the lines that rustdoc hides.
 struct Block {
     line: usize,
     lines: Vec<String>,
@@ -67,7 +67,7 @@ fn every_program_in_docs_is_compiled() {
 }
 
 #[test]
-fn the_programs_of_the_readme_are_short() {
+fn every_program_of_the_readme_is_short() {
     let blocks = blocks(&readme());
     assert!(blocks.len() > 1);
     for (index, Block { line, lines }) in blocks.iter().enumerate() {
@@ -95,8 +95,8 @@ fn every_program_is_formatted() {
     );
 }
 
-/// The minimal profile of rustup comes without rustfmt. There this test checks nothing and says so;
-/// where the variable `CI` is set it fails instead.
+/// The minimal profile of rustup has no rustfmt. If it is missing, the test prints a note and is
+/// skipped, or fails if the variable `CI` is set.
 fn has_rustfmt() -> bool {
     let version = Command::new("rustfmt").arg("--version").output();
     if version.is_ok_and(|version| version.status.success()) {
@@ -107,8 +107,8 @@ fn has_rustfmt() -> bool {
     false
 }
 
-/// Statements stand in functions only, so every block becomes the body of one: four columns further
-/// to the right, in lines that may be four columns longer.
+/// Formats every block as the body of a function, because statements are only valid there. The body
+/// is indented by four columns, so lines may be four columns longer.
 fn check(blocks: &[Block]) -> Result<(), String> {
     let functions: Vec<_> = blocks.iter().map(as_function).collect();
     let source = functions.join("\n");
@@ -124,7 +124,7 @@ fn check(blocks: &[Block]) -> Result<(), String> {
     let writing = thread::spawn(move || stdin.write_all(source.as_bytes()));
     let output = rustfmt.wait_with_output().unwrap();
     writing.join().unwrap().unwrap();
-    // It reports differences in what it reads from there, and succeeds all the same.
+    // With input from standard input, rustfmt prints differences but exits successfully.
     match output.status.success() && output.stdout.is_empty() {
         true => Ok(()),
         false => Err(String::from_utf8([output.stdout, output.stderr].concat()).unwrap()),

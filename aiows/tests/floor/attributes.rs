@@ -1,4 +1,4 @@
-//! The routes of [`talk`](super::talk), made by the attributes.
+//! The routes of [`conversation`](super::conversation), built with attributes.
 
 use aiows::{
     Bytes, ClientIp, Context, DisconnectReason, HandlerError, Headers, Local, MessageId, Path,
@@ -11,7 +11,7 @@ use super::{Answer, Chat, Greeting, Log, Seen, Ticket, Visitor, seen};
 
 pub(super) fn router() -> Router {
     Router::new().routes(routes![
-        arrive, leave, greet, count, place, chat, raw, maybe, nothing, value, no_object, one_of,
+        arrive, leave, greet, count, info, chat, raw, maybe, empty, value, no_object, one_of,
         visible, hidden, panics, close, other,
     ])
 }
@@ -51,15 +51,15 @@ async fn count(mut count: Local<u32>) -> Value {
     json!({ "count": *count })
 }
 
-#[message("place")]
-async fn place(
+#[message("info")]
+async fn info(
     ip: Option<ClientIp>,
-    nobody: Option<Context<u8>>,
+    absent: Option<Context<u8>>,
     server: ServerHandle,
     ws: WebSocket,
 ) -> Value {
     let open = server.stats().active == 1 && !ws.is_closed();
-    json!({ "ip": ip.is_some(), "nobody": nobody.is_none(), "open": open })
+    json!({ "ip": ip.is_some(), "absent": absent.is_none(), "open": open })
 }
 
 #[message("chat")]
@@ -77,8 +77,8 @@ async fn maybe(id: Option<MessageId>) -> Option<Seen> {
     id.is_none().then(|| seen("no id"))
 }
 
-#[message("nothing")]
-async fn nothing() {}
+#[message("empty")]
+async fn empty() {}
 
 #[message("value")]
 async fn value() -> Value {

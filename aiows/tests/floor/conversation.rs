@@ -1,4 +1,4 @@
-//! One conversation, held with the routes of both.
+//! One conversation, run with the routes of [`routes`] and of `attributes`.
 
 use aiows::testing::TestServer;
 use aiows::{Router, Server};
@@ -7,16 +7,16 @@ use tokio::sync::mpsc;
 
 use super::{Log, routes};
 
-/// What the conversation is held with.
-type Make = fn() -> Router;
+/// Builds a router for the conversation.
+type BuildRouter = fn() -> Router;
 
-const MADE: &[(Make, Make, Make)] = &[
+const ROUTERS: &[(BuildRouter, BuildRouter, BuildRouter)] = &[
     (routes::router, routes::raw_router, routes::text_router),
     #[cfg(feature = "macros")]
     (super::attributes::router, super::attributes::raw_router, super::attributes::text_router),
 ];
 
-/// Requests and their answers, but for the id of an error.
+/// Requests and their answers, without the `error_id` of an internal error.
 fn script() -> Vec<(Value, Value)> {
     let error = |code: &str, text: &str, message_type: &str| {
         json!({
@@ -37,7 +37,7 @@ fn script() -> Vec<(Value, Value)> {
         (json!({ "type": "greet" }), json!({ "type": "seen", "by": "hello ann" })),
         (json!({ "type": "count" }), json!({ "count": 1 })),
         (json!({ "type": "count", "id": 1 }), json!({ "correlation_id": 1, "count": 2 })),
-        (json!({ "type": "place" }), json!({ "ip": false, "nobody": true, "open": true })),
+        (json!({ "type": "info" }), json!({ "ip": false, "absent": true, "open": true })),
         (
             json!({ "type": "chat", "id": "q", "text": "hi" }),
             json!({ "type": "chat", "correlation_id": "q", "text": "hi" }),
@@ -53,7 +53,7 @@ fn script() -> Vec<(Value, Value)> {
         ),
         (json!({ "type": "maybe" }), json!({ "type": "seen", "by": "no id" })),
         (json!({ "type": "maybe", "id": 1 }), json!({ "type": "ack", "correlation_id": 1 })),
-        (json!({ "type": "nothing", "id": 1 }), json!({ "type": "ack", "correlation_id": 1 })),
+        (json!({ "type": "empty", "id": 1 }), json!({ "type": "ack", "correlation_id": 1 })),
         (json!({ "type": "value" }), json!({ "free": ["form", 1] })),
         (json!({ "type": "no.object", "id": 1 }), internal("no.object")),
         (json!({ "type": "one.of" }), json!({ "type": "seen", "by": "one of" })),
@@ -67,8 +67,8 @@ fn script() -> Vec<(Value, Value)> {
 }
 
 #[tokio::test]
-async fn routes_answer_as_attributes_do() {
-    for (router, ..) in MADE {
+async fn routes_built_by_hand_answer_like_attributes() {
+    for (router, ..) in ROUTERS {
         let (log, mut left) = mpsc::channel(1);
         let server = Server::new().route("/{name}", router()).state::<Log>(log).state("hello");
         let server = TestServer::new(server);
@@ -92,8 +92,8 @@ async fn routes_answer_as_attributes_do() {
 }
 
 #[tokio::test]
-async fn fallbacks_get_frames_that_are_no_messages() {
-    for (_, raw, text) in MADE {
+async fn fallbacks_receive_frames_that_are_not_messages() {
+    for (_, raw, text) in ROUTERS {
         let server = TestServer::new(raw());
         let mut client = server.connect().await;
         client.send_binary(&[0, 255]).await;

@@ -1,13 +1,13 @@
-//! Everything the attributes and derives do, done by hand: the same answers on the wire, and the same
-//! mistakes at the build. Also run without the feature `macros`.
+//! Handlers built without attributes and derives give the same answers on the wire and the same
+//! mistakes at the build. These tests also run without the feature `macros`.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 #[cfg(feature = "macros")]
 mod attributes;
+mod conversation;
 mod mistakes;
 mod routes;
-mod talk;
 
 use aiows::{
     Call, Context, Extraction, FieldError, FromCall, HandlerError, IntoOutcome, Message, Needs,
@@ -16,7 +16,7 @@ use aiows::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-/// Where the disconnect handlers write.
+/// The disconnect handlers send their reasons here.
 type Log = mpsc::Sender<String>;
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -69,7 +69,7 @@ struct Visitor {
     name: String,
 }
 
-/// An extractor that has to wait, and that needs what others need.
+/// An asynchronous extractor that declares the needs of another extractor.
 struct Greeting(String);
 
 impl FromCall for Greeting {

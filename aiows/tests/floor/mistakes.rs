@@ -1,4 +1,4 @@
-//! What is told at the build about routes, and about functions that make the same mistake.
+//! The mistakes that a build reports about routes, and about functions with the same mistakes.
 
 use aiows::{
     DisconnectReason, Local, RawMessage, Route, Router, Routes, Server, ServerHandle, State,
@@ -16,70 +16,75 @@ fn by_hand(routes: impl IntoIterator<Item = Route>) -> Vec<Routes> {
     vec![routes.into_iter().collect()]
 }
 
-/// Asserts that the mistake is told of a closure that stands in this file.
-fn assert_told(route: Route, line: u32, expected: &str) {
-    let told = mistakes(by_hand([route]));
-    let [told] = &told[..] else { panic!("{told:?}") };
+/// Asserts that the build reports the mistake with the location of the closure in this file.
+fn assert_mistake(route: Route, line: u32, expected: &str) {
+    let found = mistakes(by_hand([route]));
+    let [mistake] = &found[..] else { panic!("{found:?}") };
     let kinds = ["message", "connect", "disconnect", "fallback"];
-    let place = format!(" closure` ({}:{line}:", file!());
-    let titled = kinds.iter().any(|kind| told.starts_with(&format!("handler `{kind}{place}")));
-    assert!(titled, "{told} is not titled with {place}");
-    assert!(told.ends_with(expected), "{told}");
+    let location = format!(" closure` ({}:{line}:", file!());
+    let titled =
+        kinds.iter().any(|kind| mistake.starts_with(&format!("handler `{kind}{location}")));
+    assert!(titled, "{mistake} does not start with {location}");
+    assert!(mistake.ends_with(expected), "{mistake}");
 }
 
 #[test]
-fn what_a_route_needs_has_to_be_there() {
+fn a_route_that_needs_missing_or_repeated_values_is_a_mistake() {
     let line = line!() + 1;
     let route = Route::message("a", async |_| ()).needing::<State<u8>>();
-    assert_told(route, line, ") needs `State<u8>`, which neither its router nor the server has");
+    assert_mistake(route, line, ") needs `State<u8>`, which neither its router nor the server has");
     let line = line!() + 1;
     let route = Route::connect(async |_| ()).needing::<Greeting>();
-    assert_told(route, line, ") needs `State<&str>`, which neither its router nor the server has");
+    assert_mistake(
+        route,
+        line,
+        ") needs `State<&str>`, which neither its router nor the server has",
+    );
     let line = line!() + 1;
     let route = Route::fallback(async |_| ()).needing::<Local<u8>>().needing::<Local<u8>>();
-    assert_told(route, line, ") takes `Local<u8>` twice");
+    assert_mistake(route, line, ") takes `Local<u8>` twice");
 }
 
 #[test]
-fn what_a_route_takes_exists_for_its_kind() {
+fn a_route_that_takes_a_value_its_kind_does_not_have_is_a_mistake() {
     let line = line!() + 1;
     let route = Route::message("a", async |_| ()).needing::<DisconnectReason>();
-    assert_told(route, line, ") takes `DisconnectReason`, which only disconnect handlers have");
+    assert_mistake(route, line, ") takes `DisconnectReason`, which only disconnect handlers have");
     let line = line!() + 1;
     let route = Route::disconnect(async |_| ()).needing::<RawMessage>();
     let text = ") takes `aiows::message::raw::RawMessage`, which only message handlers have";
-    assert_told(route, line, text);
+    assert_mistake(route, line, text);
     for (route, line) in [
         (Route::connect(async |_| ()).receiving::<Chat>(), line!()),
         (Route::disconnect(async |_| ()).receiving::<Chat>(), line!()),
         (Route::fallback(async |_| ()).receiving::<Chat>(), line!()),
     ] {
         let text = ") receives `floor::Chat`, which only the handler of a message type can";
-        assert_told(route, line, text);
+        assert_mistake(route, line, text);
     }
 }
 
 #[test]
-fn what_a_route_serves_is_what_its_message_declares() {
+fn a_route_whose_type_is_reserved_or_contradicts_its_message_is_a_mistake() {
     let line = line!() + 1;
     let route = Route::message("chta", async |_| ()).receiving::<Chat>();
     let text = ") is registered for \"chta\", but its message `floor::Chat` declares \"chat\"";
-    assert_told(route, line, text);
+    assert_mistake(route, line, text);
     let line = line!() + 1;
     let route = Route::message("ack", async |_| ()).needing::<ServerHandle>();
-    assert_told(route, line, ") serves the reserved message type \"ack\"");
+    assert_mistake(route, line, ") serves the reserved message type \"ack\"");
 }
 
 #[test]
-fn nothing_is_served_twice() {
+fn two_handlers_for_one_type_and_two_fallbacks_are_mistakes() {
     let twice = || [Route::message("a", async |_| ()), Route::fallback(async |_| ())];
     let line = line!() - 1;
-    let told = mistakes(by_hand(twice().into_iter().chain(twice())));
-    let [message, fallback] = &told[..] else { panic!("{told:?}") };
+    let found = mistakes(by_hand(twice().into_iter().chain(twice())));
+    let [message, fallback] = &found[..] else { panic!("{found:?}") };
     assert!(message.starts_with("message type \"a\" is handled by both "), "{message}");
     assert!(fallback.ends_with(" are both fallback handlers, a router has one"), "{fallback}");
-    for told in [message, fallback] {
-        assert_eq!(told.matches(&format!("({}:{line}:", file!())).count(), 2, "{told}");
+    for mistake in [message, fallback] {
+        assert_eq!(mistake.matches(&format!("({}:{line}:", file!())).count(), 2, "{mistake}");
     }
 }
 
@@ -104,21 +109,22 @@ mod of_attributes {
     #[disconnect]
     async fn raw(_: RawMessage) {}
 
-    /// A type that ends otherwise does not compile.
+    /// The attribute accepts a suffix of the declared type, because a router may add a prefix. Any
+    /// other type does not compile.
     #[message("at")]
     async fn chat(_: Chat) {}
 
-    /// The text without what names the handler.
-    fn untitled(told: &str) -> String {
-        let (start, rest) = told.split_once('`').unwrap();
+    /// Returns the text without the name of the handler.
+    fn untitled(mistake: &str) -> String {
+        let (start, rest) = mistake.split_once('`').unwrap();
         let (_, end) = rest.split_once(") ").unwrap();
         format!("{start}{end}")
     }
 
     #[test]
-    fn are_those_of_routes() {
+    fn mistakes_of_attributes_equal_those_of_routes() {
         let by_attributes = mistakes([routes![state, greeting, locals, reason, raw, chat]]);
-        let told_by_hand = mistakes(by_hand([
+        let by_hand = mistakes(by_hand([
             Route::message("a", async |_| ()).needing::<State<u8>>(),
             Route::connect(async |_| ()).needing::<Greeting>(),
             Route::fallback(async |_| ()).needing::<Local<u8>>().needing::<Local<u8>>(),
@@ -127,8 +133,8 @@ mod of_attributes {
             Route::message("at", async |_| ()).receiving::<Chat>(),
         ]));
         let untitled =
-            |told: Vec<String>| told.iter().map(|text| untitled(text)).collect::<Vec<_>>();
+            |found: Vec<String>| found.iter().map(|text| untitled(text)).collect::<Vec<_>>();
         assert_eq!(by_attributes.len(), 6);
-        assert_eq!(untitled(by_attributes), untitled(told_by_hand));
+        assert_eq!(untitled(by_attributes), untitled(by_hand));
     }
 }

@@ -1,4 +1,4 @@
-//! The routes of [`talk`](super::talk), made of closures.
+//! The routes of [`conversation`](super::conversation), built from closures.
 
 use aiows::{
     Bytes, Call, ClientIp, Context, DisconnectReason, HandlerError, Headers, Local, MessageId,
@@ -59,19 +59,15 @@ fn values() -> Vec<Route> {
         *count += 1;
         Ok(json!({ "count": *count }))
     });
-    let place = Route::message("place", async |call: Call| -> Result<Value> {
+    let info = Route::message("info", async |call: Call| -> Result<Value> {
         let ip: Option<ClientIp> = call.extract().await?;
-        let nobody: Option<Context<u8>> = call.extract().await?;
+        let absent: Option<Context<u8>> = call.extract().await?;
         let server: ServerHandle = call.extract().await?;
         let ws: WebSocket = call.extract().await?;
         let open = server.stats().active == 1 && !ws.is_closed();
-        Ok(json!({ "ip": ip.is_some(), "nobody": nobody.is_none(), "open": open }))
+        Ok(json!({ "ip": ip.is_some(), "absent": absent.is_none(), "open": open }))
     });
-    vec![
-        greet.needing::<Greeting>(),
-        count.needing::<Local<u32>>(),
-        place.needing::<ServerHandle>(),
-    ]
+    vec![greet.needing::<Greeting>(), count.needing::<Local<u32>>(), info.needing::<ServerHandle>()]
 }
 
 fn message() -> Vec<Route> {
@@ -94,7 +90,7 @@ fn message() -> Vec<Route> {
 
 fn returns() -> Vec<Route> {
     vec![
-        Route::message("nothing", async |_| ()),
+        Route::message("empty", async |_| ()),
         Route::message("value", async |_| json!({ "free": ["form", 1] })),
         Route::message("no.object", async |_| Value::Null),
         Route::message("one.of", async |call: Call| -> Result<Answer> {
