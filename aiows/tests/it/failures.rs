@@ -21,7 +21,7 @@ use super::kit::{TestServer, over_both};
 use crate::probe::Probe;
 use crate::raw::{REQUEST, Raw, ends, limits};
 
-const SOON: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Message, Serialize)]
 struct Hello {}
@@ -72,7 +72,7 @@ async fn join_after(server: &TestServer) -> Raw {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(SOON, join).await.expect("a free permit")
+    timeout(TIMEOUT, join).await.expect("a free permit")
 }
 
 /// Checks a client that leaves while a value that panics in its destructor is pending: the
@@ -110,7 +110,7 @@ async fn expect_survival(router: impl Fn(mpsc::Sender<()>) -> Router) {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(SOON, spawned).await.expect("the spawned tasks end");
+        timeout(TIMEOUT, spawned).await.expect("the spawned tasks end");
         drop(join_after(&server).await);
         ended.next().await;
     })

@@ -170,7 +170,7 @@ async fn a_router_s_middleware_wraps_only_that_router_s_handlers() {
     let mut client = server.connect().await;
     assert_eq!(send_and_receive(&mut client, r#"{"type":"fail"}"#).await["code"], "busy");
     assert_eq!(send_and_receive(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
-    assert_eq!(send_and_receive(&mut client, r#"{"type":"what"}"#).await["type"], "other");
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"unknown"}"#).await["type"], "other");
     assert_eq!(send_and_receive(&mut client, "nonsense").await["code"], "invalid_json");
     // The router has no connect handlers, but its middleware runs for the connect stage.
     assert_eq!(log.take(), ["connect own", "connect own back"]);
@@ -283,7 +283,7 @@ async fn malformed_messages_are_refused_before_middleware_runs() {
     for (text, seen) in [
         ("nonsense", "error m invalid_json "),
         ("[]", "error m invalid_message "),
-        (r#"{"type":"what","id":1}"#, "error m unknown_type what"),
+        (r#"{"type":"unknown","id":1}"#, "error m unknown_type unknown"),
     ] {
         assert_eq!(send_and_receive(&mut client, text).await["type"], "error", "{text}");
         assert_eq!(log.take(), [seen], "{text}");

@@ -427,4 +427,4 @@ async fn an_extension_that_no_handler_takes_is_not_kept() {
 }
 
 #[derive(Clone)]
-struct Held(#[expect(dead_code, reason = "is only counted")] Arc<()>);
+struct Held(#[expect(dead_code, reason = "only counted")] Arc<()>);

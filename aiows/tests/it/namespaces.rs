@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::kit::{TestServer, over_both};
 
-const SOON: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[connect]
 async fn welcome(ws: WebSocket) -> Value {
@@ -562,7 +562,7 @@ async fn shutdown_and_statistics_cover_all_namespaces_of_the_server() {
         assert_eq!((stats.outbound.queued, stats.outbound.pending), (6, 0));
         handle.hub().disconnect_user("unknown", 4000, "");
         guests.remove(0).client.close(1000, "").await;
-        let stopping = handle.shutdown(SOON);
+        let stopping = handle.shutdown(TIMEOUT);
         for guest in &mut guests {
             guest.client.expect_closed(1001).await;
         }
@@ -769,7 +769,7 @@ async fn clients_that_join_and_send_at_once_receive_no_message_of_another_namesp
             timeout(Duration::from_secs(120), task).await.unwrap().unwrap();
         }
         let handle = server.handle().clone();
-        handle.shutdown(SOON).await;
+        handle.shutdown(TIMEOUT).await;
         let hub = handle.hub();
         assert_eq!((hub.size(), hub.room_names(), hub.user_names()), (0, vec![], vec![]));
     })
@@ -799,7 +799,7 @@ async fn disconnecting_a_user_closes_its_connections_in_all_namespaces_while_the
         for guest in &mut guests {
             guest.client.send_json(&json!({ "type": "enter", "room": "red", "user": "ann" })).await;
         }
-        assert_eq!(timeout(SOON, closing).await.unwrap().unwrap(), 4, "round {round}");
+        assert_eq!(timeout(TIMEOUT, closing).await.unwrap().unwrap(), 4, "round {round}");
         assert_eq!((hub.user_names(), hub.room_size("red")), (vec![], 0), "round {round}");
     }
 }

@@ -52,22 +52,22 @@ async fn a_handler_in_flight_is_answered_before_the_connection_closes() {
     let work = Route::message("work", move |_: Call| {
         let started = started.clone();
         async move {
-            let (go, gone) = oneshot::channel();
-            started.send(go).await?;
-            gone.await?;
+            let (release, released) = oneshot::channel();
+            started.send(release).await?;
+            released.await?;
             Ok::<_, HandlerError>(json!({ "done": true }))
         }
     });
     let server = TestServer::bind(Router::new().route(work)).await;
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"work"}"#).await;
-    let go = starts.recv().await.unwrap();
+    let release = starts.recv().await.unwrap();
     let handle = server.handle().clone();
     let stopped = tokio::spawn(server.shutdown(Duration::from_secs(5)));
     while !handle.is_shutting_down() {
         tokio::task::yield_now().await;
     }
-    go.send(()).unwrap();
+    release.send(()).unwrap();
     assert_eq!(client.recv_json().await, json!({ "done": true }));
     assert_eq!(client.expect_closed(1001).await, "Server shutdown");
     stopped.await.unwrap().unwrap();

@@ -17,7 +17,7 @@ use super::kit::wrapped;
 use crate::probe::Probe;
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
-const SOON: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The operation in which a stream panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,11 +132,11 @@ async fn a_stream_that_panics_ends_its_connection_orderly_and_releases_its_permi
             }
         };
         let raw =
-            timeout(SOON, again).await.unwrap_or_else(|_| panic!("no free permit, {fault:?}"));
+            timeout(TIMEOUT, again).await.unwrap_or_else(|_| panic!("no free permit, {fault:?}"));
         assert_eq!(app.handle().hub().size(), 1, "{fault:?}");
         drop(raw);
         ended.next().await;
-        drop(app.handle().shutdown(SOON));
+        drop(app.handle().shutdown(TIMEOUT));
         serving.await.unwrap().unwrap();
         drop((app, ends));
         ended.expect_no_more().await;
@@ -215,7 +215,7 @@ async fn a_stream_that_panics_and_its_panic_payload_are_dropped_outside_of_the_l
     ws.get().unwrap().send_text("never written").await.unwrap();
     assert!(matches!(ended.next().await, DisconnectReason::Peer { .. }));
     for dropped in 0..2 {
-        let is_free = timeout(SOON, free.recv()).await.unwrap();
+        let is_free = timeout(TIMEOUT, free.recv()).await.unwrap();
         assert_eq!(is_free, Some(true), "a lock was held, {dropped}");
     }
     let outbound = ws.get().unwrap().outbound();
@@ -313,7 +313,7 @@ async fn an_interrupted_write_is_retried_and_does_not_starve_other_connections()
     assert!((1..100).contains(&meanwhile), "{meanwhile} writes");
     raw.expect_text("hello").await;
     assert_eq!(writes.load(Ordering::Relaxed), TIMES + 1);
-    drop(app.handle().shutdown(SOON));
+    drop(app.handle().shutdown(TIMEOUT));
     raw.read_close(1001).await;
     drop((raw, bystander));
     serving.await.unwrap().unwrap();
@@ -329,7 +329,7 @@ async fn a_stream_that_reports_too_many_written_bytes_ends_its_connection_orderl
     let reason = ended.next().await;
     assert!(matches!(reason, DisconnectReason::Peer { code: None, .. }), "{reason}");
     raw.expect_end().await;
-    drop(app.handle().shutdown(SOON));
+    drop(app.handle().shutdown(TIMEOUT));
     serving.await.unwrap().unwrap();
     drop((app, ends));
     ended.expect_no_more().await;

@@ -212,7 +212,7 @@ async fn a_client_receives_all_messages_that_the_server_sent_before_it_stopped()
         limits.ping_interval = Duration::from_millis(50);
         limits.close_timeout = Duration::from_millis(50);
     });
-    for (speaks, is_bound) in [(false, false), (true, false), (true, true)] {
+    for (sends, is_bound) in [(false, false), (true, false), (true, true)] {
         let (ends, mut ended) = channel(1);
         let router = Router::new().routes(routes![end, note_end]).state(ends);
         let server = Server::from(router).limits(brief.clone());
@@ -225,12 +225,12 @@ async fn a_client_receives_all_messages_that_the_server_sent_before_it_stopped()
         client.send_json(&serde_json::json!({ "type": "end", "size": 5 })).await;
         assert!(matches!(ended.recv().await, Some(DisconnectReason::Closed { .. })));
         server.shutdown(Duration::from_secs(5)).await.unwrap();
-        if speaks {
+        if sends {
             client.send_text("late").await;
         }
         for number in 0..30 {
             let expected = format!("{number}{}", "x".repeat(1000));
-            assert_eq!(client.recv_text().await, expected, "{speaks} {is_bound}");
+            assert_eq!(client.recv_text().await, expected, "{sends} {is_bound}");
         }
         assert_eq!(client.expect_closed(4000).await, "bye");
     }

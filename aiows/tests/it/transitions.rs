@@ -222,7 +222,7 @@ impl Stage {
 
     /// Connects a client; returns `None` if the server is at its connection limit.
     async fn open(&mut self, script: &Script) -> Option<Client> {
-        let (server, mut socket) = (self.server.as_ref().expect("it runs"), None);
+        let (server, mut socket) = (self.server.as_ref().expect("a running server"), None);
         let wire: Box<dyn Wire> = match self.over_tcp {
             true => {
                 let stream = TcpStream::connect(server.address()).await.unwrap();
@@ -276,7 +276,7 @@ impl Stage {
         let within = Duration::from_millis([0, 50, 300, 8_000][random.below(4)]);
         sleep(pause).await;
         let started = Instant::now();
-        let stopped = self.server.take().expect("it runs").shutdown(within).await;
+        let stopped = self.server.take().expect("a running server").shutdown(within).await;
         let elapsed = started.elapsed();
         if !self.over_tcp {
             assert!(elapsed <= within + CUT, "{elapsed:?} of {within:?}");

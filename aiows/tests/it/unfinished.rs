@@ -138,10 +138,10 @@ async fn a_server_with_unbounded_limits_works_and_stops_gracefully() {
                 half.write(&masked(TEXT, b"half")[..7]).await;
                 let mut leaving = Raw::join(&server).await;
                 leaving.write(&[0x88]).await;
-                let mut gone = Raw::join(&server).await;
-                gone.send_close(1000, "").await;
-                gone.read_close(1000).await;
-                gone.expect_end().await;
+                let mut closed = Raw::join(&server).await;
+                closed.send_close(1000, "").await;
+                closed.read_close(1000).await;
+                closed.expect_end().await;
                 let left =
                     DisconnectReason::Peer { code: Some(1000.into()), reason: String::new() };
                 assert_eq!(ended.next().await, left);
