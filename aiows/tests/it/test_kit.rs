@@ -158,17 +158,17 @@ async fn a_client_passes_frames_of_every_size_unchanged_with_pings_between_them(
 
 /// A client of the test kit or a raw one.
 trait Client {
-    async fn send(&mut self, text: &str);
+    async fn write_text(&mut self, text: &str);
 }
 
 impl Client for Raw {
-    async fn send(&mut self, text: &str) {
+    async fn write_text(&mut self, text: &str) {
         self.send_text(text).await;
     }
 }
 
 impl Client for aiows::testing::TestClient {
-    async fn send(&mut self, text: &str) {
+    async fn write_text(&mut self, text: &str) {
         self.send_text(text).await;
     }
 }
@@ -179,9 +179,9 @@ async fn reason_after_drop(
     mut client: impl Client,
     ended: &mut Receiver<DisconnectReason>,
 ) -> String {
-    client.send(r#"{"type":"fill","size":3000000}"#).await;
+    client.write_text(r#"{"type":"fill","size":3000000}"#).await;
     let text = "y".repeat(1000);
-    while timeout(Duration::from_millis(1), client.send(&text)).await.is_ok() {}
+    while timeout(Duration::from_millis(1), client.write_text(&text)).await.is_ok() {}
     let start = Instant::now();
     drop(client);
     let reason = ended.recv().await;
