@@ -1,10 +1,10 @@
 //! Servers over a stream in memory.
 
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::Outcome;
 use aiows::testing::TestServer;
-use aiows::{
-    Call, HandlerError, Middleware, Next, Outcome, RawMessage, Router, WebSocket, fallback,
-    message, routes,
-};
+use aiows::{HandlerError, RawMessage, Router, WebSocket, fallback, message, routes};
 
 use crate::chat::{Chat, ChatResponse};
 use crate::exchange::ServerStream;

@@ -1,9 +1,10 @@
 //! The routes of [`conversation`](super::conversation), built with attributes.
 
+use aiows::extract::{ClientIp, Headers};
 use aiows::{
-    Bytes, ClientIp, Context, DisconnectReason, HandlerError, Headers, Local, MessageId, Path,
-    Query, RawMessage, Result, Router, ServerHandle, State, Text, WebSocket, connect, disconnect,
-    fallback, message, routes,
+    Bytes, Context, DisconnectReason, HandlerError, Local, MessageId, Path, Query, RawMessage,
+    Result, Router, ServerHandle, State, Text, WebSocket, connect, disconnect, fallback, message,
+    routes,
 };
 use serde_json::{Value, json};
 

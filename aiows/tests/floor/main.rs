@@ -9,10 +9,10 @@ mod conversation;
 mod mistakes;
 mod routes;
 
-use aiows::{
-    Call, Context, Extraction, FieldError, FromCall, HandlerError, IntoOutcome, Message, Needs,
-    Outcome, Result, State,
-};
+use aiows::error::FieldError;
+use aiows::extract::{Call, Extraction, FromCall, Needs};
+use aiows::routing::{IntoOutcome, Outcome};
+use aiows::{Context, HandlerError, Message, Result, State};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 

@@ -1,8 +1,7 @@
 //! The mistakes that a build reports about routes, and about functions with the same mistakes.
 
-use aiows::{
-    DisconnectReason, Local, RawMessage, Route, Router, Routes, Server, ServerHandle, State,
-};
+use aiows::routing::{Route, Routes};
+use aiows::{DisconnectReason, Local, RawMessage, Router, Server, ServerHandle, State};
 
 use super::{Chat, Greeting};
 

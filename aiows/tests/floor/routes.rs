@@ -1,8 +1,10 @@
 //! The routes of [`conversation`](super::conversation), built from closures.
 
+use aiows::extract::{Call, ClientIp, Headers};
+use aiows::routing::Route;
 use aiows::{
-    Bytes, Call, ClientIp, Context, DisconnectReason, HandlerError, Headers, Local, MessageId,
-    Path, Query, RawMessage, Result, Route, Router, ServerHandle, State, Text, WebSocket,
+    Bytes, Context, DisconnectReason, HandlerError, Local, MessageId, Path, Query, RawMessage,
+    Result, Router, ServerHandle, State, Text, WebSocket,
 };
 use serde_json::{Value, json};
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aiows::{
-    Call, HandlerError, Handshake, Middleware, Path, Query, Result, Route, Router, Server,
-    WebSocket, connect, routes,
-};
+use aiows::extract::Call;
+use aiows::middleware::{Handshake, Middleware};
+use aiows::routing::Route;
+use aiows::{HandlerError, Path, Query, Result, Router, Server, WebSocket, connect, routes};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -480,7 +480,7 @@ mod hosted {
     }
 
     /// Mounts the service in an axum application, and returns the address of both.
-    async fn host(sockets: aiows::WebSocketService) -> SocketAddr {
+    async fn host(sockets: aiows::server::WebSocketService) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let application = axum::Router::new().fallback_service(sockets);

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::middleware::Next;
+use aiows::routing::{Outcome, Route};
 use aiows::testing::{TestClient, TestServer};
+use aiows::websocket::Departure;
 use aiows::{
-    Call, Departure, DisconnectReason, HandlerError, Hub, Limits, Message, Next, Outcome, Result,
-    Route, Router, Server, State, WebSocket, connect, disconnect, message, routes,
+    DisconnectReason, HandlerError, Hub, Limits, Message, Result, Router, Server, State, WebSocket,
+    connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -142,7 +146,7 @@ async fn a_refused_connection_never_appears_in_the_hub() {
 async fn a_connection_is_admitted_when_its_on_connect_middleware_has_returned() {
     struct Slow(Gate);
 
-    impl aiows::Middleware for Slow {
+    impl aiows::middleware::Middleware for Slow {
         async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
             let outcome = next.run(call).await?;
             self.0.pass().await;
@@ -226,7 +230,7 @@ fn closing(case: &Case, is_layered: bool) -> Router {
 
 struct Passing;
 
-impl aiows::Middleware for Passing {
+impl aiows::middleware::Middleware for Passing {
     async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome, HandlerError> {
         next.run(call).await
     }
@@ -527,8 +531,11 @@ async fn disconnect_handlers_run_for_admitted_connections_and_always_handlers_fo
     #[derive(Clone)]
     struct Admit;
     struct AdmitFriends;
-    impl aiows::Middleware for AdmitFriends {
-        async fn on_handshake(&self, handshake: &aiows::Handshake) -> Result<(), HandlerError> {
+    impl aiows::middleware::Middleware for AdmitFriends {
+        async fn on_handshake(
+            &self,
+            handshake: &aiows::middleware::Handshake,
+        ) -> Result<(), HandlerError> {
             if handshake.path() == "/friend" {
                 handshake.context().insert(Admit);
             }

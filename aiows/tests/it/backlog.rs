@@ -3,8 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::testing::TestServer;
-use aiows::{Call, DisconnectReason, Limits, Route, Router, Server};
+use aiows::{DisconnectReason, Limits, Router, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, interval, sleep};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use aiows::error::SendError;
+use aiows::messages::Overflow;
 use aiows::testing::TestServer;
-use aiows::{
-    Hub, Message, Overflow, Result, Router, SendError, Server, WebSocket, connect, message, routes,
-};
+use aiows::{Hub, Message, Result, Router, Server, WebSocket, connect, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
@@ -287,7 +287,7 @@ impl Sockets {
 
     fn router(&self) -> Router {
         let sender = self.1.clone();
-        Router::new().route(aiows::Route::connect(move |call: aiows::Call| {
+        Router::new().route(aiows::routing::Route::connect(move |call: aiows::extract::Call| {
             sender.try_send(call.websocket().clone()).unwrap();
             async {}
         }))
@@ -366,7 +366,7 @@ async fn a_client_with_a_blocked_session_stays_connected_while_its_messages_are_
     let (begun, begins) = std::sync::mpsc::channel();
     let (end, ends) = std::sync::mpsc::channel::<()>();
     let ends = Arc::new(std::sync::Mutex::new(ends));
-    let block = aiows::Route::message("block", move |_: aiows::Call| {
+    let block = aiows::routing::Route::message("block", move |_: aiows::extract::Call| {
         let (begun, ends) = (begun.clone(), Arc::clone(&ends));
         async move {
             begun.send(()).unwrap();

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use aiows::{
-    Call, Hub, Message, Route, Router, Server, Text, WebSocket, connect, fallback, message, routes,
-};
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::{Hub, Message, Router, Server, Text, WebSocket, connect, fallback, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

@@ -9,9 +9,10 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use aiows::{
-    Call, CloseCode, DisconnectReason, HandlerError, Route, Router, SendError, Server, WebSocket,
-};
+use aiows::error::SendError;
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::{CloseCode, DisconnectReason, HandlerError, Router, Server, WebSocket};
 
 use super::kit::{TestServer, over_both};
 use crate::raw::{REQUEST, Raw, close_payload, echo_server, ends, limits, masked};

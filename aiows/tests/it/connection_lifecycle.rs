@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::{
-    Call, DisconnectReason, HandlerError, Message, Route, Router, State, WebSocket, connect,
-    disconnect, message, routes,
+    DisconnectReason, HandlerError, Message, Router, State, WebSocket, connect, disconnect,
+    message, routes,
 };
 use serde::Serialize;
 use serde_json::json;

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aiows::extract::Call;
 use aiows::middleware::from_fn;
-use aiows::{
-    Call, HandlerError, Handshake, Message, Middleware, Next, Outcome, Router, Server, message,
-    routes,
-};
+use aiows::middleware::{Handshake, Middleware, Next};
+use aiows::routing::Outcome;
+use aiows::{HandlerError, Message, Router, Server, message, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use aiows::{
-    Message, MessageId, Overflow, RawMessage, RequestError, Result, Route, Router, SendError,
-    Server, WebSocket, message, routes,
-};
+use aiows::error::{RequestError, SendError};
+use aiows::messages::Overflow;
+use aiows::routing::Route;
+use aiows::{Message, MessageId, RawMessage, Result, Router, Server, WebSocket, message, routes};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -73,11 +73,11 @@ async fn latest_delivery_ends_on_the_newest_value_even_behind_replies() {
 
 #[tokio::test]
 async fn latest_delivery_ends_on_the_newest_value_even_behind_answers_and_requests() {
-    let answers = Route::connect(async |call: aiows::Call| {
+    let answers = Route::connect(async |call: aiows::extract::Call| {
         call.websocket().send(&tick("AAPL", 100)).await?;
         Ok::<_, SendError>(tick("AAPL", 101))
     });
-    let requests = Route::connect(async |call: aiows::Call| {
+    let requests = Route::connect(async |call: aiows::extract::Call| {
         let ws = call.websocket();
         ws.send(&tick("AAPL", 102)).await?;
         let newer = tick("AAPL", 103);

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aiows::{Call, Middleware, Next, Outcome, Result, Router, Server, State, disconnect, routes};
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::Outcome;
+use aiows::{Result, Router, Server, State, disconnect, routes};
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 

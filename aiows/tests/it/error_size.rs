@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use aiows::error::FieldError;
+use aiows::messages::BoundedVec;
+use aiows::middleware::{Handshake, Middleware};
 use aiows::testing::TestClient;
-use aiows::{
-    BoundedVec, FieldError, HandlerError, Handshake, Message, Middleware, Result, Router, Server,
-    WireNames, message, routes,
-};
+use aiows::{HandlerError, Message, Result, Router, Server, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use validator::Validate;

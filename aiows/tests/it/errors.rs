@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use aiows::middleware::{Handshake, Middleware};
 use aiows::testing::TestClient;
 use aiows::{
-    HandlerError, Handshake, Limits, Message, Middleware, Result, Router, Server, WebSocket,
-    WireNames, fallback, message, routes,
+    HandlerError, Limits, Message, Result, Router, Server, WebSocket, WireNames, fallback, message,
+    routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

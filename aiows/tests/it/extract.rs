@@ -1,8 +1,9 @@
 //! Extractors of handlers.
 
+use aiows::extract::{Call, Extraction, FromCall, Needs};
 use aiows::{
-    Call, Context, Extraction, FromCall, HandlerError, Local, MessageId, Needs, RawMessage, Result,
-    Router, Server, ServerHandle, State, Text, WebSocket, connect, disconnect, message, routes,
+    Context, HandlerError, Local, MessageId, RawMessage, Result, Router, Server, ServerHandle,
+    State, Text, WebSocket, connect, disconnect, message, routes,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;

@@ -12,10 +12,10 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use aiows::{
-    Call, DisconnectReason, HandlerError, Limits, Message, Middleware, Next, Outcome, Route,
-    Router, Server,
-};
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::{Outcome, Route};
+use aiows::{DisconnectReason, HandlerError, Limits, Message, Router, Server};
 
 use super::kit::{TestServer, over_both};
 use crate::probe::Probe;

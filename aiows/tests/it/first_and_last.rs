@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use aiows::hub::{Joined, Left, UserChange};
 use aiows::testing::{TestClient, TestServer, socket};
+use aiows::websocket::Departure;
 use aiows::{
-    CloseCode, Departure, Hub, Joined, Left, Message, Result, Router, Server, State, UserChange,
-    WebSocket, connect, disconnect, message, routes,
+    CloseCode, Hub, Message, Result, Router, Server, State, WebSocket, connect, disconnect,
+    message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

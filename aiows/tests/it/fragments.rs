@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use aiows::routing::Route;
 use aiows::testing::TestServer;
-use aiows::{Hub, Result, Route, Router, Server, WebSocket, connect, fallback, routes};
+use aiows::{Hub, Result, Router, Server, WebSocket, connect, fallback, routes};
 
 use crate::raw::{Raw, limits, over_both};
 
@@ -131,7 +132,7 @@ async fn a_client_that_stops_reading_a_large_message_gets_the_close_frame_after_
 
 #[tokio::test]
 async fn a_close_frame_follows_a_large_message_that_is_whole() {
-    let close = Route::message("close", async |call: aiows::Call| {
+    let close = Route::message("close", async |call: aiows::extract::Call| {
         let ws = call.websocket();
         ws.send_text(&payload(1 << 20)).await.unwrap();
         ws.close(4000, "enough");

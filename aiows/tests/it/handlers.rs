@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aiows::extract::{Call, Frame};
+use aiows::routing::Route;
 use aiows::{
-    Call, Frame, Message, MessageId, RawMessage, Route, Router, State, Text, WebSocket, connect,
-    disconnect, fallback, message, routes,
+    Message, MessageId, RawMessage, Router, State, Text, WebSocket, connect, disconnect, fallback,
+    message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -4,10 +4,8 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aiows::{
-    Context, HandlerError, Handshake, Message, Middleware, Result, Router, Server, connect,
-    message, routes,
-};
+use aiows::middleware::{Handshake, Middleware};
+use aiows::{Context, HandlerError, Message, Result, Router, Server, connect, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;

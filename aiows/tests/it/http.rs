@@ -306,7 +306,7 @@ async fn a_shutdown_closes_a_websocket_that_was_a_page_and_it_ends_once() {
 
 #[tokio::test]
 async fn an_application_can_hold_the_server_handle_and_see_client_addresses() {
-    async fn stats(State(server): State<ServerHandle>) -> Json<aiows::Stats> {
+    async fn stats(State(server): State<ServerHandle>) -> Json<aiows::server::Stats> {
         Json(server.stats())
     }
     async fn whoami(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {

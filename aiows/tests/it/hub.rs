@@ -6,10 +6,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use aiows::error::SendError;
 use aiows::testing::TestClient;
 use aiows::{
-    ConnectionId, HandlerError, Hub, Message, Result, Router, SendError, Server, State, WebSocket,
-    connect, disconnect, message, routes,
+    ConnectionId, HandlerError, Hub, Message, Result, Router, Server, State, WebSocket, connect,
+    disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -200,7 +201,7 @@ async fn a_broadcast_reaches_each_recipient_once_and_skips_the_excluded_ones() {
         }
         bob.join("bar").await;
         let (a, b, e) = (id_of(&hub, &ann), id_of(&hub, &bob), id_of(&hub, &eve));
-        let accepted = async |target: aiows::Recipients, text: &str| {
+        let accepted = async |target: aiows::hub::Recipients, text: &str| {
             let delivery = target.send_text(text).await.unwrap();
             assert_eq!(delivery.refused, 0);
             delivery.accepted

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aiows::{Call, CloseCode, DisconnectReason, Message, Route, Router};
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::{CloseCode, DisconnectReason, Message, Router};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 

@@ -4,7 +4,8 @@ use axum::routing::post;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use aiows::{JsonBody, Router, Server};
+use aiows::server::JsonBody;
+use aiows::{Router, Server};
 
 use super::kit::TestServer;
 use crate::raw::Raw;

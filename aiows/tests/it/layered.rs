@@ -77,7 +77,10 @@ pub(crate) mod kit {
     use std::ops::Deref;
     use std::time::Duration;
 
-    use aiows::{Call, Error, HandlerError, Handshake, Middleware, Next, Outcome, Server, testing};
+    use aiows::extract::Call;
+    use aiows::middleware::{Handshake, Middleware, Next};
+    use aiows::routing::Outcome;
+    use aiows::{Error, HandlerError, Server, testing};
 
     use crate::raw;
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::{
-    Call, CloseCode, DisconnectReason, Limits, Message, Route, Router, SendError, Server, WebSocket,
-};
+use aiows::error::SendError;
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::{CloseCode, DisconnectReason, Limits, Message, Router, Server, WebSocket};
 
 use super::kit::{TestServer, over_both};
 use crate::raw::{Ended, Raw, Wire, echo_server, ends, limits, masked};

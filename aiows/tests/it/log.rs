@@ -227,7 +227,7 @@ async fn dropped_messages_are_logged_when_the_drops_begin_and_counted_when_they_
     }
     let (lines_logged, _guard) = log();
     let mut limits = aiows::Limits::default();
-    limits.overflow = aiows::Overflow::DropOldest;
+    limits.overflow = aiows::messages::Overflow::DropOldest;
     limits.outbound_messages = 10;
     let router = Router::new().routes(routes![lines]);
     let server = TestServer::new(aiows::Server::from(router).limits(limits));

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aiows::messages::Overflow;
 use aiows::testing::TestServer;
-use aiows::{Hub, Message, Overflow, Result, Router, Server, WebSocket, message, routes};
+use aiows::{Hub, Message, Result, Router, Server, WebSocket, message, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aiows::error::SendError;
 use aiows::{
-    DisconnectReason, HandlerError, Limits, Message, Result, Router, SendError, Server, State,
-    WebSocket, connect, disconnect, message, routes,
+    DisconnectReason, HandlerError, Limits, Message, Result, Router, Server, State, WebSocket,
+    connect, disconnect, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

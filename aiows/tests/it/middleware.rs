@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use aiows::extract::Call;
 use aiows::middleware::from_fn;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::{IntoOutcome, Outcome, Route};
 use aiows::testing::{TestClient, TestServer};
 use aiows::{
-    Call, DisconnectReason, HandlerError, IntoOutcome, Message, Middleware, Next, Outcome, Route,
-    Router, Server, State, WebSocket, connect, disconnect, fallback, message, routes,
+    DisconnectReason, HandlerError, Message, Router, Server, State, WebSocket, connect, disconnect,
+    fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aiows::extract::Extension;
+use aiows::server::WebSocketService;
 use aiows::{
-    Context, DisconnectReason, Extension, HandlerError, Router, Server, WebSocket,
-    WebSocketService, connect, message, routes,
+    Context, DisconnectReason, HandlerError, Router, Server, WebSocket, connect, message, routes,
 };
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -212,8 +213,8 @@ async fn a_socket_outlives_the_application_of_its_host_and_is_closed_by_a_stop()
 #[tokio::test]
 async fn a_nested_service_sees_the_path_as_it_was_sent() {
     struct Paths(mpsc::Sender<String>);
-    impl aiows::Middleware for Paths {
-        async fn on_handshake(&self, handshake: &aiows::Handshake) -> aiows::Result {
+    impl aiows::middleware::Middleware for Paths {
+        async fn on_handshake(&self, handshake: &aiows::middleware::Handshake) -> aiows::Result {
             self.0.send(handshake.path().to_owned()).await?;
             Ok(())
         }
@@ -380,8 +381,8 @@ async fn a_message_handler_without_its_extension_fails_without_closing_the_conne
 #[tokio::test]
 async fn middleware_reads_the_extensions_of_a_request() {
     struct Guard;
-    impl aiows::Middleware for Guard {
-        async fn on_handshake(&self, handshake: &aiows::Handshake) -> aiows::Result {
+    impl aiows::middleware::Middleware for Guard {
+        async fn on_handshake(&self, handshake: &aiows::middleware::Handshake) -> aiows::Result {
             let user = handshake.extensions().get::<User>().cloned();
             let user =
                 user.ok_or_else(|| HandlerError::new("no_session", "sign in").status(401))?;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 
+use aiows::error::SendError;
+use aiows::hub::Recipients;
 use aiows::testing::TestClient;
-use aiows::{
-    ConnectionId, Hub, Recipients, Router, SendError, Server, State, WebSocket, connect, routes,
-};
+use aiows::{ConnectionId, Hub, Router, Server, State, WebSocket, connect, routes};
 
 use super::kit::TestServer;
 use crate::random::Random;

@@ -5,12 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aiows::error::SendError;
+use aiows::extract::{Call, FromCall};
+use aiows::hub::Recipients;
+use aiows::middleware::Next;
 use aiows::middleware::from_fn;
 use aiows::testing::TestClient;
+use aiows::websocket::Departure;
 use aiows::{
-    Call, ConnectionId, Departure, FromCall, HandlerError, Hub, Message, Next, Recipients, Result,
-    Router, SendError, Server, ServerHandle, WebSocket, connect, disconnect, fallback, message,
-    routes,
+    ConnectionId, HandlerError, Hub, Message, Result, Router, Server, ServerHandle, WebSocket,
+    connect, disconnect, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -229,6 +229,6 @@ fn the_prefix_and_the_type_together_are_checked_as_one_message_type() {
     assert_eq!(nested("a "), [expected]);
 }
 
-fn routes_of(routes: aiows::Routes) -> Router {
+fn routes_of(routes: aiows::routing::Routes) -> Router {
     Router::new().routes(routes)
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use aiows::error::RequestError;
+use aiows::extract::Call;
+use aiows::messages::Incoming;
 use aiows::{
-    Call, Hub, Incoming, Message, RawMessage, RequestError, Result, Router, Server, Text,
-    WebSocket, fallback, message, middleware, routes,
+    Hub, Message, RawMessage, Result, Router, Server, Text, WebSocket, fallback, message,
+    middleware, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -4,12 +4,12 @@ use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::Outcome;
 use aiows::testing::socket;
 use aiows::testing::{TestCall, TestServer};
-use aiows::{
-    Call, DisconnectReason, HandlerError, Middleware, Next, Outcome, Router, Server, State,
-    connect, disconnect, routes,
-};
+use aiows::{DisconnectReason, HandlerError, Router, Server, State, connect, disconnect, routes};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};

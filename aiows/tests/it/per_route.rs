@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use aiows::server::RouteLimits;
 use aiows::{
-    DisconnectReason, Limits, RouteLimits, Router, Server, Text, WebSocket, connect, fallback,
-    message, routes,
+    DisconnectReason, Limits, Router, Server, Text, WebSocket, connect, fallback, message, routes,
 };
 
 use super::kit::{TestServer, over_both};

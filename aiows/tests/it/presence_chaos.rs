@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aiows::{App, Joined, Message, Overflow, Result, Router, Server, WebSocket, message, routes};
+use aiows::hub::Joined;
+use aiows::messages::Overflow;
+use aiows::{App, Message, Result, Router, Server, WebSocket, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Builder;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use aiows::hub::Joined;
 use aiows::testing::{TestClient, TestServer};
-use aiows::{CloseCode, Joined, Message, Result, Router, Server, WebSocket, message, routes};
+use aiows::{CloseCode, Message, Result, Router, Server, WebSocket, message, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;

@@ -10,11 +10,11 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use aiows::error::SendError;
+use aiows::messages::{Outbound, Overflow};
+use aiows::routing::Route;
 use aiows::testing::TestServer;
-use aiows::{
-    DisconnectReason, Limits, Message, MessageId, Outbound, Overflow, Route, Router, SendError,
-    Server, WebSocket,
-};
+use aiows::{DisconnectReason, Limits, Message, MessageId, Router, Server, WebSocket};
 
 use crate::raw::{Raw, ends, limits};
 
@@ -86,7 +86,7 @@ impl Sockets {
 
     pub fn router(&self) -> Router {
         let sender = self.1.clone();
-        Router::new().route(Route::connect(move |call: aiows::Call| {
+        Router::new().route(Route::connect(move |call: aiows::extract::Call| {
             sender.try_send(call.websocket().clone()).unwrap();
             async {}
         }))
@@ -306,12 +306,13 @@ async fn replies_are_never_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_slowly_receives_every_message_of_send() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
-        let router = Router::new().route(Route::message("many", async |call: aiows::Call| {
-            for n in 0..MANY {
-                call.websocket().send(&number(n)).await?;
-            }
-            Ok::<_, SendError>(json!({"type": "sent"}))
-        }));
+        let router =
+            Router::new().route(Route::message("many", async |call: aiows::extract::Call| {
+                for n in 0..MANY {
+                    call.websocket().send(&number(n)).await?;
+                }
+                Ok::<_, SendError>(json!({"type": "sent"}))
+            }));
         let server = TestServer::bind(Server::from(router).limits(narrow(overflow))).await;
         let mut raw = Raw::open(&server).await.boxed();
         raw.send_text(r#"{"type":"many"}"#).await;
@@ -539,9 +540,10 @@ async fn counts_serialize_as_json() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_reads_steadily_over_a_slow_link_stays_connected() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let router = Router::new().route(Route::message("large", async |call: aiows::Call| {
-        call.websocket().send_text(&"x".repeat(8 << 20)).await
-    }));
+    let router = Router::new()
+        .route(Route::message("large", async |call: aiows::extract::Call| {
+            call.websocket().send_text(&"x".repeat(8 << 20)).await
+        }));
     let limits_with_timeout = limits(|limits| limits.write_timeout = Duration::from_secs(3));
     let server = TestServer::bind(Server::from(router).limits(limits_with_timeout)).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::sleep;
 
-use aiows::{Call, CloseCode, DisconnectReason, Route, Router, Server, WebSocket};
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::{CloseCode, DisconnectReason, Router, Server, WebSocket};
 
 use super::kit::{TestServer, over_both};
 use crate::raw::{Frame, Raw, close_payload, echo_server, ends, limits, masked};

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use aiows::{Message, RequestError, Result, Router, ServerHandle, WebSocket, message, routes};
+use aiows::error::RequestError;
+use aiows::{Message, Result, Router, ServerHandle, WebSocket, message, routes};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

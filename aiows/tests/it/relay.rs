@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use aiows::extract::{Call, Frame};
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::{IntoOutcome, Outcome};
 use aiows::{
-    Bytes, Call, DisconnectReason, Frame, HandlerError, IntoOutcome, Local, Message, MessageId,
-    Middleware, Next, Outcome, RawMessage, Result, Router, Server, State, Text, WebSocket, connect,
-    fallback, message, routes,
+    Bytes, DisconnectReason, HandlerError, Local, Message, MessageId, RawMessage, Result, Router,
+    Server, State, Text, WebSocket, connect, fallback, message, routes,
 };
 
 use super::kit::{TestServer, over_both};

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aiows::extract::{Call, ClientIp, Headers};
+use aiows::middleware::{Handshake, Middleware};
+use aiows::routing::Route;
 use aiows::{
-    Call, ClientIp, HandlerError, Handshake, HeaderMap, Headers, Middleware, Path, Query, Result,
-    Route, Router, Server, State, connect, disconnect, message, routes,
+    HandlerError, HeaderMap, Path, Query, Result, Router, Server, State, connect, disconnect,
+    message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

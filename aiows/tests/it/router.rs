@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::{
-    Call, DisconnectReason, Limits, Local, Message, MessageId, Route, Router, Server, State,
-    connect, disconnect, fallback, message, routes,
+    DisconnectReason, Limits, Local, Message, MessageId, Router, Server, State, connect,
+    disconnect, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::server::{Listener, Shutdown};
 use aiows::{
-    App, Call, DisconnectReason, HandlerError, Listener, Route, Router, Server, ServerHandle,
-    Shutdown, State, message, routes,
+    App, DisconnectReason, HandlerError, Router, Server, ServerHandle, State, message, routes,
 };
 use futures_util::FutureExt;
 use tokio::net::TcpListener;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use aiows::error::{RequestError, SendError};
+use aiows::extract::Frame;
 use aiows::validator::Validate;
 use aiows::{
-    Frame, Limits, Message, RequestError, Router, SendError, Server, State, WebSocket, connect,
-    disconnect, fallback, message, routes,
+    Limits, Message, Router, Server, State, WebSocket, connect, disconnect, fallback, message,
+    routes,
 };
 use futures_util::FutureExt;
 use futures_util::future::{join, join_all};

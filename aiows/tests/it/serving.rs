@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use aiows::extract::ClientIp;
+use aiows::server::Listener;
 use aiows::testing::socket;
-use aiows::{ClientIp, Listener, Router, Server, WebSocket, message, routes};
+use aiows::{Router, Server, WebSocket, message, routes};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 

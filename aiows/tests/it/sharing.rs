@@ -43,8 +43,10 @@ mod permissions {
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::testing::{TestCall, socket};
-use aiows::{Call, Context, Local, Route, Router, Server, routes};
+use aiows::{Context, Local, Router, Server, routes};
 
 fn mistakes(router: Router) -> Vec<String> {
     match Server::from(router).build() {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::testing::socket;
 use aiows::{
-    Call, DisconnectReason, Message, MessageId, Result, Route, Router, Server, State, WebSocket,
-    connect, disconnect, message, routes,
+    DisconnectReason, Message, MessageId, Result, Router, Server, State, WebSocket, connect,
+    disconnect, message, routes,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};

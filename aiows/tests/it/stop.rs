@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::{
-    Call, DisconnectReason, HandlerError, Limits, Message, MessageId, Route, Router, Server,
-    ServerHandle, State, WebSocket, disconnect, message, routes,
+    DisconnectReason, HandlerError, Limits, Message, MessageId, Router, Server, ServerHandle,
+    State, WebSocket, disconnect, message, routes,
 };
 use serde::Serialize;
 use serde_json::json;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::{
-    Call, DisconnectReason, Limits, Message, MessageId, Route, Router, Server, State, WebSocket,
-    message, routes,
+    DisconnectReason, Limits, Message, MessageId, Router, Server, State, WebSocket, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

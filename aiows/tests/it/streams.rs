@@ -11,7 +11,10 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::{App, Call, DisconnectReason, Limits, Listener, Route, Router, WebSocket};
+use aiows::extract::Call;
+use aiows::routing::Route;
+use aiows::server::Listener;
+use aiows::{App, DisconnectReason, Limits, Router, WebSocket};
 
 use super::kit::wrapped;
 use crate::probe::Probe;

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::Outcome;
 use aiows::{
-    Call, HandlerError, Limits, Message, Middleware, Next, Outcome, Result, Router, Server, State,
-    WebSocket, connect, disconnect, message, routes,
+    HandlerError, Limits, Message, Result, Router, Server, State, WebSocket, connect, disconnect,
+    message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aiows::error::SendError;
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::testing::TestServer;
 use aiows::{
-    Call, ConnectionId, DisconnectReason, HandlerError, Hub, Limits, Message, Path, Route, Router,
-    SendError, Server, ServerHandle, State, WebSocket, connect, disconnect, routes,
+    ConnectionId, DisconnectReason, HandlerError, Hub, Limits, Message, Path, Router, Server,
+    ServerHandle, State, WebSocket, connect, disconnect, routes,
 };
 use futures_util::future::join_all;
 use serde::Serialize;

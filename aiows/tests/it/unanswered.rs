@@ -4,9 +4,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use aiows::error::RequestError;
+use aiows::extract::Call;
+use aiows::middleware::{Middleware, Next};
+use aiows::routing::Outcome;
 use aiows::{
-    Call, HandlerError, Limits, Message, Middleware, Next, Outcome, RequestError, Result, Router,
-    Server, State, Text, WebSocket, connect, fallback, message, routes,
+    HandlerError, Limits, Message, Result, Router, Server, State, Text, WebSocket, connect,
+    fallback, message, routes,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
@@ -116,11 +120,11 @@ fn the_error_of_a_failed_question_can_be_downcast_from_a_handler_error() {
     // `anyhow` hides the type of an error without context.
     let error = HandlerError::from(anyhow::Error::from(RequestError::Congested));
     assert_eq!(error.code(), "internal");
-    let error = HandlerError::from(aiows::SendError::Full);
+    let error = HandlerError::from(aiows::error::SendError::Full);
     assert_eq!((error.code(), error.status_code()), ("queue_full", 403));
-    let error = HandlerError::from(aiows::SendError::Closed);
+    let error = HandlerError::from(aiows::error::SendError::Closed);
     assert_eq!((error.code(), error.status_code()), ("unavailable", 503));
-    assert_eq!(HandlerError::from(aiows::SendError::NoRoom).code(), "internal");
+    assert_eq!(HandlerError::from(aiows::error::SendError::NoRoom).code(), "internal");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use aiows::{DisconnectReason, Limits, Overflow};
+use aiows::messages::Overflow;
+use aiows::{DisconnectReason, Limits};
 
 use super::kit::{TestServer, over_both};
 use crate::raw::{Raw, ends, limits, masked};

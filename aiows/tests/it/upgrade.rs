@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::{Route, Router, Server};
+use aiows::routing::Route;
+use aiows::{Router, Server};
 
 use super::kit::{TestServer, over_both};
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};

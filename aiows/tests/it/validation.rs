@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use aiows::{BoundedVec, HandlerError, Message, Router, Server, WireNames, message, routes};
+use aiows::messages::BoundedVec;
+use aiows::{HandlerError, Message, Router, Server, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use validator::{Validate, ValidationError, ValidationErrors};

@@ -5,10 +5,12 @@ use std::sync::mpsc as threads;
 use std::thread;
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::routing::Route;
 use aiows::testing::socket;
 use aiows::{
-    Call, Context, HandlerError, Local, Route, Router, Server, State, WebSocket, connect,
-    disconnect, message, routes,
+    Context, HandlerError, Local, Router, Server, State, WebSocket, connect, disconnect, message,
+    routes,
 };
 use serde_json::json;
 use tokio::sync::mpsc;

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aiows::error::{RequestError, SendError};
+use aiows::routing::Route;
 use aiows::{
-    Message, MessageId, RequestError, Result, Route, Router, SendError, Server, ServerHandle,
-    State, WebSocket, message, routes,
+    Message, MessageId, Result, Router, Server, ServerHandle, State, WebSocket, message, routes,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -263,7 +264,8 @@ async fn echoed<T>(text: &str) -> Value
 where
     T: Message + DeserializeOwned + Serialize + Send + 'static,
 {
-    let route = Route::message("chat", |call: aiows::Call| async move { call.payload::<T>() });
+    let route =
+        Route::message("chat", |call: aiows::extract::Call| async move { call.payload::<T>() });
     let server = TestServer::new(Router::new().route(route.receiving::<T>()));
     let mut client = server.connect().await;
     client.send_text(text).await;
