@@ -2,12 +2,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, LitStr, ReturnType, ext::IdentExt};
+use syn::{LitStr, ReturnType, ext::IdentExt};
 
 use super::{
     Kind,
     args::Args,
-    item::{Companion, HandlerFn},
+    item::{Companion, HandlerFn, only},
     slot::{Slot, slots},
 };
 use crate::{errors::blame, krate::Krate};
@@ -127,8 +127,4 @@ fn bindings(function: &HandlerFn) -> TokenStream {
         let boxed = #boxed;
         let outcome = #outcome;
     }
-}
-
-pub(super) fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
-    attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
 }

@@ -119,6 +119,10 @@ impl Rejected {
     }
 }
 
+pub(super) fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
+    attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
+}
+
 /// The first token of an item behind its attributes and its visibility.
 pub(crate) fn keyword(item: TokenStream) -> TokenStream {
     match syn::parse2(item.clone()) {

@@ -4,7 +4,10 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Meta};
 
-use super::{Kind, expand::only, item::HandlerFn};
+use super::{
+    Kind,
+    item::{HandlerFn, only},
+};
 use crate::errors::blame;
 
 /// One argument: a local that holds its descriptor, then its value.
