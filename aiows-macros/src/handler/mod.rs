@@ -8,10 +8,10 @@ use crate::errors::Errors;
 
 mod args;
 mod expand;
-mod fallback;
 mod item;
 mod signature;
 mod slot;
+mod stub;
 #[cfg(test)]
 mod tests;
 
@@ -60,7 +60,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
     let registration = if errors.is_empty() {
         expand::registration(kind, &function, &args)
     } else if function.may_have_companion() {
-        fallback::registration(&function.companion(), &args.krate)
+        stub::registration(&function.companion(), &args.krate)
     } else {
         TokenStream::new()
     };
@@ -89,7 +89,7 @@ fn without_function(
     match Rejected::of(item.clone()) {
         // rustc reports the syntax error itself.
         Rejected::Function(companion) => {
-            registration = fallback::registration(&companion, &args.krate);
+            registration = stub::registration(&companion, &args.krate);
         }
         Rejected::Data(tokens) => errors.push(
             tokens,

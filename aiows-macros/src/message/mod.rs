@@ -9,12 +9,12 @@ use crate::errors::Errors;
 mod attr;
 mod delivery;
 mod expand;
-mod fallback;
 mod fields;
 mod length;
 mod rename;
 mod serde;
 mod set;
+mod stub;
 #[cfg(test)]
 mod tests;
 mod valid;
@@ -65,7 +65,7 @@ fn derive(derive: Derive, input: TokenStream) -> TokenStream {
     let implementation = if errors.is_empty() {
         expand::implementation(derive, &input, &attr, &fields)
     } else {
-        fallback::implementation(derive, &input, &attr)
+        stub::implementation(derive, &input, &attr)
     };
     let errors = errors.report();
     quote!(#errors #implementation)
