@@ -6,23 +6,23 @@ use syn::{LitStr, ReturnType, ext::IdentExt};
 
 use super::{
     Kind,
-    args::Args,
+    argument::{Argument, arguments},
+    attr::Attr,
     item::{Companion, HandlerFn, only},
-    slot::{Slot, slots},
 };
 use crate::{errors::blame, krate::Krate};
 
-pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> TokenStream {
-    let key = match (kind, &args.message_type) {
+pub(super) fn registration(kind: Kind, function: &HandlerFn, attr: &Attr) -> TokenStream {
+    let key = match (kind, &attr.message_type) {
         (Kind::Message, literal) => quote!(Message(#literal)),
         (Kind::Connect, _) => quote!(Connect),
-        (Kind::Disconnect, _) if args.always => quote!(DisconnectAlways),
+        (Kind::Disconnect, _) if attr.always => quote!(DisconnectAlways),
         (Kind::Disconnect, _) => quote!(Disconnect),
         (Kind::Fallback, _) => quote!(Fallback),
     };
     let route = route(kind, function);
-    let serves = args.message_type.as_ref().map(|literal| serves(function, literal));
-    implementation(&function.companion(), &args.krate, &key, &quote!(#serves #route))
+    let serves = attr.message_type.as_ref().map(|literal| serves(function, literal));
+    implementation(&function.companion(), &attr.krate, &key, &quote!(#serves #route))
 }
 
 /// What holds the literal against the type of the last argument; for a handler without arguments
@@ -93,11 +93,11 @@ pub(super) fn implementation(
 /// a misspelled one is reported once.
 fn route(kind: Kind, function: &HandlerFn) -> TokenStream {
     let name = &function.sig.ident;
-    let slots = slots(kind, function);
-    let describe = slots.iter().map(Slot::describe);
-    let needs = slots.iter().map(|slot| slot.apply(|slot| quote!(#slot.needs())));
-    let take = slots.iter().map(Slot::take);
-    let values = slots.iter().map(|slot| slot.apply(ToTokens::to_token_stream));
+    let arguments = arguments(kind, function);
+    let describe = arguments.iter().map(Argument::describe);
+    let needs = arguments.iter().map(|argument| argument.apply(|local| quote!(#local.needs())));
+    let take = arguments.iter().map(Argument::take);
+    let values = arguments.iter().map(|argument| argument.apply(ToTokens::to_token_stream));
     let bindings = bindings(function);
     quote_spanned! {Span::mixed_site()=>
         fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::Route {

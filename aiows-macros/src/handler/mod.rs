@@ -6,16 +6,16 @@ use quote::quote;
 
 use crate::errors::Errors;
 
-mod args;
+mod argument;
+mod attr;
 mod expand;
 mod item;
 mod signature;
-mod slot;
 mod stub;
 #[cfg(test)]
 mod tests;
 
-use args::Args;
+use attr::Attr;
 pub(crate) use item::keyword;
 use item::{HandlerFn, Rejected};
 
@@ -51,16 +51,16 @@ impl Kind {
 /// keeps working on a function that is being typed.
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let args = Args::parse(kind, args, &mut errors);
+    let attr = Attr::parse(kind, args, &mut errors);
     let Ok(mut function) = syn::parse2::<HandlerFn>(item.clone()) else {
-        return without_function(kind, &args, item, errors);
+        return without_function(kind, &attr, item, errors);
     };
     function.remove_second_attribute(kind, &mut errors);
     signature::check(kind, &function, &mut errors);
     let registration = if errors.is_empty() {
-        expand::registration(kind, &function, &args)
+        expand::registration(kind, &function, &attr)
     } else if function.may_have_companion() {
-        stub::registration(&function.companion(), &args.krate)
+        stub::registration(&function.companion(), &attr.krate)
     } else {
         TokenStream::new()
     };
@@ -80,7 +80,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
 /// The output for an item that is no function, or one that rustc could not parse either.
 fn without_function(
     kind: Kind,
-    args: &Args,
+    attr: &Attr,
     item: &TokenStream,
     mut errors: Errors,
 ) -> TokenStream {
@@ -89,7 +89,7 @@ fn without_function(
     match Rejected::of(item.clone()) {
         // rustc reports the syntax error itself.
         Rejected::Function(companion) => {
-            registration = stub::registration(&companion, &args.krate);
+            registration = stub::registration(&companion, &attr.krate);
         }
         Rejected::Data(tokens) => errors.push(
             tokens,

@@ -11,7 +11,7 @@ use super::{
 use crate::errors::blame;
 
 /// One argument: a local that holds its descriptor, then its value.
-pub(super) struct Slot<'a> {
+pub(super) struct Argument<'a> {
     cfg: Vec<&'a Attribute>,
     local: Ident,
     constructor: Constructor,
@@ -29,7 +29,7 @@ enum Constructor {
     ArgIf(TokenStream),
 }
 
-pub(super) fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
+pub(super) fn arguments(kind: Kind, function: &HandlerFn) -> Vec<Argument<'_>> {
     let inputs = &function.sig.inputs;
     let typed = inputs.iter().filter_map(|arg| match arg {
         FnArg::Typed(arg) => Some((only(&arg.attrs, &["cfg"]), &arg.ty)),
@@ -40,7 +40,7 @@ pub(super) fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
     typed
         .iter()
         .enumerate()
-        .map(|(at, (cfg, ty))| Slot {
+        .map(|(at, (cfg, ty))| Argument {
             cfg: cfg.clone(),
             // rustc calls the value by what stands here when it must not be held over an `.await`.
             local: format_ident!("a{at}", span = Span::mixed_site().located_at(blame(ty))),
@@ -76,7 +76,7 @@ impl Constructor {
     }
 }
 
-impl Slot<'_> {
+impl Argument<'_> {
     pub(super) fn describe(&self) -> TokenStream {
         match &self.constructor {
             Constructor::Arg => self.describe_with("arg", &quote!()),

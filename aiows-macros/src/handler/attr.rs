@@ -13,7 +13,7 @@ use crate::{
 
 /// `"chat", crate = ws` or `always`.
 #[derive(Default)]
-pub(super) struct Args {
+pub(super) struct Attr {
     /// Present on every accepted `#[message]`, absent elsewhere.
     pub(super) message_type: Option<LitStr>,
     /// Of `#[disconnect]`.
@@ -21,23 +21,23 @@ pub(super) struct Args {
     pub(super) krate: Krate,
 }
 
-impl Args {
+impl Attr {
     pub(super) fn parse(kind: Kind, tokens: TokenStream, errors: &mut Errors) -> Self {
-        let mut args = Self::default();
+        let mut attr = Self::default();
         let mut known = Known::new(&["crate"]);
         let mut values = 0;
         for piece in options::pieces(tokens) {
             match piece {
                 Piece::Option { key, value } => {
                     if known.admit(&key, errors) {
-                        args.krate = options::krate(&key, value, errors);
+                        attr.krate = options::krate(&key, value, errors);
                     }
                 }
                 Piece::Value(tokens) if kind == Kind::Disconnect => {
-                    if args.always || tokens.to_string() != "always" {
+                    if attr.always || tokens.to_string() != "always" {
                         errors.push(tokens, "`#[disconnect]` takes no argument but `always`");
                     }
-                    args.always = true;
+                    attr.always = true;
                 }
                 Piece::Value(tokens) if kind != Kind::Message => {
                     errors.push(tokens, format!("`#[{}]` takes no arguments", kind.name()));
@@ -49,7 +49,7 @@ impl Args {
                 }
                 Piece::Value(tokens) => {
                     values += 1;
-                    args.message_type = type_name::literal(tokens, errors);
+                    attr.message_type = type_name::literal(tokens, errors);
                 }
             }
         }
@@ -57,6 +57,6 @@ impl Args {
             let text = "message handler needs a message type: `#[message(\"chat\")]`";
             errors.push_at(Span::call_site(), text);
         }
-        args
+        attr
     }
 }
