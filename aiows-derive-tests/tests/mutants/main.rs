@@ -13,6 +13,8 @@ use std::{
 };
 
 mod known;
+#[path = "../libraries/mod.rs"]
+mod libraries;
 mod rules;
 mod rustc;
 mod source;
