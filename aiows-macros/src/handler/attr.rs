@@ -11,12 +11,12 @@ use crate::{
     type_name,
 };
 
-/// `"chat", crate = ws` or `always`.
+/// The parsed arguments, such as `"chat", crate = ws` or `always`.
 #[derive(Default)]
 pub(super) struct Attr {
-    /// Present on every accepted `#[message]`, absent elsewhere.
+    /// Present on every accepted `#[message]`, absent on the other attributes.
     pub(super) message_type: Option<LitStr>,
-    /// Of `#[disconnect]`.
+    /// Whether this is `#[disconnect(always)]`.
     pub(super) always: bool,
     pub(super) krate: Krate,
 }
@@ -35,7 +35,7 @@ impl Attr {
                 }
                 Piece::Value(tokens) if kind == Kind::Disconnect => {
                     if attr.always || tokens.to_string() != "always" {
-                        errors.push(tokens, "`#[disconnect]` takes no argument but `always`");
+                        errors.push(tokens, "`#[disconnect]` takes no argument except `always`");
                     }
                     attr.always = true;
                 }
@@ -44,7 +44,8 @@ impl Attr {
                 }
                 Piece::Value(tokens) if values > 0 => {
                     values += 1;
-                    let text = "a handler serves one message type, write a second handler";
+                    let text =
+                        "a handler serves one message type, write a second handler for this one";
                     errors.push(tokens, text);
                 }
                 Piece::Value(tokens) => {
@@ -54,7 +55,7 @@ impl Attr {
             }
         }
         if kind == Kind::Message && values == 0 && errors.is_empty() {
-            let text = "message handler needs a message type: `#[message(\"chat\")]`";
+            let text = "message handler needs a message type, like `#[message(\"chat\")]`";
             errors.push_at(Span::call_site(), text);
         }
         attr

@@ -1,5 +1,5 @@
-//! `#[connect]`, `#[message("t")]`, `#[disconnect]` and `#[fallback]`: one pipeline, the kind is
-//! data.
+//! Expands `#[connect]`, `#[message("t")]`, `#[disconnect]` and `#[fallback]`. All four share one
+//! pipeline; they differ in their [`Kind`].
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -19,7 +19,7 @@ use attr::Attr;
 pub(crate) use item::keyword;
 use item::{HandlerFn, Rejected};
 
-/// Which attribute is being expanded.
+/// The attribute that is being expanded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
@@ -31,12 +31,12 @@ pub(crate) enum Kind {
 impl Kind {
     const ALL: [Self; 4] = [Self::Connect, Self::Disconnect, Self::Fallback, Self::Message];
 
-    /// Whether one of the attributes has this name.
+    /// Returns whether one of the attributes has this name.
     pub(crate) fn is_named(name: &Ident) -> bool {
         Self::ALL.iter().any(|kind| name == kind.name())
     }
 
-    /// The attribute's name, which is also how messages to the user call the handler.
+    /// Returns the attribute's name. Error texts use it for the kind of the handler, too.
     fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -47,8 +47,9 @@ impl Kind {
     }
 }
 
-/// Expands a handler attribute. The item is part of the output whatever happens, so that an editor
-/// keeps working on a function that is being typed.
+/// Expands a handler attribute.
+///
+/// The item is always part of the output, so that editors keep working while the user types it.
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let attr = Attr::parse(kind, args, &mut errors);
@@ -68,7 +69,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
         function.correct();
     }
     let errors = errors.report();
-    // It is the attribute that forces `async`, not the author.
+    // The attribute requires `async`, even if the author does not need it.
     quote! {
         #[allow(clippy::unused_async)]
         #function
@@ -77,7 +78,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
     }
 }
 
-/// The output for an item that is no function, or one that rustc could not parse either.
+/// Returns the output for an item that is not a function, or for a function with a syntax error.
 fn without_function(
     kind: Kind,
     attr: &Attr,
@@ -94,11 +95,12 @@ fn without_function(
         Rejected::Data(tokens) => errors.push(
             tokens,
             format!(
-                "`#[{name}]` applies to an `async fn`; a message type is declared with `#[derive(Message)]`"
+                "`#[{name}]` can only be applied to an `async fn`, \
+                 use `#[derive(Message)]` to declare a message"
             ),
         ),
         Rejected::Other(tokens) => {
-            errors.push(tokens, format!("`#[{name}]` applies to an `async fn`"));
+            errors.push(tokens, format!("`#[{name}]` can only be applied to an `async fn`"));
         }
     }
     let errors = errors.report();

@@ -67,7 +67,8 @@ where
     message = "`{Self}` cannot be a handler argument",
     label = "neither a message nor an extractor",
     note = "a message is a struct that derives `aiows::Message` and `serde::Deserialize`",
-    note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
+    note = "an extractor implements `aiows::extract::FromCall`; `State<T>` and `Context<T>` do if `T` is `Clone + Send + Sync + 'static`",
+    note = "`Local<T>` does if `T` is `Default + Send + Sync + 'static`"
 )]
 pub trait Take<Via> {}
 
@@ -80,9 +81,9 @@ impl<T: FromCall> Take<Extractor> for T {}
 /// The way a `T` is taken, when there is everything it takes.
 #[diagnostic::on_unimplemented(
     message = "the message `{T}` cannot be received",
-    label = "not `serde::Deserialize`, or not `Send`",
+    label = "does not implement `serde::Deserialize`, or is not `Send`",
     note = "annotate `{T}` with `#[derive(serde::Deserialize)]`",
-    note = "a message owns its data and may be handled on another thread"
+    note = "a message must own its data and be `Send`, because another thread may handle it"
 )]
 pub trait Receive<T> {
     /// Takes the value out of the call.

@@ -54,8 +54,9 @@ use crate::error::HandlerError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "not an extractor",
-    note = "a message is taken as the last argument of a `#[message]` handler, and nowhere else",
-    note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
+    note = "a message can only be the last argument of a `#[message]` handler",
+    note = "an extractor implements `aiows::extract::FromCall`; `State<T>` and `Context<T>` do if `T` is `Clone + Send + Sync + 'static`",
+    note = "`Local<T>` does if `T` is `Default + Send + Sync + 'static`"
 )]
 pub trait FromCall: Sized {
     /// Takes the value out of the call.

@@ -28,7 +28,7 @@ use crate::error::HandlerError;
 /// A type whose `#[validate]` rules are checked.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has `#[validate]` but does not implement `Validate`",
-    label = "is never validated",
+    label = "its rules are never checked",
     note = "annotate `{Self}` with `#[derive(validator::Validate)]`"
 )]
 pub trait Validated {
