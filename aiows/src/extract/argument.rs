@@ -67,8 +67,8 @@ where
     message = "`{Self}` cannot be a handler argument",
     label = "neither a message nor an extractor",
     note = "a message is a struct that derives `aiows::Message` and `serde::Deserialize`",
-    note = "an extractor implements `aiows::extract::FromCall`; `State<T>` and `Context<T>` do if `T` is `Clone + Send + Sync + 'static`",
-    note = "`Local<T>` does if `T` is `Default + Send + Sync + 'static`"
+    note = "an extractor implements `aiows::extract::FromCall`",
+    note = "`State<T>` and `Context<T>` are extractors if `T: Clone + Send + Sync + 'static`, `Local<T>` if `T: Default + Send + Sync + 'static`"
 )]
 pub trait Take<Via> {}
 

@@ -55,8 +55,8 @@ use crate::error::HandlerError;
     message = "`{Self}` cannot be a handler argument",
     label = "not an extractor",
     note = "a message can only be the last argument of a `#[message]` handler",
-    note = "an extractor implements `aiows::extract::FromCall`; `State<T>` and `Context<T>` do if `T` is `Clone + Send + Sync + 'static`",
-    note = "`Local<T>` does if `T` is `Default + Send + Sync + 'static`"
+    note = "an extractor implements `aiows::extract::FromCall`",
+    note = "`State<T>` and `Context<T>` are extractors if `T: Clone + Send + Sync + 'static`, `Local<T>` if `T: Default + Send + Sync + 'static`"
 )]
 pub trait FromCall: Sized {
     /// Takes the value out of the call.
