@@ -18,7 +18,7 @@ async fn answer(routes: Routes, text: &str) -> Value {
 }
 
 /// Checks that the answer is an error with this code, and returns its `fields`.
-async fn refused(routes: Routes, code: &str, text: &str) -> Value {
+async fn rejected_fields(routes: Routes, code: &str, text: &str) -> Value {
     let mut answer = answer(routes, text).await;
     let fields = answer["fields"].take();
     let request: Value = serde_json::from_str(text).expect("requests are JSON");
@@ -110,7 +110,8 @@ mod unit_structs {
         let expected = json!({ "type": "strict", "correlation_id": 1 });
         assert_eq!(answer(routes![strict], text).await, expected);
         let fields =
-            refused(routes![strict], "invalid_payload", r#"{"type":"strict","extra":1}"#).await;
+            rejected_fields(routes![strict], "invalid_payload", r#"{"type":"strict","extra":1}"#)
+                .await;
         let expected = json!([{
             "path": "extra", "code": "unknown", "message": "is not a field of this message",
         }]);
@@ -218,7 +219,7 @@ mod wrapped {
     #[tokio::test]
     async fn invalid_fields_are_reported_as_far_as_serde_knows_them() {
         let text = r#"{"type":"part","named":"x","a":1}"#;
-        let found = refused(routes![part], "invalid_payload", text).await;
+        let found = rejected_fields(routes![part], "invalid_payload", text).await;
         let expected =
             json!([{ "path": "named", "code": "wrong_type", "message": "has the wrong type" }]);
         assert_eq!(found, expected);
@@ -289,7 +290,7 @@ mod serde_names {
                 "has the wrong type",
             ),
         ] {
-            let fields = refused(routes![order], "invalid_payload", text).await;
+            let fields = rejected_fields(routes![order], "invalid_payload", text).await;
             assert_eq!(fields, json!([{ "path": path, "code": code, "message": message }]));
         }
     }
@@ -378,7 +379,7 @@ mod validation {
 
     async fn fields(rest: &str) -> Value {
         let text = format!(r#"{{"type":"party",{rest}}}"#);
-        refused(routes![party], "validation_failed", &text).await
+        rejected_fields(routes![party], "validation_failed", &text).await
     }
 
     #[derive(Deserialize, Message, Validate)]
@@ -401,7 +402,7 @@ mod validation {
             let many = vec![r#"{"name":""}"#; 1_000].join(",");
             format!(r#"{{"type":"trip","wayOut":[{{"name":"{out}"}}],"wayBack":[{many}]}}"#)
         };
-        let fields = refused(routes![trip], "validation_failed", &text("")).await;
+        let fields = rejected_fields(routes![trip], "validation_failed", &text("")).await;
         assert_eq!(fields, json!([too_short("wayOut[0].name", 1)]));
         assert_eq!(answer(routes![trip], &text("x")).await, json!({ "back": 1_000 }));
     }
@@ -488,7 +489,7 @@ mod validation {
     #[tokio::test]
     async fn comes_after_decoding() {
         let text = r#"{"type":"party","hostName":"","tags":[{"name":"a"},{}]}"#;
-        let found = refused(routes![party], "invalid_payload", text).await;
+        let found = rejected_fields(routes![party], "invalid_payload", text).await;
         let expected =
             json!([{ "path": "tags[1].name", "code": "missing", "message": "is required" }]);
         assert_eq!(found, expected);

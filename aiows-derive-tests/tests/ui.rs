@@ -51,7 +51,7 @@ fn problem(libraries: &Libraries, program: &Path) -> Option<String> {
 /// which keeps `cargo test --workspace` green for everyone. If the variable `CI` is set, it fails
 /// instead, so that a new toolchain cannot switch the suite off unnoticed.
 #[test]
-fn refused() {
+fn rejected() {
     let version = rustc_version();
     if version.contains(PINNED) {
         trybuild::TestCases::new().compile_fail("tests/ui/fail/*/*.rs");

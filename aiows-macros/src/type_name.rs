@@ -85,17 +85,17 @@ mod tests {
 
     #[test]
     fn an_invalid_message_type_is_rejected_with_the_reason() {
-        let refused = |literal: &str| {
+        let rejection = |literal: &str| {
             let mut errors = Errors::default();
             assert!(super::literal(literal.parse().unwrap(), &mut errors).is_none());
             errors.report().to_string()
         };
-        assert!(refused(r#""""#).contains("must not be empty"));
-        assert!(refused(r#"" chat""#).contains("must not contain whitespace"));
-        assert!(refused("\"a\\u{7}\"").contains("control characters"));
-        assert!(refused(r#""ack""#).contains("message type `ack` is reserved"));
+        assert!(rejection(r#""""#).contains("must not be empty"));
+        assert!(rejection(r#"" chat""#).contains("must not contain whitespace"));
+        assert!(rejection("\"a\\u{7}\"").contains("control characters"));
+        assert!(rejection(r#""ack""#).contains("message type `ack` is reserved"));
         for wrong in [r#"b"chat""#, r#""chat"x"#, "1", "chat", r#""a" "b""#] {
-            assert!(refused(wrong).contains("must be a string literal"), "{wrong}");
+            assert!(rejection(wrong).contains("must be a string literal"), "{wrong}");
         }
     }
 }

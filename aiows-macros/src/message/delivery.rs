@@ -26,7 +26,7 @@ pub(super) struct Delivery {
     /// The name of a field.
     key: Option<LitStr>,
     /// Whether `delivery` had a value that is not accepted.
-    refused: bool,
+    has_unknown_policy: bool,
 }
 
 impl Delivery {
@@ -34,8 +34,8 @@ impl Delivery {
         let literal = literal(&value);
         let known = |name: &str| name == LATEST || POLICIES.iter().any(|(known, _)| *known == name);
         self.policy = literal.filter(|literal| known(&literal.value()));
-        self.refused = self.policy.is_none();
-        if self.refused {
+        self.has_unknown_policy = self.policy.is_none();
+        if self.has_unknown_policy {
             let names = POLICIES.iter().map(|(name, _)| *name);
             let mut names: Vec<_> =
                 names.chain([LATEST]).map(|name| format!("`\"{name}\"`")).collect();
@@ -63,7 +63,7 @@ impl Delivery {
         let is_latest = self.policy.as_ref().is_some_and(|policy| policy.value() == LATEST);
         if !is_latest {
             // An unknown policy has an error of its own.
-            if !self.refused {
+            if !self.has_unknown_policy {
                 errors.push(key, "`key` requires `delivery = \"latest\"`");
             }
             return;
