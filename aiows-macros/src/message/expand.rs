@@ -140,7 +140,7 @@ fn validate_if_ruled(name: &Ident, wrapped: &[Member]) -> TokenStream {
             use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
             #import
             let checked = (&__runtime::__private::Probe::of(|value: &#name| value)).check(self);
-            __runtime::__private::told(self, checked)?;
+            __runtime::__private::field_errors(self, checked)?;
             #((&&&&&__runtime::__private::Probe::of(|value: &#name| &value.#wrapped))
                 .check_inner(&self.#wrapped)?;)*
             ::core::result::Result::Ok(())

@@ -40,7 +40,7 @@ fn a_unit_struct_is_a_message() {
                 use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
                 let checked =
                     (&__runtime::__private::Probe::of(|value: &HTTPPing| value)).check(self);
-                __runtime::__private::told(self, checked)?;
+                __runtime::__private::field_errors(self, checked)?;
                 ::core::result::Result::Ok(())
             }
         }

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Call, Extraction, Extractor, FromCall, Needs, Payload, Serving};
+use super::serving::{Extractor, Payload, Serving};
+use super::{Call, Extraction, FromCall, Needs};
 use crate::message::{Incoming, Message};
 
 /// How one argument of a handler is taken; what the attributes expand to.

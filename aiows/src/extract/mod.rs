@@ -1,6 +1,6 @@
 //! What a handler may take as its arguments.
 
-mod argument;
+pub(crate) mod argument;
 mod builtin;
 mod call;
 mod extension;
@@ -9,15 +9,13 @@ mod local;
 mod needs;
 mod params;
 mod request;
-mod serving;
+pub(crate) mod serving;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-#[doc(hidden)]
-pub use self::argument::{Arg, Last, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
 pub(crate) use self::call::{DisconnectTime, Received, RequestId, Stage};
@@ -27,8 +25,6 @@ pub use self::local::Local;
 pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
 pub use self::request::{ClientIp, Headers, Path, Query};
-#[doc(hidden)]
-pub use self::serving::{Declares, Extractor, Payload, Serves, Serving, serving};
 use crate::error::HandlerError;
 
 /// A type a handler may take as an argument.

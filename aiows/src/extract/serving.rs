@@ -15,7 +15,7 @@ pub enum Extractor {}
 
 /// A handler whose attribute and last argument agree about the message type.
 ///
-/// The expansion has [`Serves::SERVING`] in a pattern, next to what [`last`](super::last) returns.
+/// The expansion has [`Serves::SERVING`] in a pattern, next to what [`last`](super::argument::last) returns.
 /// The constant of a pattern is evaluated by `cargo check`, and inference gives it the argument's
 /// type: named a second time, a misspelled one would be two errors.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub trait Serves<T, Via> {
     const SERVING: Serving<fn(T, Via)>;
 }
 
-/// What a `T` that is taken this way declares; holds wherever [`Take`](super::Take) does.
+/// What a `T` that is taken this way declares; holds wherever [`Take`](super::argument::Take) does.
 pub trait Declares<T> {
     /// The declared message type.
     const TYPE: Option<&'static str>;

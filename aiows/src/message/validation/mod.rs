@@ -53,7 +53,7 @@ impl<T: Validate> Validated for T {
 ///
 /// `validation_failed`.
 pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
-    told(value, value.check())
+    field_errors(value, value.check())
 }
 
 /// Tells what is wrong with a message, if anything is, under the names of the wire.
@@ -62,7 +62,7 @@ pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError
 ///
 /// `validation_failed`.
 #[inline]
-pub fn told<T: WireNames>(
+pub fn field_errors<T: WireNames>(
     value: &T,
     checked: Result<(), ValidationErrors>,
 ) -> Result<(), HandlerError> {
