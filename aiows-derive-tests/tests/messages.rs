@@ -498,7 +498,8 @@ mod validation {
 
 mod sets {
     use super::*;
-    use aiows::{WebSocket, messages::Outgoing};
+    use aiows::messages::Outgoing;
+    use aiows::WebSocket;
 
     #[derive(Message, Serialize)]
     struct Welcome {
