@@ -60,6 +60,8 @@ use crate::state::TypeMap;
 ///     Ok(())
 /// }
 /// ```
+// `mod.rs` has sending and closing, `membership.rs` rooms and users, `reply.rs` replies, `requests.rs`
+// requests to the client, `tasks.rs` what a connection owns until it ends.
 #[derive(Clone)]
 pub struct WebSocket {
     record: Arc<Record>,
