@@ -8,6 +8,7 @@ use crate::error::{HandlerError, Result, SendError, code};
 use crate::limits::deadline_after;
 use crate::websocket::{
     EndedBy, Joined, Joining, Left, Listing, Membership, Registry, Standing, UserChange, WebSocket,
+    no_user,
 };
 
 impl Registry for Namespace {
@@ -220,8 +221,4 @@ impl Namespace {
 /// Looked at under the lock: who has closed meanwhile is taken out afterwards.
 fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
     membership.is_member() && !socket.is_closed()
-}
-
-pub(super) fn no_user() -> HandlerError {
-    HandlerError::new(code::NO_USER, "this connection has no user")
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod context;
+mod membership;
 mod peer;
 mod registry;
 mod reply;
@@ -18,6 +19,9 @@ use serde::Serialize;
 
 pub use self::changes::{Departure, Joined, Left, UserChange};
 pub use self::context::ContextMap;
+#[cfg(test)]
+pub(crate) use self::membership::describe;
+pub(crate) use self::membership::no_user;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::registry::{
     Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
@@ -56,6 +60,8 @@ use crate::state::TypeMap;
 ///     Ok(())
 /// }
 /// ```
+// `mod.rs` has sending and closing, `membership.rs` rooms and users, `reply.rs` replies, `requests.rs`
+// requests to the client, `tasks.rs` what a connection owns until it ends.
 #[derive(Clone)]
 pub struct WebSocket {
     record: Arc<Record>,

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::phase::ClientEnd;
 use super::read::Intake;
-use super::{ConnectionIo, Handler, Phase, Writability};
+use super::{ConnectionIo, Handler, Phase};
 use crate::close::{CloseCode, DisconnectReason};
 use crate::limits::deadline_after;
-use crate::outbox::{CloseMode, CloseOrder, CloseRequest};
+use crate::outbox::{CloseMode, CloseOrder, CloseRequest, Writability};
 use crate::protocol::{PeerClose, close_frame};
 use crate::transport::{Io, StreamPanicked};
 use crate::websocket::{EndedBy, Standing};
