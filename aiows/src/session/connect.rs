@@ -6,8 +6,8 @@ use super::Session;
 use super::drive::{drive_connect, start};
 use super::io::Step;
 use super::relay::farewell;
-use crate::close::{CloseCode, DisconnectReason};
-use crate::error::HandlerError;
+use crate::close::DisconnectReason;
+use crate::error::{Closing, HandlerError, closing};
 use crate::extract::{Call, Stage};
 use crate::handler::Returned;
 use crate::limits::deadline_after;
@@ -22,7 +22,7 @@ impl Session {
             return ControlFlow::Continue(());
         };
         // Others came first, and the room of the path is full.
-        let error = error.close(CloseCode::TRY_AGAIN_LATER);
+        let error = error.close(closing::ROOM_FULL.code);
         self.fail_connect(&error, "the room of the path").await;
         ControlFlow::Break(())
     }
@@ -77,11 +77,8 @@ impl Session {
 
     /// Closes because the connect handlers take too long.
     fn give_up_connect(&mut self) {
-        self.io.close(CloseRequest::handshake(
-            CloseCode::TRY_AGAIN_LATER,
-            "Connect timed out",
-            DisconnectReason::ConnectFailed,
-        ));
+        let Closing { code, reason } = closing::CONNECT_TIMEOUT;
+        self.io.close(CloseRequest::handshake(code, reason, DisconnectReason::ConnectFailed));
     }
 
     /// Closes with the error's own close code, or with 1008 and the error's code as the reason. If the

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::Session;
 use super::drive::{drive, start};
 use crate::close::CloseCode;
-use crate::error::HandlerError;
+use crate::error::{HandlerError, closing};
 use crate::extract::{Call, Received, RequestId, Stage};
 use crate::router::CompiledHandler;
 
@@ -53,7 +53,7 @@ impl Session {
 pub(super) fn farewell(error: &HandlerError) -> (CloseCode, String) {
     match (error.close_code(), error.error_id()) {
         (Some(code), _) => (code, error.message().to_owned()),
-        (None, Some(id)) => (CloseCode::INTERNAL, format!("Internal error {id}")),
-        (None, None) => (CloseCode::POLICY, error.code().to_owned()),
+        (None, Some(id)) => (closing::INTERNAL.code, closing::INTERNAL.with(id)),
+        (None, None) => (closing::REFUSED.code, closing::REFUSED.with(error.code())),
     }
 }
