@@ -219,8 +219,10 @@ fn item(label: &str, items: &BTreeMap<String, String>) -> Result<(String, String
             is_type && words.next() == Some(name)
         })
     };
-    let file = files(&source, ".rs").into_iter().find(declares);
-    let file = file.ok_or("no file of the crate declares it")?;
+    let found: Vec<_> = files(&source, ".rs").into_iter().filter(declares).collect();
+    let [file] = &found[..] else {
+        return Err(format!("{} files of the crate declare it", found.len()));
+    };
     let file = file.strip_prefix(&source).unwrap().display().to_string();
     Ok((hosted.clone(), format!("../{file}")))
 }
