@@ -141,3 +141,21 @@ fn every_example_is_listed() {
         assert!(list.contains(&format!("[{name}]({name}/")), "{name} is not in examples/README.md");
     }
 }
+
+/// Tests are named as `file::test` in the table of threats.
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let page = read("SECURITY.md");
+    let (_, table) = page.split_once("|---|---|---|\n").unwrap();
+    let rows: Vec<_> = table.lines().take_while(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 20, "only {} rows", rows.len());
+    for row in rows {
+        let names: Vec<_> = row.split('`').filter_map(|code| code.split_once("::")).collect();
+        let tests = names.iter().filter(|(file, _)| file.starts_with(char::is_lowercase));
+        assert!(tests.clone().count() > 0, "no test in {row}");
+        for (file, test) in tests {
+            let source = read(&format!("aiows/tests/it/{file}.rs"));
+            assert!(source.contains(&format!("fn {test}(")), "{file}::{test}");
+        }
+    }
+}
