@@ -1,7 +1,7 @@
 //! aiows is a WebSocket framework for typed, validated JSON messages.
 //!
 //! You write one async function per message type. aiows decodes and validates each message, calls the
-//! function and sends what it returns as the answer. It also looks after the connection: the handshake,
+//! function and sends the return value as the answer. It also manages the connection: the handshake,
 //! timeouts, pings, backpressure, rooms and a graceful shutdown.
 //!
 //! # High-level features
@@ -85,7 +85,7 @@
 //!
 //! [`routes!`] lists handlers, a [`Router`] collects them, and a [`Server`] serves one router or
 //! [one per path](Server::route). The messages of a connection are handled one at a time, in order.
-//! Without the attributes you build the same handlers with [`Route`](routing::Route).
+//! Without the attributes you build the same handlers with [`routing::Route`].
 //!
 //! See [Handlers](guide::handlers) for more details.
 //!
@@ -101,7 +101,7 @@
 //!
 //! # Extractors
 //!
-//! Each argument of a handler is an *extractor*, a type that implements [`FromCall`](extract::FromCall):
+//! Each argument of a handler is an *extractor*, a type that implements [`extract::FromCall`]:
 //!
 //! ```
 //! # #[cfg(feature = "macros")]
@@ -191,9 +191,9 @@
 //!
 //! # Middleware
 //!
-//! [`Middleware`](middleware::Middleware) runs around the handlers of a server or of a router. It can
-//! refuse a handshake with an HTTP status, change messages and errors, or answer in place of a handler.
-//! A method that you do not override has no cost.
+//! A [`middleware::Middleware`] runs around the handlers of a server or of a router. It can refuse a
+//! handshake with an HTTP status, change messages and errors, or answer in place of a handler. A method
+//! that you do not override has no cost.
 //!
 //! See [Middleware](guide::middleware) for more details.
 //!
@@ -401,8 +401,8 @@ pub use aiows_macros::connect;
 pub use aiows_macros::disconnect;
 /// Makes an `async fn` the handler of all messages that no other handler serves.
 ///
-/// If it takes [`Text`], [`Bytes`] or [`Frame`](extract::Frame), it is a relay: it receives each frame
-/// that is not a message of another handler, as it was sent. The frames of a relay are not acknowledged,
+/// If it takes [`Text`], [`Bytes`] or [`extract::Frame`], it is a relay: it receives each frame that
+/// is not a message of another handler, as it was sent. The frames of a relay are not acknowledged,
 /// and its errors close the connection.
 ///
 /// ```
@@ -548,7 +548,7 @@ pub mod messages {
     /// receives the message, and when the message is sent.
     #[cfg(feature = "macros")]
     pub use aiows_macros::Message;
-    /// Derives [`WireNames`](trait@WireNames) for a struct that is a field of a validated message.
+    /// Derives the trait `WireNames` for a struct that is a field of a validated message.
     #[cfg(feature = "macros")]
     pub use aiows_macros::WireNames;
 
@@ -592,6 +592,11 @@ macro_rules! routes {
         $crate::__private::routes_list! { ($crate) $($entries)* }
     };
 }
+
+// The programs of the README are documentation tests of this crate.
+#[cfg(all(doctest, feature = "macros", feature = "validator"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 /// Used by the code that the macros generate; not part of the public interface.
 #[doc(hidden)]

@@ -19,7 +19,8 @@ fn readme() -> String {
 
 /// The code blocks of a Markdown text that begin with this fence, in order.
 fn blocks(text: &str, fence: &str) -> Vec<String> {
-    let blocks = text.split(&format!("\n```{fence}\n")).skip(1);
+    let start = format!("\n```{fence}\n");
+    let blocks = text.split(&start).skip(1);
     blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
