@@ -1,8 +1,8 @@
 //! aiows is a WebSocket framework for typed, validated JSON messages.
 //!
-//! You write one async function per message type. aiows decodes and validates each message, calls the
-//! function and sends the return value as the answer. It also manages the connection: the handshake,
-//! timeouts, pings, backpressure, rooms and a graceful shutdown.
+//! You write one async function per message type. aiows decodes and validates each message, calls
+//! the function and sends the return value as the answer. It also manages the connection: the
+//! handshake, timeouts, pings, backpressure, rooms and a graceful shutdown.
 //!
 //! # High-level features
 //!
@@ -12,7 +12,8 @@
 //!   internal errors.
 //! - Timeouts, limits on memory, an origin check and a graceful shutdown are on by default.
 //! - A message to a room is encoded once, and a slow client does not delay the other members.
-//! - Handlers stay functions that a test can call, and a test server runs in memory with paused time.
+//! - Handlers stay functions that a test can call, and a test server runs in memory with paused
+//!   time.
 //!
 //! # Example
 //!
@@ -83,19 +84,23 @@
 //! | [`#[fallback]`][`fallback`] | for each message that no other handler serves |
 //! | [`#[disconnect]`][`disconnect`] | once, when a connection has ended |
 //!
-//! [`routes!`] lists handlers, a [`Router`] collects them, and a [`Server`] serves one router or
-//! [one per path](Server::route). The messages of a connection are handled one at a time, in order.
-//! Without the attributes you build the same handlers with [`routing::Route`].
+//! It returns `()`, a message, a `serde_json::Value`, or an `Option` or a `Result` of these. The
+//! messages of a connection are handled one at a time, in order.
 //!
-//! See [Handlers](guide::handlers) for more details.
+//! [`routes!`] lists handlers, a [`Router`] collects them, and a [`Server`] serves one router or
+//! [one per path](Server::route). Without the attributes you build the same handlers with
+//! [`routing::Route`].
+//!
+//! See [Handlers](guide::handlers) for more details, and [Compile errors](guide::mistakes) if a
+//! handler does not compile.
 //!
 //! # Messages
 //!
 //! A message is one JSON object in one frame, and its `type` selects the handler.
-//! [`#[derive(Message)]`][`Message`] names the type after the struct. If a field has a rule of the
-//! [`validator`](https://docs.rs/validator) crate, the message is checked before the handler runs. If a
-//! message has an `id`, it is a request and receives exactly one answer with this id: the return value
-//! of the handler, an acknowledgement or an error.
+//! [`#[derive(Message)]`][`Message`] names the type after the struct. If a field has a rule
+//! (`#[validate(..)]`), the message is checked before the handler runs. If a message has an `id`,
+//! it is a request and receives exactly one answer with this id: the return value of the handler,
+//! an acknowledgement or an error.
 //!
 //! See [Messages and validation](guide::messages) for more details.
 //!
@@ -125,8 +130,7 @@
 //!     number: usize,
 //! }
 //!
-//! // `State` is shared by all connections, and each connection has its own `Local`. The message itself
-//! // is the last argument.
+//! // The message itself is the last argument.
 //! #[message("note")]
 //! async fn add(State(max): State<Max>, mut notes: Local<Notes>, note: Note) -> Result<NoteAdded> {
 //!     if notes.0.len() == max.0 {
@@ -138,15 +142,38 @@
 //! # }
 //! ```
 //!
-//! See [`extract`] for all extractors, and [the guide](guide::handlers#your-own-extractors) if you want to
-//! write one.
+//! These extractors give access to values of yours:
+//!
+//! | extractor | value |
+//! |---|---|
+//! | [`State<T>`](State) | a value of the server or of a router, shared by all connections |
+//! | [`Local<T>`](Local) | exclusive access to a value of this connection |
+//! | [`Context<T>`](Context) | a value of this connection that other tasks may change, or that middleware set during the handshake |
+//! | [`Path<T>`](Path), [`Query<T>`](Query) | the parameters of the path and the query of the upgrade request |
+//!
+//! See [`extract`] for all extractors, and [the guide](guide::handlers#your-own-extractors) if you
+//! want to write one.
+//!
+//! # Sending
+//!
+//! The extractor [`WebSocket`] is a handle to the connection, which you can clone and move to other
+//! tasks:
+//!
+//! | method | effect |
+//! |---|---|
+//! | [`send`](WebSocket::send) | queues a message, and waits for room if the queue is full |
+//! | [`try_send`](WebSocket::try_send) | queues a message, or fails if the queue is full |
+//! | [`request`](WebSocket::request) | sends a message and waits for the answer of the client |
+//! | [`reply`](WebSocket::reply) | answers a request before the handler returns |
+//! | [`spawn`](WebSocket::spawn) | runs a task that ends with the connection |
+//! | [`close`](WebSocket::close) | closes the connection after the queued messages |
 //!
 //! # Errors
 //!
-//! A handler may return a [`Result`]. [`HandlerError::new`] makes an error that the client sees, with a
-//! code of yours. `?` turns any other error into an internal one: the client receives the code `internal`
-//! and an `error_id`, and the log has the cause under this id. A panic in a handler is handled the same
-//! way. An error does not close the connection unless you give it a [close
+//! A handler may return a [`Result`]. [`HandlerError::new`] makes an error that the client sees,
+//! with a code of yours. `?` turns any other error into an internal one: the client receives the
+//! code `internal` and an `error_id`, and the log has the cause under this id. A panic in a handler
+//! is handled the same way. An error does not close the connection unless you give it a [close
 //! code](HandlerError::close), or a connect handler returns it.
 //!
 //! See [Errors](guide::errors) for more details, and for all codes that aiows sends.
@@ -186,24 +213,24 @@
 //! # }
 //! ```
 //!
-//! See [Rooms and users](guide::rooms) for more details, and [Slow clients](guide::slow_clients) for the
-//! policies that apply if a client does not read fast enough.
+//! See [Rooms and users](guide::rooms) for more details, and [Slow clients](guide::slow_clients)
+//! for the policies that apply if a client does not read fast enough.
 //!
 //! # Middleware
 //!
-//! A [`middleware::Middleware`] runs around the handlers of a server or of a router. It can refuse a
-//! handshake with an HTTP status, change messages and errors, or answer in place of a handler. A method
-//! that you do not override has no cost.
+//! A [`middleware::Middleware`] runs around the handlers of a server or of a router. It can refuse
+//! a handshake with an HTTP status, change messages and errors, or answer in place of a handler. A
+//! method that you do not override has no cost.
 //!
 //! See [Middleware](guide::middleware) for more details.
 //!
 //! # Serving
 //!
 //! [`Server::run`] binds an address and serves until the process receives SIGINT or SIGTERM.
-//! [`Server::serve`] accepts a listener of yours, TCP or a Unix socket, and [`App::serve_stream`] any
-//! byte stream. If you enable the feature `axum`, the routes of an axum application answer the other
-//! requests on the same port, and a server can become a route of an axum application; see [HTTP and
-//! axum](guide::http).
+//! [`Server::serve`] accepts a listener of yours, TCP or a Unix socket, and [`App::serve_stream`]
+//! any byte stream. If you enable the feature `axum`, the routes of an axum application answer the
+//! other requests on the same port, and a server can become a route of an axum application; see
+//! [HTTP and axum](guide::http).
 //!
 //! [`Limits`] has every limit and timeout with its default. See [Connections and
 //! closing](guide::closing) for close codes, origins, shutdown and proxies.
@@ -252,12 +279,28 @@
 //!
 //! The [guide] has a chapter on each of these subjects. The programs in it run as tests.
 //!
+//! # Required dependencies
+//!
+//! Messages are types of [serde](https://docs.rs/serde), and the server runs on
+//! [tokio](https://docs.rs/tokio). If a field of a message has a rule, you also need
+//! [validator](https://docs.rs/validator):
+//!
+//! ```toml
+//! [dependencies]
+//! aiows = "0.1"
+//! serde = { version = "1", features = ["derive"] }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! validator = { version = "0.21", features = ["derive"] }
+//! ```
+//!
 //! # Compatibility
 //!
-//! aiows runs on [tokio](https://docs.rs/tokio) and needs Rust 1.88 or newer. It is tested on Linux and
-//! is expected to work on macOS and Windows. On systems other than Linux and Android, a client that
-//! disconnects while a handler runs is noticed later: when the handler has returned, or by
-//! [`Limits::ping_timeout`].
+//! aiows needs Rust 1.88 or newer. It is tested on Linux and is expected to work on macOS and
+//! Windows. On systems other than Linux and Android, a client that disconnects while a handler runs
+//! is noticed later: when the handler has returned, or by [`Limits::ping_timeout`].
+//!
+//! Rooms and users belong to one process. TLS, the compression of messages, rate limits and
+//! built-in authentication are not available yet.
 //!
 //! # Cargo features
 //!
@@ -360,11 +403,12 @@ pub mod guide;
 /// Makes an `async fn` a handler of new connections.
 ///
 /// The message that it returns is sent to the client. If it fails, the connection is closed and no
-/// message is handled. The close code is that of the error; an error without one closes with 1008 if it
-/// is visible and with 1011 otherwise. If there are several connect handlers, they run in the order of
-/// their registration.
+/// message is handled. The close code is that of the error; an error without one closes with 1008
+/// if it is visible and with 1011 otherwise. If there are several connect handlers, they run in the
+/// order of their registration.
 ///
-/// Handlers are free functions, because an attribute cannot see whether it is inside an `impl` block.
+/// Handlers are free functions, because an attribute cannot see whether it is inside an `impl`
+/// block.
 ///
 /// ```
 /// use aiows::{Message, WebSocket, connect};
@@ -384,10 +428,10 @@ pub mod guide;
 pub use aiows_macros::connect;
 /// Makes an `async fn` a handler that runs when a connection has ended.
 ///
-/// It runs exactly once for each connection that was admitted, which means that all its connect handlers
-/// succeeded. `#[disconnect(always)]` also runs for the other connections, with
-/// [`DisconnectReason::ConnectFailed`] if a connect handler failed. Each disconnect handler may take
-/// [`Limits::disconnect_timeout`]. It cannot send to its client any more.
+/// It runs exactly once for each connection that was admitted, which means that all its connect
+/// handlers succeeded. `#[disconnect(always)]` also runs for the other connections, with
+/// [`DisconnectReason::ConnectFailed`] if a connect handler failed. Each disconnect handler may
+/// take [`Limits::disconnect_timeout`]. It cannot send to its client any more.
 ///
 /// ```
 /// use aiows::{DisconnectReason, WebSocket, disconnect};
@@ -401,9 +445,9 @@ pub use aiows_macros::connect;
 pub use aiows_macros::disconnect;
 /// Makes an `async fn` the handler of all messages that no other handler serves.
 ///
-/// If it takes [`Text`], [`Bytes`] or [`extract::Frame`], it is a relay: it receives each frame that
-/// is not a message of another handler, as it was sent. The frames of a relay are not acknowledged,
-/// and its errors close the connection.
+/// If it takes [`Text`], [`Bytes`] or [`extract::Frame`], it is a relay: it receives each frame
+/// that is not a message of another handler, as it was sent. The frames of a relay are not
+/// acknowledged, and its errors close the connection.
 ///
 /// ```
 /// use aiows::{Result, Text, WebSocket, fallback};
@@ -444,16 +488,19 @@ pub use aiows_macros::fallback;
 /// ```
 #[cfg(feature = "macros")]
 pub use aiows_macros::message;
-/// Adds `pub fn router() -> Router` to an inline module, which returns a [`Router`] of its handlers.
+/// Adds `pub fn router() -> Router` to an inline module, which returns a [`Router`] of its
+/// handlers.
 ///
 /// The router has the functions that are directly in the module and carry `#[connect]`,
-/// `#[message("..")]`, `#[disconnect]` or `#[fallback]`, in source order. A `#[cfg(..)]` on a function
-/// applies to its entry, too. If the module has two handlers for one message type, it does not compile.
-/// Functions that a macro call expands to are not included. Neither are those of nested modules, which
-/// may have a `#[router]` of their own. If you have renamed this crate, name it with `crate = path`.
+/// `#[message("..")]`, `#[disconnect]` or `#[fallback]`, in source order. A `#[cfg(..)]` on a
+/// function applies to its entry, too. If the module has two handlers for one message type, it does
+/// not compile. Functions that a macro call expands to are not included. Neither are those of
+/// nested modules, which may have a `#[router]` of their own. If you have renamed this crate, name
+/// it with `crate = path`.
 ///
-/// The module must be inline, as in `mod chat { .. }`, because an attribute cannot see into the file of
-/// `mod chat;`. In such a file, write the function by hand: `Router::new().routes(routes![..])`.
+/// The module must be inline, as in `mod chat { .. }`, because an attribute cannot see into the
+/// file of `mod chat;`. In such a file, write the function by hand:
+/// `Router::new().routes(routes![..])`.
 ///
 /// ```
 /// use aiows::{Router, router};
@@ -523,7 +570,8 @@ pub use self::{
 
 /// Messages: the traits that `#[derive(Message)]` implements, and types for fields and counts.
 pub mod messages {
-    /// Derives [`Message`](trait@Message), with the name of the struct in snake case as message type.
+    /// Derives [`Message`](trait@Message), with the name of the struct in snake case as message
+    /// type.
     ///
     /// | attribute of the struct | effect |
     /// |---|---|
@@ -535,17 +583,17 @@ pub mod messages {
     ///
     /// - `"disconnect"`, `"drop_newest"` or `"reject"`, as in [`Overflow`],
     /// - `"drop_oldest"`, which drops only messages of the same type,
-    /// - `"latest"`, which replaces an unsent message of the same type. With `key = "field"`, it replaces
-    ///   only a message that has the same value in this field.
+    /// - `"latest"`, which replaces an unsent message of the same type. With `key = "field"`, it
+    ///   replaces only a message that has the same value in this field.
     ///
     /// The chapter [Slow clients](crate::guide::slow_clients) describes these policies.
     ///
-    /// If a field has `#[validate(..)]`, the struct must also derive `validator::Validate`, and each
-    /// received message is checked.
+    /// If a field has `#[validate(..)]`, the struct must also derive `validator::Validate`, and
+    /// each received message is checked.
     ///
-    /// A field must not be called `type`, `id` or `correlation_id` on the wire. The derive refuses such a
-    /// field. The fields of a flattened or wrapped value are checked when the server is built, if it
-    /// receives the message, and when the message is sent.
+    /// A field must not be called `type`, `id` or `correlation_id` on the wire. The derive refuses
+    /// such a field. The fields of a flattened or wrapped value are checked when the server is
+    /// built, if it receives the message, and when the message is sent.
     #[cfg(feature = "macros")]
     pub use aiows_macros::Message;
     /// Derives the trait `WireNames` for a struct that is a field of a validated message.
@@ -567,9 +615,9 @@ pub mod routing {
 
 /// Lists handlers for [`Router::routes`].
 ///
-/// Each entry is the path of a function that carries `#[connect]`, `#[message("..")]`, `#[disconnect]` or
-/// `#[fallback]`. An entry may have a `#[cfg(..)]`. If a list has two handlers for one message type, it
-/// does not compile.
+/// Each entry is the path of a function that carries `#[connect]`, `#[message("..")]`,
+/// `#[disconnect]` or `#[fallback]`. An entry may have a `#[cfg(..)]`. If a list has two handlers
+/// for one message type, it does not compile.
 ///
 /// ```
 /// use aiows::{Router, message, routes};
