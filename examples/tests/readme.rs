@@ -160,3 +160,57 @@ fn every_test_that_the_security_page_names_exists() {
         }
     }
 }
+
+/// Parts of code in a text, such as the names of files.
+fn code_spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter(|span| !span.contains([' ', '\n']))
+}
+
+/// The text of a file or of a folder that ARCHITECTURE.md names, from the root or from `aiows/src`.
+fn source(name: &str) -> Option<String> {
+    let path = ["", "aiows/src", "aiows-macros/src", "aiows-derive-tests"]
+        .map(|folder| root().join(folder).join(name))
+        .into_iter()
+        .find(|path| path.exists())?;
+    if path.is_file() {
+        return Some(fs::read_to_string(path).unwrap());
+    }
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    Some(
+        entries
+            .filter(|path| path.is_file())
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect(),
+    )
+}
+
+#[test]
+fn every_file_that_the_architecture_names_exists() {
+    let page = read("ARCHITECTURE.md");
+    let text = page.split("\n```").step_by(2).collect::<String>();
+    // Capitals stand for the name of a new file.
+    let names = code_spans(&text).filter(|name| {
+        name.contains('/') && !name.contains("//") && !name.contains(char::is_uppercase)
+    });
+    let missing: Vec<_> = names.filter(|name| source(name).is_none()).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+/// Rows of three cells name a step, its files and their functions.
+#[test]
+fn the_functions_that_the_architecture_names_are_in_their_files() {
+    let page = read("ARCHITECTURE.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").collect();
+        <[&str; 3]>::try_from(cells).ok().filter(|[_, files, _]| files.contains(".rs`"))
+    });
+    let mut missing = Vec::new();
+    for [step, files, functions] in rows {
+        let text =
+            code_spans(files).map(|file| source(file).unwrap_or_default()).collect::<String>();
+        let is_name = |name: &&str| name.chars().all(|char| char.is_alphanumeric() || char == '_');
+        let names = code_spans(functions).filter(is_name);
+        missing.extend(names.filter(|name| !text.contains(name)).map(|name| (step, name)));
+    }
+    assert_eq!(missing, [("", ""); 0]);
+}
