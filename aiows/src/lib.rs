@@ -71,7 +71,8 @@
 //! A client sends `{"type":"chat","id":1,"text":"hi","user_id":7}` and receives
 //! `{"type":"chat_response","correlation_id":1,"echo":{"text":"hi","user_id":7}}`.
 //!
-//! If you are new to aiows, [Getting started](guide::getting_started) builds a chat step by step.
+//! If you are new to aiows, [Getting started](crate::guide::getting_started) builds a chat step by
+//! step.
 //!
 //! # Handlers
 //!
@@ -91,8 +92,8 @@
 //! [one per path](Server::route). Without the attributes you build the same handlers with
 //! [`routing::Route`].
 //!
-//! See [Handlers](guide::handlers) for more details, and [Compile errors](guide::mistakes) if a
-//! handler does not compile.
+//! See [Handlers](crate::guide::handlers) for more details, and [Compile
+//! errors](crate::guide::mistakes) if a handler does not compile.
 //!
 //! # Messages
 //!
@@ -102,7 +103,7 @@
 //! it is a request and receives exactly one answer with this id: the return value of the handler,
 //! an acknowledgement or an error.
 //!
-//! See [Messages and validation](guide::messages) for more details.
+//! See [Messages and validation](crate::guide::messages) for more details.
 //!
 //! # Extractors
 //!
@@ -151,8 +152,8 @@
 //! | [`Context<T>`](Context) | a value of this connection that other tasks may change, or that middleware set during the handshake |
 //! | [`Path<T>`](Path), [`Query<T>`](Query) | the parameters of the path and the query of the upgrade request |
 //!
-//! See [`extract`] for all extractors, and [the guide](guide::handlers#your-own-extractors) if you
-//! want to write one.
+//! See [`extract`] for all extractors, and [the guide](crate::guide::handlers#your-own-extractors)
+//! if you want to write one.
 //!
 //! # Sending
 //!
@@ -176,7 +177,7 @@
 //! is handled the same way. An error does not close the connection unless you give it a [close
 //! code](HandlerError::close), or a connect handler returns it.
 //!
-//! See [Errors](guide::errors) for more details, and for all codes that aiows sends.
+//! See [Errors](crate::guide::errors) for more details, and for all codes that aiows sends.
 //!
 //! # Rooms and users
 //!
@@ -213,8 +214,9 @@
 //! # }
 //! ```
 //!
-//! See [Rooms and users](guide::rooms) for more details, and [Slow clients](guide::slow_clients)
-//! for the policies that apply if a client does not read fast enough.
+//! See [Rooms and users](crate::guide::rooms) for more details, and [Slow
+//! clients](crate::guide::slow_clients) for the policies that apply if a client does not read fast
+//! enough.
 //!
 //! # Middleware
 //!
@@ -222,7 +224,7 @@
 //! a handshake with an HTTP status, change messages and errors, or answer in place of a handler. A
 //! method that you do not override has no cost.
 //!
-//! See [Middleware](guide::middleware) for more details.
+//! See [Middleware](crate::guide::middleware) for more details.
 //!
 //! # Serving
 //!
@@ -230,10 +232,10 @@
 //! [`Server::serve`] accepts a listener of yours, TCP or a Unix socket, and [`App::serve_stream`]
 //! any byte stream. If you enable the feature `axum`, the routes of an axum application answer the
 //! other requests on the same port, and a server can become a route of an axum application; see
-//! [HTTP and axum](guide::http).
+//! [HTTP and axum](crate::guide::http).
 //!
 //! [`Limits`] has every limit and timeout with its default. See [Connections and
-//! closing](guide::closing) for close codes, origins, shutdown and proxies.
+//! closing](crate::guide::closing) for close codes, origins, shutdown and proxies.
 //!
 //! # Testing
 //!
@@ -273,7 +275,7 @@
 //! # }
 //! ```
 //!
-//! See [Testing](guide::testing) for more details.
+//! See [Testing](crate::guide::testing) for more details.
 //!
 //! # Guide
 //!
