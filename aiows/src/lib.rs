@@ -379,7 +379,7 @@ pub mod websocket;
 // Rooms, users and messages to many clients.
 pub mod hub;
 
-// One call of a handler, and what a handler extracts from it.
+// One call of a handler, and the arguments that it extracts.
 pub mod extract;
 
 // One handler, erased.
