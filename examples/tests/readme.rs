@@ -214,3 +214,22 @@ fn the_functions_that_the_architecture_names_are_in_their_files() {
     }
     assert_eq!(missing, [("", ""); 0]);
 }
+
+#[test]
+fn the_floors_of_the_architecture_are_those_of_the_crate() {
+    let page = read("ARCHITECTURE.md");
+    let floors = &blocks(&page, "text")[0];
+    let source = read("aiows/src/lib.rs");
+    let lines = source.lines().map(|line| line.trim_start_matches("pub "));
+    let modules = lines.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let is_floor = |name: &&str| !["testing", "guide", "__private"].contains(name);
+    let modules: Vec<_> = modules.filter(is_floor).collect();
+    assert!(modules.len() > 15, "{modules:?}");
+    // The diagram begins with the highest floor.
+    let places: Vec<_> = modules
+        .iter()
+        .rev()
+        .map(|name| floors.split_once(&format!("  {name}")).map(|(before, _)| before.len()))
+        .collect();
+    assert!(places.is_sorted() && !places.contains(&None), "{modules:?} {places:?}");
+}
