@@ -1,8 +1,8 @@
 //! One handler, erased: its key, what it needs, how it is run.
 
+mod macro_support;
 mod outcome;
 mod panic;
-mod registration;
 mod running;
 
 use std::fmt;
@@ -11,11 +11,11 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use self::outcome::{IntoOutcome, Outcome};
-pub(crate) use self::panic::{Returned, drop_caught, isolated, poll_caught, start};
-pub use self::registration::{
+pub use self::macro_support::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
+pub use self::outcome::{IntoOutcome, Outcome};
+pub(crate) use self::panic::{Returned, drop_caught, isolated, poll_caught, start};
 pub(crate) use self::running::{Running, warn_of_cut};
 use crate::error::HandlerError;
 use crate::extract::Call;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::listed_users::Grace;
 use super::presence::{Changes, Presence, Progress, Wait};
-use super::tabs::Grace;
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing, Members, WebSocket};
 

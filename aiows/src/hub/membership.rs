@@ -2,8 +2,8 @@
 
 use super::Namespace;
 use super::group::Changed;
+use super::listed_users::Grace;
 use super::rules::is_name;
-use super::tabs::Grace;
 use crate::error::{HandlerError, Result, SendError, code};
 use crate::limits::deadline_after;
 use crate::websocket::{

@@ -1,12 +1,14 @@
 //! The connections of a server: namespaces, rooms, users, and sending to many.
 
-mod announce;
+mod announcement_tasks;
+mod announcer;
+mod busy;
+mod connections;
 mod delivery;
 mod flush_task;
 mod group;
-mod late;
-mod list;
-mod live;
+mod listed_users;
+mod member_list;
 mod membership;
 mod namespace;
 mod presence;
@@ -15,8 +17,6 @@ mod registration;
 mod rules;
 mod runtime;
 mod server;
-mod tabs;
-mod tell;
 #[cfg(test)]
 mod tests;
 

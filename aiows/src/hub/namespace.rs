@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::runtime::Handle;
 
-use super::announce::Announcers;
+use super::announcement_tasks::Announcers;
+use super::connections::Live;
 use super::flush_task;
 use super::group::Groups;
-use super::live::Live;
 use super::rules::Rules;
 use super::runtime::LatestRuntime;
 use crate::error::{Result, SendError};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::tabs::{Closed, Grace, Tabs};
+use super::listed_users::{Closed, Grace, Tabs};
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use super::Delivery;
-use super::late::Late;
+use super::busy::Late;
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;

@@ -2,7 +2,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use super::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
-use super::errors::{ErrorHook, ErrorHooks};
+use super::error_hooks::{ErrorHook, ErrorHooks};
 use super::handshake::{Handshake, HandshakeHook};
 use super::{Middleware, Next};
 use crate::error::HandlerError;

@@ -1,7 +1,7 @@
 //! What runs around handlers: [`Middleware`], [`Next`] and [`from_fn`].
 
 mod default;
-mod errors;
+mod error_hooks;
 mod from_fn;
 mod handshake;
 mod layer;
@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use self::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
-pub(crate) use self::errors::ErrorHooks;
+pub(crate) use self::error_hooks::ErrorHooks;
 pub use self::from_fn::{FromFn, from_fn};
 pub use self::handshake::Handshake;
 pub(crate) use self::handshake::{HandshakeHooks, HandshakeRequest};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Router;
 use super::compiled::{CompiledHandler, CompiledRouter, Frames};
 use super::scope::{self, Outer, Scope};
-use super::values::Takers;
+use super::shared_types::Takers;
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
 use crate::extract::{Kept, Need};
 use crate::handler::{Ended, Kind, Route};

@@ -2,15 +2,15 @@
 
 mod build;
 mod compiled;
-mod connection;
-mod group;
-mod idle;
-mod lent;
+mod connection_rules;
+mod handler_group;
+mod middleware_clock;
 mod namespace;
-mod once;
+mod reclaim;
 mod request_needs;
 mod scope;
-mod values;
+mod set_once;
+mod shared_types;
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use std::future::Future;
 pub(crate) use self::build::{build, check_state};
 pub(crate) use self::compiled::{CompiledHandler, CompiledRouter, RouteMatch};
 pub(crate) use self::namespace::namespace;
-pub(crate) use self::once::Once;
+pub(crate) use self::set_once::Once;
 use crate::extract::Call;
 use crate::handler::IntoOutcome;
 use crate::handler::{Route, Routes};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::compiled::{CompiledHandler, CompiledRouter, Frames};
-use super::group::Group;
+use super::handler_group::Group;
 use crate::handler::Run;
 use crate::middleware::{ErrorHooks, Layer, MiddlewareFn};
 use crate::state::StateMap;

@@ -7,9 +7,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
 
+use super::announcer::Teller;
 use super::group::{Next, PendingAnnouncement};
 use super::presence::Wait;
-use super::tell::Teller;
 
 /// How long the changes of a room are gathered, so that a crowd that comes at once costs each
 /// member one message.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::task::yield_now;
 
-use super::late::Late;
-use super::list::List;
+use super::busy::Late;
+use super::member_list::List;
 use super::presence::{Changes, Progress};
 use super::recipients::CHUNK;
 use crate::codec::Tag;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::compiled::CompiledHandler;
-use super::idle::Idle;
-use super::lent::Lent;
+use super::middleware_clock::Idle;
+use super::reclaim::Lent;
 use crate::error::HandlerError;
 use crate::extract::Call;
 use crate::handler::{IntoOutcome, Outcome};
