@@ -1,4 +1,4 @@
-//! Tells the members of a room who has come and gone.
+//! The tasks that announce the changes of rooms to their members.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,77 +7,79 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
 
-use super::announcer::Teller;
-use super::group::{Next, PendingAnnouncement};
-use super::presence::Wait;
+use super::announcer::Announcer;
+use super::group::{NextStep, PendingAnnouncement};
+use super::presence::GraceWait;
 
-/// How long the changes of a room are gathered, so that a crowd that comes at once costs each
+/// How long the changes of a room are collected, so that a crowd that joins at once costs each
 /// member one message.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// The tasks that wait for the end of a gathering, or for users that may come back: at most one of
-/// each kind for each room.
+/// Owns the announcement tasks of a namespace.
+///
+/// A room has at most two: one collects and sends changes, and one waits for users in their
+/// grace period.
 #[derive(Debug, Default)]
-pub(super) struct Announcers {
+pub(super) struct AnnouncementTasks {
     tasks: Mutex<Tasks>,
 }
 
 #[derive(Debug, Default)]
 struct Tasks {
     running: JoinSet<()>,
-    /// The server stops, and tells no more.
-    is_over: bool,
+    /// Set when the server stops: no further task is spawned.
+    is_stopped: bool,
 }
 
-impl Announcers {
+impl AnnouncementTasks {
     fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn start(&self, runtime: Option<&Handle>, gathering: PendingAnnouncement) {
+    pub(super) fn spawn(&self, runtime: Option<&Handle>, pending: PendingAnnouncement) {
         let runtime = runtime.cloned().or_else(|| Handle::try_current().ok());
         let mut tasks = self.lock();
-        if tasks.is_over {
+        if tasks.is_stopped {
             drop(tasks);
-            return gathering.forget();
+            return pending.cancel();
         }
         let Some(runtime) = runtime else { return };
-        // What has finished gives back its place.
+        // Finished tasks stay in the set until they are joined.
         while tasks.running.try_join_next().is_some() {}
-        tasks.running.spawn_on(announce(gathering), &runtime);
+        tasks.running.spawn_on(announce(pending), &runtime);
     }
 
-    /// Ends what is running, and lets nothing begin.
-    pub(super) fn end(&self) {
+    /// Aborts all running tasks and prevents new ones.
+    pub(super) fn stop(&self) {
         let running = {
             let mut tasks = self.lock();
-            tasks.is_over = true;
+            tasks.is_stopped = true;
             std::mem::take(&mut tasks.running)
         };
-        // Outside of the lock: a task may hold the last handle on a connection.
+        // Dropped outside of the lock: a task may hold the last handle on a connection.
         drop(running);
     }
 }
 
-/// Runs until a room has not changed for the length of a gathering, and all members have its list:
-/// announcements do not overtake one another.
-async fn announce(mut gathering: PendingAnnouncement) {
-    let mut teller = Teller::default();
+/// Announces the changes of one room until none have arrived for `GATHER` and all members have the
+/// list. One task sends all announcements of a room, so they stay in order.
+async fn announce(mut pending: PendingAnnouncement) {
+    let mut announcer = Announcer::default();
     loop {
         sleep(GATHER).await;
-        match gathering.next(|id| teller.progress(id)) {
-            Next::Tell(members, changes) => {
-                let told = teller.tell(gathering.room(), &members, changes).await;
-                gathering.note(&told.caught_up, told.missed);
+        match pending.next(|id| announcer.progress(id)) {
+            NextStep::Announce(members, changes) => {
+                let announced = announcer.announce(pending.room(), &members, changes).await;
+                pending.record_sent(&announced.caught_up, announced.missed);
             }
-            Next::Wait(Wait { until, mut over }) => {
-                // Nobody reads a list any more. Another gathering may begin meanwhile.
-                teller = Teller::default();
-                if timeout_at(until, &mut over).await.is_ok() || !gathering.resume(&mut over) {
+            NextStep::Wait(GraceWait { until, mut over }) => {
+                // All readers have their lists by now. Another task may start while this one waits.
+                announcer = Announcer::default();
+                if timeout_at(until, &mut over).await.is_ok() || !pending.resume(&mut over) {
                     return;
                 }
             }
-            Next::End => return,
+            NextStep::End => return,
         }
     }
 }
@@ -95,19 +97,19 @@ mod tests {
     use crate::websocket::{Listing, Peer, WebSocket, describe};
 
     #[test]
-    fn after_the_end_a_change_of_a_room_begins_no_other_gathering() {
+    fn after_the_stop_changes_of_a_room_start_no_further_task() {
         let (_, namespace) = Hub::with_default_rules();
-        let (groups, announcers) = (Groups::default(), Announcers::default());
+        let (groups, announcers) = (Groups::default(), AnnouncementTasks::default());
         let join = |name: &str| {
             let outbox = Outbox::new(&Limits::default(), namespace.totals());
             let socket =
                 WebSocket::new(outbox, Peer::default(), Tag::default(), namespace.registry());
             let info = describe(&socket.id().to_string(), &json!({ "name": name })).unwrap();
             let listing = Listing { user: None, info };
-            groups.add("lobby", &socket, Some(listing), 10).unwrap().1.gathering
+            groups.add("lobby", &socket, Some(listing), 10).unwrap().1.announcement
         };
-        announcers.end();
-        announcers.start(None, join("ann").unwrap());
+        announcers.stop();
+        announcers.spawn(None, join("ann").unwrap());
         assert!(join("bob").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! The live connections of a namespace, and when they are gone.
+//! The connections of a namespace, from the handshake to the end of the session.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,55 +8,57 @@ use crate::id::ConnectionId;
 use crate::outbox::CloseRequest;
 use crate::websocket::{Members, WebSocket};
 
-/// Knows every connection from its handshake to the return of its session.
+/// Holds every connection from its handshake until its session returns.
 #[derive(Debug, Default)]
-pub(super) struct Live {
-    connections: Mutex<Connections>,
+pub(super) struct Connections {
+    state: Mutex<State>,
+    /// How many connections were registered; never decreases.
     total: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Connections {
-    /// Those that were admitted and have not ended.
+pub(super) struct State {
+    /// Admitted connections: their connect handlers have succeeded, and they have not ended.
     admitted: HashMap<ConnectionId, WebSocket>,
-    others: HashMap<ConnectionId, (WebSocket, Other)>,
-    /// `admitted` as a list, until they change.
-    listed: Option<Members>,
-    /// Set when the server stops: connections that register later are closed as well.
-    leave: Option<CloseRequest>,
+    /// All other connections: before their admission, or after their end.
+    excluded: HashMap<ConnectionId, (WebSocket, Excluded)>,
+    /// `admitted` as a list; taken when a connection is added or removed.
+    snapshot: Option<Members>,
+    /// Set when the server stops; connections that register later are closed with it.
+    shutdown: Option<CloseRequest>,
 }
 
-/// Why a connection does not belong to those that are reached as all.
+/// Why `Hub::all` leaves a connection out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Other {
-    /// Its connect handlers have not all succeeded yet.
+enum Excluded {
+    /// Some of its connect handlers have not succeeded yet.
     Connecting,
-    /// It has ended for everybody but its session.
-    Gone,
+    /// It has left all rooms, but its session is still running.
+    Departed,
 }
 
-impl Live {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+impl Connections {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<WebSocket> {
-        let connections = self.lock();
-        let connecting = || match connections.others.get(&id) {
-            Some((socket, Other::Connecting)) => Some(socket),
+        let state = self.lock();
+        let connecting = || match state.excluded.get(&id) {
+            Some((socket, Excluded::Connecting)) => Some(socket),
             _ => None,
         };
-        connections.admitted.get(&id).or_else(connecting).cloned()
+        state.admitted.get(&id).or_else(connecting).cloned()
     }
 
-    /// Everybody that was admitted, as a list that is made again when somebody has come or gone.
+    /// Returns the admitted connections. The list is rebuilt only after a change.
     pub(super) fn all(&self) -> Members {
-        let mut connections = self.lock();
-        let Connections { admitted, listed, .. } = &mut *connections;
-        Arc::clone(listed.get_or_insert_with(|| admitted.values().cloned().collect()))
+        let mut state = self.lock();
+        let State { admitted, snapshot, .. } = &mut *state;
+        Arc::clone(snapshot.get_or_insert_with(|| admitted.values().cloned().collect()))
     }
 
-    /// How many there were since the start.
+    /// Returns how many connections were registered since the start.
     pub(super) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
@@ -65,55 +67,56 @@ impl Live {
         self.lock().admitted.len()
     }
 
-    /// Adds a connection, which is not admitted yet; returns the request to close if the server stops.
+    /// Adds a connection that is not admitted yet. Returns the close request to apply to it if the
+    /// server is stopping.
     pub(super) fn add(&self, socket: &WebSocket) -> Option<CloseRequest> {
-        let leave = {
-            let mut connections = self.lock();
-            connections.others.insert(socket.id(), (socket.clone(), Other::Connecting));
-            connections.leave.clone()
+        let shutdown = {
+            let mut state = self.lock();
+            state.excluded.insert(socket.id(), (socket.clone(), Excluded::Connecting));
+            state.shutdown.clone()
         };
         self.total.fetch_add(1, Ordering::Relaxed);
-        leave
+        shutdown
     }
 
-    /// Admits a connection, unless it is gone already.
+    /// Admits a connection, unless it has already departed.
     pub(super) fn admit(&self, id: ConnectionId) {
-        let _listed;
-        let mut connections = self.lock();
-        if let Some((_, Other::Connecting)) = connections.others.get(&id)
-            && let Some((socket, _)) = connections.others.remove(&id)
+        let _snapshot;
+        let mut state = self.lock();
+        if let Some((_, Excluded::Connecting)) = state.excluded.get(&id)
+            && let Some((socket, _)) = state.excluded.remove(&id)
         {
-            connections.admitted.insert(id, socket);
-            _listed = connections.listed.take();
+            state.admitted.insert(id, socket);
+            _snapshot = state.snapshot.take();
         }
     }
 
-    /// Notes that a connection is gone for everybody but its session. Returns the list that is out of
-    /// date, for the caller to drop where it holds no lock.
+    /// Marks a connection as departed. Returns the outdated list, which the caller drops once it
+    /// holds no lock.
     pub(super) fn retire(&self, id: ConnectionId) -> Option<Members> {
-        let mut connections = self.lock();
-        if let Some((_, other)) = connections.others.get_mut(&id) {
-            *other = Other::Gone;
+        let mut state = self.lock();
+        if let Some((_, reason)) = state.excluded.get_mut(&id) {
+            *reason = Excluded::Departed;
         }
-        let socket = connections.admitted.remove(&id)?;
-        connections.others.insert(id, (socket, Other::Gone));
-        connections.listed.take()
+        let socket = state.admitted.remove(&id)?;
+        state.excluded.insert(id, (socket, Excluded::Departed));
+        state.snapshot.take()
     }
 
     pub(super) fn remove(&self, id: ConnectionId) {
-        let _socket = self.lock().others.remove(&id);
+        let _socket = self.lock().excluded.remove(&id);
     }
 
-    /// Asks every connection that is still to come to leave, and returns those there are.
-    pub(super) fn close_door(&self, request: &CloseRequest) -> Vec<WebSocket> {
-        let mut connections = self.lock();
-        connections.leave = Some(request.clone());
-        connections.sockets().cloned().collect()
+    /// Makes later connections close with `request`, and returns the present ones.
+    pub(super) fn stop_admitting(&self, request: &CloseRequest) -> Vec<WebSocket> {
+        let mut state = self.lock();
+        state.shutdown = Some(request.clone());
+        state.sockets().cloned().collect()
     }
 }
 
-impl Connections {
+impl State {
     pub(super) fn sockets(&self) -> impl Iterator<Item = &WebSocket> {
-        self.admitted.values().chain(self.others.values().map(|(socket, _)| socket))
+        self.admitted.values().chain(self.excluded.values().map(|(socket, _)| socket))
     }
 }

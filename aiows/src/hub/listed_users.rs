@@ -1,4 +1,4 @@
-//! The users that are listed in one room, and the connections that each of them has there.
+//! The users that are listed in one room, and the connections of each.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,85 +7,89 @@ use tokio::time::Instant;
 
 use crate::id::ConnectionId;
 
-/// A user is listed from the first of these connections to the last one, and a while longer if that
-/// one's client has gone by itself.
+/// A user is listed while it has a connection here. If the client of its last connection
+/// disconnects by itself, the user stays listed for a grace period.
 #[derive(Debug, Default)]
-pub(super) struct Tabs {
-    users: HashMap<ConnectionId, Arc<str>>,
-    spells: HashMap<Arc<str>, Spell>,
-    /// Users without a connection, in the order in which they are given up.
-    awaited: BTreeSet<(Instant, Arc<str>)>,
+pub(super) struct ListedUsers {
+    /// The user that each connection is listed for.
+    by_connection: HashMap<ConnectionId, Arc<str>>,
+    entries: HashMap<Arc<str>, ListedUser>,
+    /// Users without a connection, ordered by the end of their grace period.
+    in_grace: BTreeSet<(Instant, Arc<str>)>,
 }
 
 #[derive(Debug, Default)]
-struct Spell {
-    tabs: usize,
-    awaited_until: Option<Instant>,
+struct ListedUser {
+    connections: usize,
+    /// When its grace period ends; `None` while it has connections.
+    expires: Option<Instant>,
 }
 
 /// How long a user stays listed without a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grace {
     pub(super) until: Instant,
-    /// Users of one room that are awaited at the same time; more are given up at once.
+    /// How many users of one room may be in their grace period at the same time; further users are
+    /// removed at once.
     pub(super) max: usize,
 }
 
-/// What the end of a connection is for its user.
+/// The effect of removing a connection on its user.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Closed {
-    /// It stood for no user.
-    NoTab,
-    /// The user stays listed, has other connections or is awaited.
-    Stays,
+pub(super) enum Removal {
+    /// The connection was not listed for a user.
+    NotListed,
+    /// The user stays listed: it has other connections, or its grace period has begun.
+    StillListed,
+    /// The user is no longer listed.
     Last(Arc<str>),
 }
 
-impl Tabs {
+impl ListedUsers {
     pub(super) fn user_of(&self, id: ConnectionId) -> Option<&Arc<str>> {
-        self.users.get(&id)
+        self.by_connection.get(&id)
     }
 
-    /// Adds a connection that stands for no user yet.
-    pub(super) fn open(&mut self, id: ConnectionId, user: &Arc<str>) {
-        self.users.insert(id, Arc::clone(user));
-        let spell = self.spells.entry(Arc::clone(user)).or_default();
-        spell.tabs += 1;
-        if let Some(until) = spell.awaited_until.take() {
-            self.awaited.remove(&(until, Arc::clone(user)));
+    /// Adds a connection that is not listed for any user yet.
+    pub(super) fn add(&mut self, id: ConnectionId, user: &Arc<str>) {
+        self.by_connection.insert(id, Arc::clone(user));
+        let entry = self.entries.entry(Arc::clone(user)).or_default();
+        entry.connections += 1;
+        if let Some(until) = entry.expires.take() {
+            self.in_grace.remove(&(until, Arc::clone(user)));
         }
     }
 
-    pub(super) fn close(&mut self, id: ConnectionId, grace: Option<Grace>) -> Closed {
-        let Some(user) = self.users.remove(&id) else { return Closed::NoTab };
-        let Some(spell) = self.spells.get_mut(&user) else { return Closed::Last(user) };
-        spell.tabs -= 1;
-        if spell.tabs > 0 {
-            return Closed::Stays;
+    pub(super) fn remove(&mut self, id: ConnectionId, grace: Option<Grace>) -> Removal {
+        let Some(user) = self.by_connection.remove(&id) else { return Removal::NotListed };
+        let Some(entry) = self.entries.get_mut(&user) else { return Removal::Last(user) };
+        entry.connections -= 1;
+        if entry.connections > 0 {
+            return Removal::StillListed;
         }
         match grace {
-            Some(Grace { until, max }) if self.awaited.len() < max => {
-                spell.awaited_until = Some(until);
-                self.awaited.insert((until, user));
-                Closed::Stays
+            Some(Grace { until, max }) if self.in_grace.len() < max => {
+                entry.expires = Some(until);
+                self.in_grace.insert((until, user));
+                Removal::StillListed
             }
             _ => {
-                self.spells.remove(&user);
-                Closed::Last(user)
+                self.entries.remove(&user);
+                Removal::Last(user)
             }
         }
     }
 
-    /// When the next user is given up.
-    pub(super) fn next_end(&self) -> Option<Instant> {
-        self.awaited.first().map(|(until, _)| *until)
+    /// Returns when the next grace period ends.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.in_grace.first().map(|(until, _)| *until)
     }
 
-    /// Takes a user that has not come back in time.
-    pub(super) fn take_ended(&mut self, now: Instant) -> Option<Arc<str>> {
-        let ended = self.awaited.first().is_some_and(|(until, _)| *until <= now);
-        let (_, user) = ended.then(|| self.awaited.pop_first())??;
-        self.spells.remove(&user);
+    /// Removes and returns a user whose grace period is over.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Arc<str>> {
+        let ended = self.in_grace.first().is_some_and(|(until, _)| *until <= now);
+        let (_, user) = ended.then(|| self.in_grace.pop_first())??;
+        self.entries.remove(&user);
         Some(user)
     }
 }
@@ -97,26 +101,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_there_from_the_first_connection_to_the_end_of_the_grace() {
+    fn a_user_is_listed_from_its_first_connection_to_the_end_of_the_grace_period() {
         let (one, two) = (ConnectionId::next(), ConnectionId::next());
-        let (ann, mut tabs) = (Arc::<str>::from("ann"), Tabs::default());
+        let (ann, mut users) = (Arc::<str>::from("ann"), ListedUsers::default());
         let until = Instant::now() + Duration::from_secs(2);
         let grace = |max| Some(Grace { until, max });
-        tabs.open(one, &ann);
-        tabs.open(two, &ann);
-        assert_eq!(tabs.close(one, grace(1)), Closed::Stays);
-        assert_eq!(tabs.close(one, grace(1)), Closed::NoTab);
-        assert_eq!((tabs.close(two, grace(1)), tabs.next_end()), (Closed::Stays, Some(until)));
-        assert_eq!(tabs.take_ended(until - Duration::from_nanos(1)), None);
-        tabs.open(one, &ann);
-        assert_eq!((tabs.next_end(), tabs.take_ended(until)), (None, None));
-        assert_eq!(tabs.close(one, None), Closed::Last(Arc::clone(&ann)));
-        tabs.open(two, &ann);
-        // No more are awaited than the limit says.
-        assert_eq!(tabs.close(two, grace(0)), Closed::Last(Arc::clone(&ann)));
-        tabs.open(two, &ann);
-        assert_eq!(tabs.close(two, grace(1)), Closed::Stays);
-        assert_eq!(tabs.take_ended(until), Some(ann));
-        assert!(tabs.users.is_empty() && tabs.spells.is_empty() && tabs.awaited.is_empty());
+        users.add(one, &ann);
+        users.add(two, &ann);
+        assert_eq!(users.remove(one, grace(1)), Removal::StillListed);
+        assert_eq!(users.remove(one, grace(1)), Removal::NotListed);
+        assert_eq!(
+            (users.remove(two, grace(1)), users.next_expiry()),
+            (Removal::StillListed, Some(until))
+        );
+        assert_eq!(users.take_expired(until - Duration::from_nanos(1)), None);
+        users.add(one, &ann);
+        assert_eq!((users.next_expiry(), users.take_expired(until)), (None, None));
+        assert_eq!(users.remove(one, None), Removal::Last(Arc::clone(&ann)));
+        users.add(two, &ann);
+        // At most `max` users are in their grace period.
+        assert_eq!(users.remove(two, grace(0)), Removal::Last(Arc::clone(&ann)));
+        users.add(two, &ann);
+        assert_eq!(users.remove(two, grace(1)), Removal::StillListed);
+        assert_eq!(users.take_expired(until), Some(ann));
+        assert!(
+            users.by_connection.is_empty() && users.entries.is_empty() && users.in_grace.is_empty()
+        );
     }
 }
