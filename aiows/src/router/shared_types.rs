@@ -22,7 +22,7 @@ impl Takers {
                 continue;
             }
             let takers = self.0.entry((*by, *key)).or_default();
-            if takers.iter().any(|taker| taker.is_beside(route)) {
+            if takers.iter().any(|taker| taker.is_in_same_module(route)) {
                 continue;
             }
             if let Some(first) = takers.first() {
