@@ -1,4 +1,4 @@
-//! Middleware around the connect or the disconnect handlers of a router.
+//! Runs the connect or the disconnect handlers of a router inside their middleware.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,111 +7,118 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::compiled::CompiledHandler;
-use super::middleware_clock::Idle;
-use super::reclaim::Lent;
+use super::middleware_clock::MiddlewareClock;
+use super::reclaim::Reclaimable;
 use crate::error::HandlerError;
 use crate::extract::Call;
-use crate::handler::{IntoOutcome, Outcome};
-use crate::handler::{Returned, Run, isolated};
+use crate::handler::{IntoOutcome, Outcome, Returned, Run, isolated};
 use crate::middleware::{MiddlewareFn, wrap};
 
-/// Handlers that run one after the other inside of the same middleware.
-pub(super) struct Group {
-    /// What the log calls it: a failure may be the middleware's or a handler's.
+/// Handlers that run one after the other inside the same middleware.
+pub(super) struct HandlerGroup {
+    /// The name in the log. An error may come from the middleware or from a handler.
     pub(super) title: String,
     pub(super) hooks: Vec<MiddlewareFn>,
     pub(super) handlers: Vec<CompiledHandler>,
-    /// How many of a handler's error hooks see the failure of the group.
-    pub(super) shared: usize,
+    /// How many of a handler's error hooks also see the error of the group.
+    pub(super) shared_hooks: usize,
 }
 
-impl Group {
-    /// Makes one handler of the connect handlers and the middleware around them.
+impl HandlerGroup {
+    /// Combines the connect handlers and their middleware into one handler.
     pub(super) fn connect(self) -> Run {
         let group = Arc::new(self);
         Arc::new(move |call| Box::pin(Arc::clone(&group).run_connect(call)))
     }
 
-    /// Makes one handler of the disconnect handlers and the middleware around them.
+    /// Combines the disconnect handlers and their middleware into one handler.
     pub(super) fn disconnect(self) -> Run {
         let group = Arc::new(self);
         Arc::new(move |call| Box::pin(Arc::clone(&group).run_disconnect(call)))
     }
 
     async fn run_connect(self: Arc<Self>, call: Call) -> Returned {
-        let passed = Arc::new(AtomicBool::new(false));
-        let idle = Arc::new(Idle::new());
-        let handlers =
-            Arc::clone(&self).enter(call.clone(), Arc::clone(&passed), Arc::clone(&idle));
-        let lent = Lent::new(call.websocket().id(), Box::pin(handlers));
-        // The session has a deadline for all of it.
-        let around = self.around(&lent, &call);
-        let outcome = idle.watch(&call, &self.title, Duration::MAX, around).await;
-        // Middleware may have spawned them; they end before the connection does.
-        lent.cancel().await;
+        let all_succeeded = Arc::new(AtomicBool::new(false));
+        let clock = Arc::new(MiddlewareClock::new());
+        let handlers = Arc::clone(&self).run_connect_handlers(
+            call.clone(),
+            Arc::clone(&all_succeeded),
+            Arc::clone(&clock),
+        );
+        let handlers = Reclaimable::new(call.websocket().id(), Box::pin(handlers));
+        // No limit here: the session has a deadline for all connect handlers.
+        let middleware = self.run_middleware(&handlers, &call);
+        let outcome = clock.run_middleware(&call, &self.title, Duration::MAX, middleware).await;
+        // Middleware may have spawned the handlers. They must end before the connection does.
+        handlers.cancel().await;
         let outcome = outcome.unwrap_or_else(|| Err(HandlerError::refused()))?;
-        if passed.load(Ordering::Relaxed) {
+        if all_succeeded.load(Ordering::Relaxed) {
             return Ok(outcome);
         }
-        // A handler was left out, or its error was kept back: the connection must not go on.
-        send(&call, outcome);
+        // A handler did not run, or its error was swallowed: the connection must not continue.
+        send_outcome(&call, outcome);
         Err(HandlerError::refused())
     }
 
-    /// Runs the middleware around the handlers.
-    async fn around(&self, lent: &Lent, call: &Call) -> Returned {
-        let run = wrap(&self.hooks, lent.step());
+    /// Runs the middleware, with the handlers as its `next`.
+    async fn run_middleware(&self, handlers: &Reclaimable, call: &Call) -> Returned {
+        let run = wrap(&self.hooks, handlers.as_run());
         isolated(Some(call.websocket().id()), || run(call.clone())).await
     }
 
     /// Runs the connect handlers until one fails or closes the connection.
-    async fn enter(
+    async fn run_connect_handlers(
         self: Arc<Self>,
         call: Call,
-        passed: Arc<AtomicBool>,
-        idle: Arc<Idle>,
+        all_succeeded: Arc<AtomicBool>,
+        clock: Arc<MiddlewareClock>,
     ) -> Returned {
         for handler in &self.handlers {
-            let running = idle.run(handler, &call);
-            let returned = self.call(handler, &call).await;
+            let running = clock.run_handler(handler, &call);
+            let returned = self.call_handler(handler, &call).await;
             running.finish();
-            send(&call, returned?);
+            send_outcome(&call, returned?);
             if call.websocket().is_closed() {
                 return ().into_outcome(&call);
             }
         }
-        passed.store(true, Ordering::Relaxed);
+        all_succeeded.store(true, Ordering::Relaxed);
         ().into_outcome(&call)
     }
 
-    async fn call(&self, handler: &CompiledHandler, call: &Call) -> Returned {
+    async fn call_handler(&self, handler: &CompiledHandler, call: &Call) -> Returned {
         let call = call.over_state(&handler.state);
         match isolated(Some(call.websocket().id()), || (handler.run)(call.clone())).await {
-            Err(error) if handler.errors.len() > self.shared => {
+            Err(error) if handler.errors.len() > self.shared_hooks => {
                 handler.log(&error, call.websocket());
-                handler.errors.review(self.shared, call, error).await
+                handler.errors.review(self.shared_hooks, call, error).await
             }
             returned => returned,
         }
     }
 
     async fn run_disconnect(self: Arc<Self>, call: Call) -> Returned {
-        let idle = Arc::new(Idle::new());
-        let handlers = Arc::clone(&self).leave(call.clone(), Arc::clone(&idle));
-        let lent = Lent::new(call.websocket().id(), Box::pin(handlers));
-        let around = self.around(&lent, &call);
-        let returned = idle.watch(&call, &self.title, call.disconnect_timeout(), around).await;
-        // Also if the middleware hangs.
-        lent.finish().await?;
+        let clock = Arc::new(MiddlewareClock::new());
+        let handlers = Arc::clone(&self).run_disconnect_handlers(call.clone(), Arc::clone(&clock));
+        let handlers = Reclaimable::new(call.websocket().id(), Box::pin(handlers));
+        let middleware = self.run_middleware(&handlers, &call);
+        let returned =
+            clock.run_middleware(&call, &self.title, call.disconnect_timeout(), middleware).await;
+        // The handlers finish even if the middleware hangs.
+        handlers.finish().await?;
         returned.unwrap_or_else(|| Ok(Outcome::default()))
     }
 
-    /// Runs every disconnect handler, whatever the others do.
-    async fn leave(self: Arc<Self>, call: Call, idle: Arc<Idle>) -> Returned {
+    /// Runs every disconnect handler, even if others fail.
+    async fn run_disconnect_handlers(
+        self: Arc<Self>,
+        call: Call,
+        clock: Arc<MiddlewareClock>,
+    ) -> Returned {
         for handler in &self.handlers {
             let call = call.over_state(&handler.state);
-            let running = idle.run(handler, &call);
-            if leave(handler, &call).await.is_some() {
+            let running = clock.run_handler(handler, &call);
+            if run_disconnect_handler(handler, &call).await.is_some() {
                 running.finish();
             }
         }
@@ -119,8 +126,8 @@ impl Group {
     }
 }
 
-/// Runs one disconnect handler; `None` if it has not returned in its time.
-async fn leave(handler: &CompiledHandler, call: &Call) -> Option<()> {
+/// Runs one disconnect handler. Returns `None` if its time runs out.
+async fn run_disconnect_handler(handler: &CompiledHandler, call: &Call) -> Option<()> {
     let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
     let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
     if let Err(error) = call.while_in_time(timeout(limit, run)).await?.ok()? {
@@ -132,7 +139,7 @@ async fn leave(handler: &CompiledHandler, call: &Call) -> Option<()> {
     Some(())
 }
 
-fn send(call: &Call, outcome: Outcome) {
+fn send_outcome(call: &Call, outcome: Outcome) {
     if let Some(answer) = outcome.into_answer()
         && !call.websocket().is_closed()
     {

@@ -1,16 +1,18 @@
-//! The namespace that routers give to their connections.
+//! The choice of a namespace for the connections of some routers.
 
 use super::Router;
 use crate::hub::ROOT;
 
-/// The name for the connections of some routers, which all serve each of them: what one of `outermost`
-/// says. `None` if they say nothing, or something wrong.
+/// Returns the namespace that one of the `outermost` routers sets, all of which handle the same
+/// connections. Returns `None` if they set none, or after reporting a mistake.
 pub(crate) fn namespace<'a>(
     outermost: &'a [Router],
     mistakes: &mut Vec<String>,
 ) -> Option<&'a str> {
     let names = distinct(outermost.iter().flat_map(|router| &router.namespaces));
-    for name in distinct(outermost.iter().flat_map(|router| &router.included).flat_map(said)) {
+    for name in
+        distinct(outermost.iter().flat_map(|router| &router.included).flat_map(namespaces_of))
+    {
         if !names.contains(&name) {
             mistakes.push(inner_mistake(name, names.first().copied()));
         }
@@ -36,7 +38,7 @@ pub(crate) fn namespace<'a>(
     }
 }
 
-/// A router says another namespace than the one that includes it.
+/// Describes the mistake that a router sets another namespace than the router that includes it.
 fn inner_mistake(name: &str, outer: Option<&str>) -> String {
     let name = name.escape_debug();
     match outer {
@@ -52,9 +54,9 @@ fn inner_mistake(name: &str, outer: Option<&str>) -> String {
     }
 }
 
-/// What a router and those it includes say.
-fn said(router: &Router) -> Vec<&String> {
-    router.namespaces.iter().chain(router.included.iter().flat_map(said)).collect()
+/// Returns the namespaces that a router and its included routers set.
+fn namespaces_of(router: &Router) -> Vec<&String> {
+    router.namespaces.iter().chain(router.included.iter().flat_map(namespaces_of)).collect()
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
@@ -67,8 +69,8 @@ fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
     distinct
 }
 
-/// Why a namespace cannot have a name. Names that the server gives are refused, so that no router is put
-/// together with another one by chance.
+/// Returns why a name is not allowed for a namespace. The names that the server itself gives are
+/// excluded, so that no router joins another one's namespace by accident.
 fn flaw(name: &str) -> Option<&'static str> {
     let is_unfit = |c: char| c.is_whitespace() || c.is_control();
     match name {

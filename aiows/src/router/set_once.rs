@@ -1,6 +1,9 @@
+//! Settings that a program may set once.
+
 use std::fmt;
 
-/// A setting that a program gives once; a later call must not replace it in silence.
+/// A setting that may be set once. A second call is a mistake, since it would silently replace the
+/// first value.
 #[derive(Clone)]
 pub(crate) struct Once<T> {
     value: Option<T>,
@@ -16,7 +19,7 @@ impl<T> Once<T> {
         self.value.is_some()
     }
 
-    /// Returns the value, and notes a mistake if it was given more than once.
+    /// Returns the value, and reports a mistake if it was set more than once.
     pub(crate) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
         if self.is_repeated {
             mistakes.push(format!(

@@ -1,4 +1,4 @@
-//! Values of a connection that the handlers of two modules would share by accident.
+//! Finds connection values that handlers of two modules would share by accident.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -7,15 +7,15 @@ use crate::extract::{Kept, Need};
 use crate::handler::Route;
 use crate::state::is_foreign;
 
-/// The handlers that take values of types which belong to no module of the application, one of each
+/// The handlers that use connection values of foreign types such as `String`, one handler per
 /// module.
 #[derive(Default)]
-pub(super) struct Takers(HashMap<(Kept, TypeId), Vec<Route>>);
+pub(super) struct SharedTypes(HashMap<(Kept, TypeId), Vec<Route>>);
 
-impl Takers {
-    /// Notes what a handler takes. If a handler of another module takes it, too, neither can know what
-    /// the other one keeps there.
-    pub(super) fn note(&mut self, route: &Route, mistakes: &mut Vec<String>) {
+impl SharedTypes {
+    /// Records the values that a handler uses. If a handler of another module uses the same type,
+    /// neither can know what the other one stores there, which is a mistake.
+    pub(super) fn check(&mut self, route: &Route, mistakes: &mut Vec<String>) {
         for need in route.needs().iter() {
             let Need::Kept { by, name, key } = need else { continue };
             if !is_foreign(name) {
