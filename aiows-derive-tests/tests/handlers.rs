@@ -378,7 +378,7 @@ mod names {
             error.mistakes(),
             [format!(
                 "message type \"match\" is handled by both `handlers::names::match` ({first}) and \
-                 `handlers::names::rival` ({second})"
+                 `handlers::names::rival` ({second}): remove one of them"
             )]
         );
     }

@@ -63,7 +63,10 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
     match values(router, &|router| &router.tags)[..] {
         [] => Tag::default(),
         [""] => {
-            mistakes.push("the tag of a router must not be empty".to_owned());
+            mistakes.push(
+                "the tag of a router must not be empty: pass the key that carries the message type"
+                    .to_owned(),
+            );
             Tag::default()
         }
         [key] if KEYS.contains(&key) || key.starts_with(PRIVATE) => {
@@ -75,7 +78,8 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
         [key] => Tag::new(key),
         [first, second, ..] => {
             mistakes.push(format!(
-                "one connection has one tag, but its routers say `{first}` and `{second}`"
+                "one connection has one tag, but its routers set `{first}` and `{second}`: set it once, \
+                 on the outermost router"
             ));
             Tag::default()
         }
@@ -88,7 +92,8 @@ fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
         [parameter] => Some(parameter.to_owned()),
         [first, second, ..] => {
             mistakes.push(format!(
-                "a path names one room to join, but its routers say `{first}` and `{second}`"
+                "a connection joins one room of its path, but its routers name the parameters `{first}` \
+                 and `{second}`: call `Router::join_from_path` once"
             ));
             None
         }
@@ -165,7 +170,7 @@ fn insert(
                 compiled.add_message(name, handler);
             }
             Entry::Occupied(first) => mistakes.push(format!(
-                "message type \"{name}\" is handled by both {} and {}",
+                "message type \"{name}\" is handled by both {} and {}: remove one of them",
                 first.get(),
                 route.title()
             )),
@@ -175,16 +180,16 @@ fn insert(
 
 fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
     match prefix {
-        "" => format!("{first} and {second} are both fallback handlers, a router has one"),
+        "" => format!("{first} and {second} are both fallback handlers: keep one of them"),
         _ => format!(
-            "{first} and {second} are both fallback handlers of the prefix \"{prefix}\", which has one"
+            "{first} and {second} are both fallback handlers of the prefix \"{prefix}\": keep one of them"
         ),
     }
 }
 
 pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {
     for name in state.repeated() {
-        mistakes.push(format!("{owner} is given two states of type `{name}`"));
+        mistakes.push(format!("{owner} has two states of type `{name}`: wrap one in a type of your own, or use `replace_state`"));
     }
 }
 

@@ -22,12 +22,13 @@ pub(super) fn check(route: &Route, state: &StateMap, tag: &Tag, mistakes: &mut V
 fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
     let title = route.title();
     if is_reserved(name) {
-        mistakes.push(format!("handler {title} serves the reserved message type \"{name}\""));
+        mistakes.push(format!("handler {title} handles the message type \"{name}\", which the framework reserves: choose \
+             another"));
     }
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         mistakes.push(format!(
-            "handler {title} serves {name:?}, but a message type has at least one character, \
-             no white space and no control character"
+            "handler {title} handles {name:?}, but a message type must have at least one character, \
+             and no white space or control character"
         ));
     }
 }
@@ -47,8 +48,8 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
                 "handler {title} takes `{name}`, which only disconnect handlers have"
             )),
             Need::Head { name } if Frames::of(route) != Frames::None => mistakes.push(format!(
-                "handler {title} takes frames as they are, as `Text`, `Bytes` or `Frame`, so it gets no \
-                 message to take `{name}` from: leave one of them out"
+                "handler {title} takes raw frames as `Text`, `Bytes` or `Frame`, so there is no message to \
+                 take `{name}` from: remove one of these arguments"
             )),
             Need::Kept { by: Kept::Local, name, key } => {
                 if locals.contains(key) {
@@ -79,8 +80,8 @@ fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
                  field that holds an object"
             ),
             Misfit::NoObject => format!(
-                "handler {title} receives `{name}`, but what `{name}` wraps is no JSON object: give \
-                 it a field with a name"
+                "handler {title} receives `{name}`, but `{name}` wraps a value that is not a JSON \
+                 object: give it a named field"
             ),
         });
     }

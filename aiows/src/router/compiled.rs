@@ -97,7 +97,7 @@ impl CompiledHandler {
                 tracing::error!(%connection, %handler, error_id, %error, "handler failed")
             }
             None if error.is_closed() => {
-                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
+                tracing::debug!(%connection, %handler, "the client left while its handler was sending");
             }
             None => tracing::debug!(%connection, %handler, %error, "handler refused"),
         }

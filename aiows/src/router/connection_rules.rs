@@ -42,8 +42,8 @@ impl Router {
         let names = self.subprotocols.is_given().then_some(("subprotocols", "Subprotocols"));
         for (method, what) in limits.into_iter().chain(names) {
             mistakes.push(format!(
-                "{what} hold for a whole connection, but a router that is included in another has its \
-                 own: call `Router::{method}` on the outermost one, which has the path"
+                "{what} apply to whole connections, but an included router sets its own: call \
+                 `Router::{method}` on the outermost router, which has the path"
             ));
         }
         for included in &self.included {

@@ -48,7 +48,7 @@ impl HandlerGroup {
         let handlers = Reclaimable::new(call.websocket().id(), Box::pin(handlers));
         // No limit here: the session has a deadline for all connect handlers.
         let middleware = self.run_middleware(&handlers, &call);
-        let outcome = clock.run_middleware(&call, &self.title, Duration::MAX, middleware).await;
+        let outcome = clock.run_timed(&call, &self.title, Duration::MAX, middleware).await;
         // Middleware may have spawned the handlers. They must end before the connection does.
         handlers.cancel().await;
         let outcome = outcome.unwrap_or_else(|| Err(HandlerError::refused()))?;
@@ -103,7 +103,7 @@ impl HandlerGroup {
         let handlers = Reclaimable::new(call.websocket().id(), Box::pin(handlers));
         let middleware = self.run_middleware(&handlers, &call);
         let returned =
-            clock.run_middleware(&call, &self.title, call.disconnect_timeout(), middleware).await;
+            clock.run_timed(&call, &self.title, call.disconnect_timeout(), middleware).await;
         // The handlers finish even if the middleware hangs.
         handlers.finish().await?;
         returned.unwrap_or_else(|| Ok(Outcome::default()))

@@ -79,7 +79,7 @@ impl MiddlewareClock {
 
     /// Runs the middleware of a group. Returns `None` if it takes longer than `limit`, not counting
     /// handlers, or if the call has no time left.
-    pub(super) async fn run_middleware<T>(
+    pub(super) async fn run_timed<T>(
         &self,
         call: &Call,
         title: &str,

@@ -23,13 +23,13 @@ pub(crate) fn namespace<'a>(
             None => Some(name),
             Some(flaw) => {
                 let name = name.escape_debug();
-                mistakes.push(format!("a router says namespace `{name}`, but {flaw}"));
+                mistakes.push(format!("a router sets the namespace `{name}`, but {flaw}"));
                 None
             }
         },
         [first, second, ..] => {
             mistakes.push(format!(
-                "one connection is in one namespace, but its routers say `{}` and `{}`",
+                "one connection is in one namespace, but its routers set `{}` and `{}`: set one of them",
                 first.escape_debug(),
                 second.escape_debug()
             ));
@@ -43,12 +43,13 @@ fn inner_mistake(name: &str, outer: Option<&str>) -> String {
     let name = name.escape_debug();
     match outer {
         None => format!(
-            "a router says namespace `{name}`, but the router that includes it does not, and a \
-             connection is in one: say it there"
+            "a router sets the namespace `{name}`, but the router that includes it sets none: set it \
+             there, since a connection is in one namespace"
         ),
         Some(outer) => format!(
-            "a router says namespace `{name}`, but the router that includes it says `{}`, and a \
-             connection is in one: say none in the inner router, or bind it to a path of its own",
+            "a router sets the namespace `{name}`, but the router that includes it sets `{}`, and a \
+             connection is in one: remove it from the inner router, or bind that router to a path \
+             of its own",
             outer.escape_debug()
         ),
     }
@@ -74,13 +75,15 @@ fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
 fn flaw(name: &str) -> Option<&'static str> {
     let is_unfit = |c: char| c.is_whitespace() || c.is_control();
     match name {
-        "" => Some("a name has at least one character"),
-        ROOT => Some("that is the one of `Server::include_router`: choose another name"),
+        "" => Some("a name must have at least one character"),
+        ROOT => Some("that is the namespace of `Server::include_router`: choose another name"),
         _ if name.starts_with('/') => Some(
-            "names that begin with `/` are those of routes that say none: choose another name, and \
-             say it on every router that belongs there",
+            "names that begin with `/` belong to routes without a name: choose another name, and \
+             set it on every router of the namespace",
         ),
-        _ if name.contains(is_unfit) => Some("a name has no white space and no control character"),
+        _ if name.contains(is_unfit) => {
+            Some("a name must not have white space or control characters")
+        }
         _ => None,
     }
 }

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::handler::Outcome;
-use crate::handler::{BoxFuture, Returned, Run, drop_caught, isolated, poll_caught};
+use crate::handler::{BoxFuture, Outcome, Returned, Run, drop_caught, isolated, poll_caught};
 use crate::id::ConnectionId;
 
 /// The running handlers of a group.
@@ -24,6 +23,7 @@ struct NextFuture {
 }
 
 struct Shared {
+    /// For the log.
     connection: ConnectionId,
     state: Mutex<State>,
 }
@@ -32,12 +32,15 @@ struct State {
     stage: Stage,
     /// `None` while one side polls them, and after their end.
     handlers: Option<BoxFuture>,
+    /// Wakes the future of `next`; set while it waits.
     next_waker: Option<Waker>,
+    /// Wakes the group; set while it waits for a poll on another thread.
     owner_waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// The future of `next` runs the handlers.
     Running,
     /// The owner runs the handlers; the future of `next` waits for their end.
     Reclaimed,

@@ -23,8 +23,8 @@ impl<T> Once<T> {
     pub(crate) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
         if self.is_repeated {
             mistakes.push(format!(
-                "`{method}` is called more than once, and the last call would replace what \
-                 the others say: put it all into one call"
+                "`{method}` is called more than once, and each call would replace the one before: \
+                 combine them into one call"
             ));
         }
         self.value

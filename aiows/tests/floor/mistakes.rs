@@ -71,7 +71,11 @@ fn a_route_whose_type_is_reserved_or_contradicts_its_message_is_a_mistake() {
     assert_mistake(route, line, text);
     let line = line!() + 1;
     let route = Route::message("ack", async |_| ()).needing::<ServerHandle>();
-    assert_mistake(route, line, ") serves the reserved message type \"ack\"");
+    assert_mistake(
+        route,
+        line,
+        ") handles the message type \"ack\", which the framework reserves: choose another",
+    );
 }
 
 #[test]
@@ -81,7 +85,7 @@ fn two_handlers_for_one_type_and_two_fallbacks_are_mistakes() {
     let found = mistakes(by_hand(twice().into_iter().chain(twice())));
     let [message, fallback] = &found[..] else { panic!("{found:?}") };
     assert!(message.starts_with("message type \"a\" is handled by both "), "{message}");
-    assert!(fallback.ends_with(" are both fallback handlers, a router has one"), "{fallback}");
+    assert!(fallback.ends_with(" are both fallback handlers: keep one of them"), "{fallback}");
     for mistake in [message, fallback] {
         assert_eq!(mistake.matches(&format!("({}:{line}:", file!())).count(), 2, "{mistake}");
     }
