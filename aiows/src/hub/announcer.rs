@@ -49,15 +49,15 @@ struct Announcement<'a> {
     changes: MemberList,
     /// The number of the list that a new reader begins with.
     newest: u64,
-    /// For each list that some member has received completely, the number of the list of later
-    /// changes.
+    /// For each list that a member has received completely, the number of the list with the changes
+    /// since.
     following: HashMap<u64, u64>,
-    frames: Frames,
+    encoded: EncodedParts,
 }
 
 /// Encoded parts, by the number of the list and the index of the part.
 #[derive(Default)]
-struct Frames {
+struct EncodedParts {
     known: HashMap<(u64, usize), Tagged>,
 }
 
@@ -95,7 +95,7 @@ impl Announcer {
             changes: MemberList::of_changes(&changes, part_size),
             newest: self.prepare(&changes, part_size),
             following: HashMap::new(),
-            frames: Frames::default(),
+            encoded: EncodedParts::default(),
         };
         let mut announced = Announced::default();
         let mut busy_members = BusyMembers::default();
@@ -176,7 +176,7 @@ impl Announcement<'_> {
     fn queue_parts(&mut self, socket: &WebSocket, list: &MemberList, reader: Reader) -> usize {
         let Reader { list: number, mut next } = reader;
         while next < list.parts() {
-            let frame = self.frames.part(self.room, (number, list), next, socket.tag());
+            let frame = self.encoded.part(self.room, (number, list), next, socket.tag());
             match frame.map(|frame| socket.outbox().publish_part(frame)) {
                 None | Some(Published::Queued) => {}
                 Some(Published::Deferred) => socket.outbox().flush_deferred(),
@@ -197,7 +197,9 @@ impl Announcement<'_> {
         let mut busy: Option<Attempts> = None;
         for at in 0..self.changes.parts() {
             let list = (CHANGES, &self.changes);
-            let Some(frame) = self.frames.part(self.room, list, at, socket.tag()) else { continue };
+            let Some(frame) = self.encoded.part(self.room, list, at, socket.tag()) else {
+                continue;
+            };
             let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
             match published {
                 Published::Queued => {}
@@ -213,7 +215,7 @@ impl Announcement<'_> {
     }
 }
 
-impl Frames {
+impl EncodedParts {
     fn part(
         &mut self,
         room: &str,

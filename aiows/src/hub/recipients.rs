@@ -126,8 +126,8 @@ impl Recipients {
     /// - you send to [`Hub::all`](crate::Hub::all) and the server forbids it
     ///   ([`SendError::NoRoom`]),
     /// - you use [`WebSocket::to`] and the connection is not in the room
-    ///   ([`SendError::NotMember`]), or has
-    ///   been closed by the server ([`SendError::Closed`]),
+    ///   ([`SendError::NotMember`]), or it is closed and has no rooms any more
+    ///   ([`SendError::Closed`]),
     /// - the server has several namespaces and you send to a room without choosing one
     ///   ([`SendError::NoNamespace`]).
     ///
