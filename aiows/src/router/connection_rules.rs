@@ -38,8 +38,8 @@ impl Router {
     }
 
     fn report_rules(&self, mistakes: &mut Vec<String>) {
-        let limits = self.limits.is_given().then_some(("limits", "Limits"));
-        let names = self.subprotocols.is_given().then_some(("subprotocols", "Subprotocols"));
+        let limits = self.limits.is_set().then_some(("limits", "Limits"));
+        let names = self.subprotocols.is_set().then_some(("subprotocols", "Subprotocols"));
         for (method, what) in limits.into_iter().chain(names) {
             mistakes.push(format!(
                 "{what} apply to whole connections, but an included router sets its own: call \

@@ -23,7 +23,7 @@ use std::future::Future;
 pub(crate) use self::build::{build, check_state};
 pub(crate) use self::compiled::{CompiledHandler, CompiledRouter, RouteMatch};
 pub(crate) use self::namespace::namespace;
-pub(crate) use self::set_once::Once;
+pub(crate) use self::set_once::SetOnce;
 use crate::extract::Call;
 use crate::handler::{IntoOutcome, Route, Routes};
 use crate::handshake::Subprotocols;
@@ -68,8 +68,8 @@ pub struct Router {
     rooms: Vec<String>,
     /// The argument of every call of `namespace`, for the same reason.
     namespaces: Vec<String>,
-    limits: Once<RouteLimits>,
-    subprotocols: Once<Subprotocols>,
+    limits: SetOnce<RouteLimits>,
+    subprotocols: SetOnce<Subprotocols>,
 }
 
 impl Router {
@@ -245,7 +245,7 @@ impl Router {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn limits(mut self, limits: RouteLimits) -> Self {
-        self.limits.give(limits);
+        self.limits.set(limits);
         self
     }
 
@@ -274,7 +274,7 @@ impl Router {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols.give(Subprotocols::new(names));
+        self.subprotocols.set(Subprotocols::new(names));
         self
     }
 

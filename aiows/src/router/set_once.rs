@@ -5,17 +5,17 @@ use std::fmt;
 /// A setting that may be set once. A second call is a mistake, since it would silently replace the
 /// first value.
 #[derive(Clone)]
-pub(crate) struct Once<T> {
+pub(crate) struct SetOnce<T> {
     value: Option<T>,
     is_repeated: bool,
 }
 
-impl<T> Once<T> {
-    pub(crate) fn give(&mut self, value: T) {
+impl<T> SetOnce<T> {
+    pub(crate) fn set(&mut self, value: T) {
         self.is_repeated |= self.value.replace(value).is_some();
     }
 
-    pub(super) fn is_given(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         self.value.is_some()
     }
 
@@ -31,13 +31,13 @@ impl<T> Once<T> {
     }
 }
 
-impl<T> Default for Once<T> {
+impl<T> Default for SetOnce<T> {
     fn default() -> Self {
         Self { value: None, is_repeated: false }
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Once<T> {
+impl<T: fmt::Debug> fmt::Debug for SetOnce<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)
     }
