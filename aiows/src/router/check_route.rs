@@ -22,8 +22,9 @@ pub(super) fn check(route: &Route, state: &StateMap, tag: &Tag, mistakes: &mut V
 fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
     let title = route.title();
     if is_reserved(name) {
-        mistakes.push(format!("handler {title} handles the message type \"{name}\", which the framework reserves: choose \
-             another"));
+        mistakes.push(format!(
+            "handler {title} handles the reserved message type \"{name}\": choose another"
+        ));
     }
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         mistakes.push(format!(

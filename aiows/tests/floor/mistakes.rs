@@ -71,11 +71,7 @@ fn a_route_whose_type_is_reserved_or_contradicts_its_message_is_a_mistake() {
     assert_mistake(route, line, text);
     let line = line!() + 1;
     let route = Route::message("ack", async |_| ()).needing::<ServerHandle>();
-    assert_mistake(
-        route,
-        line,
-        ") handles the message type \"ack\", which the framework reserves: choose another",
-    );
+    assert_mistake(route, line, ") handles the reserved message type \"ack\": choose another");
 }
 
 #[test]

@@ -223,9 +223,7 @@ fn the_prefix_and_the_type_together_are_checked_as_one_message_type() {
     let nested = |prefix: &str| mistakes(Router::new().nest(prefix, routes_of(routes![ack])));
     assert_eq!(
         nested("ac"),
-        [format!(
-            "handler {title} handles the message type \"ack\", which the framework reserves: choose another"
-        )]
+        [format!("handler {title} handles the reserved message type \"ack\": choose another")]
     );
     let expected = format!(
         "handler {title} handles \"a k\", but a message type must have at least one character, and no \
