@@ -104,14 +104,14 @@ impl Presence {
             self.newcomers.insert(id);
         }
         self.list(key, info);
-        self.needs_task()
+        self.claim_if_needed()
     }
 
     /// Removes a member; returns `true` as [`join`](Self::join) does.
     pub(super) fn leave(&mut self, id: ConnectionId, grace: Option<Grace>) -> bool {
         self.behind.remove(&id);
         self.unlist(id, grace);
-        self.needs_task()
+        self.claim_if_needed()
     }
 
     /// Stops listing a member for its user; returns `true` as [`join`](Self::join) does.
@@ -119,7 +119,7 @@ impl Presence {
         if self.users.user_of(id).is_some() {
             self.unlist(id, None);
         }
-        self.needs_task()
+        self.claim_if_needed()
     }
 
     fn key_of(&self, id: ConnectionId) -> Option<Key> {
@@ -175,7 +175,7 @@ impl Presence {
 
     /// Claims the task if there are changes or grace periods without a task. Returns `true` if the
     /// caller must start it.
-    fn needs_task(&mut self) -> bool {
+    fn claim_if_needed(&mut self) -> bool {
         let is_awaited = self.users.next_expiry().is_some() && !self.is_waiting();
         (self.has_changes() || is_awaited) && self.claim_task()
     }
