@@ -242,7 +242,7 @@ impl Announced {
         socket.outbox().note_missed();
         let (connection, namespace) = (socket.id(), socket.namespace());
         tracing::warn!(%connection, namespace, room, "the client reads too slowly and missed an \
-            announcement of its room: it gets the list when it has room");
+            announcement of its room: it gets the member list once its queue has room");
         self.missed.push(socket.id());
     }
 }

@@ -78,7 +78,7 @@ impl Groups {
         self.lock().get(name).cloned()
     }
 
-    fn find_or_make(&self, name: &str) -> Arc<Group> {
+    fn find_or_create(&self, name: &str) -> Arc<Group> {
         let mut groups = self.lock();
         if let Some(group) = groups.get(name) {
             return Arc::clone(group);
@@ -103,7 +103,7 @@ impl Groups {
         max: usize,
     ) -> Result<(Arc<str>, Changed), Full> {
         loop {
-            let group = self.find_or_make(name);
+            let group = self.find_or_create(name);
             let mut state = group.lock();
             if state.is_gone {
                 continue;
