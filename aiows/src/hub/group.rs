@@ -228,9 +228,9 @@ impl PendingAnnouncement {
     /// grace period any more.
     pub(super) fn resume(&mut self, over: &mut oneshot::Receiver<()>) -> bool {
         let mut state = self.group.lock();
-        let needs_task = state.presence.as_mut().is_some_and(|presence| presence.end_wait(over));
-        self.is_over = !needs_task;
-        needs_task
+        let continues = state.presence.as_mut().is_some_and(|presence| presence.end_wait(over));
+        self.is_over = !continues;
+        continues
     }
 
     /// Discards the changes and keeps the right, so that no other announcement begins. Members that
