@@ -1,8 +1,8 @@
-//! Code that runs around handlers: [`Middleware`], [`Next`] and [`from_fn`].
+//! Code that runs around handlers: [`Middleware`], [`Next`] and [`from_fn`](from_fn()).
 //!
-//! You implement [`Middleware`] for a type, or wrap a closure with [`from_fn`], and add it to a
-//! server or a router. It can refuse a connection during the handshake, and it sees every call of a
-//! handler and every error.
+//! You implement [`Middleware`] for a type, or wrap a closure with [`from_fn`](from_fn()), and add
+//! it to a server or a router. It can refuse a connection during the handshake, and it sees every
+//! call of a handler and every error.
 
 mod default; // the default methods of `Middleware`
 mod error_hooks; // `on_error` of all middleware around a handler

@@ -89,7 +89,7 @@ impl WebSocket {
     /// Fails under the same conditions as [`join`](Self::join), and with `member_too_large` if the
     /// member is larger than [`Limits::member_info_size`](crate::Limits::member_info_size). You get
     /// an internal error if `about` is not an object, has an `id` of its own, or does not parse as
-    /// a [`Value`](serde_json::Value).
+    /// a [`Value`].
     ///
     /// # Cancel safety
     ///
