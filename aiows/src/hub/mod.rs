@@ -1,12 +1,13 @@
 //! Rooms, users and messages to many connections.
 //!
-//! A [`Hub`] finds the connections of a server and sends to many of them at once. [`Recipients`] are
-//! the connections you send to, and a [`Delivery`] counts how many of them took the message. Each
-//! route has a namespace with rooms and names of its own; users are known to the whole server.
+//! A [`Hub`] finds the connections of a server and sends to many of them at once. [`Recipients`]
+//! are the connections you send to, and a [`Delivery`] counts how many of them took the message.
+//! Each route has a namespace with rooms and names of its own; users are known to the whole server.
 
 // `Namespace` is the entry point for the rest of the crate. It has the `Connections` of one or more
 // routes, and their rooms, users and names, each a `Group`. A room with listed members has a
-// `Presence`, which collects changes; an announcement task takes them and the `Announcer` sends them.
+// `Presence`, which collects changes; an announcement task takes them, and the `Announcer` sends
+// them.
 mod announcement_tasks; // the tasks that announce the changes of rooms
 mod announcer; // sends changes and member lists to one room
 mod busy; // publishes to recipients that cannot take a message at once

@@ -189,7 +189,10 @@ fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
 
 pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {
     for name in state.repeated() {
-        mistakes.push(format!("{owner} has two states of type `{name}`: wrap one in a type of your own, or use `replace_state`"));
+        mistakes.push(format!(
+            "{owner} has two states of type `{name}`: wrap one in a type of your own, or use \
+             `replace_state`"
+        ));
     }
 }
 

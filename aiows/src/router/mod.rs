@@ -201,8 +201,10 @@ impl Router {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let router = || Router::new().routes(routes![enter]).namespace("play");
-    /// let server = TestServer::new(Server::new().route("/play", router()).route("/watch", router()));
-    /// let (_player, _guest) = (server.connect_to("/play").await, server.connect_to("/watch").await);
+    /// let server = Server::new().route("/play", router()).route("/watch", router());
+    /// let server = TestServer::new(server);
+    /// let _player = server.connect_to("/play").await;
+    /// let _guest = server.connect_to("/watch").await;
     /// # while server.handle().hub().size() < 2 { tokio::task::yield_now().await; }
     /// let hub = server.handle().hub().namespace("play").unwrap();
     /// assert_eq!(hub.room_size("table-1"), 2);

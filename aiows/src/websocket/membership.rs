@@ -16,8 +16,8 @@ use crate::error::{HandlerError, Result, SendError, code};
 impl WebSocket {
     /// Joins a room.
     ///
-    /// A room exists as long as it has members. Joining a room twice is the same as joining it once.
-    /// The returned [`Joined`] reports whether the connection is the first member.
+    /// A room exists as long as it has members. Joining a room twice is the same as joining it
+    /// once. The returned [`Joined`] reports whether the connection is the first member.
     ///
     /// # Errors
     ///
@@ -204,8 +204,8 @@ impl WebSocket {
 
     /// Clears the user of the connection.
     ///
-    /// The returned [`UserChange`] reports whether this was the user's last connection. After the end
-    /// of the connection the call has no effect.
+    /// The returned [`UserChange`] reports whether this was the user's last connection. After the
+    /// end of the connection the call has no effect.
     pub fn clear_user(&self) -> UserChange {
         self.registry().set_user(self, None).unwrap_or_default()
     }
