@@ -11,9 +11,9 @@ use crate::websocket::Members;
 /// Performs the deferred flushes of some members.
 ///
 /// It is a task of its own, so that all messages a publisher sends in one turn become a single
-/// write to each member. The task is not owned by the server, but it never waits: it only yields to other
-/// tasks. If its runtime shuts down, the task is dropped and the sessions write the rest. There are
-/// never more such tasks than members with a deferred flush.
+/// write to each member. The task is not owned by the server, but it never waits: it only yields to
+/// other tasks. If its runtime shuts down, the task is dropped and the sessions write the rest.
+/// There are never more such tasks than members with a deferred flush.
 struct FlushTask {
     members: Members,
     left: Range<usize>,

@@ -71,15 +71,16 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
         }
         [key] if KEYS.contains(&key) || key.starts_with(PRIVATE) => {
             mistakes.push(format!(
-                "the tag of a router must not be `{key}`: the framework uses that key, choose another"
+                "the tag of a router must not be `{key}`: the framework uses that key, \
+                 choose another"
             ));
             Tag::default()
         }
         [key] => Tag::new(key),
         [first, second, ..] => {
             mistakes.push(format!(
-                "one connection has one tag, but its routers set `{first}` and `{second}`: set it once, \
-                 on the outermost router"
+                "one connection has one tag, but its routers set `{first}` and `{second}`: set it \
+                 once, on the outermost router"
             ));
             Tag::default()
         }
@@ -92,8 +93,8 @@ fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
         [parameter] => Some(parameter.to_owned()),
         [first, second, ..] => {
             mistakes.push(format!(
-                "a connection joins one room of its path, but its routers name the parameters `{first}` \
-                 and `{second}`: call `Router::join_from_path` once"
+                "a connection joins one room of its path, but its routers name the parameters \
+                 `{first}` and `{second}`: call `Router::join_from_path` once"
             ));
             None
         }
@@ -182,7 +183,8 @@ fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
     match prefix {
         "" => format!("{first} and {second} are both fallback handlers: keep one of them"),
         _ => format!(
-            "{first} and {second} are both fallback handlers of the prefix \"{prefix}\": keep one of them"
+            "{first} and {second} are both fallback handlers of the prefix \"{prefix}\": \
+             keep one of them"
         ),
     }
 }

@@ -28,8 +28,8 @@ fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
     }
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
         mistakes.push(format!(
-            "handler {title} handles {name:?}, but a message type must have at least one character, \
-             and no white space or control character"
+            "handler {title} handles {name:?}, but a message type must have at least one \
+             character, and no white space or control character"
         ));
     }
 }
@@ -45,12 +45,11 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
             )),
             Need::Message { name } if !in_message => mistakes
                 .push(format!("handler {title} takes `{name}`, which only message handlers have")),
-            Need::End { name } if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
-                "handler {title} takes `{name}`, which only disconnect handlers have"
-            )),
+            Need::End { name } if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes
+                .push(format!("handler {title} takes `{name}`, which only disconnect handlers have")),
             Need::Head { name } if Frames::of(route) != Frames::None => mistakes.push(format!(
-                "handler {title} takes raw frames as `Text`, `Bytes` or `Frame`, so there is no message to \
-                 take `{name}` from: remove one of these arguments"
+                "handler {title} takes raw frames as `Text`, `Bytes` or `Frame`, so there is no \
+                 message to take `{name}` from: remove one of these arguments"
             )),
             Need::Kept { by: Kept::Local, name, key } => {
                 if locals.contains(key) {
@@ -92,8 +91,8 @@ fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
 fn check_rules(route: &Route, mistakes: &mut Vec<String>) {
     for (name, field) in route.needs().unchecked() {
         mistakes.push(format!(
-            "handler {} receives `{name}`, but the rules of its field `{field}` are not checked: add \
-             `#[validate(nested)]`, or `#[validate(skip)]` if that is intended",
+            "handler {} receives `{name}`, but the rules of its field `{field}` are not checked: \
+             add `#[validate(nested)]`, or `#[validate(skip)]` if that is intended",
             route.title()
         ));
     }
@@ -103,8 +102,8 @@ fn check_rules(route: &Route, mistakes: &mut Vec<String>) {
 fn check_query(route: &Route, mistakes: &mut Vec<String>) {
     for name in route.needs().unfit() {
         mistakes.push(format!(
-            "handler {} takes `Query<{name}>`, which no query fits: take a struct, a map or a list of \
-             pairs",
+            "handler {} takes `Query<{name}>`, which no query fits: take a struct, a map or a list \
+             of pairs",
             route.title()
         ));
     }

@@ -29,7 +29,8 @@ pub(crate) fn namespace<'a>(
         },
         [first, second, ..] => {
             mistakes.push(format!(
-                "one connection is in one namespace, but its routers set `{}` and `{}`: set one of them",
+                "one connection is in one namespace, but its routers set `{}` and `{}`: \
+                 set one of them",
                 first.escape_debug(),
                 second.escape_debug()
             ));
@@ -43,12 +44,12 @@ fn inner_mistake(name: &str, outer: Option<&str>) -> String {
     let name = name.escape_debug();
     match outer {
         None => format!(
-            "a router sets the namespace `{name}`, but the router that includes it sets none: set it \
-             there, since a connection is in one namespace"
+            "a router sets the namespace `{name}`, but the router that includes it sets none: \
+             set it there, since a connection is in one namespace"
         ),
         Some(outer) => format!(
-            "a router sets the namespace `{name}`, but the router that includes it sets `{}`, and a \
-             connection is in one: remove it from the inner router, or bind that router to a path \
+            "a router sets the namespace `{name}`, but the router that includes it sets `{}`, and \
+             a connection is in one: remove it from the inner router, or bind that router to a path \
              of its own",
             outer.escape_debug()
         ),

@@ -27,8 +27,8 @@ impl SharedTypes {
             }
             if let Some(first) = takers.first() {
                 mistakes.push(format!(
-                    "handlers {} and {} are in different modules and share one `{by:?}<{name}>`: wrap \
-                     it in a type of your own, one for each module or one for both",
+                    "handlers {} and {} are in different modules and share one `{by:?}<{name}>`: \
+                     wrap it in a type of your own, one for each module or one for both",
                     first.title(),
                     route.title()
                 ));
