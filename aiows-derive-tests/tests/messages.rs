@@ -498,8 +498,8 @@ mod validation {
 
 mod sets {
     use super::*;
-    use aiows::messages::Outgoing;
     use aiows::WebSocket;
+    use aiows::messages::Outgoing;
 
     #[derive(Message, Serialize)]
     struct Welcome {

@@ -1,5 +1,6 @@
 //! What can fail: the server, a handler, a send.
 
+mod codes;
 mod const_text;
 mod field;
 mod handler;
@@ -12,11 +13,11 @@ mod visible;
 use std::fmt;
 use std::io;
 
+pub(crate) use self::codes::{Closing, HttpRefusal, closing, code, field_code, http_refusal};
 pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
 pub(crate) use self::field::MAX_FIELDS;
 pub use self::handler::HandlerError;
-pub(crate) use self::handler::code;
 pub(crate) use self::panic::{Panic, drop_quietly, panic_text};
 pub use self::request::RequestError;
 pub use self::send::SendError;

@@ -4,7 +4,7 @@ use super::Namespace;
 use super::group::Changed;
 use super::listed_users::Grace;
 use super::rules::is_name;
-use crate::error::{HandlerError, Result, SendError, code};
+use crate::error::{HandlerError, Result, SendError, closing, code};
 use crate::limits::deadline_after;
 use crate::websocket::{
     EndedBy, Joined, Joining, Left, Listing, Membership, Registry, Standing, UserChange, WebSocket,
@@ -167,7 +167,7 @@ impl Namespace {
             .with("max", limits.rooms));
         }
         let Ok((name, changed)) = self.rooms.add(room, socket, listing, limits.room_members) else {
-            return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
+            return Err(HandlerError::new(code::ROOM_FULL, closing::ROOM_FULL.reason)
                 .with("max", limits.room_members));
         };
         if !is_in {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap};
 use serde::de::DeserializeOwned;
 
-use crate::error::Result;
+use crate::error::{Result, http_refusal};
 use crate::extract::{Path, Query};
 use crate::handler::{BoxFuture, isolated};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params};
@@ -75,7 +75,8 @@ impl Handshake {
     ///
     /// `invalid_path` with status 400, if they do not fit `T`.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T> {
-        let params = Path::read(&self.request.info).map_err(|error| error.status(400))?;
+        let params = Path::read(&self.request.info);
+        let params = params.map_err(|error| error.status(http_refusal::INVALID_PATH.status))?;
         Ok(params.0)
     }
 
@@ -85,7 +86,8 @@ impl Handshake {
     ///
     /// `invalid_query` with status 400, if it does not fit `T`.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        let query = Query::read(&self.request.info).map_err(|error| error.status(400))?;
+        let query = Query::read(&self.request.info);
+        let query = query.map_err(|error| error.status(http_refusal::INVALID_QUERY.status))?;
         Ok(query.0)
     }
 

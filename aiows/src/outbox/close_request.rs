@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::close::{CloseCode, DisconnectReason};
+use crate::error::{Closing, closing};
 
 /// A request to the session to close its connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +42,8 @@ impl CloseRequest {
     /// Closes because the server stops.
     pub(crate) fn shutdown(mode: CloseMode) -> Self {
         Self {
-            code: CloseCode::AWAY,
-            reason: "Server shutdown".into(),
+            code: closing::SHUTDOWN.code,
+            reason: closing::SHUTDOWN.reason.into(),
             because: DisconnectReason::Shutdown,
             mode,
             grace: Duration::ZERO,
@@ -55,7 +56,8 @@ impl CloseRequest {
     }
 
     pub(crate) fn slow_consumer() -> Self {
-        Self::handshake(CloseCode::POLICY, "Slow client detected", DisconnectReason::SlowConsumer)
+        let Closing { code, reason } = closing::SLOW_CLIENT;
+        Self::handshake(code, reason, DisconnectReason::SlowConsumer)
     }
 
     /// A drain waits until every accepted message is answered.

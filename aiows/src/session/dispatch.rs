@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 
 use super::Session;
 use super::drive::{drive, start_handler};
-use crate::close::CloseCode;
 use crate::codec::{check_nesting, leading_type, read_head};
-use crate::error::{HandlerError, code};
+use crate::error::{HandlerError, closing, code};
 use crate::extract::{Call, Received, RequestId, Stage};
 use crate::id::MessageId;
 use crate::protocol::Inbound;
@@ -148,8 +147,8 @@ fn match_beside_relay<'a>(
 /// A relay of text has no error frame for what it does not take.
 #[cold]
 fn not_text() -> Missed {
-    let error = HandlerError::new(code::UNSUPPORTED_DATA, "Binary data that is not UTF-8");
-    Missed { report: Report::Close, ..error.close(CloseCode::UNSUPPORTED).into() }
+    let error = HandlerError::new(code::UNSUPPORTED_DATA, closing::NOT_TEXT.reason);
+    Missed { report: Report::Close, ..error.close(closing::NOT_TEXT.code).into() }
 }
 
 fn find<'a>(

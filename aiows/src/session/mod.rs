@@ -24,8 +24,8 @@ use self::leave::{Cut, beside, beside_group};
 use self::respond::farewell;
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
-use crate::close::{CloseCode, DisconnectReason};
-use crate::error::HandlerError;
+use crate::close::DisconnectReason;
+use crate::error::{Closing, HandlerError, closing};
 use crate::extract::{Call, DisconnectTime, Stage};
 use crate::handler::{Returned, Running};
 use crate::hub::Registration;
@@ -155,7 +155,7 @@ impl Session {
             return ControlFlow::Continue(());
         };
         // Others came first, and the room of the path is full.
-        let error = error.close(CloseCode::TRY_AGAIN_LATER);
+        let error = error.close(closing::ROOM_FULL.code);
         self.fail_connect(&error, "the room of the path").await;
         ControlFlow::Break(())
     }
@@ -210,11 +210,8 @@ impl Session {
 
     /// Closes because the connect handlers take too long.
     fn give_up_connect(&mut self) {
-        self.io.close(CloseRequest::handshake(
-            CloseCode::TRY_AGAIN_LATER,
-            "Connect timed out",
-            DisconnectReason::ConnectFailed,
-        ));
+        let Closing { code, reason } = closing::CONNECT_TIMEOUT;
+        self.io.close(CloseRequest::handshake(code, reason, DisconnectReason::ConnectFailed));
     }
 
     /// Closes with the error's own close code, or with 1008 and the error's code as the reason. If the

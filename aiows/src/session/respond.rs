@@ -8,7 +8,7 @@ use super::dispatch::{Missed, Report};
 use super::drive::drive;
 use crate::close::CloseCode;
 use crate::codec::{encode, encode_own};
-use crate::error::HandlerError;
+use crate::error::{HandlerError, closing};
 use crate::extract::{Call, Received, Stage};
 use crate::handler::Outcome;
 use crate::id::MessageId;
@@ -194,7 +194,7 @@ impl Session {
 pub(super) fn farewell(error: &HandlerError) -> (CloseCode, String) {
     match (error.close_code(), error.error_id()) {
         (Some(code), _) => (code, error.message().to_owned()),
-        (None, Some(id)) => (CloseCode::INTERNAL, format!("Internal error {id}")),
-        (None, None) => (CloseCode::POLICY, error.code().to_owned()),
+        (None, Some(id)) => (closing::INTERNAL.code, closing::INTERNAL.with(id)),
+        (None, None) => (closing::REFUSED.code, closing::REFUSED.with(error.code())),
     }
 }

@@ -221,8 +221,7 @@ impl WebSocket {
     /// bytes is cut on a character boundary, a code that must not be sent (RFC 6455 section 7.4) is
     /// replaced by 1011.
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
-        let code = code.into();
-        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
+        let code = code.into().or_internal();
         let reason = cut_reason(reason.as_ref());
         let because = DisconnectReason::Closed { code, reason: reason.to_owned() };
         self.outbox().request_close(CloseRequest::handshake(code, reason, because));
