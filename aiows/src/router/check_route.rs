@@ -41,7 +41,8 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
     for need in route.needs().iter() {
         match need {
             Need::State { name, key } if !state.has(*key) => mistakes.push(format!(
-                "handler {title} needs `State<{name}>`, which neither its router nor the server has"
+                "handler {title} needs `State<{name}>`, which neither its router nor the server \
+                 has: add it with `Server::state` or `Router::state`"
             )),
             Need::Message { name } if !in_message => mistakes
                 .push(format!("handler {title} takes `{name}`, which only message handlers have")),

@@ -31,13 +31,19 @@ fn assert_mistake(route: Route, line: u32, expected: &str) {
 fn a_route_that_needs_missing_or_repeated_values_is_a_mistake() {
     let line = line!() + 1;
     let route = Route::message("a", async |_| ()).needing::<State<u8>>();
-    assert_mistake(route, line, ") needs `State<u8>`, which neither its router nor the server has");
+    assert_mistake(
+        route,
+        line,
+        ") needs `State<u8>`, which neither its router nor the server has: add \
+         it with `Server::state` or `Router::state`",
+    );
     let line = line!() + 1;
     let route = Route::connect(async |_| ()).needing::<Greeting>();
     assert_mistake(
         route,
         line,
-        ") needs `State<&str>`, which neither its router nor the server has",
+        ") needs `State<&str>`, which neither its router nor the server has: add \
+         it with `Server::state` or `Router::state`",
     );
     let line = line!() + 1;
     let route = Route::fallback(async |_| ()).needing::<Local<u8>>().needing::<Local<u8>>();

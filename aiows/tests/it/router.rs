@@ -148,7 +148,8 @@ fn a_build_error_lists_all_mistakes_with_names_and_locations() {
     assert!(needs.contains(&location("async fn list")), "{needs}");
     assert!(
         needs.ends_with(
-            "needs `State<alloc::vec::Vec<u8>>`, which neither its router nor the server has"
+            "needs `State<alloc::vec::Vec<u8>>`, which neither its router nor the server \
+             has: add it with `Server::state` or `Router::state`"
         ),
         "{needs}"
     );
