@@ -83,7 +83,7 @@ impl Questions {
         let Self { asked, room } = *self;
         let AcceptedPeer::Peer(peer) = newcomer else { return Ok(Some(())) };
         if let Some(asked) = asked {
-            let Ok(context) = timeout_at(deadline, setting.router.handshake.ask(asked)).await
+            let Ok(context) = timeout_at(deadline, setting.router.handshake.run(asked)).await
             else {
                 let peer = peer.addr.get().map(display);
                 tracing::error!(peer, "middleware took too long for a handshake");

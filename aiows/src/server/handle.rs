@@ -240,7 +240,7 @@ impl ServerHandle {
     /// Closes every connection at once.
     pub(super) fn close_all(&self, mode: CloseMode) {
         let request = CloseRequest::shutdown(mode);
-        for socket in self.inner.hub.close_door(&request) {
+        for socket in self.inner.hub.stop_admitting(&request) {
             socket.outbox().request_close(request.clone());
         }
     }

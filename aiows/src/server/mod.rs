@@ -35,7 +35,7 @@ use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{RoomCheck, room_check};
 pub use crate::limits::{Limits, RouteLimits};
 use crate::middleware::{Layer, Middleware};
-use crate::router::{Once, Router};
+use crate::router::{Router, SetOnce};
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 
@@ -56,15 +56,15 @@ pub struct Server {
     paths: Vec<(String, Router)>,
     layers: Vec<Layer>,
     state: StateMap,
-    limits: Once<Limits>,
-    origins: Once<Origins>,
-    subprotocols: Once<Subprotocols>,
-    shutdown_timeout: Once<Duration>,
-    room_check: Once<RoomCheck>,
+    limits: SetOnce<Limits>,
+    origins: SetOnce<Origins>,
+    subprotocols: SetOnce<Subprotocols>,
+    shutdown_timeout: SetOnce<Duration>,
+    room_check: SetOnce<RoomCheck>,
     needs_room: bool,
     owner: Owner,
     #[cfg(feature = "axum")]
-    http: Once<axum::Router>,
+    http: SetOnce<axum::Router>,
 }
 
 impl Server {
@@ -75,15 +75,15 @@ impl Server {
             paths: Vec::new(),
             layers: Vec::new(),
             state: StateMap::default(),
-            limits: Once::default(),
-            origins: Once::default(),
-            subprotocols: Once::default(),
-            shutdown_timeout: Once::default(),
-            room_check: Once::default(),
+            limits: SetOnce::default(),
+            origins: SetOnce::default(),
+            subprotocols: SetOnce::default(),
+            shutdown_timeout: SetOnce::default(),
+            room_check: SetOnce::default(),
             needs_room: false,
             owner: Owner::default(),
             #[cfg(feature = "axum")]
-            http: Once::default(),
+            http: SetOnce::default(),
         }
     }
 
@@ -159,7 +159,7 @@ impl Server {
     /// Sets what the server accepts and how long it waits. A second call is a mistake at the build, as
     /// for everything that a server has once. [`Router::limits`] sets it for one route.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits.give(limits);
+        self.limits.set(limits);
         self
     }
 
@@ -173,13 +173,13 @@ impl Server {
     /// One call lists all origins; a second one, or one of [`allow_any_origin`](Self::allow_any_origin),
     /// is a mistake at the build.
     pub fn allow_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.origins.give(Origins::Listed(origins.into_iter().map(Into::into).collect()));
+        self.origins.set(Origins::Listed(origins.into_iter().map(Into::into).collect()));
         self
     }
 
     /// Lets any page connect. Only for services without cookies or other ambient rights.
     pub fn allow_any_origin(mut self) -> Self {
-        self.origins.give(Origins::Any);
+        self.origins.set(Origins::Any);
         self
     }
 
@@ -206,7 +206,7 @@ impl Server {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols.give(Subprotocols::new(names));
+        self.subprotocols.set(Subprotocols::new(names));
         self
     }
 
@@ -233,7 +233,7 @@ impl Server {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<HandlerError>,
     {
-        self.room_check.give(room_check(check));
+        self.room_check.set(room_check(check));
         self
     }
 
@@ -246,7 +246,7 @@ impl Server {
 
     /// Sets how long a stop may take before connections are cut: 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout.give(timeout);
+        self.shutdown_timeout.set(timeout);
         self
     }
 

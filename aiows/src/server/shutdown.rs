@@ -105,7 +105,7 @@ impl Drop for StopOnDrop {
 async fn close_all(handle: &ServerHandle, within: Duration) {
     // The last connections are told after half of the time.
     let request = CloseRequest::drain(CLIENT_GRACE.min(within / 4));
-    let sockets = handle.hub().close_door(&request);
+    let sockets = handle.hub().stop_admitting(&request);
     let batches = u32::try_from(sockets.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
     let longest = MAX_PAUSE.min(within / 2 / batches);
     for (number, batch) in sockets.chunks(BATCH).enumerate() {

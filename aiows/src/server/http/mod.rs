@@ -71,7 +71,7 @@ impl Server {
     /// }
     /// ```
     pub fn http(mut self, application: axum::Router) -> Self {
-        self.http.give(application);
+        self.http.set(application);
         self
     }
 }
