@@ -57,6 +57,9 @@ pub mod extract;
 // One handler, erased.
 mod handler;
 
+// The life of a server: its handle, its stop and the signals.
+mod shutdown;
+
 // Code around handlers and handshakes.
 pub mod middleware;
 
@@ -66,7 +69,10 @@ mod router;
 // One connection, from the 101 to its disconnect handlers.
 mod session;
 
-// Builds a server, accepts connections, stops.
+// Decides about connections, from an accepted stream to the 101 or a refusal.
+mod admission;
+
+// Builds a server, accepts connections and serves them.
 pub mod server;
 
 #[cfg(feature = "test-util")]

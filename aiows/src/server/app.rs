@@ -9,18 +9,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
-use super::half_open::{HalfOpen, Handshakes};
-use super::handle::{Owner, ServerHandle};
-use super::lifecycle::Ending;
-use super::listener::Listener;
 use super::outage::Outage;
-use super::shutdown::StopOnDrop;
-use super::{door, listen, paths};
+use super::{Listener, bind};
+use crate::admission::half_open::{HalfOpen, Handshakes};
+use crate::admission::{self, paths};
 use crate::error::Error;
 use crate::handshake::Origins;
 use crate::limits::Limits;
 use crate::router::CompiledRouter;
 use crate::session::{SessionConfig, UnfinishedTotal};
+use crate::shutdown::{Ending, Owner, ServerHandle, StopOnDrop};
 use crate::transport::Stream;
 
 /// The names and the values of a path's parameters.
@@ -62,7 +60,7 @@ pub(super) struct Config {
 }
 
 impl App {
-    pub(super) fn new(config: Config, mistakes: &mut Vec<String>) -> Self {
+    pub(crate) fn new(config: Config, mistakes: &mut Vec<String>) -> Self {
         let paths = paths::table(config.paths, config.root.as_ref(), mistakes);
         let handshakes = config.limits.handshakes.min(Semaphore::MAX_PERMITS);
         Self {
@@ -85,7 +83,7 @@ impl App {
 
     /// The application that answers requests for no WebSocket.
     #[cfg(feature = "axum")]
-    pub(super) fn http(&self) -> Option<&axum::Router> {
+    pub(crate) fn http(&self) -> Option<&axum::Router> {
         self.inner.http.as_ref()
     }
 
@@ -121,14 +119,14 @@ impl App {
         tracing::info!(listeners = listeners.len(), ?addresses, "listening");
         self.start();
         for listener in listeners {
-            self.tasks().spawn(listen::accept(listener, self.clone()));
+            self.tasks().spawn(bind::accept(listener, self.clone()));
         }
         self.handle().lifecycle().listen(addresses);
         self.ended().await
     }
 
     /// Spawns the task that drains the server when it stops, unless there is one.
-    pub(super) fn start(&self) {
+    pub(crate) fn start(&self) {
         self.handle().start(&Handle::current());
     }
 
@@ -140,7 +138,7 @@ impl App {
     }
 
     /// Waits until the server has stopped.
-    pub(super) async fn ended(&self) -> Result<(), Error> {
+    pub(crate) async fn ended(&self) -> Result<(), Error> {
         match self.handle().lifecycle().ended().await {
             Ending::Orderly => Ok(()),
             Ending::Forced => Err(Error::forced()),
@@ -148,32 +146,32 @@ impl App {
     }
 
     /// Waits until there is room for a socket that has just been accepted.
-    pub(super) async fn half_open(&self) -> HalfOpen {
+    pub(crate) async fn half_open(&self) -> HalfOpen {
         self.inner.handshakes.enter(self.limits().handshake_timeout).await
     }
 
-    pub(super) fn outage(&self) -> &Outage {
+    pub(crate) fn outage(&self) -> &Outage {
         &self.inner.outage
     }
 
     /// Takes room for one refused connection that reads its answer, if there is any.
-    pub(super) fn linger(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) fn linger(&self) -> Option<SemaphorePermit<'_>> {
         self.inner.lingering.try_acquire().ok()
     }
 
     /// Serves one plain TCP connection, on a task of its own.
-    pub(super) fn spawn_tcp(&self, stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
-        self.tasks().spawn(door::admit_tcp(stream, peer, half_open, self.clone()));
+    pub(crate) fn spawn_tcp(&self, stream: TcpStream, peer: SocketAddr, half_open: HalfOpen) {
+        self.tasks().spawn(admission::admit_tcp(stream, peer, half_open, self.clone()));
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
-    pub(super) fn spawn_stream(
+    pub(crate) fn spawn_stream(
         &self,
         stream: Box<dyn Stream>,
         peer_addr: Option<SocketAddr>,
         half_open: HalfOpen,
     ) {
-        self.tasks().spawn(door::admit_stream(stream, peer_addr, half_open, self.clone()));
+        self.tasks().spawn(admission::admit_stream(stream, peer_addr, half_open, self.clone()));
     }
 
     /// Serves one connection over any byte stream, on a task of its own.
@@ -224,7 +222,7 @@ impl App {
     }
 
     /// Finds the router of a path, and the parameters it has there.
-    pub(super) fn router_for<'a, 'p>(
+    pub(crate) fn router_for<'a, 'p>(
         &'a self,
         path: &'p str,
     ) -> Option<(&'a Arc<CompiledRouter>, Params<'a, 'p>)> {
@@ -234,7 +232,7 @@ impl App {
         }
     }
 
-    pub(super) fn setting(&self, router: &Arc<CompiledRouter>) -> SessionConfig {
+    pub(crate) fn setting(&self, router: &Arc<CompiledRouter>) -> SessionConfig {
         SessionConfig {
             router: Arc::clone(router),
             limits: Arc::clone(&router.limits),
@@ -243,19 +241,19 @@ impl App {
     }
 
     /// The limits of the server, which those of a route may differ from.
-    pub(super) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         &self.inner.limits
     }
 
-    pub(super) fn origins(&self) -> &Origins {
+    pub(crate) fn origins(&self) -> &Origins {
         &self.inner.origins
     }
 
-    pub(super) fn tasks(&self) -> &TaskTracker {
+    pub(crate) fn tasks(&self) -> &TaskTracker {
         self.handle().tasks()
     }
 
-    pub(super) fn shutdown_timeout(&self) -> Duration {
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.inner.shutdown_timeout
     }
 }

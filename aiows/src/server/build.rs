@@ -3,7 +3,6 @@ use std::time::Duration;
 use std::{mem, slice};
 
 use super::app::Config;
-use super::handle::Owner;
 use super::{App, Server};
 use crate::error::Error;
 use crate::handshake::{Origins, Subprotocols};
@@ -11,6 +10,7 @@ use crate::hub::{Hub, Namespace, ROOT, RoomCheck, Rules};
 use crate::limits::Limits;
 use crate::middleware::Layer;
 use crate::router::{CompiledRouter, Router, build, check_state, namespace};
+use crate::shutdown::Owner;
 use crate::state::StateMap;
 
 /// How long a stop may take unless `Server::shutdown_timeout` says otherwise.

@@ -1,42 +1,31 @@
 //! Listens, admits, spawns sessions, stops.
 
 mod app;
-mod ask;
+mod bind;
 mod build;
-mod door;
-mod half_open;
-mod handle;
 #[cfg(feature = "axum")]
-mod http;
-mod lifecycle;
-mod listen;
-mod listener;
+pub(crate) mod http;
 mod outage;
-mod panics;
-mod paths;
-mod pattern;
-mod places;
-mod shutdown;
-mod signals;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 pub use self::app::App;
-use self::handle::Owner;
-pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
-pub use self::http::{JsonBody, WebSocketService};
-pub use self::listener::Listener;
-use self::signals::SignalTask;
+pub use self::http::WebSocketService;
 use crate::error::{HandlerError, Result};
+#[cfg(feature = "axum")]
+pub use crate::extract::json_body::JsonBody;
 use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{RoomCheck, room_check};
 pub use crate::limits::{Limits, RouteLimits};
 use crate::middleware::{Layer, Middleware};
 use crate::router::{Once, Router};
+use crate::shutdown::{Owner, SignalTask};
+pub use crate::shutdown::{ServerHandle, Shutdown, Stats};
 use crate::state::StateMap;
+pub use crate::transport::Listener;
 use crate::websocket::WebSocket;
 
 /// A WebSocket server: routers, state and limits, then [`run`](Self::run).
@@ -276,7 +265,7 @@ impl Server {
     /// that [`HandlerError::downcast_ref`](crate::HandlerError::downcast_ref) finds.
     pub async fn run(self, address: impl AsRef<str>) -> Result<()> {
         let app = self.build()?;
-        let listeners = listen::bind(address.as_ref()).await?;
+        let listeners = bind::bind(address.as_ref()).await?;
         let _signals = SignalTask::spawn(&app)?;
         Ok(app.serve(listeners).await?)
     }

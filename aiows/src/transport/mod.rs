@@ -1,6 +1,7 @@
 //! Byte streams: plain TCP, chosen when a connection is accepted, or any other stream.
 
 mod io;
+mod listener;
 #[cfg(feature = "axum")]
 mod prefixed;
 mod tcp;
@@ -8,6 +9,7 @@ mod tcp;
 mod write_timeout;
 
 pub(crate) use self::io::{Awaited, Departure, Io, Stream, StreamPanicked, TcpWriter};
+pub use self::listener::Listener;
 #[cfg(feature = "axum")]
 pub(crate) use self::prefixed::Prefixed;
 pub(crate) use self::tcp::tune;

@@ -1,7 +1,6 @@
 //! HTTP beside the sockets: an axum application on the same port.
 
 mod body;
-mod json;
 mod service;
 mod upgrade;
 
@@ -24,14 +23,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tower_service::Service;
 
 use self::body::PatientBody;
-pub use self::json::JsonBody;
 pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
-use super::panics::{self, caught_future};
-use super::places::Place;
 use super::{App, Server};
+use crate::admission::panics::{self, caught_future};
 use crate::handshake::{self, MAX_HEADERS, Refusal, RequestHead};
 use crate::limits::Limits;
+use crate::shutdown::Place;
 use crate::transport::{Prefixed, Stream, WriteTimeout};
 
 /// Bytes hyper's buffer has at least.
@@ -77,12 +75,12 @@ impl Server {
 }
 
 /// Tells whether the application answers a request, in place of the server itself.
-pub(super) fn is_for_application(request: &handshake::Request<'_>, app: &App) -> bool {
+pub(crate) fn is_for_application(request: &handshake::Request<'_>, app: &App) -> bool {
     app.http().is_some() && !handshake::asks_for_websocket(request)
 }
 
 /// Serves the requests of a connection from its first one on, which was read already.
-pub(super) async fn serve<S: Stream + 'static>(
+pub(crate) async fn serve<S: Stream + 'static>(
     stream: S,
     peer_addr: Option<SocketAddr>,
     head: RequestHead,

@@ -12,9 +12,10 @@ use axum::response::Response;
 use tower_service::Service;
 
 use super::upgrade::upgrade;
+use crate::admission;
 use crate::error::Error;
 use crate::handshake;
-use crate::server::{App, ServerHandle, door};
+use crate::server::{App, ServerHandle};
 
 /// A server as a tower service, for a route of an axum application; made by
 /// [`App::into_service`].
@@ -103,7 +104,7 @@ impl<B> Service<Request<B>> for WebSocketService {
         let (mut parts, _) = request.into_parts();
         let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         Box::pin(async move {
-            let answer = upgrade(&app, &mut parts, peer_addr, || door::take_place(&app)).await;
+            let answer = upgrade(&app, &mut parts, peer_addr, || admission::take_place(&app)).await;
             Ok(answer.unwrap_or_else(|refusal| handshake::refused(&refusal)))
         })
     }

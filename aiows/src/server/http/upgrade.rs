@@ -13,11 +13,11 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::admission::{self, Checked};
 use crate::handshake::{Refusal, switching, view};
-use crate::server::door::Checked;
-use crate::server::places::Place;
-use crate::server::{App, ServerHandle, door};
+use crate::server::{App, ServerHandle};
 use crate::session::{Accepted, AcceptedPeer, Session, SessionConfig};
+use crate::shutdown::Place;
 use crate::transport::{Prefixed, Stream, WriteTimeout, tune};
 
 /// How long a stop waits for a connection to be handed over; without it nobody could close it.
@@ -41,7 +41,7 @@ pub(super) async fn upgrade(
             Ok(answer)
         }
         Err(refusal) => {
-            door::note(&refusal, peer_addr, app);
+            admission::note(&refusal, peer_addr, app);
             Err(refusal)
         }
     }
@@ -54,7 +54,8 @@ async fn decide(
     place: impl FnOnce() -> Result<Place, Refusal>,
 ) -> Result<(Response, Admitted), Refusal> {
     let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-    let Checked { upgrade, router, peer, questions } = door::check(&view(parts), peer_addr, app)?;
+    let Checked { upgrade, router, peer, questions } =
+        admission::check(&view(parts), peer_addr, app)?;
     // Absent when whoever read the request cannot hand over its connection.
     let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
     let place = place()?;

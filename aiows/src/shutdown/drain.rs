@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::App;
 use super::handle::ServerHandle;
 use super::lifecycle::Ending;
 use crate::limits::{CUT_GRACE, deadline_after};
 use crate::outbox::{CloseMode, CloseRequest};
+use crate::server::App;
 
 /// How long clients may still answer what handlers have asked, and make room for what they send.
 const CLIENT_GRACE: Duration = Duration::from_secs(2);
@@ -20,16 +20,16 @@ const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits for the stop of a server, and drains it. Every server that accepts connections has one, on a
 /// task of its own, so that the deadline of a stop holds whatever becomes of the other futures.
-pub(super) struct Drain {
+pub(crate) struct Drain {
     handle: ServerHandle,
 }
 
 impl Drain {
-    pub(super) fn new(handle: ServerHandle) -> Self {
+    pub(crate) fn new(handle: ServerHandle) -> Self {
         Self { handle }
     }
 
-    pub(super) async fn run(self) {
+    pub(crate) async fn run(self) {
         // Nothing is left to stop if the `App` was dropped.
         let Some(deadline) = self.handle.lifecycle().stopping().await else { return };
         self.handle.tasks().close();
@@ -83,13 +83,13 @@ impl Drop for Drain {
 }
 
 /// Stops the server when the future that serves it is dropped.
-pub(super) struct StopOnDrop {
+pub(crate) struct StopOnDrop {
     handle: ServerHandle,
     timeout: Duration,
 }
 
 impl StopOnDrop {
-    pub(super) fn new(app: &App) -> Self {
+    pub(crate) fn new(app: &App) -> Self {
         Self { handle: app.handle().clone(), timeout: app.shutdown_timeout() }
     }
 }

@@ -6,19 +6,19 @@ use std::net::SocketAddr;
 use tokio::time::{Instant, timeout_at};
 use tracing::field::display;
 
-use super::App;
-use super::door::{RETRY_AFTER, stopping};
 use super::panics::{self, caught_future};
+use super::{RETRY_AFTER, stopping};
 use crate::error::{HandlerError, Result};
 use crate::handshake::{Refusal, Request, decode_params};
 use crate::hub::PendingMember;
 use crate::limits::deadline_after;
 use crate::middleware::HandshakeRequest;
 use crate::router::CompiledRouter;
+use crate::server::App;
 use crate::session::{AcceptedPeer, SessionConfig};
 
 /// Application checks that still have to run before the 101; most servers have none.
-pub(super) struct Questions {
+pub(crate) struct Questions {
     /// For the middleware.
     asked: Option<HandshakeRequest>,
     /// The room that is to be joined.
@@ -29,7 +29,7 @@ impl Questions {
     /// # Errors
     ///
     /// 400 for a request whose path or headers cannot be read.
-    pub(super) fn of(
+    pub(crate) fn of(
         router: &CompiledRouter,
         request: &Request<'_>,
         params: &[(&str, &str)],
@@ -53,7 +53,7 @@ impl Questions {
     /// # Errors
     ///
     /// The first refusal; 503 when the time is up or the server stops.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         self: Box<Self>,
         newcomer: &mut AcceptedPeer,
         setting: &SessionConfig,

@@ -28,7 +28,7 @@ enum Phase {
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// Every connection had ended by itself.
     Orderly,
     /// Connections were cut.
@@ -43,7 +43,7 @@ struct State {
 }
 
 #[derive(Debug)]
-pub(super) struct Lifecycle {
+pub(crate) struct Lifecycle {
     state: watch::Sender<State>,
 }
 
@@ -72,7 +72,7 @@ impl Default for Lifecycle {
 
 impl Lifecycle {
     /// Begins to accept connections; returns `true` if the caller must spawn the drain task.
-    pub(super) fn start(&self) -> bool {
+    pub(crate) fn start(&self) -> bool {
         // Most callers come later, and need no more than a look.
         self.phase() == Phase::Built
             && self.change(|phase| match phase {
@@ -82,12 +82,12 @@ impl Lifecycle {
     }
 
     /// Whether connections were ever accepted, and the drain task still runs or has ended the server.
-    pub(super) fn is_started(&self) -> bool {
+    pub(crate) fn is_started(&self) -> bool {
         self.phase() != Phase::Built
     }
 
     /// Makes the server ready, unless it is stopping already.
-    pub(super) fn listen(&self, addresses: Vec<SocketAddr>) {
+    pub(crate) fn listen(&self, addresses: Vec<SocketAddr>) {
         self.state.send_if_modified(|state| {
             let is_open = !state.phase.is_over();
             if is_open {
@@ -98,7 +98,7 @@ impl Lifecycle {
     }
 
     /// Begins the stop, or moves its deadline forward; it is never moved back.
-    pub(super) fn stop(&self, deadline: Instant) {
+    pub(crate) fn stop(&self, deadline: Instant) {
         self.change(|phase| match phase {
             Phase::Built => Some(Phase::Stopped(Ending::Orderly)),
             Phase::Running => Some(Phase::Stopping { deadline }),
@@ -111,19 +111,19 @@ impl Lifecycle {
     }
 
     /// Lets handlers and pages that await the stop go on.
-    pub(super) fn set_drained(&self) {
+    pub(crate) fn set_drained(&self) {
         self.change(|phase| match phase {
             Phase::Stopping { deadline } => Some(Phase::Drained { deadline }),
             _ => None,
         });
     }
 
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.change(|phase| (!phase.is_cut()).then_some(Phase::Cut));
     }
 
     /// Ends the server, in whatever phase it is.
-    pub(super) fn end(&self, ending: Ending) {
+    pub(crate) fn end(&self, ending: Ending) {
         self.change(|phase| match phase {
             Phase::Stopped(_) => None,
             _ => Some(Phase::Stopped(ending)),
@@ -132,7 +132,7 @@ impl Lifecycle {
 
     /// Notes that the runtime of the drain task is gone; returns `true` if the server was stopping. A
     /// running server starts again with a later connection, or with its stop.
-    pub(super) fn abandon(&self) -> bool {
+    pub(crate) fn abandon(&self) -> bool {
         let was_over = self.is_over();
         self.change(|phase| match phase {
             Phase::Running => Some(Phase::Built),
@@ -155,17 +155,17 @@ impl Lifecycle {
         self.state.borrow().phase
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let state = self.state.borrow();
         state.addresses.is_some() && !state.phase.is_over()
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.phase().is_over()
     }
 
     /// Waits until the server listens or is over; it has no addresses if it never listened.
-    pub(super) async fn ready(&self) -> Vec<SocketAddr> {
+    pub(crate) async fn ready(&self) -> Vec<SocketAddr> {
         let state = self.wait_for(|state| state.addresses.is_some() || state.phase.is_over()).await;
         state
             .and_then(|state| state.addresses)
@@ -173,22 +173,22 @@ impl Lifecycle {
     }
 
     /// Waits for the stop, and returns its deadline; `None` if there is nothing left to stop.
-    pub(super) async fn stopping(&self) -> Option<Instant> {
+    pub(crate) async fn stopping(&self) -> Option<Instant> {
         self.wait_for(|state| state.phase.is_over()).await?.phase.deadline()
     }
 
     /// Waits until only handlers and pages are left that await the stop.
-    pub(super) async fn drained(&self) {
+    pub(crate) async fn drained(&self) {
         self.wait_for(|state| matches!(state.phase, Phase::Drained { .. }) || state.phase.is_cut())
             .await;
     }
 
     /// Waits until whatever is still open must be dropped.
-    pub(super) async fn cutting(&self) {
+    pub(crate) async fn cutting(&self) {
         self.wait_for(|state| state.phase.is_cut()).await;
     }
 
-    pub(super) async fn ended(&self) -> Ending {
+    pub(crate) async fn ended(&self) -> Ending {
         let state = self.wait_for(|state| matches!(state.phase, Phase::Stopped(_))).await;
         match state.map(|state| state.phase) {
             Some(Phase::Stopped(ending)) => ending,
@@ -197,7 +197,7 @@ impl Lifecycle {
     }
 
     /// Waits for the deadline of a stop that has begun, also if it moves forward meanwhile.
-    pub(super) async fn deadline_passed(&self) {
+    pub(crate) async fn deadline_passed(&self) {
         let mut state = self.state.subscribe();
         loop {
             let Some(deadline) = state.borrow_and_update().phase.deadline() else { return };

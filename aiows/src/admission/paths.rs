@@ -9,7 +9,7 @@ use super::pattern::{Pattern, Unreachable};
 use crate::router::CompiledRouter;
 
 /// Collects the routers by their paths; `root` serves every other path.
-pub(super) fn table(
+pub(crate) fn table(
     paths: Vec<(String, CompiledRouter)>,
     root: Option<&CompiledRouter>,
     mistakes: &mut Vec<String>,

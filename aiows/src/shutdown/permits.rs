@@ -11,7 +11,7 @@ use tokio::task::{self, Id};
 use crate::id::ConnectionId;
 
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     taken: AtomicUsize,
     holders: Mutex<Holders>,
     /// Notified when a place is given back or one more connection awaits the stop.
@@ -36,14 +36,14 @@ struct Holder {
 
 /// A connection's share of `Limits::connections`, from its handshake to its end.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     places: Arc<Places>,
     task: Option<Id>,
 }
 
 /// Notes that a handler or a page awaits the stop, which must not wait for its connection.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(crate) struct Asking {
     places: Arc<Places>,
     /// The task that runs the connection.
     task: Id,
@@ -74,19 +74,19 @@ impl Holders {
 
 impl Places {
     /// Takes one of `limit` places; dropping it gives it back.
-    pub(super) fn take(self: &Arc<Self>, limit: usize) -> Option<Place> {
+    pub(crate) fn take(self: &Arc<Self>, limit: usize) -> Option<Place> {
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             (taken < limit).then_some(taken + 1)
         });
         taken.ok().map(|_| Place { places: Arc::clone(self), task: None })
     }
 
-    pub(super) fn are_taken(&self) -> bool {
+    pub(crate) fn are_taken(&self) -> bool {
         self.taken.load(Ordering::Acquire) > 0
     }
 
     /// Notes that the connection of a handler awaits the stop, unless it has ended.
-    pub(super) fn ask_for(self: &Arc<Self>, connection: ConnectionId) -> Option<Asking> {
+    pub(crate) fn ask_for(self: &Arc<Self>, connection: ConnectionId) -> Option<Asking> {
         let holders = self.holders();
         let mut tasks = holders.by_task.iter();
         let (task, _) = tasks.find(|(_, holder)| holder.connection == Some(connection))?;
@@ -95,7 +95,7 @@ impl Places {
     }
 
     /// Notes the same of the connection that the calling task runs, if it runs one.
-    pub(super) fn ask_for_current_task(self: &Arc<Self>) -> Option<Asking> {
+    pub(crate) fn ask_for_current_task(self: &Arc<Self>) -> Option<Asking> {
         let task = task::try_id()?;
         let holders = self.holders();
         holders.by_task.contains_key(&task).then(|| self.ask(holders, task))
@@ -109,11 +109,11 @@ impl Places {
     }
 
     /// Waits until every place that is left belongs to somebody who awaits the stop.
-    pub(super) async fn drained(&self) {
+    pub(crate) async fn drained(&self) {
         self.wait_for(|taken| taken <= self.holders().asking).await;
     }
 
-    pub(super) async fn empty(&self) {
+    pub(crate) async fn empty(&self) {
         self.wait_for(|taken| taken == 0).await;
     }
 
@@ -136,7 +136,7 @@ impl Places {
 
 impl Place {
     /// Notes that the calling task runs the connection.
-    pub(super) fn enter(&mut self, connection: Option<ConnectionId>) {
+    pub(crate) fn enter(&mut self, connection: Option<ConnectionId>) {
         self.leave();
         self.task = task::try_id();
         if let Some(task) = self.task {

@@ -1,5 +1,11 @@
 //! What happens to a connection before it is a WebSocket.
 
+mod application_checks;
+pub(crate) mod half_open;
+pub(crate) mod panics;
+pub(crate) mod paths;
+mod pattern;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,24 +17,22 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
-use super::App;
-use super::ask::Questions;
-use super::half_open::HalfOpen;
-#[cfg(feature = "axum")]
-use super::http;
-use super::panics;
-use super::pattern;
-use super::places::Place;
+use self::application_checks::Questions;
+use self::half_open::HalfOpen;
 use crate::handshake::{
     Refusal, Request, RequestHead, Upgrade, accepted, check_upgrade, read_request_head,
 };
 use crate::router::CompiledRouter;
+use crate::server::App;
+#[cfg(feature = "axum")]
+use crate::server::http;
 use crate::session::{Accepted, AcceptedPeer, Session, SessionConfig};
+use crate::shutdown::Place;
 use crate::transport::{Stream, tune};
 use crate::websocket::{ContextMap, Peer};
 
 /// After this a refused client may try again.
-pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a refused client may take to read the answer and leave.
 const REFUSAL_GRACE: Duration = Duration::from_secs(1);
@@ -82,7 +86,7 @@ impl Admitted {
     }
 }
 
-pub(super) async fn admit_tcp(
+pub(crate) async fn admit_tcp(
     mut stream: TcpStream,
     peer_addr: SocketAddr,
     half_open: HalfOpen,
@@ -106,7 +110,7 @@ pub(super) async fn admit_tcp(
     session.run().await;
 }
 
-pub(super) async fn admit_stream(
+pub(crate) async fn admit_stream(
     mut stream: Box<dyn Stream>,
     peer_addr: Option<SocketAddr>,
     half_open: HalfOpen,
@@ -166,7 +170,7 @@ where
     }
 }
 
-pub(super) fn note(refusal: &Refusal, peer_addr: Option<SocketAddr>, app: &App) {
+pub(crate) fn note(refusal: &Refusal, peer_addr: Option<SocketAddr>, app: &App) {
     app.handle().count_rejected();
     tracing::debug!(
         peer = peer_addr.map(display),
@@ -175,7 +179,7 @@ pub(super) fn note(refusal: &Refusal, peer_addr: Option<SocketAddr>, app: &App) 
     );
 }
 
-pub(super) fn stopping() -> Refusal {
+pub(crate) fn stopping() -> Refusal {
     Refusal::unavailable("the server is stopping", RETRY_AFTER)
 }
 
@@ -203,16 +207,16 @@ fn decide(
 }
 
 /// A request for a WebSocket that nothing speaks against.
-pub(super) struct Checked<'a> {
-    pub(super) upgrade: Upgrade,
-    pub(super) router: &'a Arc<CompiledRouter>,
-    pub(super) peer: Peer,
+pub(crate) struct Checked<'a> {
+    pub(crate) upgrade: Upgrade,
+    pub(crate) router: &'a Arc<CompiledRouter>,
+    pub(crate) peer: Peer,
     /// What the application has to be asked; nothing where it does not want to be.
-    pub(super) questions: Option<Box<Questions>>,
+    pub(crate) questions: Option<Box<Questions>>,
 }
 
 /// Everything that is asked of a request for a WebSocket, but a place and the application's opinion.
-pub(super) fn check<'a>(
+pub(crate) fn check<'a>(
     request: &Request<'_>,
     peer_addr: Option<SocketAddr>,
     app: &'a App,
@@ -236,7 +240,7 @@ pub(super) fn check<'a>(
     Ok(Checked { upgrade, router, peer, questions })
 }
 
-pub(super) fn take_place(app: &App) -> Result<Place, Refusal> {
+pub(crate) fn take_place(app: &App) -> Result<Place, Refusal> {
     let place = app.handle().take_place(app.limits().connections);
     let place =
         place.ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;

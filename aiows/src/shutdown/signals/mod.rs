@@ -8,19 +8,19 @@ use tokio::time::Instant;
 
 #[cfg(unix)]
 use self::claim::Claim;
-use super::App;
 use crate::error::Error;
 use crate::limits::deadline_after;
+use crate::server::App;
 
 /// Stops the server at the first signal and cuts it short at the second, until it is dropped.
-pub(super) struct SignalTask {
+pub(crate) struct SignalTask {
     task: AbortHandle,
     #[cfg(unix)]
     _claim: Claim,
 }
 
 impl SignalTask {
-    pub(super) fn spawn(app: &App) -> Result<Self, Error> {
+    pub(crate) fn spawn(app: &App) -> Result<Self, Error> {
         let failed =
             |error| Error::runtime("the handlers of SIGINT and SIGTERM cannot be installed", error);
         #[cfg(unix)]

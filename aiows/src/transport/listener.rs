@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-use super::App;
+use crate::server::App;
 
 /// A socket a server accepts connections from: TCP or, on Unix systems, a Unix socket.
 ///
@@ -42,7 +42,7 @@ enum Socket {
 
 impl Listener {
     /// The address others can connect to; a Unix socket has none of this kind.
-    pub(super) fn address(&self) -> io::Result<Option<SocketAddr>> {
+    pub(crate) fn address(&self) -> io::Result<Option<SocketAddr>> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().map(Some),
             #[cfg(unix)]
@@ -51,7 +51,7 @@ impl Listener {
     }
 
     /// Accepts one connection and has it served.
-    pub(super) async fn accept(&self, app: &App) -> io::Result<()> {
+    pub(crate) async fn accept(&self, app: &App) -> io::Result<()> {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;

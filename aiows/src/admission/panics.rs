@@ -9,12 +9,12 @@ use crate::error::{HandlerError, Panic, drop_quietly, panic_text};
 use crate::handshake::Refusal;
 
 /// Runs code of the application; a panic becomes an internal error.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, HandlerError> {
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, HandlerError> {
     catch_unwind(AssertUnwindSafe(run)).map_err(panicked)
 }
 
 /// Awaits code of the application; a panic becomes an internal error.
-pub(super) async fn caught_future<F: Future>(future: F) -> Result<F::Output, HandlerError> {
+pub(crate) async fn caught_future<F: Future>(future: F) -> Result<F::Output, HandlerError> {
     let output = AssertUnwindSafe(future).catch_unwind().await;
     output.map_err(panicked)
 }
@@ -26,7 +26,7 @@ fn panicked(panic: Panic) -> HandlerError {
 }
 
 /// Makes the answer to an error of the application, and logs what the client does not see.
-pub(super) fn refusal(error: &HandlerError) -> Refusal {
+pub(crate) fn refusal(error: &HandlerError) -> Refusal {
     if let Some(error_id) = error.error_id() {
         tracing::error!(error_id, %error, "a request failed");
     }

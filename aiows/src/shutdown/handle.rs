@@ -12,9 +12,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::drain::Drain;
 use super::lifecycle::{Ending, Lifecycle};
-use super::places::{Asking, Place, Places};
-use super::shutdown::Drain;
+use super::permits::{Asking, Place, Places};
 use crate::extract::Call;
 use crate::extract::{Extraction, FromCall};
 use crate::hub::Hub;
@@ -51,12 +51,12 @@ struct Inner {
 }
 
 /// Ends the server when the last `Server` or `App` is dropped.
-pub(super) struct Owner {
+pub(crate) struct Owner {
     handle: ServerHandle,
 }
 
 impl Owner {
-    pub(super) fn handle(&self) -> &ServerHandle {
+    pub(crate) fn handle(&self) -> &ServerHandle {
         &self.handle
     }
 }
@@ -211,19 +211,19 @@ impl ServerHandle {
         self.inner.hub.clone()
     }
 
-    pub(super) fn lifecycle(&self) -> &Lifecycle {
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
         &self.inner.lifecycle
     }
 
     /// Spawns the task that drains the server when it stops, unless there is one.
-    pub(super) fn start(&self, runtime: &Handle) {
+    pub(crate) fn start(&self, runtime: &Handle) {
         if self.lifecycle().start() {
             runtime.spawn(Drain::new(self.clone()).run());
         }
     }
 
     /// Begins the stop.
-    pub(super) fn stop(&self, deadline: Instant) {
+    pub(crate) fn stop(&self, deadline: Instant) {
         // The drain task ends with its runtime, and connections on other runtimes may be left.
         let is_orphaned = || !self.lifecycle().is_started() && self.places().are_taken();
         if is_orphaned() {
@@ -238,27 +238,27 @@ impl ServerHandle {
     }
 
     /// Closes every connection at once.
-    pub(super) fn close_all(&self, mode: CloseMode) {
+    pub(crate) fn close_all(&self, mode: CloseMode) {
         let request = CloseRequest::shutdown(mode);
         for socket in self.inner.hub.close_door(&request) {
             socket.outbox().request_close(request.clone());
         }
     }
 
-    pub(super) fn tasks(&self) -> &TaskTracker {
+    pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
     }
 
-    pub(super) fn places(&self) -> &Places {
+    pub(crate) fn places(&self) -> &Places {
         &self.inner.places
     }
 
-    pub(super) fn count_rejected(&self) {
+    pub(crate) fn count_rejected(&self) {
         self.inner.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes one of `limit` places; dropping it gives it back.
-    pub(super) fn take_place(&self, limit: usize) -> Option<Place> {
+    pub(crate) fn take_place(&self, limit: usize) -> Option<Place> {
         self.inner.places.take(limit)
     }
 }

@@ -20,7 +20,7 @@ const FIRST_BYTE: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Room for half-open connections.
-pub(super) struct Handshakes {
+pub(crate) struct Handshakes {
     room: Arc<Semaphore>,
     silent: Mutex<Silent>,
 }
@@ -38,7 +38,7 @@ struct Client {
 }
 
 /// A connection until its request is decided. Boxed, so that a session keeps no room for it.
-pub(super) struct HalfOpen(Box<Inner>);
+pub(crate) struct HalfOpen(Box<Inner>);
 
 struct Inner {
     deadline: Instant,
@@ -56,13 +56,13 @@ struct Silence {
 }
 
 impl Handshakes {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { room: Arc::new(Semaphore::new(limit)), silent: Mutex::default() }
     }
 
     /// Waits until there is room for a socket that has just been accepted. If there is none, the client
     /// that has been silent for longest gives way.
-    pub(super) async fn enter(self: &Arc<Self>, timeout: Duration) -> HalfOpen {
+    pub(crate) async fn enter(self: &Arc<Self>, timeout: Duration) -> HalfOpen {
         let (accepted, deadline) = (Instant::now(), deadline_after(timeout));
         let mut permit = Box::pin(Arc::clone(&self.room).acquire_owned());
         let permit = loop {
@@ -110,25 +110,25 @@ impl Handshakes {
 
 impl HalfOpen {
     /// A connection that needs no room.
-    pub(super) fn unbounded(timeout: Duration) -> Self {
+    pub(crate) fn unbounded(timeout: Duration) -> Self {
         let deadline = deadline_after(timeout);
         Self(Box::new(Inner { deadline, silence: None, _permit: None }))
     }
 
     /// When the head of the request must have come.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         self.0.deadline
     }
 
     /// Notes that the client has sent something: it keeps its place until the deadline.
-    pub(super) fn end_silence(&self) {
+    pub(crate) fn end_silence(&self) {
         if let Some(silence) = &self.0.silence {
             silence.end();
         }
     }
 
     /// Waits until this client must give way to another one.
-    pub(super) async fn must_leave(&self) {
+    pub(crate) async fn must_leave(&self) {
         let Some(silence) = &self.0.silence else { return pending().await };
         silence.leave.notified().await;
         // It may have sent something since it was chosen.

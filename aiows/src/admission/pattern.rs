@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// A path as it was routed.
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     /// What requests are matched with.
-    pub(super) canonical: String,
-    pub(super) params: Vec<String>,
+    pub(crate) canonical: String,
+    pub(crate) params: Vec<String>,
 }
 
 /// Why no request matches a pattern.
-pub(super) enum Unreachable {
+pub(crate) enum Unreachable {
     /// A character that has no place in a path.
     Letter(char),
     /// The path of a request ends before it.
@@ -22,7 +22,7 @@ pub(super) enum Unreachable {
 
 impl Pattern {
     /// Reads a pattern: texts, `{name}`, `{*name}`, and `{{` and `}}` for braces.
-    pub(super) fn parse(path: &str) -> Result<Self, Unreachable> {
+    pub(crate) fn parse(path: &str) -> Result<Self, Unreachable> {
         let mut pattern = Self { canonical: String::new(), params: Vec::new() };
         let mut rest = path;
         while let Some(letter) = rest.chars().next() {
@@ -70,7 +70,7 @@ impl Pattern {
 
 /// The form in which the path of a request is matched: percent-encoded wherever it may be, in capital
 /// letters (RFC 3986 section 6.2.2.1).
-pub(super) fn canonical(path: &str) -> Cow<'_, str> {
+pub(crate) fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && path.bytes().all(is_plain) {
         return Cow::Borrowed(path);
     }
