@@ -1,42 +1,41 @@
-//! What the application is asked about a request that the server itself would accept.
-
 use std::mem;
 use std::net::SocketAddr;
 
 use tokio::time::{Instant, timeout_at};
 use tracing::field::display;
 
-use super::panics::{self, caught_future};
-use super::{RETRY_AFTER, stopping};
-use crate::error::{HandlerError, Result};
+use super::panics::{caught_future, refusal_for};
+use super::refuse::{stopping, too_slow};
+use super::{AdmissionControl, PendingSession};
 use crate::handshake::{Refusal, Request, decode_params};
 use crate::hub::PendingMember;
 use crate::limits::deadline_after;
 use crate::middleware::HandshakeRequest;
 use crate::router::CompiledRouter;
-use crate::server::App;
 use crate::session::{AcceptedPeer, SessionConfig};
 
-/// Application checks that still have to run before the 101; most servers have none.
-pub(crate) struct Questions {
-    /// For the middleware.
-    asked: Option<HandshakeRequest>,
-    /// The room that is to be joined.
+/// The checks of the application that run before the 101. Most servers have none.
+pub(super) struct ApplicationChecks {
+    /// The request as middleware sees it.
+    request: Option<HandshakeRequest>,
+    /// The room of the path. Its check must allow the connection.
     room: Option<Box<str>>,
 }
 
-impl Questions {
+impl ApplicationChecks {
+    /// Returns `None` if the application has no checks for the request.
+    ///
     /// # Errors
     ///
-    /// 400 for a request whose path or headers cannot be read.
-    pub(crate) fn of(
+    /// 400 if the path or the headers of the request cannot be read.
+    pub(super) fn read(
         router: &CompiledRouter,
         request: &Request<'_>,
         params: &[(&str, &str)],
         peer_addr: Option<SocketAddr>,
-    ) -> Result<Option<Self>, Refusal> {
-        let asks = !router.handshake.is_empty();
-        let asked = asks.then(|| HandshakeRequest::read(request, params, peer_addr)).transpose()?;
+    ) -> Result<Option<Box<Self>>, Refusal> {
+        let read = || HandshakeRequest::read(request, params, peer_addr);
+        let request = (!router.handshake.is_empty()).then(read).transpose()?;
         let room = match &router.room {
             Some(parameter) => {
                 let params = decode_params(params)?;
@@ -44,66 +43,65 @@ impl Questions {
             }
             None => None,
         };
-        let is_any = asked.is_some() || room.is_some();
-        Ok(is_any.then_some(Self { asked, room }))
+        let is_any = request.is_some() || room.is_some();
+        Ok(is_any.then(|| Box::new(Self { request, room })))
     }
 
-    /// Asks everybody, within the time of a handshake.
-    ///
-    /// # Errors
-    ///
-    /// The first refusal; 503 when the time is up or the server stops.
-    pub(crate) async fn ask(
+    async fn run(
         self: Box<Self>,
-        newcomer: &mut AcceptedPeer,
-        setting: &SessionConfig,
-        app: &App,
-    ) -> Result<(), Refusal> {
-        let deadline = deadline_after(app.limits().handshake_timeout);
-        let asking = caught_future(self.ask_all(newcomer, setting, deadline));
-        let answer = tokio::select! {
-            biased;
-            answer = asking => answer,
-            _ = app.handle().lifecycle().stopping() => return Err(stopping()),
-        };
-        match answer {
-            Ok(Ok(Some(()))) => Ok(()),
-            Ok(Ok(None)) => Err(Refusal::unavailable("the server took too long", RETRY_AFTER)),
-            Ok(Err(error)) | Err(error) => Err(panics::refusal(&error)),
-        }
-    }
-
-    /// `None` if the time is up.
-    async fn ask_all(
-        self: Box<Self>,
-        newcomer: &mut AcceptedPeer,
-        setting: &SessionConfig,
+        accepted: &mut AcceptedPeer,
+        config: &SessionConfig,
         deadline: Instant,
-    ) -> Result<Option<()>, HandlerError> {
-        let Self { asked, room } = *self;
-        let AcceptedPeer::Peer(peer) = newcomer else { return Ok(Some(())) };
-        if let Some(asked) = asked {
-            let Ok(context) = timeout_at(deadline, setting.router.handshake.ask(asked)).await
-            else {
+    ) -> Result<(), Refusal> {
+        let Self { request, room } = *self;
+        let AcceptedPeer::Peer(peer) = accepted else { return Ok(()) };
+        if let Some(request) = request {
+            let checked = timeout_at(deadline, config.router.handshake.ask(request)).await;
+            let Ok(context) = checked else {
                 let peer = peer.addr.get().map(display);
                 tracing::error!(peer, "middleware took too long for a handshake");
-                return Ok(None);
+                return Err(too_slow());
             };
-            peer.context = context?;
+            peer.context = context.map_err(|error| refusal_for(&error))?;
         }
         if let Some(room) = room {
-            let socket = setting.socket(mem::take(peer));
-            let namespace = &setting.router.namespace;
-            // The check may log in, join, and keep the handle.
+            let socket = config.socket(mem::take(peer));
+            let namespace = &config.router.namespace;
+            // The check may set the user, join rooms and keep the handle.
             let member = PendingMember::new(namespace, socket.clone());
             let Ok(allowed) = timeout_at(deadline, namespace.allow(&room, &socket)).await else {
                 let (connection, namespace) = (socket.id(), socket.namespace());
                 tracing::error!(%connection, namespace, room, "a room check took too long for a handshake");
-                return Ok(None);
+                return Err(too_slow());
             };
-            allowed?;
-            *newcomer = AcceptedPeer::Member { member, room };
+            allowed.map_err(|error| refusal_for(&error))?;
+            *accepted = AcceptedPeer::Member { member, room };
         }
-        Ok(Some(()))
+        Ok(())
+    }
+}
+
+impl AdmissionControl {
+    /// Runs the checks of the application, within the time of a handshake.
+    ///
+    /// # Errors
+    ///
+    /// The first refusal, or 503 if the time is over or the server stops.
+    pub(crate) async fn run_application_checks(
+        &self,
+        session: &mut PendingSession,
+    ) -> Result<(), Refusal> {
+        let Some(checks) = session.checks.take() else { return Ok(()) };
+        let deadline = deadline_after(self.rules.limits.handshake_timeout);
+        let run = checks.run(&mut session.peer, &session.config, deadline);
+        let checked = tokio::select! {
+            biased;
+            checked = caught_future(run) => checked,
+            _ = self.server.lifecycle().stopping() => return Err(stopping()),
+        };
+        match checked {
+            Ok(checked) => checked,
+            Err(panic) => Err(refusal_for(&panic)),
+        }
     }
 }

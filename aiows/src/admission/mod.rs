@@ -1,289 +1,142 @@
-//! What happens to a connection before it is a WebSocket.
+//! Decides about connections, from an accepted stream to the 101 or a refusal.
+//!
+//! Admission reads an upgrade request from a stream and checks it against the rules of the server. It
+//! returns a value: a WebSocket for a session, or a request for the HTTP application. A
+//! refused request has been answered by then. Admission runs neither sessions nor HTTP.
+//!
+//! - `rules.rs`: [`AdmissionRules`], the rules of a server, frozen at its build
+//! - `paths.rs`, `pattern.rs`: the paths of a server, and the form in which paths are compared
+//! - `permits.rs`, `half_open.rs`: the capacity of a server for connections and handshakes
+//! - `check.rs`: the checks of the server, in their order
+//! - `application_checks.rs`: the checks of middleware and rooms, which run last
+//! - `panics.rs`: confines a panic of the application to its request
+//! - `refuse.rs`: answers a refused request
 
 mod application_checks;
-pub(crate) mod half_open;
-pub(crate) mod panics;
-pub(crate) mod paths;
+mod check;
+mod half_open;
+mod panics;
+mod paths;
 mod pattern;
+mod permits;
+mod refuse;
+mod rules;
+#[cfg(test)]
+mod tests;
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout_at;
 
-use self::application_checks::Questions;
-use self::half_open::HalfOpen;
-use crate::handshake::{
-    Refusal, Request, RequestHead, Upgrade, accepted, check_upgrade, read_request_head,
-};
-use crate::router::CompiledRouter;
-use crate::server::App;
+use self::application_checks::ApplicationChecks;
+pub(crate) use self::half_open::HalfOpen;
 #[cfg(feature = "axum")]
-use crate::server::http;
-use crate::session::{Accepted, AcceptedPeer, Session, SessionConfig};
-use crate::shutdown::Place;
-use crate::transport::{Stream, tune};
-use crate::websocket::{ContextMap, Peer};
+pub(crate) use self::panics::{caught_future, refusal_for};
+pub(crate) use self::paths::Paths;
+use self::permits::Permits;
+pub(crate) use self::rules::AdmissionRules;
+use crate::handshake::{Refusal, RequestHead, SwitchingProtocols, read_request_head};
+use crate::session::{AcceptedPeer, SessionConfig, UnfinishedTotal};
+use crate::shutdown::{ConnectionPermit, ServerHandle};
+use crate::transport::Stream;
 
-/// After this a refused client may try again.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The bytes of the first read. The request head of a browser fits.
+const FIRST_READ: usize = 2048;
 
-/// How long a refused client may take to read the answer and leave.
-const REFUSAL_GRACE: Duration = Duration::from_secs(1);
+/// Admits connections by the rules of a server and while it has capacity.
+pub(crate) struct AdmissionControl {
+    pub(crate) rules: AdmissionRules,
+    permits: Permits,
+    /// Signals the stop of the server and counts refused requests.
+    server: ServerHandle,
+    /// The unfinished messages of all connections.
+    unfinished: Arc<UnfinishedTotal>,
+}
 
-/// What is read of a refused peer before its socket is dropped, in bytes.
-const MAX_DISCARDED: usize = 256 * 1024;
-
-/// What a request that was let in asks for.
-enum Wanted {
-    /// An answer of the axum application.
+/// A connection that was admitted.
+pub(crate) enum Admitted {
+    /// A request for the HTTP application.
     #[cfg(feature = "axum")]
-    Http(Box<RequestHead>, Place),
-    /// Boxed like the other, so that the task of a session keeps no room for them.
-    WebSocket(Box<Admitted>),
+    Http(Box<RequestHead>, ConnectionPermit),
+    /// Boxed, so that the task of a session keeps no space for it.
+    WebSocket(Box<PendingSession>),
 }
 
-/// A request for a WebSocket that was let in.
-struct Admitted {
-    head: RequestHead,
-    greeting: Vec<u8>,
-    setting: SessionConfig,
-    newcomer: AcceptedPeer,
-    place: Place,
+/// A WebSocket that was admitted, before its session begins.
+pub(crate) struct PendingSession {
+    pub(crate) answer: SwitchingProtocols,
+    /// The bytes that the client has sent behind its request.
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) peer: AcceptedPeer,
+    pub(crate) config: SessionConfig,
+    pub(crate) permit: ConnectionPermit,
+    /// The application checks that have not run yet.
+    checks: Option<Box<ApplicationChecks>>,
 }
 
-impl Wanted {
-    async fn ask(mut self, questions: Box<Questions>, app: &App) -> Result<Self, Refusal> {
-        #[cfg_attr(
-            not(feature = "axum"),
-            expect(irrefutable_let_patterns, reason = "has an arm more")
-        )]
-        if let Self::WebSocket(admitted) = &mut self {
-            questions.ask(&mut admitted.newcomer, &admitted.setting, app).await?;
+impl AdmissionControl {
+    pub(crate) fn new(rules: AdmissionRules, server: ServerHandle) -> Self {
+        let permits = Permits::new(Arc::clone(server.permits()), &rules.limits);
+        Self { rules, permits, server, unfinished: Arc::default() }
+    }
+
+    /// Waits until a socket that has just been accepted may begin its handshake.
+    pub(crate) async fn half_open(&self) -> HalfOpen {
+        self.permits.handshakes.enter(self.rules.limits.handshake_timeout).await
+    }
+
+    /// Returns a handshake that is not counted, for a stream of the application.
+    pub(crate) fn uncounted(&self) -> HalfOpen {
+        HalfOpen::uncounted(self.rules.limits.handshake_timeout)
+    }
+
+    /// Reads a request and decides about it. Returns `None` if the client has left, or if the request
+    /// was refused and answered.
+    pub(crate) async fn admit<S: Stream>(
+        &self,
+        stream: &mut S,
+        peer_addr: Option<SocketAddr>,
+        half_open: HalfOpen,
+    ) -> Option<Admitted> {
+        let decided = tokio::select! {
+            biased;
+            read = timeout_at(half_open.deadline(), self.read_head(stream, &half_open)) => {
+                // A client that has left or is silent gets no answer.
+                read.ok()??.and_then(|head| self.decide(head, peer_addr))
+            }
+            () = half_open.must_leave() => return None,
+            _ = self.server.lifecycle().stopping() => Err(refuse::stopping()),
+        };
+        let checked = match decided {
+            Ok(Admitted::WebSocket(mut session)) if session.checks.is_some() => {
+                // Boxed, because most servers have no such checks.
+                let checked = Box::pin(self.run_application_checks(&mut session)).await;
+                checked.map(|()| Admitted::WebSocket(session))
+            }
+            decided => decided,
+        };
+        let Err(refusal) = &checked else { return checked.ok() };
+        self.note_refusal(refusal, peer_addr);
+        // The request is decided, so the next client need not wait until this one has left.
+        drop(half_open);
+        // Boxed, so that admitted connections keep no space for it.
+        Box::pin(self.send_refusal(stream, refusal)).await;
+        None
+    }
+
+    /// Returns `None` if the client has left.
+    async fn read_head<S: Stream>(
+        &self,
+        stream: &mut S,
+        half_open: &HalfOpen,
+    ) -> Option<Result<RequestHead, Refusal>> {
+        let mut bytes = Vec::with_capacity(FIRST_READ);
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
         }
-        Ok(self)
+        half_open.end_silence();
+        read_request_head(stream, bytes, &self.rules.limits).await.ok()
     }
-}
-
-// Not async, so that the task of a connection keeps no room for what its session is made of.
-impl Admitted {
-    fn over_tcp(self: Box<Self>, stream: TcpStream) -> (Place, Session) {
-        let Self { head, greeting, setting, newcomer, place } = *self;
-        let accepted = Accepted { peer: newcomer, greeting, leftover: head.leftover() };
-        (place, Session::tcp(stream, accepted, setting))
-    }
-
-    fn over_stream(self: Box<Self>, stream: Box<dyn Stream>) -> (Place, Session) {
-        let Self { head, greeting, setting, newcomer, place } = *self;
-        let accepted = Accepted { peer: newcomer, greeting, leftover: head.leftover() };
-        (place, Session::stream(stream, accepted, setting))
-    }
-}
-
-pub(crate) async fn admit_tcp(
-    mut stream: TcpStream,
-    peer_addr: SocketAddr,
-    half_open: HalfOpen,
-    app: App,
-) {
-    tune(&stream);
-    // Boxed, so that a session keeps no room for its handshake.
-    let admission = Box::pin(admit(&mut stream, Some(peer_addr), half_open, &app));
-    #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admission.await {
-        #[cfg(feature = "axum")]
-        Some(Wanted::Http(head, place)) => {
-            // Boxed, because it is larger than all a WebSocket needs.
-            return Box::pin(http::serve(stream, Some(peer_addr), *head, place, app)).await;
-        }
-        Some(Wanted::WebSocket(admitted)) => admitted,
-        None => return,
-    };
-    let (mut place, mut session) = admitted.over_tcp(stream);
-    place.enter(Some(session.id()));
-    session.run().await;
-}
-
-pub(crate) async fn admit_stream(
-    mut stream: Box<dyn Stream>,
-    peer_addr: Option<SocketAddr>,
-    half_open: HalfOpen,
-    app: App,
-) {
-    let admission = Box::pin(admit(&mut stream, peer_addr, half_open, &app));
-    #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let admitted = match admission.await {
-        #[cfg(feature = "axum")]
-        Some(Wanted::Http(head, place)) => {
-            return Box::pin(http::serve(stream, peer_addr, *head, place, app)).await;
-        }
-        Some(Wanted::WebSocket(admitted)) => admitted,
-        None => return,
-    };
-    let (mut place, mut session) = admitted.over_stream(stream);
-    place.enter(Some(session.id()));
-    session.run().await;
-}
-
-/// Reads the request and decides; a refused one was answered when this returns.
-async fn admit<S>(
-    stream: &mut S,
-    peer_addr: Option<SocketAddr>,
-    half_open: HalfOpen,
-    app: &App,
-) -> Option<Wanted>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let head = read_request_head(stream, app.limits(), || half_open.end_silence());
-    let decided = tokio::select! {
-        biased;
-        read = timeout_at(half_open.deadline(), head) => match read {
-            Ok(Ok(read)) => read.and_then(|head| decide(head, peer_addr, app)),
-            // A peer that is gone or says nothing has not asked for an answer.
-            Ok(Err(_)) | Err(_) => return None,
-        },
-        () = half_open.must_leave() => return None,
-        _ = app.handle().lifecycle().stopping() => Err(stopping()),
-    };
-    let answered = match decided {
-        Ok((wanted, None)) => Ok(wanted),
-        Ok((wanted, Some(questions))) => Box::pin(wanted.ask(questions, app)).await,
-        Err(refusal) => Err(refusal),
-    };
-    match answered {
-        Ok(wanted) => Some(wanted),
-        Err(refusal) => {
-            note(&refusal, peer_addr, app);
-            // The request is decided: the next one need not wait until this client has left.
-            drop(half_open);
-            // Boxed, so that admitted connections keep no room for it.
-            Box::pin(refuse(stream, &refusal, app)).await;
-            None
-        }
-    }
-}
-
-pub(crate) fn note(refusal: &Refusal, peer_addr: Option<SocketAddr>, app: &App) {
-    app.handle().count_rejected();
-    tracing::debug!(
-        peer = peer_addr.map(display),
-        status = refusal.status().as_u16(),
-        "request refused"
-    );
-}
-
-pub(crate) fn stopping() -> Refusal {
-    Refusal::unavailable("the server is stopping", RETRY_AFTER)
-}
-
-/// Decides what the server itself can decide; the rest is for its middleware.
-fn decide(
-    head: RequestHead,
-    peer_addr: Option<SocketAddr>,
-    app: &App,
-) -> Result<(Wanted, Option<Box<Questions>>), Refusal> {
-    let request = head.parse(app.limits())?;
-    let answering = |refusal: Refusal| refusal.answering(request.method);
-    #[cfg(feature = "axum")]
-    if http::is_for_application(&request, app) {
-        let place = take_place(app).map_err(answering)?;
-        return Ok((Wanted::Http(Box::new(head), place), None));
-    }
-    let Checked { upgrade, router, peer, questions } =
-        check(&request, peer_addr, app).map_err(answering)?;
-    let place = take_place(app).map_err(answering)?;
-    let greeting = accepted(&upgrade, peer.subprotocol.as_deref());
-    let setting = app.setting(router);
-    let newcomer = AcceptedPeer::Peer(peer);
-    let admitted = Admitted { head, greeting, setting, newcomer, place };
-    Ok((Wanted::WebSocket(Box::new(admitted)), questions))
-}
-
-/// A request for a WebSocket that nothing speaks against.
-pub(crate) struct Checked<'a> {
-    pub(crate) upgrade: Upgrade,
-    pub(crate) router: &'a Arc<CompiledRouter>,
-    pub(crate) peer: Peer,
-    /// What the application has to be asked; nothing where it does not want to be.
-    pub(crate) questions: Option<Box<Questions>>,
-}
-
-/// Everything that is asked of a request for a WebSocket, but a place and the application's opinion.
-pub(crate) fn check<'a>(
-    request: &Request<'_>,
-    peer_addr: Option<SocketAddr>,
-    app: &'a App,
-) -> Result<Checked<'a>, Refusal> {
-    let path = pattern::canonical(request.path());
-    let (router, params) = app.router_for(&path).ok_or_else(Refusal::not_found)?;
-    let upgrade = check_upgrade(request)?;
-    app.origins().check(request)?;
-    // Connect handlers may take the path and the query as types of the application.
-    let info = panics::caught(|| router.request_needs.read(request, &params));
-    let peer = Peer {
-        addr: peer_addr.map_or_else(OnceLock::new, OnceLock::from),
-        request: info.map_err(|error| panics::refusal(&error))??,
-        subprotocol: router.subprotocols.choose(request),
-        context: ContextMap::default(),
-    };
-    if app.handle().is_shutting_down() {
-        return Err(stopping());
-    }
-    let questions = Questions::of(router, request, &params, peer_addr)?.map(Box::new);
-    Ok(Checked { upgrade, router, peer, questions })
-}
-
-pub(crate) fn take_place(app: &App) -> Result<Place, Refusal> {
-    let place = app.handle().take_place(app.limits().connections);
-    let place =
-        place.ok_or_else(|| Refusal::unavailable("the server has no room left", RETRY_AFTER))?;
-    // Checked after the place is counted, so that a stop either waits for it or is seen here.
-    if app.handle().is_shutting_down() {
-        return Err(stopping());
-    }
-    Ok(place)
-}
-
-/// Answers a refused request, and gives the client a moment to read that and to leave.
-async fn refuse<S>(stream: &mut S, refusal: &Refusal, app: &App)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut answer = pin!(answer(stream, refusal));
-    let Some(_lingering) = app.linger() else {
-        // Too many linger already: what the socket takes at once has to do.
-        answer.as_mut().now_or_never();
-        return;
-    };
-    tokio::select! {
-        biased;
-        _ = timeout(REFUSAL_GRACE, answer) => {}
-        // A stop is not forced for it, and does not wait for it beyond the deadline.
-        () = app.handle().lifecycle().cutting() => {}
-    }
-}
-
-async fn answer<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    stream.write_all(&refusal.to_bytes()).await?;
-    stream.shutdown().await?;
-    // Dropping a socket with unread bytes resets it, and the client would lose the answer.
-    let mut discarded = [0; 1024];
-    let mut rest = MAX_DISCARDED;
-    while rest > 0 {
-        match stream.read(&mut discarded).await? {
-            0 => break,
-            read => rest = rest.saturating_sub(read),
-        }
-    }
-    Ok(())
 }

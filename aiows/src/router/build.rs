@@ -8,6 +8,7 @@ use super::compiled::{CompiledHandler, CompiledRouter, Frames};
 use super::scope::{self, Outer, Scope};
 use super::values::Takers;
 use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
+use crate::error::Mistakes;
 use crate::extract::{Kept, Need};
 use crate::handler::{Ended, Kind, Route};
 use crate::hub::Namespace;
@@ -37,7 +38,7 @@ pub(crate) fn build(
     router: Router,
     namespace: Arc<Namespace>,
     outer: &StateMap,
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) -> CompiledRouter {
     let mut compiled = CompiledRouter::new(namespace, tag(&router, mistakes));
     let mut known = Known::default();
@@ -57,22 +58,22 @@ struct Known {
     takers: Takers,
 }
 
-fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
+fn tag(router: &Router, mistakes: &mut Mistakes) -> Tag {
     match said(router, &|router| &router.tags)[..] {
         [] => Tag::default(),
         [""] => {
-            mistakes.push("the tag of a router must not be empty".to_owned());
+            mistakes.add("the tag of a router must not be empty".to_owned());
             Tag::default()
         }
         [key] if KEYS.contains(&key) || key.starts_with(PRIVATE) => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "the tag of a router must not be `{key}`: the framework uses that key, choose another"
             ));
             Tag::default()
         }
         [key] => Tag::new(key),
         [first, second, ..] => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "one connection has one tag, but its routers say `{first}` and `{second}`"
             ));
             Tag::default()
@@ -80,12 +81,12 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
     }
 }
 
-fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
+fn room(router: &Router, mistakes: &mut Mistakes) -> Option<String> {
     match said(router, &|router| &router.rooms)[..] {
         [] => None,
         [parameter] => Some(parameter.to_owned()),
         [first, second, ..] => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "a path names one room to join, but its routers say `{first}` and `{second}`"
             ));
             None
@@ -109,7 +110,7 @@ fn add(
     outer: &Outer<'_>,
     compiled: &mut CompiledRouter,
     known: &mut Known,
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) {
     check_state(&router.state, "a router", mistakes);
     let scope = Scope::new(&router, outer);
@@ -131,7 +132,7 @@ fn add(
 }
 
 /// Checks what a handler takes and what it handles.
-fn check(route: &Route, scope: &Scope, tag: &Tag, mistakes: &mut Vec<String>) {
+fn check(route: &Route, scope: &Scope, tag: &Tag, mistakes: &mut Mistakes) {
     check_needs(route, &scope.state, mistakes);
     check_payload(route, tag, mistakes);
     check_rules(route, mistakes);
@@ -148,7 +149,7 @@ fn insert(
     prefix: &str,
     compiled: &mut CompiledRouter,
     known: &mut Known,
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) {
     let endpoint = endpoint(route, scope);
     match route.kind() {
@@ -165,7 +166,7 @@ fn insert(
                 compiled.add_fallback(prefix, endpoint);
             }
             Entry::Occupied(first) => {
-                mistakes.push(two_fallbacks(prefix, first.get(), &route.title()));
+                mistakes.add(two_fallbacks(prefix, first.get(), &route.title()));
             }
         },
         Kind::Message(name) => match known.messages.entry(name.clone()) {
@@ -173,7 +174,7 @@ fn insert(
                 entry.insert(route.title());
                 compiled.add_message(name, endpoint);
             }
-            Entry::Occupied(first) => mistakes.push(format!(
+            Entry::Occupied(first) => mistakes.add(format!(
                 "message type \"{name}\" is handled by both {} and {}",
                 first.get(),
                 route.title()
@@ -191,51 +192,51 @@ fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
     }
 }
 
-pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {
+pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Mistakes) {
     for name in state.repeated() {
-        mistakes.push(format!("{owner} is given two states of type `{name}`"));
+        mistakes.add(format!("{owner} is given two states of type `{name}`"));
     }
 }
 
-fn check_type(name: &str, route: &Route, mistakes: &mut Vec<String>) {
+fn check_type(name: &str, route: &Route, mistakes: &mut Mistakes) {
     let title = route.title();
     if is_reserved(name) {
-        mistakes.push(format!("handler {title} serves the reserved message type \"{name}\""));
+        mistakes.add(format!("handler {title} serves the reserved message type \"{name}\""));
     }
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        mistakes.push(format!(
+        mistakes.add(format!(
             "handler {title} serves {name:?}, but a message type has at least one character, \
              no white space and no control character"
         ));
     }
 }
 
-fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
+fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Mistakes) {
     let title = route.title();
     let in_message = matches!(route.kind(), Kind::Message(_) | Kind::Fallback);
     let mut locals: Vec<TypeId> = Vec::new();
     for need in route.needs().iter() {
         match need {
-            Need::State { name, key } if !state.has(*key) => mistakes.push(format!(
+            Need::State { name, key } if !state.has(*key) => mistakes.add(format!(
                 "handler {title} needs `State<{name}>`, which neither its router nor the server has"
             )),
             Need::Message { name } if !in_message => mistakes
-                .push(format!("handler {title} takes `{name}`, which only message handlers have")),
-            Need::End { name } if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.push(format!(
+                .add(format!("handler {title} takes `{name}`, which only message handlers have")),
+            Need::End { name } if !matches!(route.kind(), Kind::Disconnect(_)) => mistakes.add(format!(
                 "handler {title} takes `{name}`, which only disconnect handlers have"
             )),
-            Need::Head { name } if frames(route) != Frames::None => mistakes.push(format!(
+            Need::Head { name } if frames(route) != Frames::None => mistakes.add(format!(
                 "handler {title} takes frames as they are, as `Text`, `Bytes` or `Frame`, so it gets no \
                  message to take `{name}` from: leave one of them out"
             )),
             Need::Kept { by: Kept::Local, name, key } => {
                 if locals.contains(key) {
-                    mistakes.push(format!("handler {title} takes `Local<{name}>` twice"));
+                    mistakes.add(format!("handler {title} takes `Local<{name}>` twice"));
                 }
                 locals.push(*key);
             }
             Need::Payload { name, .. } if !matches!(route.kind(), Kind::Message(_)) => mistakes
-                .push(format!(
+                .add(format!(
                     "handler {title} receives `{name}`, which only the handler of a message type can"
                 )),
             Need::Payload { name, declared: Some(declared) } => {
@@ -247,10 +248,10 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
 }
 
 /// Refuses messages that would never get what they read.
-fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
+fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Mistakes) {
     let title = route.title();
     for (name, misfit) in route.needs().misfits(&tag.head_keys()) {
-        mistakes.push(match misfit {
+        mistakes.add(match misfit {
             Misfit::Field(key) => format!(
                 "handler {title} receives `{name}`, but `{name}` has a field `{key}`, which \
                  belongs to the head of every message: rename it with serde or move it into a \
@@ -265,9 +266,9 @@ fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
 }
 
 /// Refuses rules that nothing would check.
-fn check_rules(route: &Route, mistakes: &mut Vec<String>) {
+fn check_rules(route: &Route, mistakes: &mut Mistakes) {
     for (name, field) in route.needs().unchecked() {
-        mistakes.push(format!(
+        mistakes.add(format!(
             "handler {} receives `{name}`, but the rules of its field `{field}` are not checked: add \
              `#[validate(nested)]`, or `#[validate(skip)]` if that is intended",
             route.title()
@@ -276,9 +277,9 @@ fn check_rules(route: &Route, mistakes: &mut Vec<String>) {
 }
 
 /// Refuses what would turn every client away.
-fn check_query(route: &Route, mistakes: &mut Vec<String>) {
+fn check_query(route: &Route, mistakes: &mut Mistakes) {
     for name in route.needs().unfit() {
-        mistakes.push(format!(
+        mistakes.add(format!(
             "handler {} takes `Query<{name}>`, which no query fits: take a struct, a map or a list of \
              pairs",
             route.title()
@@ -286,11 +287,11 @@ fn check_query(route: &Route, mistakes: &mut Vec<String>) {
     }
 }
 
-fn check_declared(name: &str, declared: &str, route: &Route, mistakes: &mut Vec<String>) {
+fn check_declared(name: &str, declared: &str, route: &Route, mistakes: &mut Mistakes) {
     if let Kind::Message(literal) = route.kind()
         && literal != declared
     {
-        mistakes.push(format!(
+        mistakes.add(format!(
             "handler {} is registered for \"{literal}\", but its message `{name}` declares \
              \"{declared}\"",
             route.title()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::compiled::CompiledRouter;
+use crate::error::Mistakes;
 use crate::handshake::Subprotocols;
 use crate::limits::{Limits, RouteLimits};
 
@@ -24,23 +25,22 @@ impl Router {
     }
 
     /// Takes the rules, and notes a mistake for every included router that has rules of its own.
-    pub(crate) fn take_rules(&mut self, mistakes: &mut Vec<String>) -> ConnectionRules {
+    pub(crate) fn take_rules(&mut self, mistakes: &mut Mistakes) -> ConnectionRules {
         for included in &self.included {
             included.refuse_rules(mistakes);
         }
-        let limits = std::mem::take(&mut self.limits).take("Router::limits", mistakes);
+        let limits = self.limits.take("Router::limits", mistakes);
         mistakes.extend(limits.iter().flat_map(RouteLimits::mistakes));
-        let subprotocols = std::mem::take(&mut self.subprotocols);
-        let subprotocols = subprotocols.take("Router::subprotocols", mistakes);
+        let subprotocols = self.subprotocols.take("Router::subprotocols", mistakes);
         mistakes.extend(subprotocols.iter().flat_map(Subprotocols::mistakes));
         ConnectionRules { limits, subprotocols }
     }
 
-    fn refuse_rules(&self, mistakes: &mut Vec<String>) {
+    fn refuse_rules(&self, mistakes: &mut Mistakes) {
         let limits = self.limits.is_given().then_some(("limits", "Limits"));
         let names = self.subprotocols.is_given().then_some(("subprotocols", "Subprotocols"));
         for (method, what) in limits.into_iter().chain(names) {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "{what} hold for a whole connection, but a router that is included in another has its \
                  own: call `Router::{method}` on the outermost one, which has the path"
             ));

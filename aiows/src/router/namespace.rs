@@ -1,18 +1,16 @@
 //! The namespace that routers give to their connections.
 
 use super::Router;
+use crate::error::Mistakes;
 use crate::hub::ROOT;
 
 /// The name for the connections of some routers, which all serve each of them: what one of `outermost`
 /// says. `None` if they say nothing, or something wrong.
-pub(crate) fn namespace<'a>(
-    outermost: &'a [Router],
-    mistakes: &mut Vec<String>,
-) -> Option<&'a str> {
+pub(crate) fn namespace<'a>(outermost: &'a [Router], mistakes: &mut Mistakes) -> Option<&'a str> {
     let names = distinct(outermost.iter().flat_map(|router| &router.namespaces));
     for name in distinct(outermost.iter().flat_map(|router| &router.included).flat_map(said)) {
         if !names.contains(&name) {
-            mistakes.push(inner_mistake(name, names.first().copied()));
+            mistakes.add(inner_mistake(name, names.first().copied()));
         }
     }
     match names[..] {
@@ -21,12 +19,12 @@ pub(crate) fn namespace<'a>(
             None => Some(name),
             Some(flaw) => {
                 let name = name.escape_debug();
-                mistakes.push(format!("a router says namespace `{name}`, but {flaw}"));
+                mistakes.add(format!("a router says namespace `{name}`, but {flaw}"));
                 None
             }
         },
         [first, second, ..] => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "one connection is in one namespace, but its routers say `{}` and `{}`",
                 first.escape_debug(),
                 second.escape_debug()

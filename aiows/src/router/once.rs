@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::error::Mistakes;
+
 /// A setting that a program gives once; a later call must not replace it in silence.
 #[derive(Clone)]
 pub(crate) struct Once<T> {
@@ -17,14 +19,14 @@ impl<T> Once<T> {
     }
 
     /// Returns the value, and notes a mistake if it was given more than once.
-    pub(crate) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
+    pub(crate) fn take(&mut self, method: &str, mistakes: &mut Mistakes) -> Option<T> {
         if self.is_repeated {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "`{method}` is called more than once, and the last call would replace what \
                  the others say: put it all into one call"
             ));
         }
-        self.value
+        self.value.take()
     }
 }
 

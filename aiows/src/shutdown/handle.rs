@@ -3,7 +3,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,14 +13,16 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::drain::Drain;
-use super::lifecycle::{Ending, Lifecycle};
-use super::permits::{Asking, Place, Places};
-use crate::extract::Call;
-use crate::extract::{Extraction, FromCall};
+use super::lifecycle::ServerLifecycle;
+use super::permits::{ConnectionPermits, StopWaiter};
+use super::shared::Shared;
+use crate::extract::{Call, Extraction, FromCall};
 use crate::hub::Hub;
 use crate::id::ConnectionId;
 use crate::limits::deadline_after;
-use crate::outbox::{CloseMode, CloseRequest, Outbound};
+use crate::outbox::{CloseMode, Outbound};
+
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A handle on a running server: cheap to clone, usable from any task and as an extractor.
 ///
@@ -34,106 +36,41 @@ use crate::outbox::{CloseMode, CloseRequest, Outbound};
 /// ```
 #[derive(Clone)]
 pub struct ServerHandle {
-    inner: Arc<Inner>,
-    /// The connection of the handler that took this as its argument: tasks of the handler may await
-    /// the stop with it.
+    server: Arc<Shared>,
+    /// Set if a handler of this connection took the handle as an argument. A task of that handler may
+    /// use it to await the stop.
     taken_by: Option<ConnectionId>,
 }
 
-#[derive(Default)]
-struct Inner {
-    hub: Hub,
-    rejected: AtomicU64,
-    places: Arc<Places>,
-    lifecycle: Lifecycle,
-    /// Owns every task of the server.
-    tasks: TaskTracker,
-}
-
-/// Ends the server when the last `Server` or `App` is dropped.
-pub(crate) struct Owner {
-    handle: ServerHandle,
-}
-
-impl Owner {
-    pub(crate) fn handle(&self) -> &ServerHandle {
-        &self.handle
-    }
-}
-
-impl Default for Owner {
-    fn default() -> Self {
-        Self { handle: ServerHandle { inner: Arc::default(), taken_by: None } }
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        // Connections keep their `App`, so there are none.
-        self.handle.lifecycle().end(Ending::Orderly);
-    }
+/// Counts of a server's connections, and of the messages that were sent to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The number of open connections.
+    pub active: usize,
+    /// The number of connections that were accepted since the start.
+    pub total: u64,
+    /// The number of requests that were refused since the start.
+    pub rejected: u64,
+    /// The messages to all clients since the start, including those that have left.
+    pub outbound: Outbound,
 }
 
 /// The end of a server, which you may await; see [`ServerHandle::shutdown`].
 ///
-/// Dropping it changes nothing: the server stops all the same.
+/// If you drop it, the server stops all the same.
 pub struct Shutdown {
-    handle: ServerHandle,
-    asking: Option<Asking>,
-    /// Made by the first poll, which shows who awaits the stop.
-    over: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl Shutdown {
-    fn wait(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        if self.asking.is_none() {
-            self.asking = self.handle.inner.places.ask_for_current_task();
-        }
-        let (handle, is_asking) = (self.handle.clone(), self.asking.is_some());
-        Box::pin(async move {
-            match is_asking {
-                true => handle.lifecycle().drained().await,
-                false => drop(handle.lifecycle().ended().await),
-            }
-        })
-    }
-}
-
-impl Future for Shutdown {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.over.is_none() {
-            self.over = Some(self.wait());
-        }
-        match &mut self.over {
-            Some(over) => over.as_mut().poll(cx),
-            None => Poll::Ready(()),
-        }
-    }
-}
-
-impl fmt::Debug for Shutdown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shutdown")
-    }
-}
-
-/// Counts of a server's connections, and of what was sent to them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections that are open.
-    pub active: usize,
-    /// Connections that were accepted since the start.
-    pub total: u64,
-    /// Requests that were refused since the start.
-    pub rejected: u64,
-    /// Messages to all peers since the start, those that are gone included.
-    pub outbound: Outbound,
+    server: Arc<Shared>,
+    waiter: Option<StopWaiter>,
+    /// Made by the first poll, because only then the waiting task is known.
+    wait: Option<Wait>,
 }
 
 impl ServerHandle {
+    pub(super) fn new() -> Self {
+        Self { server: Arc::default(), taken_by: None }
+    }
+
     /// Waits until the server listens, and returns the addresses it listens on.
     ///
     /// The list is empty if the server stopped or was dropped before it listened, for example because
@@ -146,16 +83,16 @@ impl ServerHandle {
     ///
     /// The stop begins at once; await the returned value to wait for its end. Connections that are
     /// still open after `timeout` are cut. If you call it again, the earlier deadline counts. A stop
-    /// is final: a server that is stopped before it runs does not run any more.
+    /// is final: a server that is stopped before it runs cannot run any more.
     ///
-    /// Awaited, it returns when every connection has ended, its disconnect handlers have run, and
-    /// HTTP requests in flight are answered. It always returns, also if the server was never served
-    /// or was dropped.
+    /// If you await it, it returns when every connection has ended, its disconnect handlers have run,
+    /// and HTTP requests in flight are answered. It always returns, even if the server was never
+    /// served or was dropped.
     ///
-    /// A handler, or a page of `Server::http`, may await it too: the server
-    /// then waits for the other connections only, and closes that of the handler last, so what it
-    /// sends and answers still arrives. The server recognizes this by the task that awaits, and by
-    /// the handle a handler took as an argument of type `ServerHandle`. If a handler waits for another
+    /// You may also await it in a handler or in a page of `Server::http`. The server then waits for
+    /// the other connections only and closes the connection of the handler last, so the messages and
+    /// the answer of the handler still arrive. The server recognizes the handler by its task, and by
+    /// the handle that it took as an argument of type `ServerHandle`. If a handler waits for another
     /// task that awaits the stop through a handle from elsewhere, both wait until `timeout` is over.
     ///
     /// ```
@@ -168,9 +105,10 @@ impl ServerHandle {
     /// }
     /// ```
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
-        let asking = self.taken_by.and_then(|connection| self.inner.places.ask_for(connection));
+        let permits = self.permits();
+        let waiter = self.taken_by.and_then(|connection| permits.waiter_of(connection));
         self.stop(deadline_after(timeout));
-        Shutdown { handle: self.clone(), asking, over: None }
+        Shutdown { server: Arc::clone(&self.server), waiter, wait: None }
     }
 
     /// Returns whether the server listens and is not stopping, for the check of a load balancer.
@@ -185,18 +123,19 @@ impl ServerHandle {
         self.lifecycle().is_over()
     }
 
-    /// Returns the counts of the server's connections, which takes a look at each of them.
+    /// Returns the counts of the server. It visits each connection once.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let hub = &self.server.hub;
         Stats {
-            active: self.inner.hub.size(),
-            total: self.inner.hub.total(),
-            rejected: self.inner.rejected.load(Ordering::Relaxed),
-            outbound: self.inner.hub.outbound(),
+            active: hub.size(),
+            total: hub.total(),
+            rejected: self.server.rejected.load(Ordering::Relaxed),
+            outbound: hub.outbound(),
         }
     }
 
-    /// Returns the connections of the server, to send to from any task.
+    /// Returns the connections of the server, so that you can send to them from any task.
     ///
     /// ```
     /// use aiows::ServerHandle;
@@ -208,58 +147,80 @@ impl ServerHandle {
     /// ```
     #[must_use]
     pub fn hub(&self) -> Hub {
-        self.inner.hub.clone()
+        self.server.hub.clone()
     }
 
-    pub(crate) fn lifecycle(&self) -> &Lifecycle {
-        &self.inner.lifecycle
+    pub(crate) fn lifecycle(&self) -> &ServerLifecycle {
+        &self.server.lifecycle
     }
 
-    /// Spawns the task that drains the server when it stops, unless there is one.
-    pub(crate) fn start(&self, runtime: &Handle) {
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.server.tasks
+    }
+
+    pub(crate) fn permits(&self) -> &Arc<ConnectionPermits> {
+        &self.server.permits
+    }
+
+    pub(crate) fn count_rejected(&self) {
+        self.server.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Spawns the task that drains the server at its stop, unless it runs already.
+    pub(crate) fn spawn_drain(&self, runtime: &Handle) {
         if self.lifecycle().start() {
-            runtime.spawn(Drain::new(self.clone()).run());
+            runtime.spawn(Drain { server: Arc::clone(&self.server) }.run());
         }
     }
 
     /// Begins the stop.
-    pub(crate) fn stop(&self, deadline: Instant) {
-        // The drain task ends with its runtime, and connections on other runtimes may be left.
-        let is_orphaned = || !self.lifecycle().is_started() && self.places().are_taken();
+    pub(super) fn stop(&self, deadline: Instant) {
+        // The drain task ends with its runtime, but connections on other runtimes may be left.
+        let is_orphaned = || !self.lifecycle().is_started() && self.permits().are_taken();
         if is_orphaned() {
-            let runtime = Handle::try_current().ok().or_else(|| self.inner.hub.runtime());
-            runtime.iter().for_each(|runtime| self.start(runtime));
+            let runtime = Handle::try_current().ok().or_else(|| self.server.hub.runtime());
+            runtime.iter().for_each(|runtime| self.spawn_drain(runtime));
         }
         if is_orphaned() {
-            // That runtime is gone, too, so nobody can wait for them.
-            self.close_all(CloseMode::Cut);
+            // That runtime is gone, too, so no task can wait for the connections.
+            self.server.close_all(CloseMode::Cut);
         }
         self.lifecycle().stop(deadline);
     }
+}
 
-    /// Closes every connection at once.
-    pub(crate) fn close_all(&self, mode: CloseMode) {
-        let request = CloseRequest::shutdown(mode);
-        for socket in self.inner.hub.close_door(&request) {
-            socket.outbox().request_close(request.clone());
+impl Shutdown {
+    fn wait(&mut self) -> Wait {
+        if self.waiter.is_none() {
+            self.waiter = self.server.permits.waiter_of_current_task();
+        }
+        let (server, is_connection) = (Arc::clone(&self.server), self.waiter.is_some());
+        Box::pin(async move {
+            match is_connection {
+                true => server.lifecycle.drained().await,
+                false => drop(server.lifecycle.ended().await),
+            }
+        })
+    }
+}
+
+impl Future for Shutdown {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.wait.is_none() {
+            self.wait = Some(self.wait());
+        }
+        match &mut self.wait {
+            Some(wait) => wait.as_mut().poll(cx),
+            None => Poll::Ready(()),
         }
     }
+}
 
-    pub(crate) fn tasks(&self) -> &TaskTracker {
-        &self.inner.tasks
-    }
-
-    pub(crate) fn places(&self) -> &Places {
-        &self.inner.places
-    }
-
-    pub(crate) fn count_rejected(&self) {
-        self.inner.rejected.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes one of `limit` places; dropping it gives it back.
-    pub(crate) fn take_place(&self, limit: usize) -> Option<Place> {
-        self.inner.places.take(limit)
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shutdown")
     }
 }
 

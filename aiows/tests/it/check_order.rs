@@ -192,98 +192,81 @@ async fn send(app: &App, request: &[u8]) -> (u16, String) {
     (status, body["error"]["message"].as_str().unwrap_or_default().to_owned())
 }
 
+impl Failure {
+    fn new(
+        name: &'static str,
+        slot: &'static str,
+        fail: fn(&mut Attempt),
+        status: u16,
+        message: &'static str,
+    ) -> Self {
+        Self { name, routes: None, slot, fail, status, message }
+    }
+
+    /// A failure that is possible only on this server.
+    fn on(self, routes: Routes) -> Self {
+        Self { routes: Some(routes), ..self }
+    }
+}
+
 /// Every way to fail, in the order of the checks.
 fn failures() -> Vec<Failure> {
-    let failure = |name, slot, fail, status, message| Failure {
-        name,
-        routes: None,
-        slot,
-        fail,
-        status,
-        message,
-    };
-    let typed = |mut failure: Failure| {
-        failure.routes = Some(Routes::Typed);
-        failure
-    };
-    let plain = |mut failure: Failure| {
-        failure.routes = Some(Routes::Plain);
-        failure
-    };
-    let bare = "a line of the request ends without CR";
-    let invalid = "the request is not valid HTTP";
-    let size = "the request head is too large";
-    let utf8 = "the path is not percent-encoded UTF-8";
+    let parts = [failures_of_the_head(), failures_of_the_upgrade(), failures_of_the_application()];
+    parts.into_iter().flatten().collect()
+}
+
+#[rustfmt::skip]
+fn failures_of_the_head() -> Vec<Failure> {
     vec![
-        failure("line end", "line end", |a| a.line_end = "\n", 400, bare),
-        failure("head size", "head size", |a| a.set("X-Pad", &"x".repeat(3000)), 431, size),
-        failure("syntax", "syntax", |a| a.set("X Y", "z"), 400, invalid),
-        failure("headers", "headers", |a| a.headers.extend(many()), 431, size),
-        failure("path", "base", |a| a.base = "else", 404, "nothing is served under this path"),
-        failure("method", "method", |a| a.method = "PUT", 405, "a WebSocket is opened with GET"),
-        failure("upgrade", "upgrade", |a| a.set("Upgrade", "h2c"), 426, UPGRADE),
-        failure(
-            "connection",
-            "connection",
-            |a| a.set("Connection", "close"),
-            400,
-            "`Connection` does not name `upgrade`",
-        ),
-        failure("HTTP", "HTTP", |a| a.version = "1.0", 400, "a WebSocket needs HTTP/1.1"),
-        Failure {
-            routes: Some(Routes::Root),
-            ..failure(
-                "target",
-                "target",
-                |a| a.target = Some("*"),
-                400,
-                "the request target is not a path",
-            )
-        },
-        failure("host", "host", |a| a.set("Host", ""), 400, "exactly one `Host` is required"),
-        failure(
-            "body",
-            "body",
-            |a| a.set("Content-Length", "5"),
-            400,
-            "an upgrade request has no body",
-        ),
-        failure("version", "version", |a| a.set("Sec-WebSocket-Version", "8"), 426, VERSION),
-        failure(
-            "key",
-            "key",
-            |a| a.set("Sec-WebSocket-Key", "x"),
-            400,
-            "exactly one valid `Sec-WebSocket-Key` is required",
-        ),
-        failure(
-            "origin",
-            "origin",
-            |a| a.set("Origin", "https://elsewhere.example"),
-            403,
-            "this origin may not connect",
-        ),
-        typed(failure("path text", "room", |a| a.room = "%ff", 400, utf8)),
-        typed(failure(
-            "query text",
-            "query",
-            |a| a.query = "row=%ff",
-            400,
-            "the query is not percent-encoded UTF-8",
-        )),
-        typed(failure("path type", "seat", |a| a.seat = "x", 400, PATH_TYPE)),
-        typed(failure("query type", "query", |a| a.query = "row=x", 400, QUERY_TYPE)),
-        failure("stop", "stop", |a| a.is_stopping = true, 503, "the server is stopping"),
-        plain(failure("room text", "room", |a| a.room = "%ff", 400, utf8)),
-        failure("capacity", "full", |a| a.is_full = true, 503, "the server has no room left"),
-        failure("middleware", "refuse", |a| a.set("X-Refuse", "1"), 403, "the middleware refuses"),
-        Failure {
-            routes: Some(Routes::Plain),
-            ..failure("room", "room", |a| a.room = "closed", 403, "the room is closed")
-        },
+        Failure::new("line end", "line end", |a| a.line_end = "\n", 400, BARE_LINE_FEED),
+        Failure::new("head size", "head size", |a| a.set("X-Pad", &"x".repeat(3000)), 431, SIZE),
+        Failure::new("syntax", "syntax", |a| a.set("X Y", "z"), 400, INVALID),
+        Failure::new("headers", "headers", |a| a.headers.extend(many()), 431, SIZE),
     ]
 }
 
+#[rustfmt::skip]
+fn failures_of_the_upgrade() -> Vec<Failure> {
+    vec![
+        Failure::new("path", "base", |a| a.base = "else", 404, "nothing is served under this path"),
+        Failure::new("method", "method", |a| a.method = "PUT", 405, "a WebSocket is opened with GET"),
+        Failure::new("upgrade", "upgrade", |a| a.set("Upgrade", "h2c"), 426, UPGRADE),
+        Failure::new("connection", "connection", |a| a.set("Connection", "close"), 400, CONNECTION),
+        Failure::new("HTTP", "HTTP", |a| a.version = "1.0", 400, "a WebSocket needs HTTP/1.1"),
+        Failure::new("target", "target", |a| a.target = Some("*"), 400, TARGET).on(Routes::Root),
+        Failure::new("host", "host", |a| a.set("Host", ""), 400, "exactly one `Host` is required"),
+        Failure::new("body", "body", |a| a.set("Content-Length", "5"), 400, BODY),
+        Failure::new("version", "version", |a| a.set("Sec-WebSocket-Version", "8"), 426, VERSION),
+        Failure::new("key", "key", |a| a.set("Sec-WebSocket-Key", "x"), 400, KEY),
+        Failure::new("origin", "origin", |a| a.set("Origin", "https://a.example"), 403, ORIGIN),
+    ]
+}
+
+#[rustfmt::skip]
+fn failures_of_the_application() -> Vec<Failure> {
+    vec![
+        Failure::new("path text", "room", |a| a.room = "%ff", 400, PATH_TEXT).on(Routes::Typed),
+        Failure::new("query text", "query", |a| a.query = "row=%ff", 400, QUERY_TEXT).on(Routes::Typed),
+        Failure::new("path type", "seat", |a| a.seat = "x", 400, PATH_TYPE).on(Routes::Typed),
+        Failure::new("query type", "query", |a| a.query = "row=x", 400, QUERY_TYPE).on(Routes::Typed),
+        Failure::new("stop", "stop", |a| a.is_stopping = true, 503, "the server is stopping"),
+        Failure::new("room text", "room", |a| a.room = "%ff", 400, PATH_TEXT).on(Routes::Plain),
+        Failure::new("capacity", "full", |a| a.is_full = true, 503, "the server has no room left"),
+        Failure::new("middleware", "refuse", |a| a.set("X-Refuse", "1"), 403, "the middleware refuses"),
+        Failure::new("room", "room", |a| a.room = "closed", 403, "the room is closed").on(Routes::Plain),
+    ]
+}
+
+const BARE_LINE_FEED: &str = "a line of the request ends without CR";
+const INVALID: &str = "the request is not valid HTTP";
+const SIZE: &str = "the request head is too large";
+const CONNECTION: &str = "`Connection` does not name `upgrade`";
+const TARGET: &str = "the request target is not a path";
+const BODY: &str = "an upgrade request has no body";
+const KEY: &str = "exactly one valid `Sec-WebSocket-Key` is required";
+const ORIGIN: &str = "this origin may not connect";
+const PATH_TEXT: &str = "the path is not percent-encoded UTF-8";
+const QUERY_TEXT: &str = "the query is not percent-encoded UTF-8";
 const UPGRADE: &str = "this path serves WebSocket connections";
 const VERSION: &str = "only version 13 of the protocol is supported";
 const PATH_TYPE: &str = "the path does not have the expected parameters";
