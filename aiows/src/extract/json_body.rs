@@ -20,7 +20,7 @@ use crate::codec::check_keys;
 /// else it is refused with 415; 400 is for what is no JSON, 422 for what does not fit the type.
 ///
 /// ```
-/// use aiows::JsonBody;
+/// use aiows::server::JsonBody;
 /// use axum::routing::post;
 /// use serde_json::Value;
 ///

@@ -1,12 +1,18 @@
-//! Builds a server, accepts connections and serves them.
+//! Servers: build one with [`Server`], run it, and stop it with a [`ServerHandle`].
 //!
-//! - `build.rs`: checks the registration and compiles the routers
-//! - `app.rs`: [`App`], a server that was built
-//! - `serve.rs`: [`Server::run`], [`Server::serve`] and [`App::serve`]
-//! - `bind.rs`: listens on an address
-//! - `accept.rs`: accepts connections, and runs a session or HTTP on each
-//! - `outage.rs`: logs when no connection can be accepted
-//! - `http/`: an axum application on the port of the server, and the server as a route of one
+//! [`Server::run`] is enough for most programs. [`Server::build`] returns an [`App`], which also serves
+//! several listeners and streams of your own. A [`ServerHandle`] stops a server and returns its
+//! connections and counts.
+
+// Builds a server, accepts connections and serves them:
+//
+// - `build.rs`: checks the registration and compiles the routers
+// - `app.rs`: `App`, a server that was built
+// - `serve.rs`: `Server::run`, `Server::serve`, `App::serve` and `App::serve_stream`
+// - `bind.rs`: listens on an address
+// - `accept.rs`: accepts connections, and runs a session or HTTP on each
+// - `outage.rs`: logs when no connection can be accepted
+// - `http/`: an axum application on the port of the server, and the server as a route of one
 
 mod accept;
 mod app;
@@ -211,8 +217,9 @@ impl Server {
     /// middleware has put into the context:
     ///
     /// ```
+    /// use aiows::middleware::{Handshake, Middleware};
     /// use aiows::testing::TestServer;
-    /// use aiows::{HandlerError, Handshake, Middleware, Result, Router, Server, WebSocket};
+    /// use aiows::{HandlerError, Result, Router, Server, WebSocket};
     ///
     /// #[derive(Clone)]
     /// struct Member(String);
@@ -254,7 +261,7 @@ impl Server {
         self
     }
 
-    /// Makes sending to all connections an error, [`SendError::NoRoom`](crate::SendError::NoRoom).
+    /// Makes sending to all connections an error, [`SendError::NoRoom`](crate::error::SendError::NoRoom).
     ///
     /// Use this if every message of your server belongs to a room.
     pub fn require_room(mut self) -> Self {

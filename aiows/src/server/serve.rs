@@ -31,7 +31,7 @@ impl Server {
     /// - [`Error::is_registration`] if the registration has mistakes
     /// - [`Error::is_bind`] if an address cannot be resolved or listened on
     /// - [`Error::is_forced`] if connections had to be cut
-    /// - [`Error::is_io`] if the operating system refused something, in addition to `is_bind`
+    /// - [`Error::is_io`] if the operating system refused something, such as an address
     pub async fn run(self, address: impl AsRef<str>) -> Result<(), Error> {
         let app = self.build()?;
         let listeners = bind(address.as_ref()).await?;
@@ -98,7 +98,8 @@ impl App {
     /// server that is stopping refuses the connection with 503.
     ///
     /// ```
-    /// use aiows::{Listener, Router, Server};
+    /// use aiows::server::Listener;
+    /// use aiows::{Router, Server};
     /// use std::time::Duration;
     /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
     ///

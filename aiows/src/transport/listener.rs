@@ -15,7 +15,8 @@ use super::tcp::tune;
 /// the socket again, and set its permissions to decide which users may connect.
 ///
 /// ```no_run
-/// use aiows::{Listener, Result, Router, Server};
+/// use aiows::server::Listener;
+/// use aiows::{Result, Router, Server};
 /// use tokio::net::{TcpListener, TcpStream};
 ///
 /// # #[cfg(unix)]

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use aiows::{
-    App, HandlerError, Handshake, Middleware, Path, Query, Result, Router, Server, WebSocket,
-    connect, routes,
-};
+use aiows::middleware::{Handshake, Middleware};
+use aiows::{App, HandlerError, Path, Query, Result, Router, Server, WebSocket, connect, routes};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
