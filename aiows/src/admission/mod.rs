@@ -57,11 +57,11 @@ pub(crate) struct AdmissionControl {
 
 /// A connection that was admitted.
 pub(crate) enum Admitted {
-    /// A request for the HTTP application.
+    /// A request for the HTTP application: the bytes that were read of it.
     #[cfg(feature = "axum")]
-    Http(Box<RequestHead>, ConnectionPermit),
+    Http(Vec<u8>, ConnectionPermit),
     /// Boxed, so that the task of a session keeps no space for it.
-    WebSocket(Box<PendingSession>),
+    WebSocket(Box<PendingSession>, ConnectionPermit),
 }
 
 /// A WebSocket that was admitted, before its session begins.
@@ -71,15 +71,13 @@ pub(crate) struct PendingSession {
     pub(crate) leftover: Vec<u8>,
     pub(crate) peer: AcceptedPeer,
     pub(crate) config: SessionConfig,
-    pub(crate) permit: ConnectionPermit,
     /// The application checks that have not run yet.
     checks: Option<Box<ApplicationChecks>>,
 }
 
 impl AdmissionControl {
     pub(crate) fn new(rules: AdmissionRules, server: ServerHandle) -> Self {
-        let permits = Permits::new(Arc::clone(server.permits()), &rules.limits);
-        Self { rules, permits, server, unfinished: Arc::default() }
+        Self { permits: Permits::new(&rules.limits), rules, server, unfinished: Arc::default() }
     }
 
     /// Waits until a socket that has just been accepted may begin its handshake.
@@ -104,16 +102,18 @@ impl AdmissionControl {
             biased;
             read = timeout_at(half_open.deadline(), self.read_head(stream, &half_open)) => {
                 // A client that has left or is silent gets no answer.
-                read.ok()??.and_then(|head| self.decide(head, peer_addr))
+                read.ok()??.and_then(|head| {
+                    self.decide(&head, &head.parse(&self.rules.limits)?, peer_addr)
+                })
             }
             () = half_open.must_leave() => return None,
             _ = self.server.lifecycle().stopping() => Err(refuse::stopping()),
         };
         let checked = match decided {
-            Ok(Admitted::WebSocket(mut session)) if session.checks.is_some() => {
+            Ok(Admitted::WebSocket(mut session, permit)) if session.checks.is_some() => {
                 // Boxed, because most servers have no such checks.
                 let checked = Box::pin(self.run_application_checks(&mut session)).await;
-                checked.map(|()| Admitted::WebSocket(session))
+                checked.map(|()| Admitted::WebSocket(session, permit))
             }
             decided => decided,
         };

@@ -4,20 +4,21 @@ use tokio::sync::Semaphore;
 
 use super::half_open::Handshakes;
 use crate::limits::Limits;
-use crate::shutdown::ConnectionPermits;
 
-/// The capacity of a server.
+/// The capacity of a server for connections that are not admitted.
+///
+/// Admitted connections hold a [`ConnectionPermit`](crate::shutdown::ConnectionPermit), which the stop of
+/// the server waits for.
 pub(super) struct Permits {
-    pub(super) connections: Arc<ConnectionPermits>,
     pub(super) handshakes: Arc<Handshakes>,
     /// Bounds the refused clients that still read their answers.
     pub(super) lingering: Semaphore,
 }
 
 impl Permits {
-    pub(super) fn new(connections: Arc<ConnectionPermits>, limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         let handshakes = limits.handshakes.min(Semaphore::MAX_PERMITS);
         let lingering = Semaphore::new(handshakes);
-        Self { connections, handshakes: Arc::new(Handshakes::new(handshakes)), lingering }
+        Self { handshakes: Arc::new(Handshakes::new(handshakes)), lingering }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::AdmissionControl;
 use crate::handshake::Refusal;
+use crate::shutdown::NoPermit;
 use crate::transport::Stream;
 
 /// The time after which a refused client may try again.
@@ -24,12 +25,17 @@ pub(super) fn stopping() -> Refusal {
     Refusal::unavailable("the server is stopping", RETRY_AFTER)
 }
 
-pub(super) fn no_capacity() -> Refusal {
-    Refusal::unavailable("the server has no room left", RETRY_AFTER)
-}
-
 pub(super) fn too_slow() -> Refusal {
     Refusal::unavailable("the server took too long", RETRY_AFTER)
+}
+
+impl From<NoPermit> for Refusal {
+    fn from(why: NoPermit) -> Self {
+        match why {
+            NoPermit::Full => Self::unavailable("the server has no room left", RETRY_AFTER),
+            NoPermit::Stopping => stopping(),
+        }
+    }
 }
 
 impl AdmissionControl {

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::middleware::{Handshake, Middleware};
 use crate::router::{Router, build};
 use crate::session::AcceptedPeer;
-use crate::shutdown::Owner;
+use crate::shutdown::{ConnectionPermit, Owner};
 use crate::state::StateMap;
 
 const REQUEST: &str = "GET /chat/red HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
@@ -53,11 +53,11 @@ impl Fixture {
         (admitted, String::from_utf8(stream.into_inner().1).unwrap())
     }
 
-    async fn admit_session(&self, request: &str) -> Box<PendingSession> {
+    async fn admit_session(&self, request: &str) -> (Box<PendingSession>, ConnectionPermit) {
         let (admitted, answer) = self.admit(request).await;
         assert_eq!(answer, "");
         match admitted {
-            Some(Admitted::WebSocket(session)) => session,
+            Some(Admitted::WebSocket(session, permit)) => (session, permit),
             _ => panic!("not admitted"),
         }
     }
@@ -76,7 +76,7 @@ impl Fixture {
 #[tokio::test]
 async fn an_upgrade_request_is_admitted_with_its_answer_and_the_bytes_behind_it() {
     let server = Fixture::new(Router::new().subprotocols(["b", "a"]));
-    let session = server.admit_session(&format!("{REQUEST}frames")).await;
+    let (session, _permit) = server.admit_session(&format!("{REQUEST}frames")).await;
     assert_eq!(session.leftover, b"frames");
     assert_eq!(
         String::from_utf8(session.answer.to_bytes()).unwrap(),
@@ -121,13 +121,13 @@ async fn a_silent_client_gets_no_answer_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_not_begun_holds_its_permit() {
+async fn an_admitted_connection_has_the_only_permit_until_it_is_dropped() {
     let server = Fixture::new(Router::new());
-    let session = server.admit_session(REQUEST).await;
+    let (_session, permit) = server.admit_session(REQUEST).await;
     let answer = server.refuse(REQUEST).await;
     assert!(answer.contains("Retry-After: 1\r\n"), "{answer}");
     assert!(answer.contains("the server has no room left"), "{answer}");
-    drop(session);
+    drop(permit);
     server.admit_session(REQUEST).await;
 }
 
@@ -147,8 +147,8 @@ async fn a_request_for_a_page_is_left_to_the_application() {
     server.control.rules.has_http = true;
     let request = "GET /page HTTP/1.1\r\n\r\nrest";
     let (admitted, answer) = server.admit(request).await;
-    let Some(Admitted::Http(head, _permit)) = admitted else { panic!("not for the application") };
-    assert_eq!((head.into_bytes(), answer.as_str()), (request.into(), ""));
+    let Some(Admitted::Http(bytes, _permit)) = admitted else { panic!("not for the application") };
+    assert_eq!((bytes, answer.as_str()), (request.into(), ""));
 }
 
 struct Refuser;
@@ -168,7 +168,7 @@ async fn the_checks_of_the_application_run_before_the_decision() {
     let answer = server.refuse(&REQUEST.replace("Host", "X-Refuse: 1\r\nHost")).await;
     assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
     assert!(answer.contains("the middleware refuses"), "{answer}");
-    let session = server.admit_session(REQUEST).await;
+    let (session, _permit) = server.admit_session(REQUEST).await;
     let AcceptedPeer::Member { room, .. } = session.peer else { panic!("no room of the path") };
     assert_eq!(&*room, "red");
 }

@@ -32,8 +32,8 @@ pub(crate) struct Request<'a> {
 impl RequestHead {
     /// Everything that was read, the head included.
     #[cfg(feature = "axum")]
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(crate) fn leftover(&self) -> &[u8] {

@@ -11,7 +11,6 @@ use super::App;
 use super::http;
 use crate::admission::{Admitted, HalfOpen, PendingSession};
 use crate::session::{Accepted, Session, SessionConfig};
-use crate::shutdown::ConnectionPermit;
 use crate::transport::{self, Listener, Stream};
 
 /// The first pause after a failed accept. Without one, a process that is out of descriptors spins.
@@ -89,17 +88,17 @@ async fn serve<S: Stream + 'static>(
     // Boxed, so that a session keeps no space for its handshake.
     let admission = Box::pin(app.inner.admission.admit(&mut stream, peer_addr, half_open));
     #[cfg_attr(not(feature = "axum"), expect(clippy::manual_let_else, reason = "has an arm more"))]
-    let pending = match admission.await {
+    let (pending, mut permit) = match admission.await {
         #[cfg(feature = "axum")]
-        Some(Admitted::Http(head, permit)) => {
+        Some(Admitted::Http(bytes, permit)) => {
             // Boxed, because it is larger than the state of a WebSocket.
-            return Box::pin(http::serve(stream, peer_addr, *head, permit, app)).await;
+            return Box::pin(http::serve(stream, peer_addr, bytes, permit, app)).await;
         }
-        Some(Admitted::WebSocket(pending)) => pending,
+        Some(Admitted::WebSocket(pending, permit)) => (pending, permit),
         None => return,
     };
     let begin_on = |accepted: Accepted<'_>, config| begin_on(stream, accepted, config);
-    let (mut permit, mut session) = begin(pending, begin_on);
+    let mut session = begin(pending, begin_on);
     permit.enter(Some(session.id()));
     session.run().await;
 }
@@ -108,8 +107,8 @@ async fn serve<S: Stream + 'static>(
 fn begin(
     pending: Box<PendingSession>,
     begin_on: impl FnOnce(Accepted<'_>, SessionConfig) -> Session,
-) -> (ConnectionPermit, Session) {
-    let PendingSession { answer, leftover, peer, config, permit, .. } = *pending;
+) -> Session {
+    let PendingSession { answer, leftover, peer, config, .. } = *pending;
     let accepted = Accepted { peer, answer: Some(answer), leftover: &leftover };
-    (permit, begin_on(accepted, config))
+    begin_on(accepted, config)
 }

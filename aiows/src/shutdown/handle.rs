@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::drain::Drain;
 use super::lifecycle::ServerLifecycle;
-use super::permits::{ConnectionPermits, StopWaiter};
+use super::permits::{ConnectionPermit, NoPermit, StopWaiter};
 use super::shared::Shared;
 use crate::extract::{Call, Extraction, FromCall};
 use crate::hub::Hub;
@@ -105,7 +105,7 @@ impl ServerHandle {
     /// }
     /// ```
     pub fn shutdown(&self, timeout: Duration) -> Shutdown {
-        let permits = self.permits();
+        let permits = &self.server.permits;
         let waiter = self.taken_by.and_then(|connection| permits.waiter_of(connection));
         self.stop(deadline_after(timeout));
         Shutdown { server: Arc::clone(&self.server), waiter, wait: None }
@@ -158,8 +158,14 @@ impl ServerHandle {
         &self.server.tasks
     }
 
-    pub(crate) fn permits(&self) -> &Arc<ConnectionPermits> {
-        &self.server.permits
+    /// Takes one of `limit` permits for a connection. Dropping it gives it back.
+    pub(crate) fn take_permit(&self, limit: usize) -> Result<ConnectionPermit, NoPermit> {
+        let permit = self.server.permits.take(limit).ok_or(NoPermit::Full)?;
+        // Checked after the permit is counted, so that a stop either waits for it or is seen here.
+        match self.is_shutting_down() {
+            true => Err(NoPermit::Stopping),
+            false => Ok(permit),
+        }
     }
 
     pub(crate) fn count_rejected(&self) {
@@ -176,7 +182,7 @@ impl ServerHandle {
     /// Begins the stop.
     pub(super) fn stop(&self, deadline: Instant) {
         // The drain task ends with its runtime, but connections on other runtimes may be left.
-        let is_orphaned = || !self.lifecycle().is_started() && self.permits().are_taken();
+        let is_orphaned = || !self.lifecycle().is_started() && self.server.permits.are_taken();
         if is_orphaned() {
             let runtime = Handle::try_current().ok().or_else(|| self.server.hub.runtime());
             runtime.iter().for_each(|runtime| self.spawn_drain(runtime));

@@ -19,5 +19,5 @@ mod signals;
 pub use self::handle::{ServerHandle, Shutdown, Stats};
 pub(crate) use self::lifecycle::Ending;
 pub(crate) use self::owner::{Owner, StopOnDrop};
-pub(crate) use self::permits::{ConnectionPermit, ConnectionPermits};
+pub(crate) use self::permits::{ConnectionPermit, NoPermit};
 pub(crate) use self::signals::SignalTask;

@@ -40,6 +40,13 @@ pub(crate) struct ConnectionPermit {
     task: Option<Id>,
 }
 
+/// Why a server has no permit for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPermit {
+    Full,
+    Stopping,
+}
+
 /// Exists while a handler or a page awaits the stop, so that the stop does not wait for its
 /// connection.
 #[derive(Debug)]
@@ -74,7 +81,7 @@ impl Holders {
 
 impl ConnectionPermits {
     /// Takes one of `limit` permits, if one is free.
-    pub(crate) fn take(self: &Arc<Self>, limit: usize) -> Option<ConnectionPermit> {
+    pub(super) fn take(self: &Arc<Self>, limit: usize) -> Option<ConnectionPermit> {
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             (taken < limit).then_some(taken + 1)
         });

@@ -28,7 +28,7 @@ pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
 use super::{App, Server};
 use crate::admission::{caught_future, refusal_for};
-use crate::handshake::{self, MAX_HEADERS, Refusal, RequestHead};
+use crate::handshake::{self, MAX_HEADERS, Refusal};
 use crate::limits::Limits;
 use crate::shutdown::ConnectionPermit;
 use crate::transport::{BodyTimeout, Prefixed, Stream, WriteTimeout};
@@ -76,16 +76,16 @@ impl Server {
     }
 }
 
-/// Serves the requests of a connection. The head of the first one has been read.
+/// Serves the requests of a connection, of which these bytes have been read.
 pub(super) async fn serve<S: Stream + 'static>(
     stream: S,
     peer_addr: Option<SocketAddr>,
-    head: RequestHead,
+    bytes: Vec<u8>,
     mut permit: ConnectionPermit,
     app: App,
 ) {
     permit.enter(None);
-    let stream = Prefixed::new(head.into_bytes(), stream);
+    let stream = Prefixed::new(bytes, stream);
     let stream =
         TokioIo::new(WriteTimeout::new(stream, app.inner.admission.rules.limits.write_timeout));
     let connection = Connection { peer_addr, permit: Arc::new(Mutex::new(Some(permit))), app };

@@ -102,7 +102,8 @@ impl<B> Service<Request<B>> for WebSocketService {
         let (mut parts, _) = request.into_parts();
         let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         Box::pin(async move {
-            let permit = || app.inner.admission.connection_permit();
+            let limit = app.inner.admission.rules.limits.connections;
+            let permit = || Ok(app.handle().take_permit(limit)?);
             let answer = upgrade(&app, &mut parts, peer_addr, permit).await;
             Ok(answer.unwrap_or_else(|refusal| handshake::refused(&refusal)))
         })

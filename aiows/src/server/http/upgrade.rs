@@ -35,10 +35,10 @@ pub(super) async fn upgrade(
     permit: impl FnOnce() -> Result<ConnectionPermit, Refusal>,
 ) -> Result<Response, Refusal> {
     match decide(app, parts, peer_addr, permit).await {
-        Ok((on_upgrade, pending)) => {
+        Ok((on_upgrade, pending, permit)) => {
             let answer = pending.answer.to_response();
             // The session keeps the server, which ends when its last `App` is dropped.
-            app.handle().tasks().spawn(run(on_upgrade, pending, app.clone()));
+            app.handle().tasks().spawn(run(on_upgrade, pending, permit, app.clone()));
             Ok(answer)
         }
         Err(refusal) => {
@@ -53,21 +53,26 @@ async fn decide(
     parts: &mut Parts,
     peer_addr: Option<SocketAddr>,
     permit: impl FnOnce() -> Result<ConnectionPermit, Refusal>,
-) -> Result<(OnUpgrade, Box<PendingSession>), Refusal> {
+) -> Result<(OnUpgrade, Box<PendingSession>, ConnectionPermit), Refusal> {
     let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+    let mut pending = app.inner.admission.check(&view(parts), peer_addr)?;
     // Absent if the HTTP server that has read the request cannot hand over its connection.
-    let permit =
-        || on_upgrade.as_ref().ok_or_else(Refusal::upgrade_required).and_then(|_| permit());
-    let mut pending = app.inner.admission.check(&view(parts), peer_addr, permit)?;
+    let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
+    let permit = permit()?;
     app.inner.admission.run_application_checks(&mut pending).await?;
-    Ok((on_upgrade.ok_or_else(Refusal::upgrade_required)?, pending))
+    Ok((on_upgrade, pending, permit))
 }
 
-async fn run(on_upgrade: OnUpgrade, pending: Box<PendingSession>, app: App) {
+async fn run(
+    on_upgrade: OnUpgrade,
+    pending: Box<PendingSession>,
+    mut permit: ConnectionPermit,
+    app: App,
+) {
     // The client may leave, or not read the answer.
     let upgraded = timeout(pending.config.limits.handshake_timeout, on_upgrade);
     let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, app.handle()).await else { return };
-    let (mut permit, mut session) = begin(upgraded, *pending);
+    let mut session = begin(upgraded, *pending);
     permit.enter(Some(session.id()));
     session.run().await;
 }
@@ -84,8 +89,8 @@ async fn unless_stopped<F: Future>(upgraded: F, server: &ServerHandle) -> Option
     timeout(UPGRADE_GRACE.min(left / 2), upgraded).await.ok()
 }
 
-fn begin(upgraded: Upgraded, pending: PendingSession) -> (ConnectionPermit, Session) {
-    let PendingSession { peer, config, permit, .. } = pending;
+fn begin(upgraded: Upgraded, pending: PendingSession) -> Session {
+    let PendingSession { peer, config, .. } = pending;
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
             tune(&stream);
@@ -93,7 +98,7 @@ fn begin(upgraded: Upgraded, pending: PendingSession) -> (ConnectionPermit, Sess
                 peer.note_peer_addr(addr);
             }
             let accepted = Accepted { peer, answer: None, leftover: &leftover };
-            return (permit, Session::tcp(stream, accepted, config));
+            return Session::tcp(stream, accepted, config);
         }
         Err(upgraded) => upgraded,
     };
@@ -102,7 +107,7 @@ fn begin(upgraded: Upgraded, pending: PendingSession) -> (ConnectionPermit, Sess
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Vec::new()),
     };
     let accepted = Accepted { peer, answer: None, leftover: &leftover };
-    (permit, Session::stream(stream, accepted, config))
+    Session::stream(stream, accepted, config)
 }
 
 /// Returns the stream of a connection that this server has accepted, and the bytes that were read
