@@ -112,7 +112,7 @@ pub struct Limits {
     pub outbound_total: usize,
     /// What happens to a message that finds no room in the queue of its peer:
     /// [`Overflow::Disconnect`]. A message type may say otherwise, see
-    /// [`Message`](macro@crate::Message).
+    /// [`Message`](trait@crate::Message).
     pub overflow: Overflow,
     /// Time a peer may refuse to read before it is cut off as a slow consumer: 10 s. A send waits
     /// no longer than this for room. It also bounds a peer that refuses to read what is queued before

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 ///
 /// It acts when the connection's outbound queue has no room; see
 /// [`Limits::overflow`](crate::Limits::overflow) for all messages, and
-/// `#[aiows(delivery = "..")]` of [`Message`](macro@crate::Message) for those of one type. The guide has
+/// `#[aiows(delivery = "..")]` of [`Message`](trait@crate::Message) for those of one type. The guide has
 /// a chapter on it, *Slow clients*.
 ///
 /// ```

@@ -124,7 +124,7 @@ impl<T: Message + DeserializeOwned + Send + 'static> Incoming for T {}
 
 /// What can be sent: every [`Message`] that is `Serialize`, and every set of messages.
 ///
-/// A set is an enum that derives [`Message`](macro@crate::Message): each variant holds one message, which
+/// A set is an enum that derives [`Message`]: each variant holds one message, which
 /// is sent as if it stood alone. A handler that answers with one of several messages returns a set.
 #[cfg_attr(
     feature = "macros",
