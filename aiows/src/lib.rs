@@ -21,7 +21,7 @@
 //! # #[cfg(all(feature = "macros", feature = "validator"))]
 //! # mod example {
 //! use aiows::{
-//!     DisconnectReason, Message, Result, Router, Server, WebSocket, connect, disconnect, message,
+//!     DisconnectReason, Error, Message, Router, Server, WebSocket, connect, disconnect, message,
 //!     routes,
 //! };
 //! use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@
 //! }
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<()> {
+//! async fn main() -> Result<(), Error> {
 //!     let router = Router::new().routes(routes![on_connect, on_chat, on_disconnect]);
 //!     Server::new().include_router(router).run("127.0.0.1:8000").await
 //! }
