@@ -4,6 +4,7 @@ mod codes;
 mod const_text;
 mod field;
 mod handler;
+mod mistakes;
 mod panic;
 mod request;
 mod send;
@@ -18,12 +19,13 @@ pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
 pub(crate) use self::field::MAX_FIELDS;
 pub use self::handler::HandlerError;
+pub(crate) use self::mistakes::Mistakes;
 pub(crate) use self::panic::{Panic, drop_quietly, panic_text};
 pub use self::request::RequestError;
 pub use self::send::SendError;
 pub(crate) use self::text::cut;
 
-/// The result of handlers, of entry points and of an application's `main`.
+/// The result of a handler. With `Result<(), Error>`, the result of a `main` that runs a server.
 pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 
 /// An error of the server itself.
@@ -53,7 +55,7 @@ impl Error {
         Self { kind: Kind::Forced, cause: None }
     }
 
-    pub(crate) fn registration(mistakes: Vec<String>) -> Self {
+    fn registration(mistakes: Vec<String>) -> Self {
         Self { kind: Kind::Registration(mistakes), cause: None }
     }
 

@@ -5,6 +5,8 @@ mod builtin;
 mod call;
 mod extension;
 mod frame;
+#[cfg(feature = "axum")]
+pub(crate) mod json_body;
 mod local;
 mod needs;
 mod params;

@@ -10,6 +10,7 @@ use super::compiled::{CompiledHandler, CompiledRouter, Frames};
 use super::scope::{self, OuterScope, Scope};
 use super::shared_types::SharedTypes;
 use crate::codec::{CORRELATION_ID, ID, PRIVATE, Tag};
+use crate::error::Mistakes;
 use crate::extract::Need;
 use crate::handler::{Ended, Kind, Route};
 use crate::hub::Namespace;
@@ -39,7 +40,7 @@ pub(crate) fn build(
     router: Router,
     namespace: Arc<Namespace>,
     outer: &StateMap,
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) -> CompiledRouter {
     let mut compiled = CompiledRouter::new(namespace, tag(&router, mistakes));
     let mut registered = Registered::default();
@@ -59,18 +60,18 @@ struct Registered {
     shared_types: SharedTypes,
 }
 
-fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
+fn tag(router: &Router, mistakes: &mut Mistakes) -> Tag {
     match values(router, &|router| &router.tags)[..] {
         [] => Tag::default(),
         [""] => {
-            mistakes.push(
+            mistakes.add(
                 "the tag of a router must not be empty: pass the key that carries the message type"
                     .to_owned(),
             );
             Tag::default()
         }
         [key] if KEYS.contains(&key) || key.starts_with(PRIVATE) => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "the tag of a router must not be `{key}`: the framework uses that key, \
                  choose another"
             ));
@@ -78,7 +79,7 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
         }
         [key] => Tag::new(key),
         [first, second, ..] => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "one connection has one tag, but its routers set `{first}` and `{second}`: set it \
                  once, on the outermost router"
             ));
@@ -87,12 +88,12 @@ fn tag(router: &Router, mistakes: &mut Vec<String>) -> Tag {
     }
 }
 
-fn room(router: &Router, mistakes: &mut Vec<String>) -> Option<String> {
+fn room(router: &Router, mistakes: &mut Mistakes) -> Option<String> {
     match values(router, &|router| &router.rooms)[..] {
         [] => None,
         [parameter] => Some(parameter.to_owned()),
         [first, second, ..] => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "a connection joins one room of its path, but its routers name the parameters \
                  `{first}` and `{second}`: call `Router::join_from_path` once"
             ));
@@ -117,7 +118,7 @@ fn add(
     outer: &OuterScope<'_>,
     compiled: &mut CompiledRouter,
     registered: &mut Registered,
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) {
     check_state(&router.state, "a router", mistakes);
     let scope = Scope::new(&router, outer);
@@ -145,7 +146,7 @@ fn insert(
     prefix: &str,
     compiled: &mut CompiledRouter,
     registered: &mut Registered,
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) {
     let handler = compile_handler(route, scope);
     match route.kind() {
@@ -162,7 +163,7 @@ fn insert(
                 compiled.add_fallback(prefix, handler);
             }
             Entry::Occupied(first) => {
-                mistakes.push(two_fallbacks(prefix, first.get(), &route.title()));
+                mistakes.add(two_fallbacks(prefix, first.get(), &route.title()));
             }
         },
         Kind::Message(name) => match registered.messages.entry(name.clone()) {
@@ -170,7 +171,7 @@ fn insert(
                 entry.insert(route.title());
                 compiled.add_message(name, handler);
             }
-            Entry::Occupied(first) => mistakes.push(format!(
+            Entry::Occupied(first) => mistakes.add(format!(
                 "message type \"{name}\" is handled by both {} and {}: remove one of them",
                 first.get(),
                 route.title()
@@ -189,9 +190,9 @@ fn two_fallbacks(prefix: &str, first: &str, second: &str) -> String {
     }
 }
 
-pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Vec<String>) {
+pub(crate) fn check_state(state: &StateMap, owner: &str, mistakes: &mut Mistakes) {
     for name in state.repeated() {
-        mistakes.push(format!(
+        mistakes.add(format!(
             "{owner} has two states of type `{name}`: wrap one in a type of your own, or use \
              `replace_state`"
         ));

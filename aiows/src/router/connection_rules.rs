@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Router;
 use super::compiled::CompiledRouter;
+use crate::error::Mistakes;
 use crate::handshake::Subprotocols;
 use crate::limits::{Limits, RouteLimits};
 
@@ -25,23 +26,22 @@ impl Router {
     }
 
     /// Takes the rules, and reports a mistake for each included router that sets rules of its own.
-    pub(crate) fn take_rules(&mut self, mistakes: &mut Vec<String>) -> ConnectionRules {
+    pub(crate) fn take_rules(&mut self, mistakes: &mut Mistakes) -> ConnectionRules {
         for included in &self.included {
             included.report_rules(mistakes);
         }
-        let limits = std::mem::take(&mut self.limits).take("Router::limits", mistakes);
+        let limits = self.limits.take("Router::limits", mistakes);
         mistakes.extend(limits.iter().flat_map(RouteLimits::mistakes));
-        let subprotocols = std::mem::take(&mut self.subprotocols);
-        let subprotocols = subprotocols.take("Router::subprotocols", mistakes);
+        let subprotocols = self.subprotocols.take("Router::subprotocols", mistakes);
         mistakes.extend(subprotocols.iter().flat_map(Subprotocols::mistakes));
         ConnectionRules { limits, subprotocols }
     }
 
-    fn report_rules(&self, mistakes: &mut Vec<String>) {
+    fn report_rules(&self, mistakes: &mut Mistakes) {
         let limits = self.limits.is_set().then_some(("limits", "Limits"));
         let names = self.subprotocols.is_set().then_some(("subprotocols", "Subprotocols"));
         for (method, what) in limits.into_iter().chain(names) {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "{what} apply to whole connections, but an included router sets its own: call \
                  `Router::{method}` on the outermost router, which has the path"
             ));

@@ -1,20 +1,18 @@
 //! The choice of a namespace for the connections of some routers.
 
 use super::Router;
+use crate::error::Mistakes;
 use crate::hub::ROOT;
 
 /// Returns the namespace that one of the `outermost` routers sets, all of which handle the same
 /// connections. Returns `None` if they set none, or after reporting a mistake.
-pub(crate) fn namespace<'a>(
-    outermost: &'a [Router],
-    mistakes: &mut Vec<String>,
-) -> Option<&'a str> {
+pub(crate) fn namespace<'a>(outermost: &'a [Router], mistakes: &mut Mistakes) -> Option<&'a str> {
     let names = distinct(outermost.iter().flat_map(|router| &router.namespaces));
     for name in
         distinct(outermost.iter().flat_map(|router| &router.included).flat_map(namespaces_of))
     {
         if !names.contains(&name) {
-            mistakes.push(inner_mistake(name, names.first().copied()));
+            mistakes.add(inner_mistake(name, names.first().copied()));
         }
     }
     match names[..] {
@@ -23,12 +21,12 @@ pub(crate) fn namespace<'a>(
             None => Some(name),
             Some(flaw) => {
                 let name = name.escape_debug();
-                mistakes.push(format!("a router sets the namespace `{name}`, but {flaw}"));
+                mistakes.add(format!("a router sets the namespace `{name}`, but {flaw}"));
                 None
             }
         },
         [first, second, ..] => {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "one connection is in one namespace, but its routers set `{}` and `{}`: \
                  set one of them",
                 first.escape_debug(),

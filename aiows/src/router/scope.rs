@@ -112,7 +112,7 @@ mod tests {
             Router::new().include(router.route(route)),
             Hub::with_default_rules().1,
             &StateMap::default(),
-            &mut Vec::new(),
+            &mut crate::error::Mistakes::default(),
         );
         let RouteMatch::Message(handler) = compiled.target("say") else {
             panic!("the message has a handler");

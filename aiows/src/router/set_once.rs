@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::Mistakes;
+
 /// A setting that may be set once. A second call is a mistake, since it would silently replace the
 /// first value.
 #[derive(Clone)]
@@ -20,14 +22,14 @@ impl<T> SetOnce<T> {
     }
 
     /// Returns the value, and reports a mistake if it was set more than once.
-    pub(crate) fn take(self, method: &str, mistakes: &mut Vec<String>) -> Option<T> {
+    pub(crate) fn take(&mut self, method: &str, mistakes: &mut Mistakes) -> Option<T> {
         if self.is_repeated {
-            mistakes.push(format!(
+            mistakes.add(format!(
                 "`{method}` is called more than once, and each call would replace the one before: \
                  combine them into one call"
             ));
         }
-        self.value
+        self.value.take()
     }
 }
 

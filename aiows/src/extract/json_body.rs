@@ -9,18 +9,19 @@ use serde::de::DeserializeOwned;
 
 use crate::codec::check_keys;
 
-/// The JSON body of an HTTP request, for handlers of an axum application that take a
+/// The JSON body of an HTTP request, for handlers of an axum application that extract a
 /// [`Value`](serde_json::Value).
 ///
-/// It is `axum::Json` for requests, and also refuses keys that serde_json keeps for itself, with 400: aiows
-/// turns on serde_json's feature `raw_value`, with which a `Value` under such a key is read anew, as
-/// deep as a text of its own. Types that hold no `Value` are safe with either.
+/// It works as `axum::Json` does for requests, and also refuses keys that serde_json reserves, with 400.
+/// aiows turns on the feature `raw_value` of serde_json. With it, serde_json parses a `Value` under such a
+/// key once more, so it may be nested as deeply as a separate text. If a type contains no `Value`, it
+/// is safe with both extractors.
 ///
-/// As with `axum::Json`, the request has to be of the type `application/json` or one that ends in `+json`,
-/// else it is refused with 415; 400 is for what is no JSON, 422 for what does not fit the type.
+/// As with `axum::Json`, the content type must be `application/json` or end in `+json`. Other types are
+/// refused with 415, invalid JSON with 400, and JSON that does not fit the type with 422.
 ///
 /// ```
-/// use aiows::JsonBody;
+/// use aiows::server::JsonBody;
 /// use axum::routing::post;
 /// use serde_json::Value;
 ///
@@ -61,7 +62,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, &'static str
     })
 }
 
-/// Other types are those that a page may send to any site without a question of the browser.
+/// A page may send other types to any site without a preflight request.
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

@@ -2,20 +2,22 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
+use tokio::net::{TcpListener, TcpStream};
 
-use super::App;
+use super::io::Stream;
+use super::tcp::tune;
 
 /// A socket a server accepts connections from: TCP or, on Unix systems, a Unix socket.
 ///
-/// It is made from tokio's listeners. The file of a Unix socket is the caller's: it has to be removed
-/// before it is bound again, and its permissions say who may connect.
+/// You make it from a listener of tokio. The file of a Unix socket is yours: remove it before you bind
+/// the socket again, and set its permissions to decide which users may connect.
 ///
 /// ```no_run
-/// use aiows::{Listener, Result, Router, Server};
-/// use tokio::net::TcpListener;
+/// use aiows::server::Listener;
+/// use aiows::{Result, Router, Server};
+/// use tokio::net::{TcpListener, TcpStream};
 ///
 /// # #[cfg(unix)]
 /// #[tokio::main]
@@ -34,6 +36,13 @@ pub struct Listener {
     socket: Socket,
 }
 
+/// A stream that was accepted.
+pub(crate) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix sockets are other streams"))]
+    Stream(Box<dyn Stream>),
+}
+
 enum Socket {
     Tcp(TcpListener),
     #[cfg(unix)]
@@ -41,8 +50,8 @@ enum Socket {
 }
 
 impl Listener {
-    /// The address others can connect to; a Unix socket has none of this kind.
-    pub(super) fn address(&self) -> io::Result<Option<SocketAddr>> {
+    /// Returns the address that clients can connect to. A Unix socket has none of this kind.
+    pub(crate) fn address(&self) -> io::Result<Option<SocketAddr>> {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().map(Some),
             #[cfg(unix)]
@@ -50,20 +59,19 @@ impl Listener {
         }
     }
 
-    /// Accepts one connection and has it served.
-    pub(super) async fn accept(&self, app: &App) -> io::Result<()> {
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                app.spawn_tcp(stream, peer, app.half_open().await);
+                let (stream, peer_addr) = listener.accept().await?;
+                tune(&stream);
+                Ok(Accepted::Tcp(stream, peer_addr))
             }
             #[cfg(unix)]
             Socket::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                app.spawn_stream(Box::new(stream), None, app.half_open().await);
+                Ok(Accepted::Stream(Box::new(stream)))
             }
         }
-        Ok(())
     }
 }
 

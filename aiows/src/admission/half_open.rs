@@ -1,7 +1,4 @@
-//! The sockets whose request is not decided yet.
-
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,20 +9,20 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::limits::deadline_after;
 
-/// How long a client may be silent before it gives way to another one, if there is no room.
+/// The time a client may be silent before it is dropped for another one, if there is no room.
 const FIRST_BYTE: Duration = Duration::from_millis(20);
 
-/// The time between two clients that give way. Before a timer fires, the runtime notices which sockets
-/// have bytes, so that a client whose request has arrived is not taken for a silent one.
+/// The time between two clients that are dropped for others. Before a timer fires, the runtime notices
+/// which sockets are readable, so a client does not count as silent once its request has arrived.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Room for half-open connections.
+/// Bounds the sockets that wait for a decision about their request.
 pub(super) struct Handshakes {
     room: Arc<Semaphore>,
     silent: Mutex<Silent>,
 }
 
-/// Clients that have a place and have not sent a byte, the oldest first; at most as many as places.
+/// Clients that are being served and have not sent a byte, the oldest first.
 #[derive(Default)]
 struct Silent {
     next: u64,
@@ -37,12 +34,12 @@ struct Client {
     leave: Arc<Notify>,
 }
 
-/// A connection until its request is decided. Boxed, so that a session keeps no room for it.
-pub(super) struct HalfOpen(Box<Inner>);
+/// A connection until its request is decided. Boxed, so that a session keeps no space for it.
+pub(crate) struct HalfOpen(Box<Inner>);
 
 struct Inner {
     deadline: Instant,
-    /// `None` for a stream of the application, which bounds their number itself.
+    /// `None` for a stream of the application, which bounds the number of its streams itself.
     silence: Option<Silence>,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -60,8 +57,8 @@ impl Handshakes {
         Self { room: Arc::new(Semaphore::new(limit)), silent: Mutex::default() }
     }
 
-    /// Waits until there is room for a socket that has just been accepted. If there is none, the client
-    /// that has been silent for longest gives way.
+    /// Waits for room for a socket that has just been accepted. If there is none, the client that has
+    /// been silent for longest is dropped.
     pub(super) async fn enter(self: &Arc<Self>, timeout: Duration) -> HalfOpen {
         let (accepted, deadline) = (Instant::now(), deadline_after(timeout));
         let mut permit = Box::pin(Arc::clone(&self.room).acquire_owned());
@@ -72,7 +69,7 @@ impl Handshakes {
                 () = self.make_room() => {}
             }
         };
-        // However long it has waited for room, its request is looked at.
+        // The request gets some time, even if the socket has waited long for room.
         let deadline = deadline.max(deadline_after(timeout / 10));
         let silence = Some(self.enlist(accepted));
         // The semaphore is never closed.
@@ -89,7 +86,7 @@ impl Handshakes {
         Silence { handshakes: Arc::clone(self), number, leave, is_over: AtomicBool::new(false) }
     }
 
-    /// Asks the oldest silent client to leave, once it has had the time to send something.
+    /// Drops the oldest silent client, once it has had the time to send something.
     async fn make_room(&self) {
         let oldest = self.silent().clients.first_entry().map(|oldest| oldest.get().since);
         let now = Instant::now();
@@ -109,29 +106,29 @@ impl Handshakes {
 }
 
 impl HalfOpen {
-    /// A connection that needs no room.
-    pub(super) fn unbounded(timeout: Duration) -> Self {
+    /// Makes a half-open connection that is not counted.
+    pub(super) fn uncounted(timeout: Duration) -> Self {
         let deadline = deadline_after(timeout);
         Self(Box::new(Inner { deadline, silence: None, _permit: None }))
     }
 
-    /// When the head of the request must have come.
+    /// Returns the time at which the head of the request must have arrived.
     pub(super) fn deadline(&self) -> Instant {
         self.0.deadline
     }
 
-    /// Notes that the client has sent something: it keeps its place until the deadline.
+    /// Called when the client has sent something. It may then stay until the deadline.
     pub(super) fn end_silence(&self) {
         if let Some(silence) = &self.0.silence {
             silence.end();
         }
     }
 
-    /// Waits until this client must give way to another one.
+    /// Waits until this client is dropped for another one.
     pub(super) async fn must_leave(&self) {
         let Some(silence) = &self.0.silence else { return pending().await };
         silence.leave.notified().await;
-        // It may have sent something since it was chosen.
+        // The client may have sent something since it was chosen.
         if silence.is_over.load(Ordering::Relaxed) {
             pending::<()>().await;
         }
@@ -153,12 +150,6 @@ impl Drop for Silence {
     }
 }
 
-impl fmt::Debug for Handshakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handshakes").field("room", &self.room).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,7 +160,7 @@ mod tests {
         Arc::new(Handshakes::new(limit))
     }
 
-    /// Runs a client that sends nothing, and returns how long it stays.
+    /// Runs a client that sends no byte, and returns how long it stays.
     async fn stay(client: HalfOpen) -> Duration {
         let entered = Instant::now();
         tokio::select! {
@@ -180,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silent_clients_give_way_in_the_order_they_came() {
+    async fn silent_clients_are_dropped_in_the_order_they_arrived() {
         let (handshakes, start) = (handshakes(5), Instant::now());
         let mut clients = Vec::new();
         for _ in 0..30 {
@@ -200,21 +191,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_has_sent_something_keeps_its_place_and_the_next_one_its_deadline() {
+    async fn a_client_that_has_sent_something_stays_and_the_next_one_has_a_deadline_of_its_own() {
         let (handshakes, start) = (handshakes(1), Instant::now());
         let first = handshakes.enter(TIMEOUT).await;
         first.end_silence();
         let first = tokio::spawn(stay(first));
         let second = handshakes.enter(TIMEOUT).await;
         assert_eq!(first.await.unwrap(), TIMEOUT);
-        // It was accepted with the first one, and is looked at all the same.
+        // It was accepted with the first one, and still gets some time.
         assert_eq!(start.elapsed().as_secs(), 3);
         let left = second.deadline() - Instant::now();
         assert_eq!(left.as_millis() / 10, (TIMEOUT / 10).as_millis() / 10);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_sends_something_when_it_is_chosen_stays_and_the_next_one_leaves() {
+    async fn a_client_that_sends_something_when_it_is_chosen_stays_and_the_next_one_is_dropped() {
         let handshakes = handshakes(2);
         let first = handshakes.enter(TIMEOUT).await;
         let second = tokio::spawn(stay(handshakes.enter(TIMEOUT).await));

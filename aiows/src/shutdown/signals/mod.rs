@@ -1,32 +1,36 @@
-//! SIGINT and SIGTERM stop a server that `Server::run` serves, and nothing else.
+//! Stops a server that `Server::run` serves at SIGINT and SIGTERM.
+//!
+//! - `claim.rs`: gives the signals back to the program when no server runs
 
 #[cfg(unix)]
 mod claim;
+
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 #[cfg(unix)]
 use self::claim::Claim;
-use super::App;
+use super::handle::ServerHandle;
 use crate::error::Error;
 use crate::limits::deadline_after;
 
-/// Stops the server at the first signal and cuts it short at the second, until it is dropped.
-pub(super) struct SignalTask {
+/// Stops the server at the first signal and cuts its connections at the second, until it is dropped.
+pub(crate) struct SignalTask {
     task: AbortHandle,
     #[cfg(unix)]
     _claim: Claim,
 }
 
 impl SignalTask {
-    pub(super) fn spawn(app: &App) -> Result<Self, Error> {
+    pub(crate) fn spawn(handle: &ServerHandle, timeout: Duration) -> Result<Self, Error> {
         let failed =
             |error| Error::runtime("the handlers of SIGINT and SIGTERM cannot be installed", error);
         #[cfg(unix)]
         let claim = Claim::take().map_err(failed)?;
         let mut signals = Signals::install().map_err(failed)?;
-        let (handle, timeout) = (app.handle().clone(), app.shutdown_timeout());
+        let handle = handle.clone();
         let task = tokio::spawn(async move {
             signals.next().await;
             handle.stop(deadline_after(timeout));
@@ -79,7 +83,7 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        // If nothing waits for Ctrl-C any more, tokio leaves it to the system, which ends the process.
+        // SetOnce no task waits for Ctrl-C, tokio leaves it to the system, which ends the process.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,34 +1,32 @@
-//! The form in which paths are compared, and what of a pattern has no such form.
-
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A path as it was routed.
+/// The pattern of a route.
 pub(super) struct Pattern {
-    /// What requests are matched with.
+    /// The form that request paths are matched with.
     pub(super) canonical: String,
     pub(super) params: Vec<String>,
 }
 
 /// Why no request matches a pattern.
 pub(super) enum Unreachable {
-    /// A character that has no place in a path.
+    /// A character that no path contains.
     Letter(char),
-    /// The path of a request ends before it.
+    /// The path of a request ends before this character.
     End(char),
     /// Two parameters have this name.
     Param(String),
 }
 
 impl Pattern {
-    /// Reads a pattern: texts, `{name}`, `{*name}`, and `{{` and `}}` for braces.
+    /// Parses literal text, `{name}`, `{*name}`, and `{{` and `}}` for braces.
     pub(super) fn parse(path: &str) -> Result<Self, Unreachable> {
         let mut pattern = Self { canonical: String::new(), params: Vec::new() };
         let mut rest = path;
         while let Some(letter) = rest.chars().next() {
             let literal = match rest.as_bytes() {
                 [b'{', b'{', ..] | [b'}', b'}', ..] => &rest[..2],
-                // What is not closed is left to the table of paths, which refuses it.
+                // The table of paths refuses a brace that is not closed.
                 [b'{', ..] => {
                     let end = rest.find('}').map_or(rest.len(), |end| end + 1);
                     pattern.add_param(&rest[..end])?;
@@ -60,7 +58,7 @@ impl Pattern {
             '?' | '#' => return Err(Unreachable::End(letter)),
             ' ' | '\0'..='\x1f' | '\x7f' => return Err(Unreachable::Letter(letter)),
             '%' if !is_encoded(rest.as_bytes()) => return Err(Unreachable::Letter(letter)),
-            // A brace that is alone is left to the table of paths, too.
+            // The table of paths refuses a single brace, too.
             '}' if text.len() == 1 => self.canonical.push('}'),
             _ => encode(&mut self.canonical, letter.encode_utf8(&mut [0; 4]).as_bytes()),
         }
@@ -68,8 +66,8 @@ impl Pattern {
     }
 }
 
-/// The form in which the path of a request is matched: percent-encoded wherever it may be, in capital
-/// letters (RFC 3986 section 6.2.2.1).
+/// Returns the form in which the path of a request is matched. Every byte that may be
+/// percent-encoded is, in capital letters (RFC 3986 section 6.2.2.1).
 pub(super) fn canonical(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && path.bytes().all(is_plain) {
         return Cow::Borrowed(path);
@@ -79,7 +77,7 @@ pub(super) fn canonical(path: &str) -> Cow<'_, str> {
     Cow::Owned(canonical_case(encoded))
 }
 
-/// Whether a byte stands for itself in a path (RFC 3986 section 3.3).
+/// Returns whether a byte stands for itself in a path (RFC 3986 section 3.3).
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
 }
@@ -99,7 +97,7 @@ fn is_encoded(rest: &[u8]) -> bool {
     matches!(rest, [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
 
-/// Writes what is percent-encoded in capital letters.
+/// Writes percent-encoded bytes in capital letters.
 fn canonical_case(path: String) -> String {
     let mut bytes = path.into_bytes();
     let mut at = 0;
@@ -110,6 +108,6 @@ fn canonical_case(path: String) -> String {
         }
         at += step;
     }
-    // Only letters of ASCII have changed.
+    // Only ASCII letters have changed.
     String::from_utf8(bytes).unwrap_or_default()
 }

@@ -7,21 +7,21 @@ use axum::{BoxError, Error};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// A request's body whose peer may pause for so long only.
-pub(super) struct PatientBody {
+/// A request body that fails if the client pauses for too long.
+pub(crate) struct BodyTimeout {
     body: Incoming,
     timeout: Duration,
-    /// Runs while the next part is waited for.
+    /// Runs while the body waits for its next part.
     paused: Option<Pin<Box<Sleep>>>,
 }
 
-impl PatientBody {
-    pub(super) fn new(body: Incoming, timeout: Duration) -> Self {
+impl BodyTimeout {
+    pub(crate) fn new(body: Incoming, timeout: Duration) -> Self {
         Self { body, timeout, paused: None }
     }
 }
 
-impl Body for PatientBody {
+impl Body for BodyTimeout {
     type Data = Bytes;
     type Error = Error;
 

@@ -1,8 +1,8 @@
-//! Who gets the signals: servers while they run, then the program again.
+//! Gives the signals to servers while they run, then back to the program.
 //!
-//! A handler that is installed for a signal stays for the life of the process: tokio and signal-hook
-//! share one and never give it back. So once no server runs, our part of it does what the system does
-//! by default, if that is what the program had.
+//! A signal handler stays installed for the life of the process, because tokio and signal-hook never
+//! remove it. If the program had the default action of the system, our part of the handler therefore
+//! performs that action once no server runs.
 
 use std::fs;
 use std::io;
@@ -15,9 +15,9 @@ use signal_hook::flag::register_conditional_default;
 static CLAIMS: Mutex<Claims> = Mutex::new(Claims { count: 0, is_unclaimed: None });
 
 struct Claims {
-    /// The servers that run.
+    /// The number of servers that run.
     count: usize,
-    /// Read by the handlers of the signals; `None` before the first server.
+    /// Read by the signal handlers. `None` before the first server.
     is_unclaimed: Option<Arc<AtomicBool>>,
 }
 
@@ -25,7 +25,7 @@ struct Claims {
 pub(super) struct Claim;
 
 impl Claim {
-    /// Must come before anything else of ours handles the signals.
+    /// Must be called before any other code of this crate handles the signals.
     pub(super) fn take() -> io::Result<Self> {
         let mut claims = claims();
         let is_unclaimed = match &claims.is_unclaimed {
@@ -62,8 +62,8 @@ fn install() -> io::Result<Arc<AtomicBool>> {
     Ok(is_unclaimed)
 }
 
-/// Whether the program neither handles nor ignores a signal. Where the system does not tell, most
-/// programs do not.
+/// Returns whether the program neither handles nor ignores a signal. If the system does not report
+/// that, the default action is assumed, because most programs have it.
 fn has_default_action(signal: i32) -> bool {
     let Ok(status) = fs::read_to_string("/proc/self/status") else { return true };
     let mask = |name: &str| {

@@ -1,23 +1,21 @@
-//! The life of a server, from its build to its end, as one value that everybody watches.
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Where a server is between its build and its end.
+/// The phase of a server between its build and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// No connection was accepted yet: a stop has nothing to wait for.
+enum ServerPhase {
+    /// No connection has been accepted yet, so a stop need not wait.
     Built,
     /// Connections are accepted, and the drain task waits for the stop.
     Running,
-    /// The drain task closes the connections, and cuts them at the deadline.
+    /// The drain task closes the connections and cuts them at the deadline.
     Stopping {
         deadline: Instant,
     },
-    /// The connections that are left belong to handlers and pages that await the stop.
+    /// The handlers or pages of every connection that is left await the stop.
     Drained {
         deadline: Instant,
     },
@@ -28,8 +26,8 @@ enum Phase {
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Every connection had ended by itself.
+pub(crate) enum Ending {
+    /// Every connection ended by itself.
     Orderly,
     /// Connections were cut.
     Forced,
@@ -37,17 +35,18 @@ pub(super) enum Ending {
 
 #[derive(Clone, Debug)]
 struct State {
-    phase: Phase,
-    /// Set once the server listens, and kept after its end.
+    phase: ServerPhase,
+    /// Set when the server begins to listen, and kept after its end.
     addresses: Option<Arc<[SocketAddr]>>,
 }
 
+/// The phase of a server as a value that tasks can wait on: the stop signal of every connection.
 #[derive(Debug)]
-pub(super) struct Lifecycle {
+pub(crate) struct ServerLifecycle {
     state: watch::Sender<State>,
 }
 
-impl Phase {
+impl ServerPhase {
     fn is_over(self) -> bool {
         !matches!(self, Self::Built | Self::Running)
     }
@@ -64,30 +63,30 @@ impl Phase {
     }
 }
 
-impl Default for Lifecycle {
+impl Default for ServerLifecycle {
     fn default() -> Self {
-        Self { state: watch::Sender::new(State { phase: Phase::Built, addresses: None }) }
+        Self { state: watch::Sender::new(State { phase: ServerPhase::Built, addresses: None }) }
     }
 }
 
-impl Lifecycle {
-    /// Begins to accept connections; returns `true` if the caller must spawn the drain task.
+impl ServerLifecycle {
+    /// Begins to accept connections. Returns `true` if the caller must spawn the drain task.
     pub(super) fn start(&self) -> bool {
-        // Most callers come later, and need no more than a look.
-        self.phase() == Phase::Built
+        // Most callers come later, and reading the phase is enough for them.
+        self.phase() == ServerPhase::Built
             && self.change(|phase| match phase {
-                Phase::Built => Some(Phase::Running),
+                ServerPhase::Built => Some(ServerPhase::Running),
                 _ => None,
             })
     }
 
-    /// Whether connections were ever accepted, and the drain task still runs or has ended the server.
+    /// Returns whether the drain task runs or has ended the server.
     pub(super) fn is_started(&self) -> bool {
-        self.phase() != Phase::Built
+        self.phase() != ServerPhase::Built
     }
 
     /// Makes the server ready, unless it is stopping already.
-    pub(super) fn listen(&self, addresses: Vec<SocketAddr>) {
+    pub(crate) fn listen(&self, addresses: Vec<SocketAddr>) {
         self.state.send_if_modified(|state| {
             let is_open = !state.phase.is_over();
             if is_open {
@@ -97,51 +96,53 @@ impl Lifecycle {
         });
     }
 
-    /// Begins the stop, or moves its deadline forward; it is never moved back.
+    /// Begins the stop. If the server is stopping already, the earlier deadline counts.
     pub(super) fn stop(&self, deadline: Instant) {
         self.change(|phase| match phase {
-            Phase::Built => Some(Phase::Stopped(Ending::Orderly)),
-            Phase::Running => Some(Phase::Stopping { deadline }),
-            Phase::Stopping { deadline: now } if deadline < now => {
-                Some(Phase::Stopping { deadline })
+            ServerPhase::Built => Some(ServerPhase::Stopped(Ending::Orderly)),
+            ServerPhase::Running => Some(ServerPhase::Stopping { deadline }),
+            ServerPhase::Stopping { deadline: now } if deadline < now => {
+                Some(ServerPhase::Stopping { deadline })
             }
-            Phase::Drained { deadline: now } if deadline < now => Some(Phase::Drained { deadline }),
+            ServerPhase::Drained { deadline: now } if deadline < now => {
+                Some(ServerPhase::Drained { deadline })
+            }
             _ => None,
         });
     }
 
-    /// Lets handlers and pages that await the stop go on.
+    /// Wakes the handlers and pages that await the stop.
     pub(super) fn set_drained(&self) {
         self.change(|phase| match phase {
-            Phase::Stopping { deadline } => Some(Phase::Drained { deadline }),
+            ServerPhase::Stopping { deadline } => Some(ServerPhase::Drained { deadline }),
             _ => None,
         });
     }
 
     pub(super) fn cut(&self) {
-        self.change(|phase| (!phase.is_cut()).then_some(Phase::Cut));
+        self.change(|phase| (!phase.is_cut()).then_some(ServerPhase::Cut));
     }
 
-    /// Ends the server, in whatever phase it is.
+    /// Ends the server in any phase.
     pub(super) fn end(&self, ending: Ending) {
         self.change(|phase| match phase {
-            Phase::Stopped(_) => None,
-            _ => Some(Phase::Stopped(ending)),
+            ServerPhase::Stopped(_) => None,
+            _ => Some(ServerPhase::Stopped(ending)),
         });
     }
 
-    /// Notes that the runtime of the drain task is gone; returns `true` if the server was stopping. A
-    /// running server starts again with a later connection, or with its stop.
+    /// Called when the runtime of the drain task is gone. Returns `true` if the server was stopping.
+    /// A running server starts again with its next connection or with its stop.
     pub(super) fn abandon(&self) -> bool {
         let was_over = self.is_over();
         self.change(|phase| match phase {
-            Phase::Running => Some(Phase::Built),
-            Phase::Built | Phase::Stopped(_) => None,
-            _ => Some(Phase::Stopped(Ending::Forced)),
+            ServerPhase::Running => Some(ServerPhase::Built),
+            ServerPhase::Built | ServerPhase::Stopped(_) => None,
+            _ => Some(ServerPhase::Stopped(Ending::Forced)),
         }) && was_over
     }
 
-    fn change(&self, next: impl FnOnce(Phase) -> Option<Phase>) -> bool {
+    fn change(&self, next: impl FnOnce(ServerPhase) -> Option<ServerPhase>) -> bool {
         self.state.send_if_modified(|state| match next(state.phase) {
             Some(phase) => {
                 state.phase = phase;
@@ -151,7 +152,7 @@ impl Lifecycle {
         })
     }
 
-    fn phase(&self) -> Phase {
+    fn phase(&self) -> ServerPhase {
         self.state.borrow().phase
     }
 
@@ -164,7 +165,7 @@ impl Lifecycle {
         self.phase().is_over()
     }
 
-    /// Waits until the server listens or is over; it has no addresses if it never listened.
+    /// Waits until the server listens or is over. If it never listened, the list is empty.
     pub(super) async fn ready(&self) -> Vec<SocketAddr> {
         let state = self.wait_for(|state| state.addresses.is_some() || state.phase.is_over()).await;
         state
@@ -172,31 +173,33 @@ impl Lifecycle {
             .map_or_else(Vec::new, |addresses| addresses.to_vec())
     }
 
-    /// Waits for the stop, and returns its deadline; `None` if there is nothing left to stop.
-    pub(super) async fn stopping(&self) -> Option<Instant> {
+    /// Waits for the stop and returns its deadline, or `None` if the server has ended.
+    pub(crate) async fn stopping(&self) -> Option<Instant> {
         self.wait_for(|state| state.phase.is_over()).await?.phase.deadline()
     }
 
-    /// Waits until only handlers and pages are left that await the stop.
+    /// Waits until every connection that is left awaits the stop in a handler or a page.
     pub(super) async fn drained(&self) {
-        self.wait_for(|state| matches!(state.phase, Phase::Drained { .. }) || state.phase.is_cut())
-            .await;
+        self.wait_for(|state| {
+            matches!(state.phase, ServerPhase::Drained { .. }) || state.phase.is_cut()
+        })
+        .await;
     }
 
-    /// Waits until whatever is still open must be dropped.
-    pub(super) async fn cutting(&self) {
+    /// Waits until open connections must be dropped.
+    pub(crate) async fn cutting(&self) {
         self.wait_for(|state| state.phase.is_cut()).await;
     }
 
-    pub(super) async fn ended(&self) -> Ending {
-        let state = self.wait_for(|state| matches!(state.phase, Phase::Stopped(_))).await;
+    pub(crate) async fn ended(&self) -> Ending {
+        let state = self.wait_for(|state| matches!(state.phase, ServerPhase::Stopped(_))).await;
         match state.map(|state| state.phase) {
-            Some(Phase::Stopped(ending)) => ending,
+            Some(ServerPhase::Stopped(ending)) => ending,
             _ => Ending::Forced,
         }
     }
 
-    /// Waits for the deadline of a stop that has begun, also if it moves forward meanwhile.
+    /// Waits for the deadline of the stop, even if it moves forward meanwhile.
     pub(super) async fn deadline_passed(&self) {
         let mut state = self.state.subscribe();
         loop {
@@ -209,7 +212,7 @@ impl Lifecycle {
         }
     }
 
-    /// `None` never happens: the sender lives in `self`.
+    /// Never returns `None`, because `self` holds the sender.
     async fn wait_for(&self, wanted: impl FnMut(&State) -> bool) -> Option<State> {
         let mut state = self.state.subscribe();
         let found = state.wait_for(wanted).await;
@@ -224,8 +227,8 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_is_moved_forward_only() {
-        let lifecycle = Lifecycle::default();
+    async fn the_deadline_of_a_stop_only_moves_forward() {
+        let lifecycle = ServerLifecycle::default();
         assert!(lifecycle.start());
         assert!(!lifecycle.start());
         let now = Instant::now();
@@ -240,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_whose_runtime_is_gone_can_start_again_unless_it_was_stopping() {
-        let lifecycle = Lifecycle::default();
+        let lifecycle = ServerLifecycle::default();
         assert!(lifecycle.start());
         lifecycle.abandon();
         assert!(lifecycle.start());
@@ -250,8 +253,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_final() {
-        let lifecycle = Lifecycle::default();
+    async fn the_end_of_a_server_is_final() {
+        let lifecycle = ServerLifecycle::default();
         lifecycle.stop(Instant::now());
         assert_eq!(lifecycle.ended().await, Ending::Orderly);
         lifecycle.end(Ending::Forced);
