@@ -1,15 +1,15 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
 mod close_request;
-mod drops;
+mod drop_log;
 mod flush;
 mod lifecycle;
 mod policy;
 mod push;
 mod queue;
-mod room;
+mod waiters;
 mod shared;
-mod stuck;
+mod blocked;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -22,16 +22,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 pub(crate) use self::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
-use self::drops::Spell;
+use self::drop_log::Spell;
 pub(crate) use self::flush::write_tcp;
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
 use self::policy::Bounds;
 pub(crate) use self::push::Refused;
 use self::queue::Queue;
-use self::room::Room;
+use self::waiters::Room;
 pub(crate) use self::shared::{Published, SharedFrame};
-use self::stuck::Stuck;
+use self::blocked::Stuck;
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 use crate::id::ConnectionId;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::drops::Dropped;
+use super::drop_log::Dropped;
 use super::{SessionTurn, State, Totals};
 use crate::limits::{Class, Limits, Overflow, Rule};
 

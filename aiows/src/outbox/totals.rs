@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::stuck::StuckQueues;
+use super::blocked::StuckQueues;
 use super::{Outbox, State};
 
 /// Counts of the messages to one peer, or to all peers of a server.

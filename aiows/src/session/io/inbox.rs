@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use super::saved::Saved;
+use super::packed::Saved;
 use crate::limits::Limits;
 use crate::protocol::{Inbound, Room};
 

@@ -7,7 +7,7 @@ mod end;
 mod inbox;
 mod phase;
 mod read;
-mod saved;
+mod packed;
 mod timer;
 mod write;
 
