@@ -1,4 +1,5 @@
-//! The bound on what waits for all sockets that refuse bytes: it acts on the largest queues.
+//! The limit on the bytes that wait for all blocked sockets together. If it is exceeded, the
+//! largest queues are closed.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -6,32 +7,33 @@ use std::task::Waker;
 
 use super::State;
 
-/// What one queue holds of the bytes that wait for sockets that refuse them.
+/// One queue's part of the bytes that wait for blocked sockets.
 #[derive(Debug, Default)]
-pub(super) struct Stuck {
+pub(super) struct BlockedQueue {
     bytes: AtomicUsize,
+    /// `COUNTED`, `CHOSEN` or `CLOSED`.
     status: AtomicU8,
-    /// The session, while it sleeps and its socket refuses bytes.
+    /// Wakes the session. Set while it sleeps and its socket refuses bytes.
     session: Mutex<Option<Waker>>,
 }
 
 const COUNTED: u8 = 0;
-/// Another queue needs the bytes: the session must close its connection.
+/// The queue was chosen to make room for another one: its session must close the connection.
 const CHOSEN: u8 = 1;
-/// The session was told.
+/// The session has seen that, and closes the connection.
 const CLOSED: u8 = 2;
 
-/// The queues of all sockets that refuse bytes.
+/// The queues of all blocked sockets: those that refuse bytes.
 #[derive(Debug, Default)]
-pub(super) struct StuckQueues {
-    /// The bytes of all of them.
+pub(super) struct BlockedQueues {
+    /// The sum of their bytes.
     bytes: AtomicUsize,
-    /// No queue holds more bytes than this; lowered when the bound is reached.
+    /// An upper bound for the bytes of a single queue. Lowered when a queue is chosen.
     largest: AtomicUsize,
-    queues: Mutex<Vec<Weak<Stuck>>>,
+    queues: Mutex<Vec<Weak<BlockedQueue>>>,
 }
 
-impl Stuck {
+impl BlockedQueue {
     fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,78 +47,79 @@ impl Stuck {
     }
 }
 
-impl StuckQueues {
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Stuck>>> {
+impl BlockedQueues {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<BlockedQueue>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self) -> Arc<Stuck> {
-        let stuck = Arc::<Stuck>::default();
+    fn add(&self) -> Arc<BlockedQueue> {
+        let queue = Arc::<BlockedQueue>::default();
         let mut queues = self.lock();
         if queues.len() == queues.capacity() {
             queues.retain(|queue| queue.strong_count() > 0);
         }
-        queues.push(Arc::downgrade(&stuck));
-        stuck
+        queues.push(Arc::downgrade(&queue));
+        queue
     }
 
-    fn set(&self, stuck: &Stuck, bytes: usize) {
-        let before = stuck.bytes.swap(bytes, Ordering::SeqCst);
-        // Wraps around where it has become less.
+    fn set(&self, queue: &BlockedQueue, bytes: usize) {
+        let before = queue.bytes.swap(bytes, Ordering::SeqCst);
+        // Adding a negative difference wraps around.
         self.bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
-        // In this order, see `lower_largest`.
+        // This order matters; see `lower_largest`.
         if bytes > self.largest.load(Ordering::SeqCst) {
             self.largest.fetch_max(bytes, Ordering::SeqCst);
         }
     }
 
-    /// Chooses the largest of `queues` if it has more than `own` bytes; `None` when there is none.
-    fn choose<'a>(&self, queues: &'a [Arc<Stuck>], own: usize) -> Option<&'a Stuck> {
+    /// Chooses the largest of `queues` to be closed if it holds more than `own` bytes; `None` if
+    /// there is none.
+    fn choose<'a>(&self, queues: &'a [Arc<BlockedQueue>], own: usize) -> Option<&'a BlockedQueue> {
         let (mut chosen, mut most, mut second) = (None, own, own);
-        for stuck in queues.iter().filter(|stuck| stuck.is_counted()) {
-            let bytes = stuck.bytes.load(Ordering::Acquire);
+        for queue in queues.iter().filter(|queue| queue.is_counted()) {
+            let bytes = queue.bytes.load(Ordering::Acquire);
             if bytes > most {
                 second = most;
-                (chosen, most) = (Some(stuck), bytes);
+                (chosen, most) = (Some(queue), bytes);
             } else {
                 second = second.max(bytes);
             }
         }
-        let stuck = chosen.filter(|stuck| stuck.change_status(COUNTED, CHOSEN));
-        if let Some(stuck) = stuck {
-            self.set(stuck, 0);
+        let queue = chosen.filter(|queue| queue.change_status(COUNTED, CHOSEN));
+        if let Some(queue) = queue {
+            self.set(queue, 0);
         }
         self.lower_largest(queues, second);
-        stuck.map(|stuck| &**stuck)
+        queue.map(|queue| &**queue)
     }
 
-    /// Called when there is room: others look at it without the lock.
-    fn lower_largest(&self, queues: &[Arc<Stuck>], size: usize) {
+    /// Lowers `largest`, which other threads read and raise without the lock.
+    fn lower_largest(&self, queues: &[Arc<BlockedQueue>], size: usize) {
         self.largest.store(size, Ordering::SeqCst);
-        // A queue that has grown meanwhile has compared itself with the former value. Either its bytes
-        // are seen here, or it sees the value stored above.
-        let grown = queues.iter().map(|stuck| stuck.bytes.load(Ordering::SeqCst)).max();
+        // A queue that has grown in the meantime has compared itself with the former value. Either
+        // its bytes are seen here, or it sees the value stored above.
+        let grown = queues.iter().map(|queue| queue.bytes.load(Ordering::SeqCst)).max();
         self.largest.fetch_max(grown.unwrap_or(0), Ordering::SeqCst);
     }
 }
 
-impl StuckQueues {
-    /// The bytes that wait in all queues whose sockets refuse them, without `own` of them.
+impl BlockedQueues {
+    /// Returns the bytes that wait for all blocked sockets, without `own` of them.
     pub(super) fn without(&self, own: usize) -> usize {
         self.bytes.load(Ordering::Relaxed).saturating_sub(own)
     }
 
-    /// Whether a queue that has `counted` bytes by now may hold `own`: within the bound any, beyond
-    /// it those that hold less than others.
+    /// Whether a queue that is counted with `counted` bytes may hold `own`. Within the limit any
+    /// queue may; beyond it, only one that holds less than another.
     pub(super) fn may_hold(&self, own: usize, counted: usize, bound: usize) -> bool {
         let fits = || self.without(counted).saturating_add(own) <= bound;
-        // Once more, since another sender may have made room between the two looks.
+        // Checked once more, because another sender may have made room between the two checks.
         fits() || own < self.largest.load(Ordering::Acquire) || fits()
     }
 
-    /// Makes `own` bytes fit into the bound, and chooses larger queues to be closed for it; `false`
-    /// when there are none.
-    pub(super) fn relieve(
+    /// Makes `own` bytes fit into the limit by choosing larger queues to be closed; `false` if
+    /// there are none.
+    pub(super) fn close_larger(
         &self,
         own: usize,
         counted: usize,
@@ -127,54 +130,58 @@ impl StuckQueues {
         if fits() {
             return true;
         }
-        // Declared first: what is dropped last is dropped without the lock.
+        // Declared before the guard, so that it is dropped after the lock is released.
         let mut queues = Vec::new();
-        // Senders choose one after another. Two that chose the same queue would leave one of them
-        // without, and two that chose different ones might close a connection in vain.
+        // Senders choose one after another. If two of them chose at once, they could choose the
+        // same queue, which makes room for only one of them, or close two queues where one is
+        // enough.
         let all = self.lock();
         queues.extend(all.iter().filter_map(Weak::upgrade));
         while !fits() {
-            let Some(stuck) = self.choose(&queues, own) else { return false };
-            closed.extend(stuck.lock().take());
+            let Some(queue) = self.choose(&queues, own) else { return false };
+            closed.extend(queue.lock().take());
         }
         true
     }
 }
 
 impl State {
-    /// What the totals have of the bytes that wait here.
+    /// Returns the bytes of this queue that the total includes.
     pub(super) fn accounted(&self) -> usize {
-        self.stuck.as_ref().map_or(0, |stuck| stuck.bytes.load(Ordering::Relaxed))
+        self.blocked_queue.as_ref().map_or(0, |queue| queue.bytes.load(Ordering::Relaxed))
     }
 
-    pub(super) fn account_stuck(&mut self, queues: &StuckQueues) {
-        let bytes = if self.blocked { self.queue.size() } else { 0 };
-        match &self.stuck {
+    /// Updates the total with the bytes that wait here.
+    pub(super) fn account_blocked(&mut self, queues: &BlockedQueues) {
+        let bytes = if self.is_blocked { self.queue.size() } else { 0 };
+        match &self.blocked_queue {
             None if bytes == 0 => {}
             None => {
-                let stuck = self.stuck.insert(queues.add());
-                queues.set(stuck, bytes);
+                let queue = self.blocked_queue.insert(queues.add());
+                queues.set(queue, bytes);
             }
-            Some(stuck) => {
-                if !self.blocked && !stuck.is_counted() {
-                    // It was chosen, but reads again before its session has seen that.
-                    stuck.change_status(CHOSEN, COUNTED);
+            Some(queue) => {
+                if !self.is_blocked && !queue.is_counted() {
+                    // The queue was chosen, but its client reads again before its session has
+                    // noticed.
+                    queue.change_status(CHOSEN, COUNTED);
                 }
-                let bytes = if stuck.is_counted() { bytes } else { 0 };
-                if stuck.bytes.load(Ordering::Relaxed) != bytes {
-                    queues.set(stuck, bytes);
+                let bytes = if queue.is_counted() { bytes } else { 0 };
+                if queue.bytes.load(Ordering::Relaxed) != bytes {
+                    queues.set(queue, bytes);
                 }
             }
         }
     }
 
-    /// Notes who is to be woken when the queue is chosen to be closed; `true` when it is already.
+    /// Stores the session's waker for the case that the queue is chosen; `true` if it is chosen
+    /// already.
     pub(super) fn await_choice(&self, session: &Waker) -> bool {
-        let Some(stuck) = self.stuck.as_ref().filter(|_| self.blocked) else {
+        let Some(queue) = self.blocked_queue.as_ref().filter(|_| self.is_blocked) else {
             return false;
         };
-        *stuck.lock() = Some(session.clone());
-        stuck.change_status(CHOSEN, CLOSED)
+        *queue.lock() = Some(session.clone());
+        queue.change_status(CHOSEN, CLOSED)
     }
 }
 
@@ -185,12 +192,12 @@ mod tests {
 
     use super::*;
 
-    /// Two threads meet at every round; the queue that grows stands before many others, which the
-    /// choice looks at after it.
+    /// Two threads meet in every round. The growing queue stands before many others, so the choice
+    /// reads it first.
     #[test]
-    fn a_queue_that_grows_during_a_choice_is_not_above_the_largest() {
+    fn a_queue_that_grows_while_another_is_chosen_stays_below_the_upper_bound() {
         const ROUNDS: usize = 5_000;
-        let all = StuckQueues::default();
+        let all = BlockedQueues::default();
         let queues: Vec<_> = (0..500).map(|_| all.add()).collect();
         let (growing, chosen) = (&queues[0], &queues[499]);
         let meet = Barrier::new(2);

@@ -1,4 +1,5 @@
-//! What the log says about messages that a policy drops: once when it begins, and their number.
+//! Log lines about messages that a policy drops: one when a burst of drops begins, and one with
+//! their number.
 
 use tokio::time::{Duration, Instant};
 
@@ -6,35 +7,35 @@ use super::State;
 use crate::id::ConnectionId;
 use crate::limits::Overflow;
 
-/// The least time between the numbers that the log has of one connection: a client that keeps
-/// stalling for a moment must not fill the log.
-const QUIET: Duration = Duration::from_secs(1);
+/// The minimum time between two logged numbers of one connection, so that a client that stalls
+/// again and again does not fill the log.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Messages that were dropped to make room, or for want of it.
+/// Messages that a policy has dropped because the queue was full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dropped {
     pub(super) policy: Overflow,
     pub(super) count: u64,
 }
 
-/// The drops of a connection from the first one until its socket has taken everything.
+/// The drops of a connection from the first one until its socket has taken all bytes.
 #[derive(Debug)]
-pub(super) struct Spell {
+pub(super) struct DropBurst {
     policy: Overflow,
-    /// Dropped messages whose number is not logged yet.
+    /// Dropped messages that are not logged yet.
     count: u64,
-    /// When a number was last logged.
+    /// The time at which a number was last logged.
     logged_at: Option<Instant>,
 }
 
-/// A line of the log, written when the lock is released.
+/// A line for the log, written after the lock is released.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum LogLine {
     Begun(Overflow),
     Over(Dropped),
 }
 
-impl Line {
+impl LogLine {
     pub(super) fn write(self, connection: ConnectionId) {
         match self {
             Self::Begun(policy) => {
@@ -49,47 +50,48 @@ impl Line {
     }
 }
 
-impl Spell {
-    fn is_quiet(&self) -> bool {
-        self.logged_at.is_some_and(|at| at.elapsed() < QUIET)
+impl DropBurst {
+    fn was_logged_recently(&self) -> bool {
+        self.logged_at.is_some_and(|at| at.elapsed() < MIN_INTERVAL)
     }
 
-    fn end(&mut self, now: Instant) -> Option<Line> {
+    fn end(&mut self, now: Instant) -> Option<LogLine> {
         if self.count == 0 {
             return None;
         }
         self.logged_at = Some(now);
         let count = std::mem::take(&mut self.count);
-        Some(Line::Over(Dropped { policy: self.policy, count }))
+        Some(LogLine::Over(Dropped { policy: self.policy, count }))
     }
 }
 
 impl State {
-    /// Counts drops for the log; returns the line that begins a spell.
-    pub(super) fn note_dropped(&mut self, dropped: Dropped) -> Option<Line> {
+    /// Counts drops for the log; returns a line if a burst begins.
+    pub(super) fn note_dropped(&mut self, dropped: Dropped) -> Option<LogLine> {
         let Dropped { policy, count } = dropped;
         if count == 0 {
             return None;
         }
-        let spell =
-            self.spell.get_or_insert_with(|| Box::new(Spell { policy, count: 0, logged_at: None }));
-        let begins = spell.count == 0 && !spell.is_quiet();
-        if spell.count == 0 {
-            spell.policy = policy;
+        let burst = self
+            .burst
+            .get_or_insert_with(|| Box::new(DropBurst { policy, count: 0, logged_at: None }));
+        let begins = burst.count == 0 && !burst.was_logged_recently();
+        if burst.count == 0 {
+            burst.policy = policy;
         }
-        spell.count += count;
-        begins.then_some(Line::Begun(policy))
+        burst.count += count;
+        begins.then_some(LogLine::Begun(policy))
     }
 
-    /// The socket has taken everything; returns the line with the number of dropped messages,
-    /// unless another one was written a moment ago.
-    pub(super) fn end_spell(&mut self) -> Option<Line> {
-        let spell = self.spell.as_mut()?;
-        if spell.is_quiet() { None } else { spell.end(Instant::now()) }
+    /// Ends a burst because the socket has taken all bytes. Returns the line with the number of
+    /// dropped messages, unless another one was logged a moment ago.
+    pub(super) fn end_burst(&mut self) -> Option<LogLine> {
+        let burst = self.burst.as_mut()?;
+        if burst.was_logged_recently() { None } else { burst.end(Instant::now()) }
     }
 
-    /// The connection ends; returns the line with what is left to be logged.
-    pub(super) fn last_spell(&mut self) -> Option<Line> {
-        self.spell.take()?.end(Instant::now())
+    /// Returns the line with the last drops, because the connection ends.
+    pub(super) fn last_burst(&mut self) -> Option<LogLine> {
+        self.burst.take()?.end(Instant::now())
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for room in the queue, in the order of the senders.
+//! Senders that wait for room in the queue, in the order in which they began to wait.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -7,73 +7,77 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-/// Wakes senders when the queue may have room; most connections never allocate it.
+/// Wakes senders when the queue may have room. Most connections never allocate it.
 #[derive(Default)]
-pub(super) struct Room {
-    waiters: OnceLock<Box<Waiters>>,
+pub(super) struct Waiters {
+    inner: OnceLock<Box<Inner>>,
 }
 
-struct Waiters {
-    /// Held by the first sender: the others wait behind it, so that small messages cannot use up
-    /// the room a large one waits for.
+struct Inner {
+    /// Held by the sender that is first in line. The others wait behind it, so that small messages
+    /// cannot use up the room that a large one waits for.
     turn: Semaphore,
+    /// Notified when the queue may have room, after an attempt to write that a sender awaits, and
+    /// when the connection closes.
     changed: Notify,
+    /// The number of senders in line.
     senders: AtomicUsize,
 }
 
-/// One sender in the line; leaves it when dropped.
-pub(super) struct InLine<'a> {
-    waiters: &'a Waiters,
+/// A sender in line. Dropping it leaves the line.
+pub(super) struct WaitingSender<'a> {
+    inner: &'a Inner,
 }
 
-impl Room {
-    fn waiters(&self) -> &Waiters {
-        self.waiters.get_or_init(|| {
+impl Waiters {
+    fn inner(&self) -> &Inner {
+        self.inner.get_or_init(|| {
             let senders = AtomicUsize::new(0);
-            Box::new(Waiters { turn: Semaphore::new(1), changed: Notify::new(), senders })
+            Box::new(Inner { turn: Semaphore::new(1), changed: Notify::new(), senders })
         })
     }
 
-    /// Whether a sender waits, behind which a new one has to wait too.
-    pub(super) fn has_line(&self) -> bool {
-        self.waiters.get().is_some_and(|waiters| waiters.senders.load(Ordering::Relaxed) > 0)
+    /// Whether a sender is in line, so that a new one has to wait behind it.
+    pub(super) fn has_senders(&self) -> bool {
+        self.inner.get().is_some_and(|inner| inner.senders.load(Ordering::Relaxed) > 0)
     }
 
-    pub(super) fn stand_in_line(&self) -> InLine<'_> {
-        let waiters = self.waiters();
-        waiters.senders.fetch_add(1, Ordering::Relaxed);
-        InLine { waiters }
+    /// Enters the line.
+    pub(super) fn enter(&self) -> WaitingSender<'_> {
+        let inner = self.inner();
+        inner.senders.fetch_add(1, Ordering::Relaxed);
+        WaitingSender { inner }
     }
 
     /// Resolves at the next [`notify_waiters`](Self::notify_waiters).
     pub(super) fn changed(&self) -> Notified<'_> {
-        self.waiters().changed.notified()
+        self.inner().changed.notified()
     }
 
-    /// Wakes everything that waits for room, to try again.
+    /// Wakes all tasks that wait for a change, so that they try again.
     pub(super) fn notify_waiters(&self) {
-        if let Some(waiters) = self.waiters.get() {
-            waiters.changed.notify_waiters();
+        if let Some(inner) = self.inner.get() {
+            inner.changed.notify_waiters();
         }
     }
 }
 
-impl<'a> InLine<'a> {
+impl<'a> WaitingSender<'a> {
     /// Waits until every earlier sender has left the line.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'a>> {
-        // Never closed, so there is always a permit.
-        self.waiters.turn.acquire().await.ok()
+        // The semaphore is never closed, so there is always a permit.
+        self.inner.turn.acquire().await.ok()
     }
 }
 
-impl Drop for InLine<'_> {
+impl Drop for WaitingSender<'_> {
     fn drop(&mut self) {
-        self.waiters.senders.fetch_sub(1, Ordering::Relaxed);
+        self.inner.senders.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl fmt::Debug for Room {
+impl fmt::Debug for Waiters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Room").field("has_line", &self.has_line()).finish()
+        f.debug_struct("Waiters").field("has_senders", &self.has_senders()).finish()
     }
 }

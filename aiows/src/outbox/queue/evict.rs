@@ -1,4 +1,4 @@
-//! What leaves the queue without being sent.
+//! Messages that leave the queue without being sent.
 
 use std::mem;
 
@@ -6,18 +6,18 @@ use super::{Entry, Queue};
 use crate::codec::buffer;
 use crate::limits::Class;
 
-/// Places of removed messages that are kept in any case, and their bytes.
+/// The number of `Gone` entries up to which gaps stay, and of their bytes.
 const MAX_GONE: usize = 64;
 const MAX_GONE_BYTES: usize = 64 * 1024;
 
 impl Queue {
-    /// Counts a message that was accepted and not queued.
+    /// Counts a message that was accepted and dropped at once.
     pub(in super::super) fn note_newest_dropped(&mut self) {
         self.counts.queued += 1;
         self.counts.dropped += 1;
     }
 
-    /// Drops the oldest message of a class that is not begun; `false` when there is none.
+    /// Drops the oldest message of a class that is not partly written; `false` if there is none.
     pub(in super::super) fn drop_oldest(&mut self, class: Class) -> bool {
         let Some((at, _)) = self.droppable(class).next() else { return false };
         self.take_out(at);
@@ -25,7 +25,8 @@ impl Queue {
         true
     }
 
-    /// The messages of a class that are not begun: where they stand, and their bytes of payload.
+    /// Returns the messages of a class that are not partly written: their positions and their bytes
+    /// of payload.
     fn droppable(&self, class: Class) -> impl Iterator<Item = (usize, usize)> {
         let whole = self.entries.iter().enumerate().skip(self.first_whole());
         whole
@@ -35,7 +36,8 @@ impl Queue {
 
     /// Whether dropping messages of a class would make room.
     ///
-    /// A message that is begun stays, and makes none impossible: the queue takes another beside it.
+    /// A partly written message stays, but is no obstacle: the queue takes one other message beside
+    /// it.
     pub(in super::super) fn can_make_room(
         &self,
         class: Class,
@@ -54,7 +56,7 @@ impl Queue {
         messages == usize::from(self.has_begun_message())
     }
 
-    /// Takes a message out that is not begun.
+    /// Removes a message that is not partly written.
     pub(super) fn take_out(&mut self, at: usize) {
         let begun = self.begun();
         let is_first = self.entries.iter().take(at).skip(begun).all(Entry::is_control);
@@ -68,7 +70,7 @@ impl Queue {
             }
             entry
         } else {
-            // Its place is kept, so that the others keep theirs.
+            // The position is kept, so that the other entries keep theirs.
             self.entries.get_mut(at).map(|entry| {
                 let length = if let Entry::Copied { length, .. } = entry { *length } else { 0 };
                 mem::replace(entry, Entry::Gone { length })
@@ -82,9 +84,9 @@ impl Queue {
         self.release();
     }
 
-    /// Takes the bytes of the oldest copy that is not begun out of the run.
+    /// Removes the bytes of the oldest copy that is not partly written from `copied`.
     fn skip_copied(&mut self, length: usize) {
-        // Moving one begun copy is cheaper than moving everything behind it.
+        // Moving the one partly written copy is cheaper than moving all bytes behind it.
         if let (1, Some(Entry::Copied { length: begun, .. })) = (self.begun(), self.entries.front())
         {
             let kept = self.copied_start..self.copied_start + begun;
@@ -93,7 +95,7 @@ impl Queue {
         self.copied_start += length;
     }
 
-    /// Removes the places of removed messages at both ends.
+    /// Removes `Gone` entries at both ends.
     pub(super) fn trim(&mut self) {
         while let Some(Entry::Gone { length }) = self.entries.front() {
             self.copied_start += length;
@@ -105,7 +107,7 @@ impl Queue {
         }
     }
 
-    /// Removes all places of removed messages when they are most of the queue.
+    /// Removes all `Gone` entries if they are most of the queue.
     fn close_gaps(&mut self) {
         let run = self.copied.len() - self.copied_start;
         let has_few = self.entries.len() <= 2 * self.messages() + MAX_GONE;
@@ -123,12 +125,12 @@ impl Queue {
         }
         self.copied.truncate(to);
         self.entries.retain(|entry| !matches!(entry, Entry::Gone { .. }));
-        // All numbers have changed.
+        // All positions have changed.
         self.index = None;
     }
 
-    /// Keeps control frames and the message that is begun: a frame is never cut. Tells how many
-    /// messages were dropped.
+    /// Drops all messages but the partly written one, because a frame is never cut. Control frames
+    /// stay. Returns the number of dropped messages.
     pub(in super::super) fn discard_unsent(&mut self) -> usize {
         let begun = self.first_whole();
         let mut index = 0;
@@ -151,12 +153,12 @@ impl Queue {
         let dropped = self.messages - messages;
         self.counts.dropped += u64::from(dropped);
         (self.messages, self.latest, self.size, self.index) = (messages, latest, size, None);
-        // Only the first entry can be a kept copy, so the kept bytes stand first.
+        // Only the first entry can be a kept copy, so the kept bytes come first.
         self.copied.truncate(self.copied_start + keep_copied);
         dropped as usize
     }
 
-    /// Forgets everything; the counts stay.
+    /// Drops all entries; the counts stay.
     pub(in super::super) fn clear(&mut self) {
         let Self { counts, written, messages, peak, .. } = *self;
         buffer::give_back(mem::take(&mut self.copied));
