@@ -35,7 +35,7 @@ use crate::state::{TypeMap, is_foreign};
 pub struct ContextMap {
     values: Mutex<TypeMap>,
     /// Held by the thread that changes the map, so that no change is lost. Locked before `values`.
-    turn: Mutex<()>,
+    change_lock: Mutex<()>,
 }
 
 thread_local! {
@@ -45,29 +45,29 @@ thread_local! {
     static CLONING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The place in the source that first inserted a value of a type that any module could use.
+/// The location in the source that first inserted a value of a type that any module could use.
 struct Owner<T> {
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     _of: PhantomData<fn(T)>,
 }
 
 /// A thread's exclusive right to change a map.
-struct Turn<'a> {
+struct ChangeGuard<'a> {
     /// `None` within an update by the same thread, which holds the lock already.
     _held: Option<MutexGuard<'a, ()>>,
 }
 
 /// Marks a map in a list of this thread until it is dropped.
-struct Noted(&'static LocalKey<RefCell<Vec<usize>>>);
+struct ListedMap(&'static LocalKey<RefCell<Vec<usize>>>);
 
-impl Noted {
+impl ListedMap {
     fn new(list: &'static LocalKey<RefCell<Vec<usize>>>, map: &ContextMap) -> Self {
         list.with_borrow_mut(|maps| maps.push(map.address()));
         Self(list)
     }
 }
 
-impl Drop for Noted {
+impl Drop for ListedMap {
     fn drop(&mut self) {
         self.0.with_borrow_mut(Vec::pop);
     }
@@ -98,31 +98,32 @@ impl ContextMap {
         std::ptr::from_ref(self).addr()
     }
 
-    fn turn(&self) -> Turn<'_> {
+    fn lock_changes(&self) -> ChangeGuard<'_> {
         self.check_not_cloning();
         let is_nested = UPDATING.with_borrow(|updating| updating.contains(&self.address()));
-        let held = (!is_nested).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
-        Turn { _held: held }
+        let held =
+            (!is_nested).then(|| self.change_lock.lock().unwrap_or_else(PoisonError::into_inner));
+        ChangeGuard { _held: held }
     }
 
     /// Panics if another source file owns the type, before its value is replaced.
-    fn check_owner<T: Send + Sync + 'static>(&self, place: &'static Location<'static>) {
+    fn check_owner<T: Send + Sync + 'static>(&self, location: &'static Location<'static>) {
         let name = type_name::<T>();
         if !is_foreign(name) {
             return;
         }
         let first = {
             let mut values = self.lock();
-            let owner = values.get::<Owner<T>>().map(|owner| owner.place);
+            let owner = values.get::<Owner<T>>().map(|owner| owner.location);
             if owner.is_none() {
                 // A closed map stores no owner either.
-                drop(values.insert(Owner::<T> { place, _of: PhantomData }));
+                drop(values.insert(Owner::<T> { location, _of: PhantomData }));
             }
-            owner.unwrap_or(place)
+            owner.unwrap_or(location)
         };
         assert!(
-            first.file() == place.file(),
-            "two modules keep a `{name}` in `ws.context()`, at {first} and at {place}: wrap it in a type \
+            first.file() == location.file(),
+            "two modules keep a `{name}` in `ws.context()`, at {first} and at {location}: wrap it in a type \
              of your own, one for each module or one for both"
         );
     }
@@ -139,9 +140,9 @@ impl ContextMap {
     #[track_caller]
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
         self.check_owner::<T>(Location::caller());
-        let turn = self.turn();
+        let guard = self.lock_changes();
         let inserted = self.lock().insert(value);
-        drop(turn);
+        drop(guard);
         inserted.unwrap_or_default()
     }
 
@@ -153,7 +154,7 @@ impl ContextMap {
     #[must_use]
     pub fn get<T: Clone + 'static>(&self) -> Option<T> {
         let values = self.lock();
-        let _cloning = Noted::new(&CLONING, self);
+        let _cloning = ListedMap::new(&CLONING, self);
         values.get().cloned()
     }
 
@@ -174,20 +175,20 @@ impl ContextMap {
         T: Clone + Default + Send + Sync + 'static,
     {
         self.check_owner::<T>(Location::caller());
-        let turn = self.turn();
-        let updating = Noted::new(&UPDATING, self);
+        let guard = self.lock_changes();
+        let updating = ListedMap::new(&UPDATING, self);
         let mut value = self.get::<T>().unwrap_or_default();
         let result = change(&mut value);
         let replaced = self.lock().insert(value);
         drop(updating);
-        drop(turn);
+        drop(guard);
         drop(replaced);
         result
     }
 
     /// Removes and returns the value of type `T`.
     pub fn remove<T: 'static>(&self) -> Option<T> {
-        let _turn = self.turn();
+        let _turn = self.lock_changes();
         self.lock().remove()
     }
 

@@ -192,7 +192,7 @@ impl WebSocket {
     ///
     /// # Cancel safety
     ///
-    /// A dropped future has queued nothing.
+    /// If you drop the future before it completes, the message is not queued.
     pub async fn send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
         self.record.outbox.push(encoded).await
@@ -221,11 +221,11 @@ impl WebSocket {
         })
     }
 
-    /// Sends any value as a JSON text, without a message type; see [`send`](Self::send).
+    /// Sends any value as a JSON text without a message type; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
         check_reserved(self.tag(), &text).map_err(SendError::Encode)?;
@@ -236,7 +236,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     pub async fn send_text(&self, text: &str) -> Result<(), SendError> {
         self.record.outbox.push(Encoded::raw(text.as_bytes())).await
     }
@@ -245,7 +245,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     pub async fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.record.outbox.push(Encoded::binary(bytes)).await
     }

@@ -25,7 +25,7 @@ pub(super) struct Replies {
 struct Replied(Vec<MessageId>);
 
 impl WebSocket {
-    /// Sends a message as the answer to the request `id`; see [`send`](Self::send).
+    /// Sends a message as a reply to the request `id`; see [`send`](Self::send).
     ///
     /// If your handler has replied to its own request and returns no message, the request is
     /// answered, and no acknowledgement follows. A message or an error that the handler returns is

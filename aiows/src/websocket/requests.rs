@@ -146,14 +146,14 @@ impl WebSocket {
             biased;
             reply = time::timeout(timeout, answered) => reply.map_err(|_| RequestError::Timeout)??,
             // An answer that came before the end counts, even if both are noticed together.
-            () = self.answers_are_over() => request.reply.try_recv().map_err(|_| RequestError::Closed)?,
+            () = self.no_answer_expected() => request.reply.try_recv().map_err(|_| RequestError::Closed)?,
         };
         let answer = reply.ok_or(RequestError::Congested)?.into_text_if_utf8();
         read_answer(self.tag(), answer.as_text().unwrap_or_default())
     }
 
     /// Waits until no answer of the client is expected any more.
-    async fn answers_are_over(&self) {
+    async fn no_answer_expected(&self) {
         self.closed().await;
         if let Some(grace) = self.outbox().drain_grace() {
             sleep(grace).await;
@@ -244,8 +244,8 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
     if head.message_type == ErrorFrame::TYPE {
         let (refusal, _) = decode::<Refusal>(tag, text).map_err(RequestError::Invalid)?;
         return Err(RequestError::Refused {
-            code: cut(&words(refusal.code.as_deref()), MAX_CODE).to_owned(),
-            message: cut(&words(refusal.message.as_deref()), MAX_MESSAGE).to_owned(),
+            code: cut(&text_of(refusal.code.as_deref()), MAX_CODE).to_owned(),
+            message: cut(&text_of(refusal.message.as_deref()), MAX_MESSAGE).to_owned(),
         });
     }
     if head.message_type != R::TYPE {
@@ -258,7 +258,7 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
 }
 
 /// Returns a part of a refusal as text: a string, or a number as it is written.
-fn words(value: Option<&RawValue>) -> Cow<'_, str> {
+fn text_of(value: Option<&RawValue>) -> Cow<'_, str> {
     let json = value.map_or("", RawValue::get);
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).unwrap_or_default(),

@@ -105,14 +105,14 @@ impl WebSocket {
             let running = running.get_or_insert_default();
             // Removes the tasks that have finished from the set.
             ended.extend(iter::from_fn(|| running.try_join_next()));
-            running.spawn(caught(self.id(), future));
+            running.spawn(catch_and_log(self.id(), future));
         }
-        ended.into_iter().for_each(|ended| self.note(ended));
+        ended.into_iter().for_each(|ended| self.log_panic_of(ended));
     }
 
     /// Logs a task that panicked while it was dropped. The panic's payload is dropped here, so the
     /// caller must hold no lock.
-    fn note(&self, ended: Result<(), JoinError>) {
+    fn log_panic_of(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended
             && let Ok(panic) = error.try_into_panic()
         {
@@ -134,7 +134,7 @@ impl WebSocket {
         running.abort_all();
         let ends = async {
             while let Some(ended) = running.join_next().await {
-                self.note(ended);
+                self.log_panic_of(ended);
             }
         };
         let _ = timeout(GRACE, ends).await;
@@ -148,7 +148,7 @@ impl Tasks {
 }
 
 /// Runs a future and logs its panic at once, because its task may never be joined.
-async fn caught(connection: ConnectionId, future: impl Future<Output = ()>) {
+async fn catch_and_log(connection: ConnectionId, future: impl Future<Output = ()>) {
     // Wrapped in another future, which drops a future that has returned while panics are still
     // caught.
     let inner = AssertUnwindSafe(async move {
