@@ -124,7 +124,7 @@ impl Session {
         let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
         // For all other tasks, the client has left before its disconnect handlers run.
-        self.socket.registry().depart(&self.socket, Standing::Over, EndedBy::Server);
+        self.socket.registry().depart(&self.socket, Standing::Disconnecting, EndedBy::Server);
         self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
         let handlers = match outcome {
@@ -136,7 +136,7 @@ impl Session {
             // future.
             Box::pin(self.disconnect(handlers, &reason)).await;
         }
-        self.socket.registry().depart(&self.socket, Standing::Gone, EndedBy::Server);
+        self.socket.registry().depart(&self.socket, Standing::Disconnected, EndedBy::Server);
         self.socket.close_values();
         unconstrained(poll_fn(|cx| self.io.poll_finish(cx))).await;
     }

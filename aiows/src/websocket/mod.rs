@@ -260,7 +260,7 @@ impl WebSocket {
         let reason = cut_reason(reason.as_ref());
         let because = DisconnectReason::Closed { code, reason: reason.to_owned() };
         self.outbox().request_close(CloseRequest::handshake(code, reason, because));
-        self.record.registry.depart(self, Standing::SentAway, EndedBy::Server);
+        self.record.registry.depart(self, Standing::Closed, EndedBy::Server);
     }
 
     /// Removes the connection from its rooms and its user if the policy for slow clients has closed
@@ -268,7 +268,7 @@ impl WebSocket {
     #[cold]
     pub(crate) fn leave_if_closed(&self) {
         if self.outbox().awaits_close() {
-            self.record.registry.depart(self, Standing::SentAway, EndedBy::Server);
+            self.record.registry.depart(self, Standing::Closed, EndedBy::Server);
         }
     }
 

@@ -50,7 +50,7 @@ pub(crate) enum Selector {
     /// The members of a room, if the sender is one of them.
     Room {
         name: String,
-        speaker: WebSocket,
+        sender: WebSocket,
     },
     Users(Vec<String>),
     Connection(ConnectionId),
@@ -121,12 +121,12 @@ pub(crate) enum Standing {
     /// may still send to the rooms it was in.
     Leaving,
     /// The server closes the connection. Its handlers see no rooms.
-    SentAway,
+    Closed,
     /// The disconnect handlers run, and may still send to the rooms it was in.
-    Over,
+    Disconnecting,
     /// The disconnect handlers have returned. A handle that is still held belongs to no room or
     /// user.
-    Gone,
+    Disconnected,
 }
 
 impl Membership {
@@ -136,16 +136,16 @@ impl Membership {
 
     /// Whether handlers see the rooms and the user of the connection, or the ones it had when it
     /// ended.
-    pub(crate) fn is_seen(&self) -> bool {
-        !matches!(self.standing, Standing::SentAway | Standing::Gone)
+    pub(crate) fn is_visible(&self) -> bool {
+        !matches!(self.standing, Standing::Closed | Standing::Disconnected)
     }
 
     /// # Errors
     ///
     /// `NotMember` if the connection is not in the room and was not when it ended; `Closed` if the
     /// server has closed it or its disconnect handlers have returned.
-    pub(crate) fn may_speak(&self, room: &str) -> std::result::Result<(), SendError> {
-        match self.is_seen() {
+    pub(crate) fn may_send_to(&self, room: &str) -> std::result::Result<(), SendError> {
+        match self.is_visible() {
             false => Err(SendError::Closed),
             true if self.rooms.has(room) => Ok(()),
             true => Err(SendError::NotMember),

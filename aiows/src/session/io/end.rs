@@ -186,7 +186,7 @@ impl ConnectionIo {
     pub(super) fn end_if_reset_and_closed(&mut self) {
         if let Phase::Leaving { end: Some(end), .. } = &self.phase
             && matches!(**end, ClientEnd::Reset)
-            && self.socket.membership().standing == Standing::SentAway
+            && self.socket.membership().standing == Standing::Closed
         {
             self.end_now();
         }
@@ -234,7 +234,7 @@ impl ConnectionIo {
             DisconnectReason::Timeout => EndedBy::Client,
             _ => EndedBy::Server,
         };
-        self.socket.registry().depart(&self.socket, Standing::SentAway, by);
+        self.socket.registry().depart(&self.socket, Standing::Closed, by);
         self.inbox.clear();
         self.protocol.drop_messages();
         // A smaller size never exceeds the share.
