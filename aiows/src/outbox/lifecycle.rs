@@ -41,7 +41,7 @@ const OPEN: u8 = 0;
 /// The connection is about to end: `WebSocket::closed` resolves.
 const ENDING: u8 = 1;
 /// No message is accepted any more, and the session has to close the connection.
-const ORDERED: u8 = 2;
+const CLOSE_REQUESTED: u8 = 2;
 /// No message is accepted any more.
 const CLOSED: u8 = 3;
 
@@ -60,12 +60,12 @@ impl Lifecycle {
 impl Outbox {
     /// Whether no message is accepted any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.mirror.0.load(Ordering::Acquire) >= ORDERED
+        self.mirror.0.load(Ordering::Acquire) >= CLOSE_REQUESTED
     }
 
     /// Whether the session has to close the connection before it handles another message.
     pub(crate) fn awaits_close(&self) -> bool {
-        self.mirror.0.load(Ordering::Acquire) == ORDERED
+        self.mirror.0.load(Ordering::Acquire) == CLOSE_REQUESTED
     }
 
     /// Whether the connection has ended or is about to end.
@@ -89,7 +89,7 @@ impl Outbox {
             Lifecycle::Open => OPEN,
             Lifecycle::CloseReceived => ENDING,
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
-            Lifecycle::CloseRequested(_) => ORDERED,
+            Lifecycle::CloseRequested(_) => CLOSE_REQUESTED,
             Lifecycle::CloseSent
             | Lifecycle::CutRequested
             | Lifecycle::Ended

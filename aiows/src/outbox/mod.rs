@@ -3,32 +3,20 @@
 //! Any task may append to the queue under its lock. The session writes it to the socket; over plain
 //! TCP, a publisher writes as well while the session sleeps. The outbox also holds the
 //! [`Lifecycle`] of the connection.
-//!
-//! - `close_request.rs`: requests to close the connection, and the session's orders
-//! - `lifecycle.rs`: the state of the connection from open to ended
-//! - `queue/`: the frames that wait, in the order in which they are written
-//! - `push.rs`: messages to one client
-//! - `shared.rs`: messages to many clients, encoded once
-//! - `policy.rs`: the limits of the queue, and the action for a message beyond them
-//! - `blocked.rs`: the limit on the bytes that wait for all blocked sockets together
-//! - `waiters.rs`: senders that wait until the queue has room
-//! - `flush.rs`: writing the queue to the socket
-//! - `drop_log.rs`: log lines about dropped messages
-//! - `totals.rs`: counts for one client and for the whole server
 
-mod blocked;
-mod close_request;
-mod drop_log;
-mod flush;
-mod lifecycle;
-mod policy;
-mod push;
-mod queue;
-mod shared;
+mod blocked; // the limit on the bytes that wait for all blocked sockets together
+mod close_request; // requests to close the connection, and the session's orders
+mod drop_log; // log lines about dropped messages
+mod flush; // writing the queue to the socket
+mod lifecycle; // the state of the connection from open to ended
+mod policy; // the limits of the queue, and the action for a message beyond them
+mod push; // messages to one client
+mod queue; // the frames that wait, in the order in which they are written
+mod shared; // messages to many clients, encoded once
 #[cfg(test)]
 mod tests;
-mod totals;
-mod waiters;
+mod totals; // counts for one client and for the whole server
+mod waiters; // senders that wait until the queue has room
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -199,7 +187,7 @@ impl Outbox {
     /// follow it, so the caller must have sealed the outbox.
     pub(crate) fn discard_unsent(&self) -> usize {
         let mut state = self.lock();
-        let is_cut = state.queue.cut_begun();
+        let is_cut = state.queue.cut_partial();
         let dropped = state.queue.discard_unsent() + usize::from(is_cut);
         state.account(self.bounds.totals());
         dropped

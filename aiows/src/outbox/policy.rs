@@ -147,18 +147,18 @@ impl Bounds {
         {
             return Admission::Append;
         }
-        if !state.may_act(when) {
+        if !state.may_apply_policy(when) {
             after_unlock.session = after_unlock.session.take().or_else(|| state.sleeper.take());
             if state.turn == SessionTurn::Expected {
                 state.turn = SessionTurn::Awaited;
             }
             return Admission::Wait;
         }
-        self.act(state, size, rule, after_unlock)
+        self.apply_policy(state, size, rule, after_unlock)
     }
 
     /// Applies the policy to a message whose socket refuses bytes.
-    fn act(
+    fn apply_policy(
         &self,
         state: &mut State,
         size: usize,
@@ -247,7 +247,7 @@ impl Bounds {
 impl State {
     /// Whether the socket refuses bytes according to an attempt that is recent enough for the
     /// policy.
-    pub(super) fn may_act(&self, when: When) -> bool {
+    pub(super) fn may_apply_policy(&self, when: When) -> bool {
         let tried = match when {
             When::Now => true,
             When::Offered => self.writer.is_some(),

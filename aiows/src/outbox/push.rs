@@ -125,7 +125,8 @@ impl Outbox {
     /// not scheduled in that time, this is no evidence of a slow client.
     fn is_blocked_since(&self, began: Progress) -> bool {
         let state = self.lock();
-        state.queue.written() == began.written && state.may_act(When::TriedAgain(began.attempts))
+        state.queue.written() == began.written
+            && state.may_apply_policy(When::TriedAgain(began.attempts))
     }
 
     fn progress(&self) -> Progress {

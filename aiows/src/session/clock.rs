@@ -194,8 +194,8 @@ impl Clock {
         deadline: Option<Instant>,
         limits: &Limits,
     ) -> Option<TimerEvent> {
-        self.follow(reading);
-        let (at, event) = self.next(deadline, limits)?;
+        self.set_reading(reading);
+        let (at, event) = self.next_event(deadline, limits)?;
         // If a deadline moves further away, the timer is not reset: it fires early and is set again
         // then.
         if at < self.timer.deadline() {
@@ -220,7 +220,7 @@ impl Clock {
         None
     }
 
-    fn follow(&mut self, reading: Reading) {
+    fn set_reading(&mut self, reading: Reading) {
         let before = std::mem::replace(&mut self.reading, reading);
         match reading {
             Reading::On if matches!(before, Reading::Watched | Reading::Blind) => {
@@ -242,7 +242,11 @@ impl Clock {
         }
     }
 
-    fn next(&self, deadline: Option<Instant>, limits: &Limits) -> Option<(Instant, TimerEvent)> {
+    fn next_event(
+        &self,
+        deadline: Option<Instant>,
+        limits: &Limits,
+    ) -> Option<(Instant, TimerEvent)> {
         let Limits { ping_interval, ping_timeout, write_timeout, message_timeout, .. } = limits;
         let liveness = match (self.reading, self.pinged) {
             (Reading::Over, _) => None,

@@ -41,7 +41,7 @@ impl From<HandlerError> for Unrouted {
 }
 
 impl Unrouted {
-    fn is_no_message(&self) -> bool {
+    fn is_malformed(&self) -> bool {
         matches!(self.error.code(), code::INVALID_JSON | code::INVALID_MESSAGE)
     }
 }
@@ -144,7 +144,7 @@ fn match_with_relay<'a>(
         return Ok(relayed);
     }
     match find(router, inbound, nesting) {
-        Err(unrouted) if unrouted.is_no_message() => Ok(relayed),
+        Err(unrouted) if unrouted.is_malformed() => Ok(relayed),
         found => found,
     }
 }

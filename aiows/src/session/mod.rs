@@ -2,26 +2,16 @@
 //!
 //! A [`Session`] is a single task. It runs the handlers of its connection one after another. While
 //! a handler is pending, the same task reads ahead, writes the queue and keeps the deadlines.
-//!
-//! - `accepted.rs`: the values that a session begins with
-//! - `dispatch.rs`: finding and running the handler of a message
-//! - `respond.rs`: the answer, the acknowledgement or the error for a message
-//! - `drive.rs`: polling a handler and the connection together
-//! - `disconnect.rs`: time limits of the disconnect handlers
-//! - `clock.rs`: all deadlines of the connection, with a single timer
-//! - `waiting.rs`: how long a pending handler keeps the connection waiting
-//! - `unfinished.rs`: the memory for unfinished messages of all clients
-//! - `io/`: reading, writing and closing the socket
 
-mod accepted;
-mod clock;
-mod disconnect;
-mod dispatch;
-mod drive;
-mod io;
-mod respond;
-mod unfinished;
-mod waiting;
+mod accepted; // the values that a session begins with
+mod clock; // all deadlines of the connection, with a single timer
+mod disconnect; // time limits of the disconnect handlers
+mod dispatch; // finding and running the handler of a message
+mod drive; // polling a handler and the connection together
+mod io; // reading, writing and closing the socket
+mod respond; // the answer, the acknowledgement or the error for a message
+mod unfinished; // the memory for unfinished messages of all clients
+mod waiting; // how long a pending handler keeps the connection waiting
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;

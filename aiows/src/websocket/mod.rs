@@ -1,29 +1,20 @@
-//! The handle on one connection, and the record that all its clones share.
+//! The handle on one connection, and the types that its methods use.
 //!
-//! A [`WebSocket`] sends, joins rooms, has a user and closes the connection. It never touches the
-//! socket itself: messages go to the [`Outbox`], rooms and users to the [`Registry`] of its
-//! namespace.
-//!
-//! - `changes.rs`: the public results of joining, leaving and ending ([`Joined`], [`Left`],
-//!   [`UserChange`], [`Departure`])
-//! - `context.rs`: [`ContextMap`], the values of one connection
-//! - `membership.rs`: methods of the handle for rooms, users and names
-//! - `peer.rs`: facts about the client that are known before its first message
-//! - `registry.rs`: the interface through which a handle reaches rooms, users and other connections
-//! - `reply.rs`: replies that a handler sends before it returns
-//! - `requests.rs`: requests to the client, and its answers
-//! - `rooms.rs`: the rooms of one connection
-//! - `tasks.rs`: waiting for the end, and tasks that end with the connection
+//! You send messages, join rooms, set the user and close the connection with a [`WebSocket`]. A
+//! [`ContextMap`] keeps values for one connection. When a connection ends, disconnect handlers
+//! receive a [`DisconnectReason`] and a [`Departure`].
 
-mod changes;
-mod context;
-mod membership;
-mod peer;
-mod registry;
-mod reply;
-mod requests;
-mod rooms;
-mod tasks;
+// The handle never touches the socket. Messages go to the `Outbox` of the connection; rooms and
+// users go to the `Registry` of its namespace.
+mod changes; // the results of joining, leaving and ending
+mod context; // the values of one connection
+mod membership; // methods of the handle for rooms, users and names
+mod peer; // facts about the client that are known before its first message
+mod registry; // the interface through which a handle reaches rooms, users and other connections
+mod reply; // replies that a handler sends before it returns
+mod requests; // requests to the client, and its answers
+mod rooms; // the rooms of one connection
+mod tasks; // waiting for the end, and tasks that end with the connection
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -173,15 +164,15 @@ impl WebSocket {
         self.record.outbox.is_closed()
     }
 
-    /// Sends a message. If the queue is full, it waits for at most `Limits::write_timeout`, 10 s by
-    /// default.
+    /// Sends a message, and waits if the queue is full.
     ///
-    /// If the queue is still full then, the policy of the message type applies, or
-    /// [`Limits::overflow`](crate::Limits::overflow) if the type has none. By default a client is
-    /// closed as a slow consumer (1008) if its socket has taken no byte in that time. If it has
-    /// taken some, the client stays connected and you get [`SendError::Full`]. Under a policy that
-    /// drops messages, `send` waits only while the socket takes bytes, and returns `Ok` for a
-    /// message that is dropped.
+    /// It waits for at most [`Limits::write_timeout`](crate::Limits::write_timeout), 10 s by
+    /// default. If the queue is still full then, the policy of the message type applies, or
+    /// [`Limits::overflow`](crate::Limits::overflow) if the type has none. By default the
+    /// connection is closed because of a slow client (1008) if the socket has taken no byte in that
+    /// time. If it has taken some, the connection stays open and you get [`SendError::Full`]. Under
+    /// a policy that drops messages, `send` waits only while the socket takes bytes, and returns
+    /// `Ok` for a message that is dropped.
     ///
     /// If several senders wait, they are served in the order in which they began to wait.
     ///

@@ -58,7 +58,7 @@ impl Queue {
         if self.latest == 0 {
             return None;
         }
-        let begun = self.first_whole();
+        let begun = self.first_unwritten();
         let at = if self.entries.len() <= MAX_SEARCHED {
             // If the partly written message has this key, it stands before the other one.
             self.entries.iter().rposition(|entry| entry.is_latest_with(key))?
@@ -119,7 +119,7 @@ impl Queue {
 
     /// Removes a message for a newer one with its key.
     pub(in super::super) fn remove_replaced(&mut self, found: Found) {
-        self.take_out(found.at);
+        self.remove_at(found.at);
         self.note_replaced();
     }
 

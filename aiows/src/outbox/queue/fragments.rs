@@ -44,7 +44,7 @@ pub(super) fn fragment(frame: &[u8], size: usize, number: u32) -> (&'static [u8]
 impl Queue {
     /// Returns the position of the partly written message. Control frames that are written between
     /// its fragments may stand before it.
-    fn begun_message(&self) -> Option<usize> {
+    fn partial_message(&self) -> Option<usize> {
         let at = self.entries.iter().position(|entry| !entry.is_control())?;
         let is_begun = self.fragment > 0 || (at == 0 && self.front_written > 0);
         is_begun.then_some(at)
@@ -52,11 +52,11 @@ impl Queue {
 
     /// Returns the position of the first entry, control frame or message, that is not partly
     /// written.
-    pub(super) fn first_whole(&self) -> usize {
+    pub(super) fn first_unwritten(&self) -> usize {
         if self.fragment == 0 {
-            return self.begun();
+            return self.partly_written();
         }
-        self.begun_message().map_or(0, |at| at + 1)
+        self.partial_message().map_or(0, |at| at + 1)
     }
 
     /// Moves on to the next fragment of the first entry, behind the control frames that wait for
@@ -72,8 +72,8 @@ impl Queue {
 
     /// Drops the unwritten fragments of a partly written message; `false` if there are none. Only
     /// control frames may follow then.
-    pub(in super::super) fn cut_begun(&mut self) -> bool {
-        let Some(at) = self.begun_message() else { return false };
+    pub(in super::super) fn cut_partial(&mut self) -> bool {
+        let Some(at) = self.partial_message() else { return false };
         let Some(entry) = self.entries.get(at) else { return false };
         if self.fragment + 1 >= entry.fragments() {
             return false;

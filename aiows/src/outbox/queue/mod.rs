@@ -1,14 +1,9 @@
 //! The frames that wait, in the order in which they are written, and their counts.
-//!
-//! - `coalesce.rs`: messages that a newer one with the same key replaces
-//! - `evict.rs`: messages that are removed without being sent
-//! - `fragments.rs`: messages of several frames
-//! - `write.rs`: writing, and removing the written entries
 
-mod coalesce;
-mod evict;
-mod fragments;
-mod write;
+mod coalesce; // messages that a newer one with the same key replaces
+mod evict; // messages that are removed without being sent
+mod fragments; // messages of several frames
+mod write; // writing, and removing the written entries
 
 use std::collections::VecDeque;
 
@@ -67,7 +62,7 @@ enum Entry {
     Control(Bytes),
     /// The position of a removed message, and its `length` bytes of `copied`. Never the first or
     /// last entry.
-    Gone { length: usize },
+    Removed { length: usize },
     /// A message that a newer one with its key replaces; boxed so that entries stay small.
     Latest(Box<Latest>),
     /// A pong. At most `MAX_PONGS` of them are unwritten.
@@ -106,14 +101,14 @@ impl Entry {
             | Self::Pong(frame)
             | Self::Shared { frame, .. } => frame.len(),
             Self::Latest(latest) => latest.frame.len(),
-            Self::Gone { .. } => 0,
+            Self::Removed { .. } => 0,
         }
     }
 
     /// Returns the number of its bytes in `copied`.
     fn copied(&self) -> usize {
         match self {
-            Self::Copied { length, .. } | Self::Gone { length } => *length,
+            Self::Copied { length, .. } | Self::Removed { length } => *length,
             _ => 0,
         }
     }
@@ -123,7 +118,7 @@ impl Entry {
         match self {
             Self::Copied { class, .. } | Self::Shared { class, .. } => Some(*class),
             Self::Latest(_) => Some(Class::Server),
-            Self::Close(_) | Self::Control(_) | Self::Gone { .. } | Self::Pong(_) => None,
+            Self::Close(_) | Self::Control(_) | Self::Removed { .. } | Self::Pong(_) => None,
         }
     }
 
@@ -135,7 +130,7 @@ impl Entry {
             Self::Close(_)
             | Self::Control(_)
             | Self::Copied { .. }
-            | Self::Gone { .. }
+            | Self::Removed { .. }
             | Self::Pong(_) => None,
         }
     }
@@ -145,7 +140,7 @@ impl Entry {
         match self {
             Self::Copied { size, .. } | Self::Shared { size, .. } => Some(*size),
             Self::Latest(latest) => Some(latest.size),
-            Self::Close(_) | Self::Control(_) | Self::Gone { .. } | Self::Pong(_) => None,
+            Self::Close(_) | Self::Control(_) | Self::Removed { .. } | Self::Pong(_) => None,
         }
     }
 
@@ -153,7 +148,9 @@ impl Entry {
     fn control_frame(&self) -> &[u8] {
         match self {
             Self::Close(frame) | Self::Control(frame) | Self::Pong(frame) => frame,
-            Self::Copied { .. } | Self::Gone { .. } | Self::Latest(_) | Self::Shared { .. } => &[],
+            Self::Copied { .. } | Self::Removed { .. } | Self::Latest(_) | Self::Shared { .. } => {
+                &[]
+            }
         }
     }
 
@@ -241,7 +238,7 @@ impl Queue {
     }
 
     fn insert_control(&mut self, entry: Entry) {
-        let first = self.first_unsent();
+        let first = self.control_position();
         self.entries.insert(first, entry);
         if let Some(index) = &mut self.index {
             index.note_inserted();
@@ -256,7 +253,7 @@ impl Queue {
     /// Queues a pong, in place of the oldest one if many wait. RFC 6455 section 5.5.3 requires only
     /// the newest.
     pub(super) fn push_pong(&mut self, frame: Bytes) {
-        let begun = self.begun();
+        let begun = self.partly_written();
         let controls = self.entries.iter().enumerate().skip(begun);
         let mut pongs = controls
             .take_while(|(_, entry)| entry.is_control())
@@ -274,12 +271,12 @@ impl Queue {
     }
 
     /// Returns the number of partly written entries: 0 or 1.
-    fn begun(&self) -> usize {
+    fn partly_written(&self) -> usize {
         usize::from(self.front_written > 0)
     }
 
     /// Whether a message is partly written.
-    fn has_begun_message(&self) -> bool {
+    fn has_partial_message(&self) -> bool {
         let first = self.entries.front();
         self.fragment > 0
             || (self.front_written > 0 && first.is_some_and(|first| first.size().is_some()))
@@ -287,8 +284,8 @@ impl Queue {
 
     /// Returns the position for the next control frame: behind the frame that is partly written and
     /// the control frames that follow it.
-    fn first_unsent(&self) -> usize {
-        let begun = self.begun();
+    fn control_position(&self) -> usize {
+        let begun = self.partly_written();
         begun + self.entries.iter().skip(begun).take_while(|entry| entry.is_control()).count()
     }
 }

@@ -21,7 +21,7 @@ impl Queue {
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let (taken, is_all) = match self.only_piece() {
+        let (taken, is_all) = match self.contiguous() {
             // The common case.
             Some(piece) => {
                 let taken = write(&[IoSlice::new(piece)])?;
@@ -43,7 +43,7 @@ impl Queue {
 
     /// Returns the unwritten bytes if they are contiguous: small messages only, or a single shared
     /// one.
-    fn only_piece(&self) -> Option<&[u8]> {
+    fn contiguous(&self) -> Option<&[u8]> {
         if let (1, Some(Entry::Shared { frame, size, .. })) =
             (self.entries.len(), self.entries.front())
         {
@@ -69,7 +69,7 @@ impl Queue {
             run.end += entry.copied();
             run.start = run.end;
             match entry.frame() {
-                None if matches!(entry, Entry::Gone { .. }) => {}
+                None if matches!(entry, Entry::Removed { .. }) => {}
                 None => parts.push(entry.control_frame()),
                 // Control frames come right behind the current fragment; the other fragments follow
                 // in a later call.

@@ -1,10 +1,7 @@
 //! Compares the queue with a model that only knows whole frames, over many random steps.
-//!
-//! - `lifecycle.rs`: every operation in every state of the lifecycle
-//! - `model.rs`: the model of the queue
 
-mod lifecycle;
-mod model;
+mod lifecycle; // every operation in every state of the lifecycle
+mod model; // the model of the queue
 
 use std::io;
 use std::sync::{Arc, Barrier};

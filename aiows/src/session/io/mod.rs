@@ -2,23 +2,14 @@
 //!
 //! A turn does all work that is possible without waiting: it follows orders to close, reads, writes
 //! and checks the deadlines. Then the session sleeps until it is woken.
-//!
-//! - `mod.rs`: the turn of a session
-//! - `read.rs`: reading and decoding
-//! - `inbox.rs`: the accepted messages that wait for their handlers
-//! - `packed.rs`: messages that wait in a compact form
-//! - `write.rs`: writing the queue
-//! - `timer.rs`: the actions that are due
-//! - `phase.rs`: the phases from open to ended
-//! - `end.rs`: the transitions between the phases
 
-mod end;
-mod inbox;
-mod packed;
-mod phase;
-mod read;
-mod timer;
-mod write;
+mod end; // the transitions between the phases
+mod inbox; // the accepted messages that wait for their handlers
+mod packed; // messages that wait in a compact form
+mod phase; // the phases from open to ended
+mod read; // reading and decoding
+mod timer; // the actions that are due
+mod write; // writing the queue
 
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;

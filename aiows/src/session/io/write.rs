@@ -22,9 +22,11 @@ impl ConnectionIo {
             Poll::Ready(_) => Writability::Ready,
         };
         match flushed {
-            Poll::Pending => self.clock.note_blocked(self.outbox().written(), enough(&self.io)),
+            Poll::Pending => {
+                self.clock.note_blocked(self.outbox().written(), sign_of_life(&self.io))
+            }
             Poll::Ready(Ok(())) if self.clock.is_blocked() => {
-                self.clock.note_unblocked(self.outbox().written(), enough(&self.io));
+                self.clock.note_unblocked(self.outbox().written(), sign_of_life(&self.io));
             }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => self.fail(&error),
@@ -62,7 +64,7 @@ impl ConnectionIo {
 
 /// Returns how many bytes a full socket must take to count as a sign of life. A custom stream may
 /// be pending before every write, so that taking a ping is no evidence of a live client.
-fn enough(io: &Io) -> u64 {
+fn sign_of_life(io: &Io) -> u64 {
     match io {
         Io::Tcp(_) => 0,
         Io::Stream(_) => MIN_TAKEN_BY_STREAM,
