@@ -192,7 +192,7 @@ impl Outbox {
         !is_chosen
     }
 
-    /// Closes a connection whose queue was chosen because all blocked queues together exceed the
+    /// Closes this connection because its queue was chosen: all blocked queues together exceed the
     /// limit.
     pub(super) fn close_chosen(&self) {
         if self.is_closed() {

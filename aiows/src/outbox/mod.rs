@@ -47,7 +47,7 @@ use crate::transport::TcpWriter;
 /// copy.
 const MAX_INLINE: usize = 4096;
 
-/// The queue of one connection, with everything that its writers and its closing share.
+/// The queue of one connection, with the state that its writers share.
 ///
 /// The methods are spread over `mod.rs` (state and control frames), `push.rs`, `shared.rs`,
 /// `flush.rs` and `lifecycle.rs`.
@@ -86,7 +86,7 @@ struct State {
     /// How often the session has tried to write.
     attempts: Attempts,
     turn: SessionTurn,
-    /// Dropped messages whose number is not logged yet.
+    /// Dropped messages that are not logged yet.
     burst: Option<Box<DropBurst>>,
     /// Whether a publisher has deferred a flush that it still has to do.
     is_flush_deferred: bool,

@@ -157,7 +157,7 @@ impl Bounds {
         self.apply_policy(state, size, rule, after_unlock)
     }
 
-    /// Applies the policy to a message whose socket refuses bytes.
+    /// Applies the policy to a message for a socket that refuses bytes.
     fn apply_policy(
         &self,
         state: &mut State,

@@ -29,7 +29,7 @@ impl SessionConfig {
     }
 }
 
-/// A connection whose handshake was accepted.
+/// A connection after its handshake was accepted.
 pub(crate) struct Accepted<'a> {
     pub(crate) peer: AcceptedPeer,
     /// The response to the handshake, which the session writes; `None` if an HTTP server writes it.

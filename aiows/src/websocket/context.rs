@@ -13,9 +13,9 @@ use crate::state::{TypeMap, is_foreign};
 
 /// The values that one connection keeps, at most one of each type.
 ///
-/// Use types of your own, so that no other module stores the same type by accident. A type that is
-/// not yours, such as `String` or `Vec<u8>`, belongs to the source file that first inserts a value
-/// of it.
+/// Use types of your own, so that no other module stores the same type by accident. A value of a
+/// common type, such as `String` or `Vec<u8>`, belongs to the source file that first inserts it;
+/// see [`insert`](Self::insert).
 ///
 /// The values are dropped after the disconnect handlers have run, and no value is kept afterwards.
 /// So a value may hold the [`WebSocket`](crate::WebSocket) itself.
@@ -41,7 +41,7 @@ pub struct ContextMap {
 thread_local! {
     /// Addresses of the maps that this thread is updating.
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    /// Addresses of the maps whose lock this thread holds while it clones a value.
+    /// Addresses of the maps that this thread has locked while it clones a value.
     static CLONING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -134,9 +134,9 @@ impl ContextMap {
     ///
     /// # Panics
     ///
-    /// Panics if another source file has inserted a value of type `T` and `T` names no type of the
-    /// application's crates, as in `String` and `Vec<u8>`: two modules that do not know of each
-    /// other would share it.
+    /// Panics if another source file has inserted a value of type `T`, and `T` consists only of
+    /// types from the standard library, aiows, `bytes`, `http`, `serde_json` and `tokio`, such as
+    /// `String` or `Vec<u8>`. Two modules that do not know of each other would share such a value.
     #[track_caller]
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
         self.check_owner::<T>(Location::caller());
@@ -161,10 +161,10 @@ impl ContextMap {
     /// Changes the value of type `T`. If there is none, it begins with the `Default` of `T`.
     ///
     /// `change` gets a clone, which replaces the value when `change` returns. If it panics, the old
-    /// value stays. Other threads that change the context wait until then. `change` itself may use
-    /// the context, but a change it makes there to the value of type `T` is overwritten. If it
-    /// changes the context of another connection, make sure that no other thread does the reverse:
-    /// the two would wait for each other.
+    /// value stays. Other threads that change this context wait until `change` has returned.
+    /// `change` itself may use the context, but a change it makes there to the value of type `T` is
+    /// overwritten. If it changes the context of another connection, make sure that no other thread
+    /// does the reverse: the two would wait for each other.
     ///
     /// # Panics
     ///

@@ -67,7 +67,7 @@ use crate::state::TypeMap;
 /// }
 /// ```
 // The methods are spread over four more files: `membership.rs` has rooms and users, `reply.rs`
-// replies, `requests.rs` requests to the client, `tasks.rs` everything that ends with the
+// replies, `requests.rs` requests to the client, `tasks.rs` tasks that end with the
 // connection.
 #[derive(Clone)]
 pub struct WebSocket {

@@ -67,7 +67,7 @@ pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// The runtime of the sessions, once there has been one.
     fn runtime(&self) -> Option<Handle>;
 
-    /// Flushes the queues of some members whose flush was deferred.
+    /// Does the deferred flushes of some members.
     fn write_soon(&self, members: &Members, range: Range<usize>);
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct Membership {
 /// Every connection has one, idle ones included.
 const _: () = assert!(size_of::<Membership>() <= 64);
 
-/// What the handlers of a connection may do in its rooms. It only ever moves down this list.
+/// The rights of a connection's handlers in its rooms. The standing only ever moves down this list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     /// Handlers may join, leave and send to rooms.

@@ -54,7 +54,7 @@ impl WebSocket {
     ///
     /// # Cancel safety
     ///
-    /// You can drop the future and call `closed` again; no notification is lost.
+    /// You can drop the future and call `closed` again without missing the end.
     pub async fn closed(&self) {
         self.record.outbox.ending().await;
     }
@@ -80,10 +80,10 @@ impl WebSocket {
     ///
     /// #[connect]
     /// async fn tick(ws: WebSocket) {
-    ///     let peer = ws.clone();
+    ///     let socket = ws.clone();
     ///     ws.spawn(async move {
     ///         let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ///         while peer.send(&Tick {}).await.is_ok() {
+    ///         while socket.send(&Tick {}).await.is_ok() {
     ///             ticks.tick().await;
     ///         }
     ///     });

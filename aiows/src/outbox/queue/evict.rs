@@ -36,8 +36,8 @@ impl Queue {
 
     /// Whether dropping messages of a class would make room.
     ///
-    /// A partly written message stays, but is no obstacle: the queue takes one other message beside
-    /// it.
+    /// A partly written message stays, but is no obstacle: the queue takes one other message in
+    /// addition.
     pub(in super::super) fn can_make_room(
         &self,
         class: Class,

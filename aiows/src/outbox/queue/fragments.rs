@@ -25,7 +25,7 @@ impl Entry {
     }
 }
 
-/// Returns the header and the payload of one fragment of a message whose first fragment stands at
+/// Returns the header and the payload of one fragment of a message. The first fragment stands at
 /// the start of `frame`.
 ///
 /// Only the first fragment has its header in front of its payload; the others share constant

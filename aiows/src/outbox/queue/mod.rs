@@ -54,7 +54,7 @@ pub(super) struct Counts {
 
 #[derive(Debug)]
 enum Entry {
-    /// A message with `size` bytes of payload, whose frame is the next `length` bytes of `copied`.
+    /// A message with `size` bytes of payload. Its frame is the next `length` bytes of `copied`.
     Copied { length: usize, size: usize, class: Class },
     /// The close frame. It stands behind whole messages only.
     Close(Bytes),

@@ -63,7 +63,7 @@ fn outbox(overflow: Overflow, change: impl FnOnce(&mut Limits), totals: &Arc<Tot
     Outbox::new(&limits, Arc::clone(totals))
 }
 
-/// Returns a unique payload, whose size is one of those that the queue stores in different ways.
+/// Returns a unique payload. The queue stores its sizes in different ways.
 fn payload(random: &mut Random, step: usize) -> Vec<u8> {
     let size = match random.below(20) {
         0 => 65_000 + random.below(150_000),

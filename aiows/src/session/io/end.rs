@@ -82,7 +82,7 @@ impl ConnectionIo {
         self.stop_handling(phase, because);
     }
 
-    /// Stops waiting for the client, whose close frame is queued already.
+    /// Stops waiting for the client. The close frame is queued already.
     pub(super) fn cut(&mut self) {
         if self.outbox().is_flushed() {
             self.end_now();
@@ -95,7 +95,7 @@ impl ConnectionIo {
         self.close(CloseRequest::handshake(code, reason, DisconnectReason::Protocol { code }));
     }
 
-    /// Closes a connection whose unfinished message takes more than its share.
+    /// Closes the connection because its unfinished message takes more than its share.
     pub(super) fn close_for_unfinished(&mut self) {
         if self.phase.takes_messages() {
             self.close_for_limit(closing::TOO_MUCH_UNFINISHED);
@@ -254,8 +254,9 @@ impl ConnectionIo {
             return;
         }
         by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
-        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be sending:
-        // dropping the socket then would make the kernel discard what the client has not received.
+        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be
+        // sending, and if the socket were dropped then, the kernel would discard bytes that the
+        // client has not received.
         if let Io::Stream(stream) = &mut self.io {
             match stream.poll_shutdown(cx) {
                 Poll::Pending => return,

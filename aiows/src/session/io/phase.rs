@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::protocol::{Failure, PeerClose};
 
-/// What the session currently does with the socket. ARCHITECTURE.md has a diagram.
+/// The current use of the socket by the session. ARCHITECTURE.md has a diagram.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Messages are read and handled.

@@ -76,8 +76,8 @@ impl ConnectionIo {
         ControlFlow::Continue(())
     }
 
-    /// Ends a phase whose deadline has passed. In `Leaving`, a handler has used up its time, and
-    /// the connection now closes in the way its client has ended it.
+    /// Ends a phase at its deadline. In `Leaving`, a handler has used up its time, and the
+    /// connection now closes in the way its client has ended it.
     fn pass_deadline(&mut self) {
         match &mut self.phase {
             Phase::Leaving { end, .. } => {
