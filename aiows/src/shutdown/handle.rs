@@ -174,7 +174,7 @@ impl ServerHandle {
 
     /// Spawns the task that drains the server at its stop, unless it runs already.
     pub(crate) fn spawn_drain(&self, runtime: &Handle) {
-        if self.lifecycle().start() {
+        if self.lifecycle().start_accepting() {
             runtime.spawn(Drain { server: Arc::clone(&self.server) }.run());
         }
     }
