@@ -56,7 +56,7 @@ impl ApplicationChecks {
         let Self { request, room } = *self;
         let AcceptedPeer::Peer(peer) = accepted else { return Ok(()) };
         if let Some(request) = request {
-            let checked = timeout_at(deadline, config.router.handshake.ask(request)).await;
+            let checked = timeout_at(deadline, config.router.handshake.run(request)).await;
             let Ok(context) = checked else {
                 let peer = peer.addr.get().map(display);
                 tracing::error!(peer, "middleware took too long for a handshake");

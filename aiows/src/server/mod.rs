@@ -37,7 +37,7 @@ use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{RoomCheck, room_check};
 pub use crate::limits::{Limits, RouteLimits};
 use crate::middleware::{Layer, Middleware};
-use crate::router::{Once, Router};
+use crate::router::{Router, SetOnce};
 use crate::shutdown::Owner;
 pub use crate::shutdown::{ServerHandle, Shutdown, Stats};
 use crate::state::StateMap;
@@ -62,15 +62,15 @@ pub struct Server {
     paths: Vec<(String, Router)>,
     layers: Vec<Layer>,
     state: StateMap,
-    limits: Once<Limits>,
-    origins: Once<Origins>,
-    subprotocols: Once<Subprotocols>,
-    shutdown_timeout: Once<Duration>,
-    room_check: Once<RoomCheck>,
+    limits: SetOnce<Limits>,
+    origins: SetOnce<Origins>,
+    subprotocols: SetOnce<Subprotocols>,
+    shutdown_timeout: SetOnce<Duration>,
+    room_check: SetOnce<RoomCheck>,
     needs_room: bool,
     owner: Owner,
     #[cfg(feature = "axum")]
-    http: Once<axum::Router>,
+    http: SetOnce<axum::Router>,
 }
 
 impl Server {
@@ -153,7 +153,7 @@ impl Server {
     /// A second call is a mistake at the build, as with every setting that a server has once. To set the
     /// limits of one route, use [`Router::limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits.give(limits);
+        self.limits.set(limits);
         self
     }
 
@@ -168,7 +168,7 @@ impl Server {
     /// List all origins in one call. A second call, or a call of
     /// [`allow_any_origin`](Self::allow_any_origin), is a mistake at the build.
     pub fn allow_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.origins.give(Origins::Listed(origins.into_iter().map(Into::into).collect()));
+        self.origins.set(Origins::Listed(origins.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -176,7 +176,7 @@ impl Server {
     ///
     /// Use this only if your service relies on neither cookies nor other ambient rights.
     pub fn allow_any_origin(mut self) -> Self {
-        self.origins.give(Origins::Any);
+        self.origins.set(Origins::Any);
         self
     }
 
@@ -203,7 +203,7 @@ impl Server {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols.give(Subprotocols::new(names));
+        self.subprotocols.set(Subprotocols::new(names));
         self
     }
 
@@ -257,7 +257,7 @@ impl Server {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<HandlerError>,
     {
-        self.room_check.give(room_check(check));
+        self.room_check.set(room_check(check));
         self
     }
 
@@ -271,7 +271,7 @@ impl Server {
 
     /// Sets the time that a stop may take before connections are cut. The default is 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout.give(timeout);
+        self.shutdown_timeout.set(timeout);
         self
     }
 

@@ -74,7 +74,7 @@ impl Drain {
     async fn request_close_in_batches(&self, within: Duration) {
         // The last connections receive the request after half of the time.
         let request = CloseRequest::drain(CLIENT_GRACE.min(within / 4));
-        let sockets = self.server.hub.close_door(&request);
+        let sockets = self.server.hub.stop_admitting(&request);
         let batches = u32::try_from(sockets.len().div_ceil(BATCH)).unwrap_or(u32::MAX).max(1);
         let longest = MAX_PAUSE.min(within / 2 / batches);
         for (number, batch) in sockets.chunks(BATCH).enumerate() {

@@ -24,7 +24,7 @@ impl Shared {
     /// Closes every connection at once.
     pub(super) fn close_all(&self, mode: CloseMode) {
         let request = CloseRequest::shutdown(mode);
-        for socket in self.hub.close_door(&request) {
+        for socket in self.hub.stop_admitting(&request) {
             socket.outbox().request_close(request.clone());
         }
     }

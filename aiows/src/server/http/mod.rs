@@ -71,7 +71,7 @@ impl Server {
     /// }
     /// ```
     pub fn http(mut self, application: axum::Router) -> Self {
-        self.http.give(application);
+        self.http.set(application);
         self
     }
 }
@@ -158,7 +158,7 @@ impl Connection {
     }
 
     async fn upgrade(&self, mut parts: Parts) -> Response {
-        // Once the permit is taken, the connection carries no further request.
+        // SetOnce the permit is taken, the connection carries no further request.
         let permit = || {
             let permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
             permit.ok_or_else(|| Refusal::bad_request("the connection is a WebSocket already"))

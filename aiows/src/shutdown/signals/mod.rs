@@ -83,7 +83,7 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        // Once no task waits for Ctrl-C, tokio leaves it to the system, which ends the process.
+        // SetOnce no task waits for Ctrl-C, tokio leaves it to the system, which ends the process.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

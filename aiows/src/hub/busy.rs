@@ -1,4 +1,4 @@
-//! What is published to clients whose sessions have to write first.
+//! Publishing to clients with full queues, after their sessions have written.
 
 use std::collections::VecDeque;
 
@@ -10,28 +10,29 @@ use super::Delivery;
 use crate::outbox::{Attempts, Published, SharedFrame};
 use crate::websocket::{Directory, WebSocket};
 
-/// Frames for clients whose queues are full although their sockets are not known to refuse bytes.
+/// Frames for clients with full queues although their sockets are not known to block.
 ///
-/// They are published after everybody else was served, when the sessions have tried their streams.
+/// They are published after all other recipients were served, once the sessions have tried to
+/// write.
 #[derive(Default)]
-pub(super) struct Late<'a> {
-    members: Vec<LateMember<'a>>,
+pub(super) struct BusyMembers<'a> {
+    members: Vec<BusyMember<'a>>,
 }
 
-/// What one client is still to be sent, in order.
-struct LateMember<'a> {
+/// The frames that one client has yet to receive, in order.
+struct BusyMember<'a> {
     socket: &'a WebSocket,
     frames: VecDeque<(SharedFrame, Attempts)>,
     delivery: Delivery,
 }
 
-impl<'a> Late<'a> {
-    /// Adds a frame; those of one client come one after another.
+impl<'a> BusyMembers<'a> {
+    /// Adds a frame. All frames of one client must be added in a row.
     pub(super) fn add(&mut self, socket: &'a WebSocket, frame: &SharedFrame, since: Attempts) {
         let frame = (frame.clone(), since);
         match self.members.last_mut().filter(|last| last.socket.id() == socket.id()) {
             Some(last) => last.frames.push_back(frame),
-            None => self.members.push(LateMember {
+            None => self.members.push(BusyMember {
                 socket,
                 frames: VecDeque::from([frame]),
                 delivery: Delivery::default(),
@@ -39,8 +40,8 @@ impl<'a> Late<'a> {
         }
     }
 
-    /// Waits for all sessions at once, at most as long as a client may refuse to read. A publisher
-    /// outside of a runtime waits with the timer of the sessions.
+    /// Waits for all sessions at once, at most for the longest write timeout of these clients.
+    /// Outside of a runtime the timer of the sessions' runtime is used.
     pub(super) async fn publish(self, directory: &dyn Directory) -> Delivery {
         let mut delivery = Delivery::default();
         for member in self.publish_all(|| directory.runtime()).await {
@@ -50,7 +51,8 @@ impl<'a> Late<'a> {
         delivery
     }
 
-    /// As [`publish`](Self::publish); returns the clients that did not get all of their frames.
+    /// Publishes like [`publish`](Self::publish), and returns the clients that missed at least one
+    /// frame.
     pub(super) async fn publish_and_find_refused(self) -> Vec<&'a WebSocket> {
         let members = self.publish_all(|| None).await.into_iter();
         members.filter(|member| member.delivery.refused > 0).map(|member| member.socket).collect()
@@ -59,23 +61,23 @@ impl<'a> Late<'a> {
     async fn publish_all(
         mut self,
         sessions: impl FnOnce() -> Option<Handle>,
-    ) -> Vec<LateMember<'a>> {
-        // Routes may differ in it.
+    ) -> Vec<BusyMember<'a>> {
+        // Routes may have different timeouts.
         let limits = self.members.iter().map(|member| member.socket.outbox().write_timeout());
         let Some(limit) = limits.max() else { return self.members };
         let published = {
             let runtime = Handle::try_current().ok().or_else(sessions);
-            // The timer belongs to the runtime in which it is made.
+            // A timer belongs to the runtime in which it is created.
             let _entered = runtime.as_ref().map(Handle::enter);
-            timeout(limit, join_all(self.members.iter_mut().map(LateMember::publish)))
+            timeout(limit, join_all(self.members.iter_mut().map(BusyMember::publish)))
         };
         let _ = published.await;
-        self.members.iter_mut().for_each(LateMember::give_up);
+        self.members.iter_mut().for_each(BusyMember::give_up);
         self.members
     }
 }
 
-impl LateMember<'_> {
+impl BusyMember<'_> {
     async fn publish(&mut self) {
         let Self { socket, frames, delivery } = self;
         while let Some((frame, since)) = frames.front() {
@@ -95,7 +97,7 @@ impl LateMember<'_> {
         }
     }
 
-    /// Gives up the frames that are left: the session had no time for them.
+    /// Counts the remaining frames as refused: the session did not write in time.
     fn give_up(&mut self) {
         for (_, since) in self.frames.drain(..) {
             self.socket.outbox().give_up_publish(since);

@@ -1,4 +1,4 @@
-//! Lists of members as messages, in parts that fit into the queues of clients.
+//! Member lists and changes as messages, in parts that fit into the queues of clients.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,14 @@ const JOINED: &str = "room.joined";
 const LEFT: &str = "room.left";
 const MEMBERS: &str = "room.members";
 
-/// The list of a room at one moment, or changes that follow one, in parts; and what has changed since.
+/// The member list of a room at one moment, or the changes after such a list. Either is split into
+/// parts.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct MemberList {
     content: Content,
     parts: Vec<Part>,
-    since: HashMap<Key, Change>,
+    /// Changes after this list was made, for its readers to receive next.
+    changes_since: HashMap<Key, Change>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,38 +43,38 @@ enum Change {
     Left(Info),
 }
 
-impl List {
-    /// Makes the list of a room, in parts of at most `part_size` bytes, or one member.
+impl MemberList {
+    /// Makes the list of a room. A part has at most `part_size` bytes, or a single member.
     pub(super) fn of_members(infos: Vec<Info>, part_size: usize) -> Self {
         let mut parts = split(MEMBERS, infos, part_size);
         if parts.is_empty() {
-            // The list of a room in which nobody is listed any more.
+            // An empty room still has a list, so that clients clear theirs.
             parts.push(Part { kind: MEMBERS, infos: Vec::new() });
         }
-        Self { content: Content::Members, parts, since: HashMap::new() }
+        Self { content: Content::Members, parts, changes_since: HashMap::new() }
     }
 
-    /// Makes what follows this list: what has changed since; `None` if that is nothing.
-    pub(super) fn next(&self, part_size: usize) -> Option<Self> {
-        if self.since.is_empty() {
+    /// Makes the list of the changes since this one; `None` if there are none.
+    pub(super) fn follow_up(&self, part_size: usize) -> Option<Self> {
+        if self.changes_since.is_empty() {
             return None;
         }
         let (mut left, mut joined) = (Vec::new(), Vec::new());
-        for change in self.since.values() {
+        for change in self.changes_since.values() {
             match change {
                 Change::Left(info) => left.push(info.clone()),
                 Change::Joined(info) => joined.push(info.clone()),
             }
         }
         let parts = differences(left, joined, part_size);
-        Some(Self { content: Content::Changes, parts, since: HashMap::new() })
+        Some(Self { content: Content::Changes, parts, changes_since: HashMap::new() })
     }
 
-    /// Makes what a room is told that has changed.
+    /// Makes the list of the changes of one announcement.
     pub(super) fn of_changes(changes: &Changes, part_size: usize) -> Self {
         let infos = |all: &[(Key, Info)]| all.iter().map(|(_, info)| info.clone()).collect();
         let parts = differences(infos(&changes.left), infos(&changes.joined), part_size);
-        Self { content: Content::Changes, parts, since: HashMap::new() }
+        Self { content: Content::Changes, parts, changes_since: HashMap::new() }
     }
 
     pub(super) fn is_of_members(&self) -> bool {
@@ -83,15 +85,15 @@ impl List {
         self.parts.len()
     }
 
-    /// Notes changes; of each member only the last one counts.
-    pub(super) fn note(&mut self, changes: &Changes) {
+    /// Records changes. A later change of a member replaces an earlier one.
+    pub(super) fn record(&mut self, changes: &Changes) {
         let left = changes.left.iter().map(|(key, info)| (key.clone(), Change::Left(info.clone())));
         let joined =
             changes.joined.iter().map(|(key, info)| (key.clone(), Change::Joined(info.clone())));
-        self.since.extend(left.chain(joined));
+        self.changes_since.extend(left.chain(joined));
     }
 
-    /// Encodes one part. Those of a list of members have numbers, unless there is only one.
+    /// Encodes one part. Parts of a member list are numbered if there are several.
     pub(super) fn encode(&self, tag: &Tag, room: &str, at: usize) -> Option<SharedFrame> {
         let Part { kind, infos } = self.parts.get(at)?;
         let is_numbered = self.is_of_members() && self.parts.len() > 1;
@@ -105,7 +107,7 @@ impl List {
     }
 }
 
-/// Who has left, then who has joined.
+/// Splits the members that left into parts, followed by those that joined.
 fn differences(left: Vec<Info>, joined: Vec<Info>, part_size: usize) -> Vec<Part> {
     let mut parts = split(LEFT, left, part_size);
     parts.extend(split(JOINED, joined, part_size));
@@ -122,28 +124,29 @@ struct Announcement<'a> {
     members: Vec<&'a RawValue>,
 }
 
-/// `None` is logged: nothing that is known to an announcement makes it impossible to encode.
+/// Encodes an announcement. The `None` case is logged; no input is known to cause it.
 fn frame(tag: &Tag, kind: &str, announcement: &Announcement<'_>) -> Option<SharedFrame> {
     match codec::encode(tag, kind, None, announcement) {
         Ok(encoded) => {
-            // No policy closes a client for it, or drops other messages: there is the list.
+            // If the queue is full, the announcement is refused: the client gets the list later, so
+            // no policy has to close it or drop other messages.
             let encoded = encoded.with_rule(Rule::Policy(Overflow::Reject));
             Some(SharedFrame::new(encoded))
         }
         Err(error) => {
             let room = announcement.room;
-            tracing::error!(room, %error, "a room was not told of its members");
+            tracing::error!(room, %error, "an announcement could not be encoded");
             None
         }
     }
 }
 
-/// Splits a list where its members exceed this many bytes.
+/// Splits a list into parts of at most `part_size` bytes.
 fn split(kind: &'static str, infos: Vec<Info>, part_size: usize) -> Vec<Part> {
     let mut parts = Vec::<Part>::new();
     let mut size = 0;
     for info in infos {
-        // With its comma.
+        // One more byte for the comma.
         let length = info.get().len() + 1;
         match parts.last_mut().filter(|_| size + length <= part_size) {
             Some(last) => last.infos.push(info),
@@ -168,9 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn a_part_ends_before_it_is_too_long_and_has_one_member_at_least() {
+    fn a_part_stays_within_the_size_limit_unless_one_member_exceeds_it() {
         let sizes = |lengths: &[usize], part_size| -> Vec<usize> {
-            let list = List::of_members(infos(lengths), part_size);
+            let list = MemberList::of_members(infos(lengths), part_size);
             list.parts.iter().map(|part| part.infos.len()).collect()
         };
         assert_eq!(sizes(&[19, 19, 19, 19, 19], 40), [2, 2, 1]);

@@ -1,4 +1,4 @@
-//! Rules of a router for its connections, which take the place of the server's.
+//! The limits and subprotocols of a router, which override those of the server.
 
 use std::sync::Arc;
 
@@ -8,14 +8,15 @@ use crate::error::Mistakes;
 use crate::handshake::Subprotocols;
 use crate::limits::{Limits, RouteLimits};
 
-/// The rules of the outermost router.
+/// The limits and subprotocols that the outermost router sets.
 pub(crate) struct ConnectionRules {
     limits: Option<RouteLimits>,
     subprotocols: Option<Subprotocols>,
 }
 
 impl Router {
-    /// Moves the rules of the only included router to the one around it, which the server has made.
+    /// Moves the rules of the only included router to this router, which the server has created
+    /// around it.
     pub(crate) fn hoisted(mut self) -> Self {
         if let [only] = &mut self.included[..] {
             self.limits = std::mem::take(&mut only.limits);
@@ -24,10 +25,10 @@ impl Router {
         self
     }
 
-    /// Takes the rules, and notes a mistake for every included router that has rules of its own.
+    /// Takes the rules, and reports a mistake for each included router that sets rules of its own.
     pub(crate) fn take_rules(&mut self, mistakes: &mut Mistakes) -> ConnectionRules {
         for included in &self.included {
-            included.refuse_rules(mistakes);
+            included.report_rules(mistakes);
         }
         let limits = self.limits.take("Router::limits", mistakes);
         mistakes.extend(limits.iter().flat_map(RouteLimits::mistakes));
@@ -36,23 +37,23 @@ impl Router {
         ConnectionRules { limits, subprotocols }
     }
 
-    fn refuse_rules(&self, mistakes: &mut Mistakes) {
-        let limits = self.limits.is_given().then_some(("limits", "Limits"));
-        let names = self.subprotocols.is_given().then_some(("subprotocols", "Subprotocols"));
+    fn report_rules(&self, mistakes: &mut Mistakes) {
+        let limits = self.limits.is_set().then_some(("limits", "Limits"));
+        let names = self.subprotocols.is_set().then_some(("subprotocols", "Subprotocols"));
         for (method, what) in limits.into_iter().chain(names) {
             mistakes.add(format!(
-                "{what} hold for a whole connection, but a router that is included in another has its \
-                 own: call `Router::{method}` on the outermost one, which has the path"
+                "{what} apply to whole connections, but an included router sets its own: call \
+                 `Router::{method}` on the outermost router, which has the path"
             ));
         }
         for included in &self.included {
-            included.refuse_rules(mistakes);
+            included.report_rules(mistakes);
         }
     }
 }
 
 impl ConnectionRules {
-    /// Sets the rules of a router: its own, or else the server's.
+    /// Sets the rules of the compiled router; the server's rules apply where it has none.
     pub(crate) fn apply(
         self,
         router: &mut CompiledRouter,

@@ -1,22 +1,21 @@
-//! What the attributes and `routes![]` expand to; reached as `aiows::__private`.
+//! Types and functions for the code that the attributes and `routes![]` generate; reached as
+//! `aiows::__private`.
 
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{BoxFuture, Ended, Kind, Route, Routes};
-use super::{IntoOutcome, Outcome};
+use super::{BoxFuture, Ended, IntoOutcome, Kind, Outcome, Route, Routes};
 use crate::error::{ConstText, HandlerError};
-use crate::extract::Call;
-use crate::extract::Needs;
+use crate::extract::{Call, Needs};
 
-/// A function that one of the handler attributes stands on.
+/// A function with one of the handler attributes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "not a handler",
     note = "annotate an `async fn` with `#[connect]`, `#[message(\"..\")]`, `#[disconnect]` or `#[fallback]`, and list its name"
 )]
 pub trait Handler {
-    /// What the attribute and the function say.
+    /// The handler's description, from its attribute.
     const META: HandlerMeta;
 }
 
@@ -30,23 +29,23 @@ pub struct HandlerMeta {
     route: fn(Self) -> Route,
 }
 
-/// What a handler serves.
+/// The event that a handler is for, in a form that constants can use.
 #[derive(Clone, Copy, Debug)]
 pub enum Key {
-    /// New connections.
+    /// A new connection.
     Connect,
-    /// The end of connections that were admitted.
+    /// The end of an admitted connection.
     Disconnect,
-    /// The end of all connections.
+    /// The end of any connection.
     DisconnectAlways,
-    /// Messages nobody else serves.
+    /// A message without a handler of its own.
     Fallback,
-    /// Messages of this type.
+    /// A message of this type.
     Message(&'static str),
 }
 
 impl HandlerMeta {
-    /// Combines what an attribute knows.
+    /// Creates the description from the parts that an attribute knows.
     #[must_use]
     pub const fn new(
         key: Key,
@@ -59,19 +58,19 @@ impl HandlerMeta {
     }
 }
 
-/// Describes the handler an entry of `routes![]` names.
+/// Returns the description of a handler listed in `routes![]`.
 #[must_use]
 pub const fn meta<H: Handler>(_: &H) -> HandlerMeta {
     H::META
 }
 
-/// Makes the routes of a list.
+/// Creates the routes of a list.
 #[must_use]
 pub fn routes(metas: &[HandlerMeta]) -> Routes {
     metas.iter().map(|meta| (meta.route)(*meta)).collect()
 }
 
-/// Makes the route of a handler.
+/// Creates the route of a handler.
 #[must_use]
 pub fn route<F>(meta: HandlerMeta, needs: &[Needs], run: F) -> Route
 where
@@ -79,7 +78,7 @@ where
 {
     let mut all = Needs::default();
     needs.iter().for_each(|needs| all.append(needs));
-    let key = match meta.key {
+    let kind = match meta.key {
         Key::Connect => Kind::Connect,
         Key::Disconnect => Kind::Disconnect(Ended::Admitted),
         Key::DisconnectAlways => Kind::Disconnect(Ended::Any),
@@ -87,7 +86,7 @@ where
         Key::Message(message_type) => Kind::Message(message_type.to_owned()),
     };
     Route {
-        key,
+        kind,
         name: meta.name.to_owned(),
         location: format!("{}:{}", meta.file, meta.line),
         needs: all,
@@ -95,7 +94,7 @@ where
     }
 }
 
-/// Boxes the future of a handler; the place where it has to be `Send`.
+/// Boxes the future of a handler. This call requires the future to be `Send`.
 pub fn boxed<F>(future: F) -> BoxFuture
 where
     F: Future<Output = Result<Outcome, HandlerError>> + Send + 'static,
@@ -103,7 +102,7 @@ where
     Box::pin(future)
 }
 
-/// Turns what a handler returned into its answer.
+/// Converts the value that a handler returned into an outcome.
 ///
 /// # Errors
 ///
@@ -112,17 +111,18 @@ pub fn outcome<R: IntoOutcome>(call: &Call, returned: R) -> Result<Outcome, Hand
     returned.into_outcome(call)
 }
 
-/// Stops the compilation when an earlier handler serves what the one at `index` serves.
+/// Stops the compilation if an earlier handler in the list handles the same event as the one at
+/// `index`.
 ///
 /// # Panics
 ///
-/// In a constant, which makes the panic an error of the compiler.
+/// Panics in a constant, which the compiler reports as an error.
 #[track_caller]
 pub const fn assert_unique(metas: &[HandlerMeta], index: usize) {
     let mut earlier = 0;
     while earlier < index {
         if is_same(metas[earlier].key, metas[index].key) {
-            refuse(metas[earlier], metas[index].key);
+            fail_duplicate(metas[earlier], metas[index].key);
         }
         earlier += 1;
     }
@@ -144,7 +144,7 @@ const fn is_same(a: Key, b: Key) -> bool {
 }
 
 #[track_caller]
-const fn refuse(earlier: HandlerMeta, key: Key) {
+const fn fail_duplicate(earlier: HandlerMeta, key: Key) {
     let text = match key {
         Key::Message(message_type) => ConstText::new()
             .with("duplicate handler for message type \"")

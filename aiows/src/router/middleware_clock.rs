@@ -1,4 +1,4 @@
-//! The time of the middleware around a group of handlers, without that of the handlers.
+//! Measures the time that the middleware around a group takes, without the time of its handlers.
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,15 +12,16 @@ use crate::extract::Call;
 use crate::handler::Running;
 use crate::limits::deadline_of;
 
-/// Since when no handler of a group runs; `None` while one does.
+/// The moment since which no handler of the group runs; `None` while one runs.
 #[derive(Debug)]
-pub(super) struct Idle(Mutex<Option<Instant>>);
+pub(super) struct MiddlewareClock(Mutex<Option<Instant>>);
 
-/// One handler of a group that runs. If this is dropped before [`finish`](Self::finish), the log names the handler.
+/// A running handler of a group. If it is dropped before [`finish`](Self::finish) is called, the
+/// log names the handler.
 pub(super) struct HandlerRun<'a> {
-    /// `None` for a group inside of this one, which names its own handlers.
+    /// `None` for a nested group, which logs its own handlers.
     running: Option<Running<'a>>,
-    idle: &'a Idle,
+    clock: &'a MiddlewareClock,
 }
 
 impl HandlerRun<'_> {
@@ -31,36 +32,41 @@ impl HandlerRun<'_> {
 
 impl Drop for HandlerRun<'_> {
     fn drop(&mut self) {
-        self.idle.set(Some(Instant::now()));
+        self.clock.set(Some(Instant::now()));
     }
 }
 
-/// The middleware around a group. If it is dropped while no handler runs, the log names the group.
-struct Around<'a> {
+/// The running middleware of a group. If it is dropped while no handler runs, the log names the
+/// group.
+struct MiddlewareRun<'a> {
     running: Option<Running<'a>>,
-    idle: &'a Idle,
+    clock: &'a MiddlewareClock,
 }
 
-impl Drop for Around<'_> {
+impl Drop for MiddlewareRun<'_> {
     fn drop(&mut self) {
-        // A handler that runs is named by itself.
-        if self.idle.since().is_none() {
+        // A running handler is logged by its own guard.
+        if self.clock.since().is_none() {
             self.running.take().into_iter().for_each(Running::finish);
         }
     }
 }
 
-impl Idle {
+impl MiddlewareClock {
     pub(super) fn new() -> Self {
         Self(Mutex::new(Some(Instant::now())))
     }
 
-    /// Notes that a handler runs.
-    pub(super) fn run<'a>(&'a self, handler: &'a CompiledHandler, call: &Call) -> HandlerRun<'a> {
+    /// Stops the clock until the returned guard is dropped.
+    pub(super) fn run_handler<'a>(
+        &'a self,
+        handler: &'a CompiledHandler,
+        call: &Call,
+    ) -> HandlerRun<'a> {
         self.set(None);
         let connection = call.websocket().id();
         let running = (!handler.is_group).then(|| Running::begin(connection, &handler.title));
-        HandlerRun { running, idle: self }
+        HandlerRun { running, clock: self }
     }
 
     fn set(&self, since: Option<Instant>) {
@@ -71,9 +77,9 @@ impl Idle {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs the middleware of a group. `None` if it takes longer than `limit` while no handler runs, or if
-    /// no time is left.
-    pub(super) async fn watch<T>(
+    /// Runs the middleware of a group. Returns `None` if it takes longer than `limit`, not counting
+    /// handlers, or if the call has no time left.
+    pub(super) async fn run_timed<T>(
         &self,
         call: &Call,
         title: &str,
@@ -81,18 +87,18 @@ impl Idle {
         middleware: impl Future<Output = T>,
     ) -> Option<T> {
         let running = Running::begin(call.websocket().id(), title);
-        let mut around = Around { running: Some(running), idle: self };
+        let mut run = MiddlewareRun { running: Some(running), clock: self };
         let mut middleware = pin!(middleware);
         let returned = tokio::select! {
             biased;
             returned = &mut middleware => returned,
-            _ = call.while_in_time(self.exceeds(limit)) => return None,
+            _ = call.while_in_time(self.expires(limit)) => return None,
         };
-        around.running.take().into_iter().for_each(Running::finish);
+        run.running.take().into_iter().for_each(Running::finish);
         Some(returned)
     }
 
-    async fn exceeds(&self, limit: Duration) {
+    async fn expires(&self, limit: Duration) {
         loop {
             match self.since() {
                 None => sleep(limit).await,

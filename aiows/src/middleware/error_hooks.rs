@@ -1,3 +1,5 @@
+//! The hooks that see errors: `Middleware::on_error`.
+
 use std::sync::Arc;
 
 use crate::error::HandlerError;
@@ -6,7 +8,7 @@ use crate::handler::{BoxFuture, isolated};
 
 pub(super) type ErrorHook = Arc<dyn Fn(Call, HandlerError) -> BoxFuture + Send + Sync>;
 
-/// The middleware that wants to see a failure, the outermost first.
+/// The middleware that override `on_error`, the outermost first.
 #[derive(Clone, Default)]
 pub(crate) struct ErrorHooks {
     hooks: Arc<[ErrorHook]>,
@@ -25,9 +27,10 @@ impl ErrorHooks {
         self.hooks.is_empty()
     }
 
-    /// Shows a failure to all but the outermost `known`, from the inside out.
+    /// Passes an error through the hooks from the inside out, except for the outermost `known`
+    /// ones.
     ///
-    /// The future always ends with an error: the one they left.
+    /// The future always resolves to the error that the last hook returned.
     pub(crate) fn review(&self, known: usize, call: Call, mut error: HandlerError) -> BoxFuture {
         let hooks = Arc::clone(&self.hooks);
         Box::pin(async move {

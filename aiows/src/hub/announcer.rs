@@ -1,41 +1,43 @@
-//! Tells the members of one room what has changed, and sends its list to those who need it.
+//! Sends the announcements of one room: changes to up-to-date members, and the member list to the
+//! others.
 
 use std::collections::{HashMap, HashSet};
 
 use tokio::task::yield_now;
 
-use super::late::Late;
-use super::list::List;
-use super::presence::{Changes, Progress};
+use super::busy::BusyMembers;
+use super::member_list::MemberList;
+use super::presence::{Changes, ListProgress};
 use super::recipients::CHUNK;
 use crate::codec::Tag;
 use crate::id::ConnectionId;
 use crate::outbox::{Attempts, Published, SharedFrame};
 use crate::websocket::{Members, WebSocket};
 
-/// The lists of one room that are being sent.
+/// The member lists of one room that are still being sent.
 #[derive(Debug, Default)]
-pub(super) struct Teller {
-    lists: HashMap<u64, List>,
-    /// Lists so far.
+pub(super) struct Announcer {
+    lists: HashMap<u64, MemberList>,
+    /// The number of lists made so far, which is also the number of the newest one.
     count: u64,
+    /// Members that have received only a part of a list.
     readers: HashMap<ConnectionId, Reader>,
 }
 
-/// A member that has not got all of a list.
+/// A member that has received only a part of a list.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
     list: u64,
-    /// The part it gets next.
+    /// The index of the next part to queue.
     next: usize,
 }
 
-/// What became of an announcement.
+/// The members that an announcement brought up to date, or left behind.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    /// Members that have all of the list now.
+pub(super) struct Announced {
+    /// Members that have now received the whole list.
     pub(super) caught_up: Vec<ConnectionId>,
-    /// Members that have no room for what has changed.
+    /// Members that did not receive the changes because their queues were full.
     pub(super) missed: Vec<ConnectionId>,
 }
 
@@ -43,54 +45,60 @@ pub(super) struct Told {
 struct Announcement<'a> {
     room: &'a str,
     part_size: usize,
-    /// What has changed.
-    changes: List,
-    /// The list for members that begin with one.
+    /// The changes, for members that already know the list.
+    changes: MemberList,
+    /// The number of the list that a new reader begins with.
     newest: u64,
-    /// What follows the lists that somebody has got all of.
+    /// For each list that a member has received completely, the number of the list with the changes
+    /// since.
     following: HashMap<u64, u64>,
-    frames: Frames,
+    encoded: EncodedParts,
 }
 
-/// What was encoded already: parts of lists, by the number of the list and their place in it.
+/// Encoded parts, by the number of the list and the index of the part.
 #[derive(Default)]
-struct Frames {
+struct EncodedParts {
     known: HashMap<(u64, usize), Tagged>,
 }
 
-/// A part in each form it has on the wire.
+/// One part, encoded once for each tag in use.
 type Tagged = Vec<(Tag, Option<SharedFrame>)>;
 
-/// Stands for the changes of an announcement among the numbers of lists.
+/// The number under which the changes of an announcement are cached; lists are numbered from 1.
 const CHANGES: u64 = 0;
 
-impl Teller {
-    pub(super) fn progress(&self, id: &ConnectionId) -> Progress {
+impl Announcer {
+    pub(super) fn progress(&self, id: &ConnectionId) -> ListProgress {
         match self.readers.get(id) {
-            None => Progress::None,
-            Some(reader) if self.is_waiting(reader) => Progress::Waiting,
-            Some(_) => Progress::Begun,
+            None => ListProgress::None,
+            Some(reader) if self.is_waiting(reader) => ListProgress::Waiting,
+            Some(_) => ListProgress::Begun,
         }
     }
 
     fn is_waiting(&self, reader: &Reader) -> bool {
-        reader.next == 0 && self.lists.get(&reader.list).is_none_or(List::is_of_members)
+        reader.next == 0 && self.lists.get(&reader.list).is_none_or(MemberList::is_of_members)
     }
 
-    /// Members that are behind get the next parts of the list, all others what has changed.
-    pub(super) async fn tell(&mut self, room: &str, members: &Members, changes: Changes) -> Told {
-        let Some(first) = members.first() else { return Told::default() };
+    /// Sends the next list parts to members that are behind, and the changes to all others.
+    pub(super) async fn announce(
+        &mut self,
+        room: &str,
+        members: &Members,
+        changes: Changes,
+    ) -> Announced {
+        let Some(first) = members.first() else { return Announced::default() };
         let part_size = first.outbox().part_size();
         let mut announcement = Announcement {
             room,
             part_size,
-            changes: List::of_changes(&changes, part_size),
+            changes: MemberList::of_changes(&changes, part_size),
             newest: self.prepare(&changes, part_size),
             following: HashMap::new(),
-            frames: Frames::default(),
+            encoded: EncodedParts::default(),
         };
-        let mut told = Told::default();
-        let mut late = Late::default();
+        let mut announced = Announced::default();
+        let mut busy_members = BusyMembers::default();
         for (number, chunk) in members.chunks(CHUNK).enumerate() {
             if number > 0 {
                 yield_now().await;
@@ -99,21 +107,21 @@ impl Teller {
                 if changes.behind.contains(&socket.id()) {
                     if self.send_list(socket, &mut announcement) {
                         self.readers.remove(&socket.id());
-                        told.caught_up.push(socket.id());
+                        announced.caught_up.push(socket.id());
                     }
-                } else if !announcement.say_changes(socket, &mut late) {
-                    told.note_missed(socket, room);
+                } else if !announcement.publish_changes(socket, &mut busy_members) {
+                    announced.note_missed(socket, room);
                 }
             }
         }
-        for socket in late.publish_and_find_refused().await {
-            told.note_missed(socket, room);
+        for socket in busy_members.publish_and_find_refused().await {
+            announced.note_missed(socket, room);
         }
-        told
+        announced
     }
 
-    /// Forgets readers that have left, or begin again, and their lists; makes a new list if somebody
-    /// needs one. Returns the number of the newest list.
+    /// Drops readers that left or start over, and lists without readers. Adds a new list if a
+    /// member needs one. Returns the number of the newest list.
     fn prepare(&mut self, changes: &Changes, part_size: usize) -> u64 {
         let Changes { newcomers, behind, .. } = changes;
         let mut readers = std::mem::take(&mut self.readers);
@@ -124,21 +132,21 @@ impl Teller {
         self.readers = readers;
         let used: HashSet<u64> = self.readers.values().map(|reader| reader.list).collect();
         self.lists.retain(|number, _| used.contains(number));
-        self.lists.values_mut().for_each(|list| list.note(changes));
+        self.lists.values_mut().for_each(|list| list.record(changes));
         match &changes.listed {
-            Some(infos) => self.add(List::of_members(infos.clone(), part_size)),
+            Some(infos) => self.add(MemberList::of_members(infos.clone(), part_size)),
             None => self.count,
         }
     }
 
-    fn add(&mut self, list: List) -> u64 {
+    fn add(&mut self, list: MemberList) -> u64 {
         self.count += 1;
         self.lists.insert(self.count, list);
         self.count
     }
 
-    /// Queues as much of the list as a member has room for; `true` when it has all of it, and what
-    /// has changed since.
+    /// Queues as many parts as the member's queue takes. Returns `true` if the member now has the
+    /// whole list and all changes since.
     fn send_list(&mut self, socket: &WebSocket, announcement: &mut Announcement<'_>) -> bool {
         let newest = Reader { list: announcement.newest, next: 0 };
         let mut reader = *self.readers.entry(socket.id()).or_insert(newest);
@@ -150,8 +158,8 @@ impl Teller {
             }
             let following = match announcement.following.get(&reader.list) {
                 Some(following) => *following,
-                None => match list.next(announcement.part_size) {
-                    Some(next) => self.add(next),
+                None => match list.follow_up(announcement.part_size) {
+                    Some(changes) => self.add(changes),
                     None => break true,
                 },
             };
@@ -164,11 +172,11 @@ impl Teller {
 }
 
 impl Announcement<'_> {
-    /// Queues parts of a list while there is room for them; returns the part that comes next.
-    fn queue_parts(&mut self, socket: &WebSocket, list: &List, reader: Reader) -> usize {
+    /// Queues parts while the queue has room, and returns the index of the next part.
+    fn queue_parts(&mut self, socket: &WebSocket, list: &MemberList, reader: Reader) -> usize {
         let Reader { list: number, mut next } = reader;
         while next < list.parts() {
-            let frame = self.frames.part(self.room, (number, list), next, socket.tag());
+            let frame = self.encoded.part(self.room, (number, list), next, socket.tag());
             match frame.map(|frame| socket.outbox().publish_part(frame)) {
                 None | Some(Published::Queued) => {}
                 Some(Published::Deferred) => socket.outbox().flush_deferred(),
@@ -179,19 +187,25 @@ impl Announcement<'_> {
         next
     }
 
-    /// Publishes what has changed; what comes behind a message whose session has to write first is
-    /// late, too. `false` if there is no room.
-    fn say_changes<'s>(&mut self, socket: &'s WebSocket, late: &mut Late<'s>) -> bool {
+    /// Publishes the changes to one member. Once a part has to wait for the session, the later
+    /// parts wait behind it. Returns `false` if the queue is full.
+    fn publish_changes<'s>(
+        &mut self,
+        socket: &'s WebSocket,
+        busy_members: &mut BusyMembers<'s>,
+    ) -> bool {
         let mut busy: Option<Attempts> = None;
         for at in 0..self.changes.parts() {
             let list = (CHANGES, &self.changes);
-            let Some(frame) = self.frames.part(self.room, list, at, socket.tag()) else { continue };
+            let Some(frame) = self.encoded.part(self.room, list, at, socket.tag()) else {
+                continue;
+            };
             let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
             match published {
                 Published::Queued => {}
                 Published::Deferred => socket.outbox().flush_deferred(),
                 Published::Busy(since) => {
-                    late.add(socket, frame, since);
+                    busy_members.add(socket, frame, since);
                     busy = Some(since);
                 }
                 Published::Dropped | Published::Refused => return false,
@@ -201,11 +215,11 @@ impl Announcement<'_> {
     }
 }
 
-impl Frames {
+impl EncodedParts {
     fn part(
         &mut self,
         room: &str,
-        (number, list): (u64, &List),
+        (number, list): (u64, &MemberList),
         at: usize,
         tag: &Tag,
     ) -> Option<&SharedFrame> {
@@ -218,8 +232,9 @@ impl Frames {
     }
 }
 
-impl Told {
-    /// Notes a member that has missed an announcement. One that is closed leaves the room soon.
+impl Announced {
+    /// Records a member that missed an announcement. Closed connections are skipped: they leave the
+    /// room soon.
     fn note_missed(&mut self, socket: &WebSocket, room: &str) {
         if socket.is_closed() {
             return;
@@ -227,7 +242,7 @@ impl Told {
         socket.outbox().note_missed();
         let (connection, namespace) = (socket.id(), socket.namespace());
         tracing::warn!(%connection, namespace, room, "the client reads too slowly and missed an \
-            announcement of its room: it gets the list when it has room");
+            announcement of its room: it gets the member list once its queue has room");
         self.missed.push(socket.id());
     }
 }
