@@ -131,8 +131,8 @@ impl ServerLifecycle {
         });
     }
 
-    /// Called when the runtime of the drain task is gone. Returns `true` if the server was stopping.
-    /// A running server starts again with its next connection or with its stop.
+    /// Called when the runtime of the drain task is gone. Returns `true` if the server was
+    /// stopping. A running server starts again with its next connection or with its stop.
     pub(super) fn abandon(&self) -> bool {
         let was_over = self.is_over();
         self.change(|phase| match phase {
