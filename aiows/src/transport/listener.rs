@@ -11,8 +11,8 @@ use super::tcp::tune;
 
 /// A socket a server accepts connections from: TCP or, on Unix systems, a Unix socket.
 ///
-/// You make it from a listener of tokio. The file of a Unix socket is yours: remove it before you bind
-/// the socket again, and set its permissions to decide which users may connect.
+/// You make it from a listener of tokio. The file of a Unix socket is yours: remove it before you
+/// bind the socket again, and set its permissions to decide which users may connect.
 ///
 /// ```no_run
 /// use aiows::server::Listener;
