@@ -1,4 +1,5 @@
-//! What one call of a handler can see.
+//! One call of a handler: the connection, the state, and the stage of the connection's life that
+//! the handler is called for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,33 +19,40 @@ use crate::protocol::Inbound;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 
-/// One call of a handler: the connection, the message, the state. Cheap to clone.
+/// One call of a handler: the connection, the application's state, and the message if there is one.
+///
+/// A `Call` is cheap to clone. Middleware receives it and passes it on; an extractor reads from it.
+/// In a test you make one with `testing::TestCall`.
 #[derive(Clone)]
 pub struct Call {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    /// Never changes in the life of a call.
     socket: WebSocket,
+    /// The state of the router that registered the handler, over that of the server.
     state: Arc<StateMap>,
+    /// Set by the session before each handler runs, and cleared after it.
     stage: Stage,
 }
 
-/// What a handler is called for.
+/// The event that a handler is called for.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Connect,
     Disconnect(DisconnectReason, Arc<DisconnectTime>),
     Message(Received),
-    /// Between two calls, in a `Call` that will be used again.
+    /// The `Call` is between two handlers and will be used again.
     None,
 }
 
-/// The time of disconnect handlers inside of the same middleware.
+/// The time limit of the disconnect handlers that run inside of the same middleware.
 #[derive(Debug)]
 pub(crate) struct DisconnectTime {
+    /// The timeout of each handler.
     of_each: Duration,
-    /// A stop has cut the connection, and none of them may wait any more.
+    /// Set when a shutdown has cut the connection: from then on no handler may wait any more.
     is_over: AtomicBool,
 }
 
@@ -62,11 +70,11 @@ impl DisconnectTime {
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     inbound: Inbound,
-    /// Found with the payload, or by reading the head.
+    /// Set when the payload or the head is decoded, whichever comes first.
     id: FoundId,
 }
 
-/// The request id of a message, as far as its head was read.
+/// The request id of a message, as far as the message was decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestId<T = MessageId> {
     Unread,
@@ -80,10 +88,12 @@ impl From<Option<MessageId>> for RequestId {
     }
 }
 
-/// Whether a message has a request id, once that is known.
+/// A cache for the request id of a message, which is known once the head or the payload was
+/// decoded.
 #[derive(Debug, Default)]
 struct FoundId {
-    /// Beside the cell, because filling one costs more and most messages have no id.
+    /// Set if the message has no id. A separate flag, because filling the cell costs more and most
+    /// messages have no id.
     is_none: AtomicBool,
     id: OnceLock<MessageId>,
 }
@@ -98,7 +108,7 @@ impl FoundId {
         }
     }
 
-    /// Whoever finds the id again finds the same one.
+    /// If two threads both find the id, they find the same one, so the second call has no effect.
     #[inline]
     fn set(&self, id: Option<MessageId>) {
         match id {
@@ -132,7 +142,8 @@ impl Call {
         Self { inner: Arc::new(Inner { socket, state, stage }) }
     }
 
-    /// Prepares a call that nobody else holds any more for the next handler.
+    /// Prepares the call for the next handler. If a handler has kept a clone, the next one gets a
+    /// new call.
     pub(crate) fn reuse(&mut self, state: &Arc<StateMap>, stage: Stage) {
         match Arc::get_mut(&mut self.inner) {
             Some(inner) => {
@@ -145,7 +156,7 @@ impl Call {
         }
     }
 
-    /// Lets go of the message; `false` when a handler has kept the call.
+    /// Drops the message. Returns `false` if a handler has kept a clone of the call.
     pub(crate) fn rest(&mut self) -> bool {
         let inner = Arc::get_mut(&mut self.inner);
         inner.map(|inner| inner.stage = Stage::None).is_some()
@@ -157,14 +168,16 @@ impl Call {
         &self.inner.socket
     }
 
-    /// Returns a clone of the state of type `T`: the router's, else the server's.
+    /// Returns a clone of the state of type `T`: that of the router if it has one, otherwise that
+    /// of the server.
     #[must_use]
     pub fn state<T: Clone + 'static>(&self) -> Option<T> {
         self.inner.state.get()
     }
 
-    /// Returns the message as text; `None` in connect and disconnect handlers, and for bytes that
-    /// are no UTF-8.
+    /// Returns the message as text.
+    ///
+    /// Returns `None` in connect and disconnect handlers, and for bytes that are not UTF-8.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.inbound()?.as_text()
@@ -172,7 +185,7 @@ impl Call {
 
     /// Returns the message type.
     ///
-    /// `None` outside of message handlers, and for a text without one.
+    /// Returns `None` outside of message handlers, and for a text that has no message type.
     #[must_use]
     pub fn message_type(&self) -> Option<Cow<'_, str>> {
         let (tag, text) = (self.inner.socket.tag(), self.text()?);
@@ -197,7 +210,7 @@ impl Call {
 
     #[cold]
     fn find_id<'a>(&self, received: &'a Received) -> Option<&'a MessageId> {
-        // A head that cannot be read stays unknown, so that its fault is still told.
+        // If the head cannot be read the id stays unread, so that the error is still reported.
         let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
         received.id.set(head.id);
         received.id.id.get()
@@ -207,8 +220,9 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// What the peer is told: `invalid_json`, `invalid_message`, `invalid_payload` or
-    /// `validation_failed`. Outside of message handlers it is an internal error.
+    /// Returns the error that the client receives: `invalid_json`, `invalid_message`,
+    /// `invalid_payload` or `validation_failed`. Outside of message handlers it is an internal
+    /// error.
     pub fn payload<T: Incoming>(&self) -> Result<T> {
         let Stage::Message(received) = &self.inner.stage else {
             return Err("there is no message to decode outside of message handlers".into());
@@ -222,10 +236,10 @@ impl Call {
         Ok(payload)
     }
 
-    /// Makes the same call with another text, for middleware that rewrites messages.
+    /// Returns a copy of the call with another text, for middleware that rewrites messages.
     ///
-    /// The handler is not chosen again, and the answer still goes to the request that was
-    /// received. Outside of message handlers nothing changes.
+    /// The message still goes to the handler that was chosen for the original text, and the answer
+    /// to the request id of the original. Outside of message handlers the copy is unchanged.
     ///
     /// ```
     /// use aiows::middleware::from_fn;
@@ -252,7 +266,7 @@ impl Call {
         Self::new(self.inner.socket.clone(), Arc::clone(&self.inner.state), stage)
     }
 
-    /// The same call for a handler that has another state.
+    /// Returns the same call with another state, for a handler of another router.
     pub(crate) fn over_state(&self, state: &Arc<StateMap>) -> Self {
         if Arc::ptr_eq(&self.inner.state, state) {
             return self.clone();
@@ -274,12 +288,13 @@ impl Call {
         }
     }
 
-    /// The time that each disconnect handler has.
+    /// Returns the time that each disconnect handler has.
     pub(crate) fn disconnect_timeout(&self) -> Duration {
         self.time().map_or(Duration::MAX, |time| time.of_each)
     }
 
-    /// Runs a part of the call; `None` if it would wait when no time is left for disconnect handlers.
+    /// Runs a part of the call. Returns `None` if the part would wait although the time of the
+    /// disconnect handlers is over.
     pub(crate) async fn while_in_time<T>(&self, part: impl Future<Output = T>) -> Option<T> {
         let mut part = pin!(part);
         poll_fn(|cx| match part.as_mut().poll(cx) {
@@ -301,7 +316,7 @@ impl Call {
         }
     }
 
-    /// Whether the head of the message was read, by itself or with the payload.
+    /// Returns whether the head of the message was read, by itself or with the payload.
     pub(crate) fn is_head_known(&self) -> bool {
         match &self.inner.stage {
             Stage::Message(received) => !matches!(received.id.get(), RequestId::Unread),
@@ -309,11 +324,11 @@ impl Call {
         }
     }
 
-    /// Reads the head if nobody did.
+    /// Reads the head unless it was read before.
     ///
     /// # Errors
     ///
-    /// The fault of the head.
+    /// Returns the error of the head.
     pub(crate) fn check_head(&self) -> Result<()> {
         let _ = self.id();
         match self.is_head_known() {
@@ -322,7 +337,7 @@ impl Call {
         }
     }
 
-    /// The fault of the message's head, if a handler failed before it could be noticed.
+    /// Returns the error of the message's head, for a handler that failed before the head was read.
     pub(crate) fn head_fault(&self) -> Option<HandlerError> {
         let text = self.text()?;
         read_head(self.inner.socket.tag(), text).err()

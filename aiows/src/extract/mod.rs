@@ -1,15 +1,20 @@
-//! What a handler may take as its arguments.
+//! Extractors: the types that a handler can take as its arguments.
+//!
+//! A handler is an `async fn` that you annotate with an attribute. Each of its arguments implements
+//! [`FromCall`], and the last argument of a `#[message]` handler can be the message itself.
+//! [`Needs`] collects at the build which arguments the handlers of a server take, so that a mistake
+//! is reported before the server listens.
 
-mod argument;
-mod builtin;
-mod call;
-mod extension;
-mod frame;
-mod local;
-mod needs;
-mod params;
-mod request;
-mod serving;
+mod argument; // one argument, as the attributes expand it
+mod builtin; // extractors for the types of other modules, and `State`, `Context`, `Text`
+mod call; // one call of a handler
+mod extension; // values that layers of a host application add to the request
+mod frame; // a message in its kind of frame
+mod local; // exclusive access to a value of the connection
+mod needs; // the requirements of extractors
+mod params; // reads a path or a query into a type
+mod request; // extractors that read the upgrade request
+mod serving; // compares message types at compile time
 
 use std::fmt;
 use std::future::Future;
@@ -31,10 +36,14 @@ pub use self::request::{ClientIp, Headers, Path, Query};
 pub use self::serving::{Declares, Extractor, Payload, Serves, Serving, serving};
 use crate::error::HandlerError;
 
-/// A type a handler may take as an argument.
+/// A type that a handler can take as an argument: an extractor.
+///
+/// Implement it for your own types. If the extractor works only with a certain state or only in
+/// message handlers, declare it in [`needs`](Self::needs).
 ///
 /// ```
-/// use aiows::{Call, Extraction, FromCall, HandlerError, message};
+/// use aiows::extract::{Call, Extraction, FromCall};
+/// use aiows::{HandlerError, message};
 ///
 /// #[derive(Clone)]
 /// struct Tenant(String);
@@ -60,17 +69,18 @@ use crate::error::HandlerError;
 pub trait FromCall: Sized {
     /// Takes the value out of the call.
     ///
-    /// A value that is at hand is returned as [`Extraction::ready`] (`result.into()`), which costs
-    /// nothing; one that has to be waited for as [`Extraction::pending`].
+    /// If the value is available at once, return [`Extraction::ready`] (or `result.into()`), which
+    /// does not allocate. If it has to be awaited, return [`Extraction::pending`].
     fn from_call(call: &Call) -> Extraction<Self>;
 
-    /// Says what has to be there for the extractor to work; checked when the server is built.
+    /// Declares the requirements of the extractor. [`Server::build`](crate::server::Server::build)
+    /// checks it.
     fn needs(needs: &mut Needs) {
         let _ = needs;
     }
 }
 
-/// The way to a handler's argument: a result, or a future of one.
+/// The result of an extractor, or a future of it.
 pub struct Extraction<T> {
     way: Way<T>,
 }
@@ -78,15 +88,15 @@ pub struct Extraction<T> {
 enum Way<T> {
     Pending(Pin<Box<dyn Future<Output = Result<T, HandlerError>> + Send>>),
     Ready(Result<T, HandlerError>),
-    /// The result was handed out.
+    /// The result was returned, and the future must not be polled again.
     Taken,
 }
 
 impl<T> Extraction<T> {
-    /// Waits for the value.
+    /// Makes an extraction that awaits the value.
     ///
     /// ```
-    /// use aiows::{Call, Extraction, FromCall};
+    /// use aiows::extract::{Call, Extraction, FromCall};
     ///
     /// struct Quota(u32);
     ///
@@ -101,7 +111,7 @@ impl<T> Extraction<T> {
         Self { way: Way::Pending(Box::pin(future)) }
     }
 
-    /// Has the value at hand; `result.into()` is the same.
+    /// Makes an extraction from a value that is available now. `result.into()` does the same.
     #[must_use]
     pub fn ready(result: Result<T, HandlerError>) -> Self {
         Self { way: Way::Ready(result) }
@@ -115,17 +125,17 @@ impl<T, E: Into<HandlerError>> From<Result<T, E>> for Extraction<T> {
 }
 
 impl Call {
-    /// Takes anything a handler may take as an argument.
+    /// Extracts a value of any type that implements [`FromCall`].
     ///
     /// # Errors
     ///
-    /// What the extractor answers.
+    /// Returns the error of the extractor.
     pub async fn extract<T: FromCall>(&self) -> Result<T, HandlerError> {
         T::from_call(self).await
     }
 }
 
-// The value is moved out whole and never pinned.
+// The future in the box is pinned on its own, and a result is moved out whole.
 impl<T> Unpin for Extraction<T> {}
 
 impl<T> Future for Extraction<T> {
