@@ -1,3 +1,5 @@
+//! The failed fields of a message, collected up to the number that one error lists.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -7,28 +9,30 @@ use super::Names;
 use super::path::{self, Segment};
 use crate::error::{FieldError, HandlerError, MAX_FIELDS};
 
-/// What validator calls a list that is no field; in a list it is an item.
+/// The name that validator gives to a list that is not a field: the value is an item of another
+/// list.
 const NO_FIELD: &str = "_tmp_validator";
-/// What validator calls the whole struct.
+/// The name that validator gives to the whole struct.
 const WHOLE: &str = "__all__";
 
-/// What is wrong with a message: the first fields, and how many more there are.
+/// The failed fields of a message: the first ones, and the number of the others.
 #[derive(Default)]
 pub(super) struct Faults {
-    /// Their paths are not written yet.
+    /// Each with its path, which becomes a text only in `into_error`.
     fields: Vec<(Vec<Segment>, FieldError)>,
+    /// How many fields failed in addition to `fields`.
     more: usize,
-    /// No more is looked for.
+    /// Set by `end_with`: the search stops although more fields may have failed.
     are_enough: bool,
 }
 
 impl Faults {
-    /// Whether there is more wrong than is told.
+    /// Returns whether more fields failed than an error lists, or the search ended early.
     pub(super) fn are_enough(&self) -> bool {
         self.are_enough || self.more > 0
     }
 
-    /// Adds one fault, after which no other is looked for.
+    /// Adds one failed field and ends the search.
     pub(super) fn end_with(&mut self, path: &[Segment], error: &ValidationError) {
         self.add_field(path, field_error(error, Told::WithoutOther));
         self.are_enough = true;
@@ -41,7 +45,7 @@ impl Faults {
         }
     }
 
-    /// Adds what validator found in the value at `path`.
+    /// Adds the errors that validator returned for the value at `path`.
     pub(super) fn add(
         &mut self,
         errors: &ValidationErrors,
@@ -52,7 +56,7 @@ impl Faults {
             self.more += count(errors);
             return;
         }
-        // validator has them in no order.
+        // validator returns them in no particular order.
         let mut entries: Vec<_> = errors
             .errors()
             .iter()
@@ -103,8 +107,8 @@ impl Faults {
         }
     }
 
-    /// Makes the error of them; `key` knows the keys of maps, by the path to the value and the length of
-    /// the path to the map.
+    /// Makes the error. `key` returns the key of a map entry, for the path to the value and the
+    /// length of the path to the map.
     pub(super) fn into_error(
         self,
         key: impl Fn(&[Segment], usize) -> Option<String>,
@@ -119,15 +123,15 @@ impl Faults {
     }
 }
 
-/// Which parameters of an error are told: `value` is what was rejected, `other` what `must_match`
-/// compared it with.
+/// Which parameters of a validator error are sent. `value` is the rejected value; `other` is the
+/// value that `must_match` compared it with.
 #[derive(Clone, Copy)]
 enum Told {
-    /// All: validator adds none to the error of a whole struct.
+    /// All parameters: validator adds none to the error of a whole struct.
     All,
-    /// Not `value`; `other` unless the error has this code, which is that of `must_match`.
+    /// All but `value`, and but `other` if the error has this code, which is that of `must_match`.
     Without(Option<&'static str>),
-    /// Neither.
+    /// All but `value` and `other`.
     WithoutOther,
 }
 
