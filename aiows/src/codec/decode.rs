@@ -1,3 +1,5 @@
+//! Decodes the payload of a message.
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -8,11 +10,11 @@ use super::{Tag, check_keys, read_head};
 use crate::error::HandlerError;
 use crate::id::MessageId;
 
-/// Decodes the payload of a message straight into a `T`, and its request id on the way.
+/// Decodes the payload of a message straight into a `T`, and finds the request id on the way.
 ///
 /// # Errors
 ///
-/// `invalid_json`, `invalid_message`, or `invalid_payload` that names the field.
+/// Returns `invalid_json`, `invalid_message`, or `invalid_payload` with the field that failed.
 pub(crate) fn decode<T: DeserializeOwned>(
     tag: &Tag,
     text: &str,
@@ -28,7 +30,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     }
 }
 
-/// Reads a text that could not be decoded once more, this time for the reason.
+/// Decodes a text that failed once more, this time to find the reason.
 #[cold]
 fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
     if let Err(error) = read_head(tag, text) {
@@ -46,11 +48,11 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
     }
 }
 
-/// Decodes a whole message, the keys of its head included.
+/// Decodes a whole message, including the keys of its head.
 ///
 /// # Errors
 ///
-/// As those of [`decode`].
+/// Returns the same errors as [`decode`].
 pub(crate) fn decode_whole(text: &str) -> Result<Value, HandlerError> {
     check_keys(text)?;
     serde_json::from_str(text).map_err(|_| {

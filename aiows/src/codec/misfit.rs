@@ -1,7 +1,8 @@
-//! What a type does not get of a message, found at the build by letting the type read.
+//! Finds types that cannot read the messages they are declared for. The build of a server runs it.
 //!
-//! A type says what it reads when it is asked to: a struct names its fields. Keys of the head are taken
-//! out of every message, so a type that reads one of them gets it never.
+//! A type reveals the fields that it reads when it is deserialized, because a struct names its
+//! fields. The keys of the head are removed from every payload, so a type never receives a field
+//! with the name of one of them.
 
 use std::fmt::{self, Display};
 
@@ -14,16 +15,16 @@ use serde::forward_to_deserialize_any;
 
 use crate::id::RAW;
 
-/// Why a type does not read a message as it is sent.
+/// The reason for which a type cannot read its messages.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Misfit {
-    /// It has a field of this name, which the head takes.
+    /// The type has a field with this name, which is a key of the head.
     Field(String),
-    /// It reads something else than an object.
+    /// The type does not deserialize from an object.
     NoObject,
 }
 
-/// Lets a `T` read, and tells which of the keys of the head it reads as its own.
+/// Deserializes a `T` from a probe, and returns the first key of the head that it reads as its own.
 pub(crate) fn misfit<T: DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
     let read = |entry| match T::deserialize(Reader { head, entry }) {
         Ok(_) => Read::Nothing,
@@ -35,7 +36,8 @@ pub(crate) fn misfit<T: DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
         Read::NoObject => return Some(Misfit::NoObject),
         Read::Missing(_) | Read::Nothing | Read::Value => {}
     }
-    // What takes any key is a map, which does not miss those of the head.
+    // A type that accepts any key is a map, which loses no field if the keys of the head are
+    // removed.
     if read(Some(NO_KEY)) == Read::Value {
         return None;
     }
@@ -43,22 +45,22 @@ pub(crate) fn misfit<T: DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
     Some(Misfit::Field((*key).to_owned()))
 }
 
-/// What was read, as far as it came.
+/// The first step of a type that is deserialized.
 #[derive(Debug, PartialEq)]
 enum Read {
-    /// A struct with a field that is a key of the head.
+    /// It expected a struct that has a field with the name of a key of the head.
     Field(String),
     Missing(&'static str),
     NoObject,
     Nothing,
-    /// The value that no type takes.
+    /// It read the value that no type accepts.
     Value,
 }
 
 /// A key that no struct has.
 const NO_KEY: &str = "\0 aiows";
 
-/// A value that no type takes, unless it takes every one: bytes that are no UTF-8.
+/// A value that only a type accepts that accepts every value: bytes that are not UTF-8.
 const NO_VALUE: &[u8] = b"\xff aiows";
 
 impl std::error::Error for Read {}
@@ -90,7 +92,7 @@ impl Error for Read {
     }
 }
 
-/// An object of at most one key.
+/// An object with at most one key.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     head: &'a [&'a str],
@@ -98,7 +100,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Ends with what is known of a type that has these keys.
+    /// Returns the result for a type that has these keys.
     fn end(self, keys: &[&str]) -> Read {
         let key = keys.iter().find(|key| self.head.contains(key));
         key.map_or(Read::Nothing, |key| Read::Field((*key).to_owned()))

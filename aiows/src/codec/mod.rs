@@ -1,19 +1,23 @@
-//! JSON text to head and payload, and a message back to text encoded once.
+//! JSON: parses the head and the payload of a message, and encodes messages once for all
+//! recipients.
+//!
+//! A message is a JSON object. Its *head* is the message type, under the key that [`Tag`] names,
+//! and the optional `id` or `correlation_id`; all other keys are the payload.
 
-mod answer;
-pub(crate) mod buffer;
-mod culprit;
-mod decode;
-mod encode;
-mod failure;
-mod filter;
-mod head;
-mod key;
-mod misfit;
-mod nesting;
-mod object;
-mod private;
-mod reserved;
+mod answer; // recognizes the answer to a question
+pub(crate) mod buffer; // reuses byte buffers
+mod culprit; // the path of an error for which serde reports none
+mod decode; // decodes a payload
+mod encode; // encodes a message
+mod failure; // converts the error texts of serde
+mod filter; // hides the keys of the head from the payload
+mod head; // parses the head
+mod key; // keys of maps that are not texts
+mod misfit; // finds types that cannot read their messages
+mod nesting; // bounds the depth of a text
+mod object; // writes a payload behind a head
+mod private; // keys that serde_json reserves for itself
+mod reserved; // message types of the protocol
 
 use std::sync::Arc;
 
@@ -30,7 +34,7 @@ pub(crate) use self::nesting::check_nesting;
 pub(crate) use self::private::{PRIVATE, check_keys};
 pub(crate) use self::reserved::{assert_type, check_reserved, is_reserved};
 
-/// The key that carries the message type; `type` unless a router chose another.
+/// The key that carries the message type. It is `type`, unless the router sets another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tag(Arc<str>);
 
@@ -43,7 +47,7 @@ impl Tag {
         &self.0
     }
 
-    /// The keys that are the framework's in every message.
+    /// Returns the keys that belong to the framework in every message.
     pub(crate) fn head_keys(&self) -> [&str; 3] {
         [self.key(), ID, CORRELATION_ID]
     }

@@ -10,7 +10,7 @@ use serde_json::Error;
 use super::super::head::Key;
 use super::{Object, no_object};
 
-/// Appends the fields of an object that is written already, however it is written.
+/// Appends the fields of an object that is JSON already, in the form in which it is written.
 #[cold]
 pub(super) fn append_raw<T: Serialize + ?Sized>(
     object: &mut Object<'_>,
@@ -32,7 +32,7 @@ pub(super) fn append_raw<T: Serialize + ?Sized>(
     Ok(())
 }
 
-/// JSON as serde_json takes it.
+/// JSON in the form that serde_json expects for it.
 struct Raw<'a, T: ?Sized> {
     name: &'static str,
     value: &'a T,
