@@ -1,4 +1,4 @@
-//! The handshake in the types of the `http` crate, for requests that hyper has read.
+//! The handshake in the types of the `http` crate, for requests that hyper has parsed.
 
 use axum::extract::OriginalUri;
 use axum::http::header::{
@@ -16,7 +16,7 @@ use super::request::Request;
 use super::spelling::spelled;
 use super::target::RequestTarget;
 
-/// Shows a request to the checks of the handshake.
+/// Converts a request for the checks of the handshake.
 pub(crate) fn view(parts: &Parts) -> Request<'_> {
     Request {
         method: parts.method.as_str(),
@@ -31,7 +31,7 @@ pub(crate) fn view(parts: &Parts) -> Request<'_> {
 fn target(uri: &Uri) -> RequestTarget<'_> {
     let authority = uri.authority().map(Authority::as_str);
     match uri.path_and_query() {
-        // Without a scheme, an authority is all there is.
+        // A URI without a scheme consists of an authority alone.
         Some(rest) if rest.path().starts_with('/') => {
             RequestTarget::resource(authority, rest.as_str())
         }
@@ -56,7 +56,7 @@ pub(crate) fn switching(upgrade: &Upgrade, subprotocol: Option<&str>) -> Respons
     spelled((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-/// The answer to a refused request.
+/// Returns the answer to a refused request.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let json = [(CONTENT_TYPE, "application/json")];
     let headers = AppendHeaders(refusal.headers().iter().map(|(name, value)| (*name, value)));

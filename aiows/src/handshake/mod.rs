@@ -1,15 +1,19 @@
 //! The HTTP upgrade request and its answers. Source: RFC 6455 section 4.
+//!
+//! Requests arrive as bytes, which `request` parses, or in the types of the `http` crate, from
+//! hyper. Both become a [`Request`], which the checks in this module read. A check that fails
+//! returns a [`Refusal`].
 
 #[cfg(feature = "axum")]
-mod http;
-mod info;
-mod origin;
-mod refusal;
-mod request;
+mod http; // requests and answers in the types of the `http` crate
+mod info; // the parts of a request that a connection keeps
+mod origin; // which pages may connect
+mod refusal; // answers that refuse a request
+mod request; // reads and parses a request
 #[cfg(feature = "axum")]
-mod spelling;
-mod subprotocol;
-mod target;
+mod spelling; // header names in the case that their RFCs use
+mod subprotocol; // chooses a subprotocol
+mod target; // the target in the request line
 
 use std::fmt::Write as _;
 
@@ -92,10 +96,10 @@ fn has_token(request: &Request<'_>, header: &str, token: &str) -> bool {
         .any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-/// 16 bytes in base64: 22 characters and two signs of padding.
+/// Returns whether a key is 16 bytes in base64: 22 characters and two signs of padding.
 ///
-/// The last character carries two bits; the other four may be anything, as in the example that RFC 6455
-/// section 4.1 prints. Nothing is decoded, so only the characters count.
+/// The last character carries two bits. Its other four may have any value, like in the example of
+/// RFC 6455 section 4.1. The key is not decoded, so only its characters are checked.
 fn is_key(key: &str) -> bool {
     let Some(digits) = key.strip_suffix("==") else {
         return false;

@@ -1,4 +1,4 @@
-//! Byte streams: plain TCP, chosen when a connection is accepted, or any other stream.
+//! Byte streams: plain TCP, or any other stream, chosen when a connection is accepted.
 
 mod io;
 #[cfg(feature = "axum")]
