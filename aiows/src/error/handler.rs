@@ -187,7 +187,7 @@ impl HandlerError {
     /// `Closed`. A status that is not between 400 and 599
     /// is replaced by 500. Elsewhere it has no effect.
     ///
-    /// [`Middleware::on_handshake`]: crate::Middleware::on_handshake
+    /// [`Middleware::on_handshake`]: crate::middleware::Middleware::on_handshake
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
         self.inner.status = Some(if (400..=599).contains(&status) { status } else { 500 });

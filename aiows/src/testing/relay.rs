@@ -1,7 +1,8 @@
-//! Answers the pings of the server for a client of which nothing is expected.
+//! Answers pings of the server while a test does not receive from its client.
 //!
-//! A relay stands between a client and its stream. It passes on what both send, and cuts out pings where
-//! they come, so that the client need not be read from for that.
+//! A task passes bytes between the client and its stream in both directions. It removes the pings
+//! of the server on the way and answers them, so that the test need not read from the client for
+//! that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +15,13 @@ use tokio::task::unconstrained;
 
 use crate::transport::Stream;
 
-/// Bytes that wait for the client to receive them; the stream has room for more.
+/// The bytes that wait for the client to receive them. The stream has space for more.
 const UNREAD: usize = 16 * 1024;
 
-/// What is passed on at once, in bytes.
+/// The bytes that are passed on at once.
 const CHUNK: usize = 1024;
 
-/// Pongs that wait while a frame of the client is passed on. Further pings are not answered.
+/// The pongs that wait while a frame of the client is passed on. Further pings are not answered.
 const PONGS: usize = 16;
 
 /// Source: RFC 6455 section 5.2.
@@ -28,7 +29,7 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 const MASK: u8 = 0x80;
 
-/// Whether the relay answers pings; otherwise it leaves them to the client.
+/// Whether pings are answered here. If not, they are passed on to the client.
 #[derive(Clone, Debug)]
 pub(super) struct Answers(Arc<AtomicBool>);
 
@@ -42,7 +43,7 @@ impl Answers {
     }
 }
 
-/// Puts a relay in front of a stream. It ends when the client drops its side.
+/// Puts the task in front of a stream. The task ends when the client drops its side.
 pub(super) fn relay(stream: Box<dyn Stream>) -> (Box<dyn Stream>, Answers) {
     let (client, near) = duplex(UNREAD);
     let answers = Answers(Arc::new(AtomicBool::new(true)));
@@ -55,7 +56,7 @@ pub(super) fn relay(stream: Box<dyn Stream>) -> (Box<dyn Stream>, Answers) {
     (Box::new(client), answers)
 }
 
-/// The side of a relay that does not take or send any more.
+/// The side that does not receive or send any more.
 enum Gone {
     Client,
     Server,
@@ -65,14 +66,14 @@ async fn pass_both(up: impl Future<Output = Gone>, down: impl Future<Output = Go
     tokio::pin!(up, down);
     tokio::select! {
         gone = &mut up => {
-            // What a server sent before it left is still to be received.
+            // The client can still receive the bytes that the server sent before it left.
             if let Gone::Server = gone {
                 down.await;
             }
         }
         gone = &mut down => match gone {
-            // The server gets what it has room for, and finds the connection closed at once, as without
-            // a relay.
+            // The server receives the bytes it has space for, and finds the connection closed at
+            // once, as if it were connected directly.
             Gone::Client => {
                 unconstrained(up).now_or_never();
             }
@@ -83,7 +84,7 @@ async fn pass_both(up: impl Future<Output = Gone>, down: impl Future<Output = Go
     }
 }
 
-/// Passes on what the server sends.
+/// Passes on the bytes of the server.
 async fn pass_down(
     mut server: ReadHalf<Box<dyn Stream>>,
     mut client: WriteHalf<DuplexStream>,
@@ -109,7 +110,7 @@ async fn pass_down(
     Gone::Server
 }
 
-/// Passes on what the client sends, and answers to pings between its frames.
+/// Passes on the bytes of the client, and sends pongs between its frames.
 async fn pass_up(
     mut client: ReadHalf<DuplexStream>,
     mut server: WriteHalf<Box<dyn Stream>>,
@@ -128,7 +129,8 @@ async fn pass_up(
             }
             read = client.read_buf(&mut bytes) => {
                 let Ok(1..) = read else { return Gone::Client };
-                // In one write: of several, TCP would send the second when the first is acknowledged.
+                // In one write: TCP would send the second of several only after the first is
+                // acknowledged.
                 let mut whole = BytesMut::new();
                 while let Some(Piece::Other(piece)) = frames.next(&mut bytes, false) {
                     whole.unsplit(piece);
@@ -141,12 +143,12 @@ async fn pass_up(
     }
 }
 
-/// What one side sends: a head, then frames.
+/// The progress in the bytes of one side: a head, then frames.
 enum Frames {
     Head,
-    /// The server has refused the handshake: its answer has a body.
+    /// The server has refused the handshake, and the body of its answer follows.
     Refused,
-    /// This much of a frame is left.
+    /// The number of bytes left of a frame.
     Payload(u64),
 }
 
@@ -157,7 +159,7 @@ enum Piece {
 }
 
 impl Frames {
-    /// Takes a piece off the bytes; `None` if more of them are needed.
+    /// Takes a piece from the bytes. Returns `None` if more bytes are needed.
     fn next(&mut self, bytes: &mut BytesMut, cuts_pings: bool) -> Option<Piece> {
         match self {
             Self::Head => {
@@ -191,7 +193,8 @@ impl Frames {
     }
 }
 
-/// The sizes of the header and the payload of the frame that begins here, once the header is whole.
+/// Returns the sizes of the header and of the payload of the first frame, once the header is
+/// complete.
 fn header(bytes: &[u8]) -> Option<(usize, u64)> {
     let [_, second, extended @ ..] = bytes else { return None };
     let (size, length) = match second & !MASK {
