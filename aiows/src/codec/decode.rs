@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::culprit::beyond;
 use super::failure;
+use super::fault_path::beyond;
 use super::filter::{Found, Payload};
 use super::{Tag, check_keys, read_head};
 use crate::error::HandlerError;

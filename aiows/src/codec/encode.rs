@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Error, Map, Value};
 
 use super::object::{HeadKeys, Object};
-use super::reserved::check_type;
+use super::reserved_types::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::limits::Rule;

@@ -6,18 +6,18 @@
 
 mod answer; // recognizes the answer to a question
 pub(crate) mod buffer; // reuses byte buffers
-mod culprit; // the path of an error for which serde reports none
 mod decode; // decodes a payload
 mod encode; // encodes a message
 mod failure; // converts the error texts of serde
+mod fault_path; // the path of an error for which serde reports none
 mod filter; // hides the keys of the head from the payload
 mod head; // parses the head
 mod key; // keys of maps that are not texts
-mod misfit; // finds types that cannot read their messages
+mod mismatch; // finds types that cannot read their messages
 mod nesting; // bounds the depth of a text
 mod object; // writes a payload behind a head
-mod private; // keys that serde_json reserves for itself
-mod reserved; // message types of the protocol
+mod reserved_keys; // keys that serde_json reserves for itself
+mod reserved_types; // message types of the protocol
 
 use std::sync::Arc;
 
@@ -28,11 +28,11 @@ pub(crate) use self::encode::{
 };
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};
-pub(crate) use self::misfit::Misfit;
-pub(crate) use self::misfit::misfit;
+pub(crate) use self::mismatch::Misfit;
+pub(crate) use self::mismatch::misfit;
 pub(crate) use self::nesting::check_nesting;
-pub(crate) use self::private::{PRIVATE, check_keys};
-pub(crate) use self::reserved::{assert_type, check_reserved, is_reserved};
+pub(crate) use self::reserved_keys::{PRIVATE, check_keys};
+pub(crate) use self::reserved_types::{assert_type, check_reserved, is_reserved};
 
 /// The key that carries the message type. It is `type`, unless the router sets another one.
 #[derive(Clone, Debug, PartialEq, Eq)]

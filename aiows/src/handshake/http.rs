@@ -11,9 +11,9 @@ use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
 use super::Upgrade;
+use super::header_case::spelled;
 use super::refusal::Refusal;
 use super::request::Request;
-use super::spelling::spelled;
 use super::target::RequestTarget;
 
 /// Converts a request for the checks of the handshake.

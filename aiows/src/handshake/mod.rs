@@ -5,13 +5,13 @@
 //! returns a [`Refusal`].
 
 #[cfg(feature = "axum")]
+mod header_case; // header names in the case that their RFCs use
+#[cfg(feature = "axum")]
 mod http; // requests and answers in the types of the `http` crate
 mod info; // the parts of a request that a connection keeps
 mod origin; // which pages may connect
 mod refusal; // answers that refuse a request
 mod request; // reads and parses a request
-#[cfg(feature = "axum")]
-mod spelling; // header names in the case that their RFCs use
 mod subprotocol; // chooses a subprotocol
 mod target; // the target in the request line
 

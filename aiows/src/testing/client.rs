@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::relay::{Answers, relay};
+use super::auto_pong::{Answers, relay};
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode, read_head};
 use crate::id::MessageId;

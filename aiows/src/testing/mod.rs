@@ -28,9 +28,9 @@
 //! }
 //! ```
 
+mod auto_pong; // answers pings while a test does not receive
 mod call; // calls without a server
 mod client; // the client
-mod relay; // answers pings while a test does not receive
 mod server; // the server
 mod socket; // a socket without a connection
 

@@ -12,7 +12,7 @@ use serde_json::Error;
 
 use self::raw::append_raw;
 use self::variant::{Fields, Items};
-use super::private::PRIVATE;
+use super::reserved_keys::PRIVATE;
 
 /// The keys that a payload must not have. If there are fewer than three, one of them is repeated.
 #[derive(Clone, Copy)]

@@ -2,25 +2,25 @@
 //! as many as an error lists.
 //!
 //! `#[derive(Message)]` expands to calls of [`validated`] and [`validated_in_parts`]. [`WireNames`]
-//! has the names of a type's fields, [`Walk`] visits the values of a message, and `faults` collects
+//! has the names of a type's fields, [`Walk`] visits the values of a message, and `failures` collects
 //! the failed fields.
 
 mod containers; // containers of the standard library
-mod faults; // the failed fields of a message
-mod inner; // the rules of the value in a newtype message
+mod failures; // the failed fields of a message
 mod names; // the wire names of a type's fields
+mod newtype; // the rules of the value in a newtype message
 mod path; // the path from a message to a value in it
 mod probe; // what the type of a field implements
 mod walk; // visits the values of a message
 
 use validator::{Validate, ValidateLength, ValidationErrors};
 
-use self::faults::Faults;
-pub use self::inner::{
+use self::failures::Faults;
+pub use self::names::Names;
+pub use self::newtype::{
     ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed, ViaInnerRules, ViaNoInner,
     ViaNotRuled, ViaRuled, ViaRuledHeld, ViaRuledNames,
 };
-pub use self::names::Names;
 pub use self::probe::{
     ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys, ViaNoList, ViaNoWalk, ViaNothing,
     ViaUnordered, ViaValidated, ViaWalk,

@@ -7,7 +7,7 @@ use std::fmt;
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::Names;
-use super::faults::Faults;
+use super::failures::Faults;
 use super::path::Segment;
 
 /// The names that serde's attributes give to the fields of a type on the wire.
