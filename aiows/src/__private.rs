@@ -15,6 +15,7 @@ pub use crate::message::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
     ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
     ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
-    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told, validated, validated_in_parts,
+    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    validation_result as told,
 };
 pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};

@@ -12,7 +12,7 @@ use super::head::{Key, as_text};
 ///
 /// An answer is a JSON object with exactly one `correlation_id`, the `id` of a question. Its other
 /// keys are not checked here.
-pub(crate) fn answered(text: &str) -> Option<u64> {
+pub(crate) fn question_number(text: &str) -> Option<u64> {
     // A key may contain escapes, so this proves the absence of the key only in texts without any.
     if !text.contains(CORRELATION_ID) && !text.contains('\\') {
         return None;
@@ -65,9 +65,12 @@ mod tests {
             r#"{"correlation\u005fid":"s12"}"#,
             r#"{"correlation_id":"\u00731\u0032","type":"a"}"#,
         ] {
-            assert_eq!(answered(text), Some(12), "{text}");
+            assert_eq!(question_number(text), Some(12), "{text}");
         }
-        assert_eq!(answered(r#"{"correlation_id":"s18446744073709551615"}"#), Some(u64::MAX));
+        assert_eq!(
+            question_number(r#"{"correlation_id":"s18446744073709551615"}"#),
+            Some(u64::MAX)
+        );
     }
 
     #[test]
@@ -97,7 +100,7 @@ mod tests {
             r#""correlation_id""#,
             "",
         ] {
-            assert_eq!(answered(text), None, "{text}");
+            assert_eq!(question_number(text), None, "{text}");
         }
     }
 }

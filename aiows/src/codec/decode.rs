@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::failure;
-use super::fault_path::beyond;
+use super::fault_path::remaining_path;
 use super::filter::{Found, Payload};
 use super::{Tag, check_keys, read_head};
 use crate::error::HandlerError;
@@ -43,7 +43,7 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
         Ok(_) => failure::unexplained(),
         Err(error) => {
             let (path, fault) = (error.path(), error.inner().to_string());
-            failure::invalid_payload(path, &fault, &beyond(tag, text, path, &fault))
+            failure::invalid_payload(path, &fault, &remaining_path(tag, text, path, &fault))
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    fn start() -> Self {
+    fn new() -> Self {
         let mut buffer = buffer::take();
         buffer.extend_from_slice(&[0; HEADROOM]);
         Self { buffer, opcode: Opcode::Text, rule: Rule::Server }
@@ -35,7 +35,7 @@ impl Encoded {
 
     /// Copies the bytes of a text for a text frame. The text need not be a message.
     pub(crate) fn raw(payload: &[u8]) -> Self {
-        let mut encoded = Self::start();
+        let mut encoded = Self::new();
         encoded.buffer.extend_from_slice(payload);
         encoded
     }
@@ -95,7 +95,7 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
     id: Option<&MessageId>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(tag.key(), message_type)?;
     encoded.write_correlation(id)?;
     encoded.write_payload(tag.head_keys(), payload)?;
@@ -104,13 +104,13 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
 
 /// Encodes a payload of the framework like [`encode`]. It must be a struct that always writes at
 /// least one field, and no field that could have the name of a tag.
-pub(crate) fn encode_own<P: Serialize>(
+pub(crate) fn encode_builtin<P: Serialize>(
     tag: &Tag,
     message_type: &str,
     id: Option<&MessageId>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(tag.key(), message_type)?;
     encoded.write_correlation(id)?;
     let at = encoded.buffer.len();
@@ -126,7 +126,7 @@ pub(crate) fn encode_question<P: Serialize + ?Sized>(
     number: u64,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(tag.key(), message_type)?;
     write!(encoded.buffer, ",\"{ID}\":\"s{number}\"").map_err(Error::io)?;
     encoded.write_payload(tag.head_keys(), payload)?;
@@ -139,7 +139,7 @@ pub(crate) fn encode_named<P: Serialize + ?Sized>(
     name: &str,
     fields: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(key, name)?;
     encoded.write_payload([key; 3], fields)?;
     Ok(encoded)
@@ -156,7 +156,7 @@ pub(crate) fn encode_value(
     id: Option<&MessageId>,
 ) -> Result<Encoded, Error> {
     object.get(tag.key()).and_then(Value::as_str).map_or(Ok(()), check_type)?;
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     serde_json::to_writer(&mut encoded.buffer, object)?;
     if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
         encoded.buffer.pop();

@@ -6,25 +6,29 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::error::{FieldError, HandlerError, code};
 
-pub(super) fn invalid_payload(path: &Path, text: &str, beyond: &str) -> HandlerError {
-    unexplained().with_fields(vec![field_error_beyond(path, text, beyond)])
+pub(super) fn invalid_payload(path: &Path, error_text: &str, remaining_path: &str) -> HandlerError {
+    unexplained().with_fields(vec![field_error_with(path, error_text, remaining_path)])
 }
 
 /// Makes the error of the field that serde rejected.
-pub(crate) fn field_error(path: &Path, said: &str) -> FieldError {
-    field_error_beyond(path, said, "")
+pub(crate) fn field_error(path: &Path, error_text: &str) -> FieldError {
+    field_error_with(path, error_text, "")
 }
 
-/// Makes the error of a field like [`field_error`]. `beyond` is the rest of a path that ends too
-/// early.
-fn field_error_beyond(path: &Path, said: &str, beyond: &str) -> FieldError {
-    let (fault, name) = Fault::read(said);
+/// Makes the error of a field like [`field_error`]. `remaining_path` is the rest of a path that
+/// ends too early.
+fn field_error_with(path: &Path, error_text: &str, remaining_path: &str) -> FieldError {
+    let (fault, name) = Fault::read(error_text);
     let ends_with = |name: &str| match path.iter().next_back() {
         Some(Segment::Map { key }) => key == name,
         _ => false,
     };
     let mut text = join(path);
-    text.push_str(if text.is_empty() { beyond.trim_start_matches('.') } else { beyond });
+    text.push_str(if text.is_empty() {
+        remaining_path.trim_start_matches('.')
+    } else {
+        remaining_path
+    });
     if let Some(name) = name {
         // The path includes the key of an unknown field, unless serde has buffered the fields. It
         // never includes the key of a missing or repeated field.

@@ -14,19 +14,19 @@ use super::Tag;
 
 /// Finds the rest of a path that ends too early, in the form in which it is appended to the path.
 /// Returns an empty text if the rest is not known.
-pub(super) fn beyond(tag: &Tag, text: &str, path: &Path, fault: &str) -> String {
+pub(super) fn remaining_path(tag: &Tag, text: &str, path: &Path, error_text: &str) -> String {
     let Ok(mut message) = serde_json::from_str::<Value>(text) else { return String::new() };
     if let Value::Object(fields) = &mut message {
         tag.head_keys().iter().for_each(|key| drop(fields.remove(*key)));
     }
     let Some(start) = path.iter().try_fold(&message, step) else { return String::new() };
-    let mut search = Search { fault, path: String::new(), found: None, is_repeated: false };
+    let mut search = Search { error_text, path: String::new(), found: None, is_ambiguous: false };
     match path.iter().len() {
         // The error cannot be about the message itself, which is an object.
         0 => search.look_into(start),
         _ => search.look(start),
     }
-    search.found.filter(|_| !search.is_repeated).unwrap_or_default()
+    search.found.filter(|_| !search.is_ambiguous).unwrap_or_default()
 }
 
 fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
@@ -41,19 +41,19 @@ fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
 /// Looks for the value that an error text shows.
 struct Search<'a> {
     /// The text of the error.
-    fault: &'a str,
+    error_text: &'a str,
     /// The path to the current value, behind the path that serde reports.
     path: String,
     /// The path of a value that the error shows.
     found: Option<String>,
     /// Set if the error shows more than one value, so that none of the paths is certain.
-    is_repeated: bool,
+    is_ambiguous: bool,
 }
 
 impl Search<'_> {
     fn look(&mut self, value: &Value) {
-        if is_shown(value, self.fault) {
-            self.is_repeated |= self.found.replace(self.path.clone()).is_some();
+        if is_shown(value, self.error_text) {
+            self.is_ambiguous |= self.found.replace(self.path.clone()).is_some();
         }
         self.look_into(value);
     }
@@ -82,8 +82,8 @@ impl Search<'_> {
 }
 
 /// Returns whether an error text is about this value.
-fn is_shown(value: &Value, fault: &str) -> bool {
-    let about = |text: &Error| fault.starts_with(&text.to_string());
+fn is_shown(value: &Value, error_text: &str) -> bool {
+    let about = |text: &Error| error_text.starts_with(&text.to_string());
     if let Value::String(text) = value
         && about(&Error::custom(format_args!("unknown variant `{text}`, ")))
     {

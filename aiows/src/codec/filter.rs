@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::head::Key;
 use super::key::ObjectKey;
 use super::{CORRELATION_ID, ID, Tag};
-use crate::id::{MessageId, RAW};
+use crate::id::{MessageId, RAW_VALUE};
 
 /// The values of the head keys, found while the payload was decoded.
 #[derive(Default)]
@@ -47,11 +47,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        if name != RAW {
+        if name != RAW_VALUE {
             return visitor.visit_newtype_struct(self);
         }
         let text = self.deserialize_any(Text)?;
-        visitor.visit_map(MapDeserializer::new(iter::once((RAW, text))))
+        visitor.visit_map(MapDeserializer::new(iter::once((RAW_VALUE, text))))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {

@@ -13,27 +13,27 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use crate::id::RAW;
+use crate::id::RAW_VALUE;
 
 /// The reason for which a type cannot read its messages.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Misfit {
+pub(crate) enum Mismatch {
     /// The type has a field with this name, which is a key of the head.
     Field(String),
     /// The type does not deserialize from an object.
-    NoObject,
+    NotAnObject,
 }
 
 /// Deserializes a `T` from a probe, and returns the first key of the head that it reads as its own.
-pub(crate) fn misfit<T: DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
+pub(crate) fn mismatch<T: DeserializeOwned>(head: &[&str]) -> Option<Mismatch> {
     let read = |entry| match T::deserialize(Reader { head, entry }) {
         Ok(_) => Read::Nothing,
         Err(read) => read,
     };
     match read(None) {
-        Read::Field(key) => return Some(Misfit::Field(key)),
-        Read::Missing(key) if head.contains(&key) => return Some(Misfit::Field(key.to_owned())),
-        Read::NoObject => return Some(Misfit::NoObject),
+        Read::Field(key) => return Some(Mismatch::Field(key)),
+        Read::Missing(key) if head.contains(&key) => return Some(Mismatch::Field(key.to_owned())),
+        Read::NotAnObject => return Some(Mismatch::NotAnObject),
         Read::Missing(_) | Read::Nothing | Read::Value => {}
     }
     // A type that accepts any key is a map, which loses no field if the keys of the head are
@@ -42,7 +42,7 @@ pub(crate) fn misfit<T: DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
         return None;
     }
     let key = head.iter().find(|key| read(Some(key)) == Read::Value)?;
-    Some(Misfit::Field((*key).to_owned()))
+    Some(Mismatch::Field((*key).to_owned()))
 }
 
 /// The first step of a type that is deserialized.
@@ -51,7 +51,7 @@ enum Read {
     /// It expected a struct that has a field with the name of a key of the head.
     Field(String),
     Missing(&'static str),
-    NoObject,
+    NotAnObject,
     Nothing,
     /// It read the value that no type accepts.
     Value,
@@ -61,7 +61,7 @@ enum Read {
 const NO_KEY: &str = "\0 aiows";
 
 /// A value that only a type accepts that accepts every value: bytes that are not UTF-8.
-const NO_VALUE: &[u8] = b"\xff aiows";
+const UNREADABLE: &[u8] = b"\xff aiows";
 
 impl std::error::Error for Read {}
 
@@ -78,7 +78,7 @@ impl Error for Read {
 
     fn invalid_type(found: Unexpected<'_>, _: &dyn Expected) -> Self {
         match found {
-            Unexpected::Bytes(NO_VALUE) => Self::Value,
+            Unexpected::Bytes(UNREADABLE) => Self::Value,
             _ => Self::Nothing,
         }
     }
@@ -107,10 +107,10 @@ impl Reader<'_> {
     }
 }
 
-macro_rules! no_objects {
+macro_rules! not_objects {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Read> {
-            Err(Read::NoObject)
+            Err(Read::NotAnObject)
         })*
     };
 }
@@ -118,7 +118,7 @@ macro_rules! no_objects {
 impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Read;
 
-    no_objects! {
+    not_objects! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
         deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char deserialize_str
@@ -160,13 +160,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Read> {
         match name {
-            RAW => Err(Read::Nothing),
+            RAW_VALUE => Err(Read::Nothing),
             _ => visitor.visit_newtype_struct(self),
         }
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Read> {
-        Err(Read::NoObject)
+        Err(Read::NotAnObject)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -175,7 +175,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: usize,
         _: V,
     ) -> Result<V::Value, Read> {
-        Err(Read::NoObject)
+        Err(Read::NotAnObject)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -209,17 +209,17 @@ impl<'de> MapAccess<'de> for Reader<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Read> {
-        seed.deserialize(NoValue)
+        seed.deserialize(UnreadableValue)
     }
 }
 
-struct NoValue;
+struct UnreadableValue;
 
-impl<'de> Deserializer<'de> for NoValue {
+impl<'de> Deserializer<'de> for UnreadableValue {
     type Error = Read;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Read> {
-        visitor.visit_bytes(NO_VALUE)
+        visitor.visit_bytes(UNREADABLE)
     }
 
     forward_to_deserialize_any! {

@@ -21,15 +21,15 @@ mod reserved_types; // message types of the protocol
 
 use std::sync::Arc;
 
-pub(crate) use self::answer::answered;
+pub(crate) use self::answer::question_number;
 pub(crate) use self::decode::{decode, decode_whole};
 pub(crate) use self::encode::{
-    Encoded, encode, encode_named, encode_own, encode_question, encode_value,
+    Encoded, encode, encode_builtin, encode_named, encode_question, encode_value,
 };
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};
-pub(crate) use self::mismatch::Misfit;
-pub(crate) use self::mismatch::misfit;
+pub(crate) use self::mismatch::Mismatch;
+pub(crate) use self::mismatch::mismatch;
 pub(crate) use self::nesting::check_nesting;
 pub(crate) use self::reserved_keys::{PRIVATE, check_keys};
 pub(crate) use self::reserved_types::{assert_type, check_reserved, is_reserved};

@@ -157,7 +157,7 @@ impl Call {
     }
 
     /// Drops the message. Returns `false` if a handler has kept a clone of the call.
-    pub(crate) fn rest(&mut self) -> bool {
+    pub(crate) fn clear_message(&mut self) -> bool {
         let inner = Arc::get_mut(&mut self.inner);
         inner.map(|inner| inner.stage = Stage::None).is_some()
     }
@@ -267,7 +267,7 @@ impl Call {
     }
 
     /// Returns the same call with another state, for a handler of another router.
-    pub(crate) fn over_state(&self, state: &Arc<StateMap>) -> Self {
+    pub(crate) fn with_state(&self, state: &Arc<StateMap>) -> Self {
         if Arc::ptr_eq(&self.inner.state, state) {
             return self.clone();
         }
@@ -295,7 +295,7 @@ impl Call {
 
     /// Runs a part of the call. Returns `None` if the part would wait although the time of the
     /// disconnect handlers is over.
-    pub(crate) async fn while_in_time<T>(&self, part: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn run_in_time<T>(&self, part: impl Future<Output = T>) -> Option<T> {
         let mut part = pin!(part);
         poll_fn(|cx| match part.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -333,12 +333,12 @@ impl Call {
         let _ = self.id();
         match self.is_head_known() {
             true => Ok(()),
-            false => self.head_fault().map_or(Ok(()), Err),
+            false => self.head_error().map_or(Ok(()), Err),
         }
     }
 
     /// Returns the error of the message's head, for a handler that failed before the head was read.
-    pub(crate) fn head_fault(&self) -> Option<HandlerError> {
+    pub(crate) fn head_error(&self) -> Option<HandlerError> {
         let text = self.text()?;
         read_head(self.inner.socket.tag(), text).err()
     }

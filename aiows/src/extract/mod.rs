@@ -82,10 +82,10 @@ pub trait FromCall: Sized {
 
 /// The result of an extractor, or a future of it.
 pub struct Extraction<T> {
-    way: Way<T>,
+    progress: Progress<T>,
 }
 
-enum Way<T> {
+enum Progress<T> {
     Pending(Pin<Box<dyn Future<Output = Result<T, HandlerError>> + Send>>),
     Ready(Result<T, HandlerError>),
     /// The result was returned, and the future must not be polled again.
@@ -108,13 +108,13 @@ impl<T> Extraction<T> {
     /// # async fn load_quota() -> u32 { 7 }
     /// ```
     pub fn pending(future: impl Future<Output = Result<T, HandlerError>> + Send + 'static) -> Self {
-        Self { way: Way::Pending(Box::pin(future)) }
+        Self { progress: Progress::Pending(Box::pin(future)) }
     }
 
     /// Makes an extraction from a value that is available now. `result.into()` does the same.
     #[must_use]
     pub fn ready(result: Result<T, HandlerError>) -> Self {
-        Self { way: Way::Ready(result) }
+        Self { progress: Progress::Ready(result) }
     }
 }
 
@@ -142,19 +142,19 @@ impl<T> Future for Extraction<T> {
     type Output = Result<T, HandlerError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Way::Pending(future) = &mut self.way {
+        if let Progress::Pending(future) = &mut self.progress {
             return future.as_mut().poll(cx);
         }
-        match std::mem::replace(&mut self.way, Way::Taken) {
-            Way::Ready(result) => Poll::Ready(result),
-            Way::Pending(_) | Way::Taken => Poll::Pending,
+        match std::mem::replace(&mut self.progress, Progress::Taken) {
+            Progress::Ready(result) => Poll::Ready(result),
+            Progress::Pending(_) | Progress::Taken => Poll::Pending,
         }
     }
 }
 
 impl<T> fmt::Debug for Extraction<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ready = matches!(self.way, Way::Ready(_));
+        let ready = matches!(self.progress, Progress::Ready(_));
         f.debug_struct("Extraction").field("ready", &ready).finish()
     }
 }

@@ -6,10 +6,10 @@ use http::Extensions;
 use serde::de::DeserializeOwned;
 
 use super::params::{fits_query, other_count};
-use crate::codec::Misfit;
+use crate::codec::Mismatch;
 use crate::error::HandlerError;
 use crate::handshake::RequestInfo;
-use crate::message::{Incoming, misfit_of};
+use crate::message::{Incoming, mismatch_of};
 
 /// The requirements of a handler's arguments, collected when the server is built.
 ///
@@ -25,7 +25,7 @@ pub struct Needs {
     /// Message types that handlers receive.
     payloads: Vec<Payload>,
     /// The names of `Query` types that no query string can fill.
-    unfit: Vec<&'static str>,
+    impossible_queries: Vec<&'static str>,
     /// The types of `Path` extractors.
     paths: Vec<PathType>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct PathType {
 struct Payload {
     name: &'static str,
     /// Returns why the type cannot read its messages if these keys belong to the head.
-    misfit: fn(&[&str]) -> Option<Misfit>,
+    mismatch: fn(&[&str]) -> Option<Mismatch>,
     /// Returns the fields with types whose rules are not checked.
     unchecked: fn() -> Vec<&'static str>,
 }
@@ -121,7 +121,7 @@ impl Needs {
         let declared = T::DECLARED.then_some(T::TYPE);
         self.push(Need::Payload { name: type_name::<T>(), declared });
         let (name, unchecked) = (type_name::<T>(), T::unchecked);
-        self.payloads.push(Payload { name, misfit: misfit_of::<T>, unchecked });
+        self.payloads.push(Payload { name, mismatch: mismatch_of::<T>, unchecked });
     }
 
     pub(crate) fn path<T: DeserializeOwned>(&mut self) {
@@ -132,7 +132,7 @@ impl Needs {
     pub(crate) fn query<T: DeserializeOwned>(&mut self) {
         self.push(Need::Query);
         if !fits_query::<T>() {
-            self.unfit.push(type_name::<T>());
+            self.impossible_queries.push(type_name::<T>());
         }
     }
 
@@ -172,11 +172,11 @@ impl Needs {
 
     /// Returns the names of the message types that cannot read their messages, each with the
     /// reason.
-    pub(crate) fn misfits<'a>(
+    pub(crate) fn mismatches<'a>(
         &'a self,
         head: &'a [&str],
-    ) -> impl Iterator<Item = (&'static str, Misfit)> + 'a {
-        self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.misfit)(head)?)))
+    ) -> impl Iterator<Item = (&'static str, Mismatch)> + 'a {
+        self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.mismatch)(head)?)))
     }
 
     pub(crate) fn paths(&self) -> &[PathType] {
@@ -184,8 +184,8 @@ impl Needs {
     }
 
     /// Returns the names of the `Query` types that no query string can fill.
-    pub(crate) fn unfit(&self) -> &[&'static str] {
-        &self.unfit
+    pub(crate) fn impossible_queries(&self) -> &[&'static str] {
+        &self.impossible_queries
     }
 
     /// Returns the fields that have unchecked rules, each with the name of its message.
@@ -200,7 +200,7 @@ impl Needs {
         self.checks.extend_from_slice(&other.checks);
         self.keeps.extend_from_slice(&other.keeps);
         self.payloads.extend_from_slice(&other.payloads);
-        self.unfit.extend_from_slice(&other.unfit);
+        self.impossible_queries.extend_from_slice(&other.impossible_queries);
         self.paths.extend_from_slice(&other.paths);
     }
 

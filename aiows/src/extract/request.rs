@@ -116,7 +116,7 @@ pub struct ClientIp(pub IpAddr);
 
 impl<T: DeserializeOwned> Path<T> {
     pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
-        let params = info.params.clone().ok_or_else(|| unasked("Path"))?;
+        let params = info.params.clone().ok_or_else(|| not_kept("Path"))?;
         params::read(params, true).map(Self).map_err(|field| {
             HandlerError::new(code::INVALID_PATH, "the path does not have the expected parameters")
                 .with_fields(vec![field])
@@ -138,7 +138,7 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
 
 impl<T: DeserializeOwned> Query<T> {
     pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
-        let query = info.query.as_deref().ok_or_else(|| unasked("Query"))?;
+        let query = info.query.as_deref().ok_or_else(|| not_kept("Query"))?;
         if !is_utf8(query) {
             let text = "the query is not percent-encoded UTF-8";
             return Err(HandlerError::new(code::INVALID_QUERY, text));
@@ -168,7 +168,7 @@ impl FromCall for Headers {
     fn from_call(call: &Call) -> Extraction<Self> {
         let map = request(call, "Headers").and_then(|info| {
             let map = info.headers.as_ref().map(Arc::clone);
-            map.ok_or_else(|| unasked("Headers"))
+            map.ok_or_else(|| not_kept("Headers"))
         });
         map.map(|map| Self { map }).into()
     }
@@ -219,10 +219,10 @@ fn client_ip(call: &Call) -> Option<ClientIp> {
 }
 
 pub(super) fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo, HandlerError> {
-    call.websocket().request_info().ok_or_else(|| unasked(what))
+    call.websocket().request_info().ok_or_else(|| not_kept(what))
 }
 
-fn unasked(what: &str) -> HandlerError {
+fn not_kept(what: &str) -> HandlerError {
     format!("the connection keeps no `{what}`: say that it is needed, as `Route::needing` does")
         .into()
 }

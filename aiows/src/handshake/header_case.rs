@@ -22,7 +22,7 @@ const SAMPLE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nAllow: x\r\nConnection: clo
     Upgrade: x\r\nWWW-Authenticate: x\r\n\r\n";
 
 /// Makes hyper write the header names of an answer in the case of `SAMPLE`.
-pub(super) fn spelled(mut answer: Response) -> Response {
+pub(super) fn with_header_case(mut answer: Response) -> Response {
     static SPELLING: OnceLock<Extensions> = OnceLock::new();
     answer.extensions_mut().extend(SPELLING.get_or_init(read_sample).clone());
     answer

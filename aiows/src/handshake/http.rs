@@ -11,7 +11,7 @@ use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
 use super::Upgrade;
-use super::header_case::spelled;
+use super::header_case::with_header_case;
 use super::refusal::Refusal;
 use super::request::Request;
 use super::target::RequestTarget;
@@ -53,12 +53,12 @@ pub(crate) fn switching(upgrade: &Upgrade, subprotocol: Option<&str>) -> Respons
     ];
     let subprotocol = subprotocol.map(|name| (SEC_WEBSOCKET_PROTOCOL, name));
     let headers = AppendHeaders(headers.into_iter().chain(subprotocol));
-    spelled((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    with_header_case((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
 /// Returns the answer to a refused request.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let json = [(CONTENT_TYPE, "application/json")];
     let headers = AppendHeaders(refusal.headers().iter().map(|(name, value)| (*name, value)));
-    spelled((refusal.status(), json, headers, refusal.body().to_owned()).into_response())
+    with_header_case((refusal.status(), json, headers, refusal.body().to_owned()).into_response())
 }

@@ -94,12 +94,12 @@ impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Requested like a `RawValue`: serde_json then passes the text, and every other format the
         // value.
-        deserializer.deserialize_newtype_struct(RAW, IdVisitor)
+        deserializer.deserialize_newtype_struct(RAW_VALUE, IdVisitor)
     }
 }
 
 /// The name that serde_json uses for a `RawValue`.
-pub(crate) const RAW: &str = "$serde_json::private::RawValue";
+pub(crate) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 struct IdVisitor;
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Serialize, Serializer};
 
 pub use self::message::MessageId;
-pub(crate) use self::message::RAW;
+pub(crate) use self::message::RAW_VALUE;
 use self::permutation::Permutation;
 
 /// The bits of a connection id that the counter uses. The upper 20 bits are reserved for the

@@ -133,16 +133,16 @@ fn whole_millis(delay: Duration) -> u64 {
 
 /// Returns the size of a value as JSON, or `None` if it is larger than `max`. Stops at the bound.
 fn size_within(value: &impl Serialize, max: usize) -> Option<usize> {
-    let mut size = Size { left: max };
+    let mut size = SizeCounter { left: max };
     serde_json::to_writer(&mut size, value).ok().map(|()| max - size.left)
 }
 
 /// Counts the bytes written to it, up to a bound.
-struct Size {
+struct SizeCounter {
     left: usize,
 }
 
-impl Write for Size {
+impl Write for SizeCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left.checked_sub(bytes.len());
         self.left = left.ok_or(io::ErrorKind::StorageFull)?;

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::bounded::BoundedVec;
 pub(crate) use self::error_frame::ErrorFrame;
-pub(crate) use self::probe::misfit_of;
+pub(crate) use self::probe::mismatch_of;
 pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
@@ -24,7 +24,8 @@ pub use self::validation::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
     ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
     ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
-    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, told, validated, validated_in_parts,
+    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
+    validation_result,
 };
 use crate::codec::{self, Encoded, Tag, assert_type};
 use crate::error::HandlerError;

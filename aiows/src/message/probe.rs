@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use super::Message;
-use crate::codec::{Misfit, misfit};
+use crate::codec::{Mismatch, mismatch};
 
 /// Finds out which traits the type of a field implements, without naming the type.
 ///
@@ -31,14 +31,14 @@ impl<T: ?Sized> fmt::Debug for Probe<T> {
 #[derive(Debug)]
 pub struct ReadKeys<'a> {
     head: &'a [&'a str],
-    misfit: Option<Misfit>,
+    mismatch: Option<Mismatch>,
 }
 
 impl ReadKeys<'_> {
     /// Adds a field of the message.
     pub fn field(&mut self, key: &str) {
-        if self.misfit.is_none() && self.head.contains(&key) {
-            self.misfit = Some(Misfit::Field(key.to_owned()));
+        if self.mismatch.is_none() && self.head.contains(&key) {
+            self.mismatch = Some(Mismatch::Field(key.to_owned()));
         }
     }
 }
@@ -51,8 +51,8 @@ pub trait ViaReads {
 
 impl<T: DeserializeOwned> ViaReads for Probe<T> {
     fn read(&self, keys: &mut ReadKeys<'_>) {
-        if keys.misfit.is_none() {
-            keys.misfit = misfit::<T>(keys.head);
+        if keys.mismatch.is_none() {
+            keys.mismatch = mismatch::<T>(keys.head);
         }
     }
 }
@@ -68,10 +68,10 @@ impl<T: ?Sized> ViaNoReads for &Probe<T> {
 }
 
 /// Returns why a message cannot read all of its fields, as far as its type shows it.
-pub(crate) fn misfit_of<T: Message + DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
-    misfit::<T>(head).or_else(|| {
-        let mut keys = ReadKeys { head, misfit: None };
+pub(crate) fn mismatch_of<T: Message + DeserializeOwned>(head: &[&str]) -> Option<Mismatch> {
+    mismatch::<T>(head).or_else(|| {
+        let mut keys = ReadKeys { head, mismatch: None };
         T::flattened(&mut keys);
-        keys.misfit
+        keys.mismatch
     })
 }

@@ -46,14 +46,14 @@ static KEPT: AtomicUsize = AtomicUsize::new(0);
 
 /// The buffer of a context after a large message. The context itself would never shrink it.
 #[derive(Debug)]
-pub(super) struct Grown {
+pub(super) struct GrownBuffer {
     /// The size of the largest message that the context has decoded.
     size: usize,
     /// How much of the size is counted in [`KEPT`].
     kept: usize,
 }
 
-impl Grown {
+impl GrownBuffer {
     pub(super) fn new(size: usize) -> Self {
         Self { size, kept: 0 }
     }
@@ -76,7 +76,7 @@ impl Grown {
     }
 }
 
-impl Drop for Grown {
+impl Drop for GrownBuffer {
     fn drop(&mut self) {
         KEPT.fetch_sub(self.kept, Ordering::Relaxed);
     }

@@ -19,7 +19,7 @@ use std::mem;
 use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use self::context::{Feed, Grown};
+use self::context::{Feed, GrownBuffer};
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
 pub(crate) use self::frame::{
@@ -56,7 +56,7 @@ pub(crate) struct Protocol {
     /// messages.
     decoded: u32,
     /// The buffer of the context after a large message, until it is shrunk.
-    grown: Option<Grown>,
+    grown: Option<GrownBuffer>,
 }
 
 /// Whether the bytes of the peer may contain more frames.
@@ -72,12 +72,12 @@ enum Input {
 
 /// How much may be decoded. The last message may exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct DecodeLimit {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
 }
 
-impl Room {
+impl DecodeLimit {
     pub(crate) const UNLIMITED: Self = Self { messages: usize::MAX, bytes: usize::MAX };
 }
 
@@ -192,7 +192,7 @@ impl Protocol {
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
-        room: Option<Room>,
+        room: Option<DecodeLimit>,
         inbound: &mut VecDeque<Inbound>,
         on_ping: &mut dyn FnMut(&[u8]),
     ) -> Option<ProtocolEnd> {
@@ -236,36 +236,36 @@ impl Protocol {
     fn decode_new(
         &mut self,
         bytes: &[u8],
-        room: Room,
+        room: DecodeLimit,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<ProtocolEnd> {
         let mut feed = Feed { bytes };
-        let failure = self.pump(&mut feed, room, inbound);
+        let failure = self.decode(&mut feed, room, inbound);
         self.backlog.extend_from_slice(feed.bytes);
         self.scanned = feed.bytes.len();
-        self.settle(failure)
+        self.finish_decoding(failure)
     }
 
     fn decode_backlog(
         &mut self,
-        room: Option<Room>,
+        room: Option<DecodeLimit>,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<ProtocolEnd> {
         let Some(room) = room.filter(|_| self.has_undecoded()) else {
-            return self.settle(None);
+            return self.finish_decoding(None);
         };
         let mut backlog = mem::take(&mut self.backlog);
         let mut feed = Feed { bytes: &backlog[..self.scanned] };
-        let failure = self.pump(&mut feed, room, inbound);
+        let failure = self.decode(&mut feed, room, inbound);
         let fed = self.scanned - feed.bytes.len();
         backlog.drain(..fed);
         self.scanned -= fed;
         // An empty backlog is freed, so that idle connections hold no buffer.
         self.backlog = if backlog.is_empty() { Vec::new() } else { backlog };
-        self.settle(failure)
+        self.finish_decoding(failure)
     }
 
-    fn settle(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
+    fn finish_decoding(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
         if let Some(failure) = failure {
             // A context must not be used again after an error.
             self.discard();
@@ -345,10 +345,10 @@ impl Protocol {
         self.scanner.at_boundary() && !self.has_undecoded() && self.input != Input::Over
     }
 
-    fn pump(
+    fn decode(
         &mut self,
         feed: &mut Feed<'_>,
-        room: Room,
+        room: DecodeLimit,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<Failure> {
         let message_size = self.scanner.message_size();
@@ -373,7 +373,7 @@ impl Protocol {
             let size = message.bytes().len();
             bytes += size;
             if message.is_large() {
-                self.grown.get_or_insert_with(|| Grown::new(size)).grow(size);
+                self.grown.get_or_insert_with(|| GrownBuffer::new(size)).grow(size);
             }
             // Checked here, because reading to the end would cost another read.
             self.unfinished = !(self.scanner.at_boundary() && self.scanner.begun() == self.decoded);
@@ -389,7 +389,7 @@ impl Protocol {
     /// Keeps a grown buffer for further messages. Returns `false` if the buffers of other
     /// connections have reached the maximum.
     pub(crate) fn keep_grown(&mut self) -> bool {
-        self.grown.as_mut().is_none_or(Grown::keep)
+        self.grown.as_mut().is_none_or(GrownBuffer::keep)
     }
 
     /// Frees a grown buffer, unless a message is unfinished.

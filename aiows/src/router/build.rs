@@ -7,7 +7,7 @@ use super::Router;
 use super::compiled::{CompiledHandler, CompiledRouter, Frames};
 use super::scope::{self, Outer, Scope};
 use super::values::Takers;
-use crate::codec::{CORRELATION_ID, ID, Misfit, PRIVATE, Tag, is_reserved};
+use crate::codec::{CORRELATION_ID, ID, Mismatch, PRIVATE, Tag, is_reserved};
 use crate::extract::{Kept, Need};
 use crate::handler::{Ended, Kind, Route};
 use crate::hub::Namespace;
@@ -249,14 +249,14 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Vec<String>) {
 /// Refuses messages that would never get what they read.
 fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Vec<String>) {
     let title = route.title();
-    for (name, misfit) in route.needs().misfits(&tag.head_keys()) {
-        mistakes.push(match misfit {
-            Misfit::Field(key) => format!(
+    for (name, mismatch) in route.needs().mismatches(&tag.head_keys()) {
+        mistakes.push(match mismatch {
+            Mismatch::Field(key) => format!(
                 "handler {title} receives `{name}`, but `{name}` has a field `{key}`, which \
                  belongs to the head of every message: rename it with serde or move it into a \
                  field that holds an object"
             ),
-            Misfit::NoObject => format!(
+            Mismatch::NotAnObject => format!(
                 "handler {title} receives `{name}`, but what `{name}` wraps is no JSON object: give \
                  it a field with a name"
             ),
@@ -277,7 +277,7 @@ fn check_rules(route: &Route, mistakes: &mut Vec<String>) {
 
 /// Refuses what would turn every client away.
 fn check_query(route: &Route, mistakes: &mut Vec<String>) {
-    for name in route.needs().unfit() {
+    for name in route.needs().impossible_queries() {
         mistakes.push(format!(
             "handler {} takes `Query<{name}>`, which no query fits: take a struct, a map or a list of \
              pairs",

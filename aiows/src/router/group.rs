@@ -85,7 +85,7 @@ impl Group {
     }
 
     async fn call(&self, handler: &CompiledHandler, call: &Call) -> Returned {
-        let call = call.over_state(&handler.state);
+        let call = call.with_state(&handler.state);
         match isolated(Some(call.websocket().id()), || (handler.run)(call.clone())).await {
             Err(error) if handler.errors.len() > self.shared => {
                 handler.log(&error, call.websocket());
@@ -109,7 +109,7 @@ impl Group {
     /// Runs every disconnect handler, whatever the others do.
     async fn leave(self: Arc<Self>, call: Call, idle: Arc<Idle>) -> Returned {
         for handler in &self.handlers {
-            let call = call.over_state(&handler.state);
+            let call = call.with_state(&handler.state);
             let running = idle.run(handler, &call);
             if leave(handler, &call).await.is_some() {
                 running.finish();
@@ -123,11 +123,11 @@ impl Group {
 async fn leave(handler: &CompiledHandler, call: &Call) -> Option<()> {
     let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
     let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
-    if let Err(error) = call.while_in_time(timeout(limit, run)).await?.ok()? {
+    if let Err(error) = call.run_in_time(timeout(limit, run)).await?.ok()? {
         handler.log(&error, call.websocket());
         let review = handler.errors.review(0, call.clone(), error);
         let review = timeout(call.disconnect_timeout(), review);
-        let _ = call.while_in_time(review).await?.ok()?;
+        let _ = call.run_in_time(review).await?.ok()?;
     }
     Some(())
 }

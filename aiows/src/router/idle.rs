@@ -86,7 +86,7 @@ impl Idle {
         let returned = tokio::select! {
             biased;
             returned = &mut middleware => returned,
-            _ = call.while_in_time(self.exceeds(limit)) => return None,
+            _ = call.run_in_time(self.exceeds(limit)) => return None,
         };
         around.running.take().into_iter().for_each(Running::finish);
         Some(returned)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Session;
 use super::drive::{drive, start};
 use crate::close::CloseCode;
-use crate::codec::{check_nesting, encode, encode_own, leading_type, read_head};
+use crate::codec::{check_nesting, encode, encode_builtin, leading_type, read_head};
 use crate::error::{HandlerError, code};
 use crate::extract::{Call, Received, RequestId, Stage};
 use crate::handler::Outcome;
@@ -158,7 +158,7 @@ impl Session {
     fn keep(&mut self, mut call: Call) {
         // It was allocated beside the large buffer, see `ConnectionIo`.
         let large = call.inbound().is_some_and(Inbound::is_large);
-        if !large && call.rest() {
+        if !large && call.clear_message() {
             self.call = Some(call);
         }
     }
@@ -194,7 +194,7 @@ impl Session {
         self.socket.end_handling(None);
         // What is wrong with the head is told first, also when an extractor failed before it was
         // looked at.
-        let fault = if call.is_head_known() { None } else { call.head_fault() };
+        let fault = if call.is_head_known() { None } else { call.head_error() };
         if let (Some(_), Some(relay)) = (&fault, router.relay()) {
             return self.relay(relay, call).await;
         }
@@ -220,7 +220,7 @@ impl Session {
     ) {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type, Some(self.socket.id()));
-        match encode_own(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
+        match encode_builtin(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
             Ok(frame) => self.io.answer(frame),
             Err(error) => {
                 let connection = self.socket.id();

@@ -31,9 +31,9 @@ const MASK: u8 = 0x80;
 
 /// Whether pings are answered here. If not, they are passed on to the client.
 #[derive(Clone, Debug)]
-pub(super) struct Answers(Arc<AtomicBool>);
+pub(super) struct AutoPong(Arc<AtomicBool>);
 
-impl Answers {
+impl AutoPong {
     pub(super) fn set(&self, answers: bool) {
         self.0.store(answers, Ordering::Relaxed);
     }
@@ -44,16 +44,16 @@ impl Answers {
 }
 
 /// Puts the task in front of a stream. The task ends when the client drops its side.
-pub(super) fn relay(stream: Box<dyn Stream>) -> (Box<dyn Stream>, Answers) {
+pub(super) fn with_auto_pong(stream: Box<dyn Stream>) -> (Box<dyn Stream>, AutoPong) {
     let (client, near) = duplex(UNREAD);
-    let answers = Answers(Arc::new(AtomicBool::new(true)));
+    let auto_pong = AutoPong(Arc::new(AtomicBool::new(true)));
     let (to_answer, pings) = mpsc::channel(PONGS);
     let (from_client, to_client) = split(near);
     let (from_server, to_server) = split(stream);
-    let down = pass_down(from_server, to_client, to_answer, answers.clone());
+    let down = pass_down(from_server, to_client, to_answer, auto_pong.clone());
     let up = pass_up(from_client, to_server, pings);
     tokio::spawn(pass_both(up, down));
-    (Box::new(client), answers)
+    (Box::new(client), auto_pong)
 }
 
 /// The side that does not receive or send any more.
@@ -89,12 +89,12 @@ async fn pass_down(
     mut server: ReadHalf<Box<dyn Stream>>,
     mut client: WriteHalf<DuplexStream>,
     to_answer: mpsc::Sender<BytesMut>,
-    answers: Answers,
+    auto_pong: AutoPong,
 ) -> Gone {
     let mut bytes = BytesMut::with_capacity(CHUNK);
     let mut frames = Frames::Head;
     while let Ok(1..) = server.read_buf(&mut bytes).await {
-        while let Some(piece) = frames.next(&mut bytes, answers.get()) {
+        while let Some(piece) = frames.next(&mut bytes, auto_pong.get()) {
             match piece {
                 Piece::Ping(payload) => drop(to_answer.try_send(payload)),
                 Piece::Other(piece) => {

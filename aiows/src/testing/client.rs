@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::auto_pong::{Answers, relay};
+use super::auto_pong::{AutoPong, with_auto_pong};
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode, read_head};
 use crate::id::MessageId;
@@ -16,7 +16,7 @@ use crate::protocol::client::{Client, Incoming as Received};
 use crate::transport::Stream;
 
 /// The timeout of every wait in a test.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The answer to a handshake that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +33,10 @@ pub struct Refused {
 /// of messages wait to be received. Beyond that it behaves like a client that does not read. To
 /// test a client that is silent, use [`hang`](Self::hang).
 pub struct TestClient {
-    /// Whether the relay in front of the client answers pings; changed by `hang` and by each
+    /// Whether pings are answered while the test does not receive; changed by `hang` and by each
     /// receive.
     client: Client,
-    answers: Answers,
+    auto_pong: AutoPong,
     tag: Tag,
 }
 
@@ -46,10 +46,10 @@ impl TestClient {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Refused> {
-        let (stream, answers) = relay(stream);
+        let (stream, auto_pong) = with_auto_pong(stream);
         let connected = in_time("the handshake", Client::connect(stream, path, headers)).await;
         let client = connected.map_err(|(status, body)| Refused { status, body })?;
-        Ok(Self { client, answers, tag: Tag::default() })
+        Ok(Self { client, auto_pong, tag: Tag::default() })
     }
 
     /// Uses another key than `type` for the message type, like `Router::tag` does.
@@ -269,11 +269,11 @@ impl TestClient {
     /// }
     /// ```
     pub fn hang(&mut self) {
-        self.answers.set(false);
+        self.auto_pong.set(false);
     }
 
     async fn receive(&mut self) -> Received {
-        self.answers.set(true);
+        self.auto_pong.set(true);
         self.client.receive().await
     }
 
@@ -301,6 +301,6 @@ impl fmt::Debug for TestClient {
 }
 
 async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let result = timeout(PATIENCE, future).await;
-    result.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+    let result = timeout(TIMEOUT, future).await;
+    result.unwrap_or_else(|_| panic!("waited {TIMEOUT:?} for {what}"))
 }

@@ -25,7 +25,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// The write half of plain TCP belongs to the outbox, so that publishers can write without the
 /// session. Any other stream is written by the session alone.
 pub(crate) enum Io {
-    Stream(Guarded),
+    Stream(CatchUnwindStream),
     Tcp(TcpReader),
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Io {
     )
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Departure {
+pub(crate) enum Hangup {
     /// The client has ended its side of the stream. Bytes before the end may wait in the socket.
     Finished,
     /// The connection was reset. No more messages can be delivered.
@@ -47,13 +47,13 @@ pub(crate) enum Departure {
 
 /// Which way of hanging up to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaited {
+pub(crate) enum HangupInterest {
     Any,
     /// Only a reset: the client is known to have ended its side of the stream.
     Reset,
 }
 
-type Watch = Pin<Box<dyn Future<Output = Departure> + Send>>;
+type Watch = Pin<Box<dyn Future<Output = Hangup> + Send>>;
 
 impl Io {
     pub(crate) fn tcp(stream: TcpStream) -> (Self, TcpWriter) {
@@ -63,7 +63,7 @@ impl Io {
     }
 
     pub(crate) fn stream(stream: Box<dyn Stream>) -> Self {
-        Self::Stream(Guarded { stream: Some(stream), panic: None })
+        Self::Stream(CatchUnwindStream { stream: Some(stream), panic: None })
     }
 
     pub(crate) fn poll_read(
@@ -79,19 +79,19 @@ impl Io {
 
     /// Notices a client that hangs up while the server does not read from it. Stays pending if the
     /// stream cannot report that.
-    pub(crate) fn poll_departure(
+    pub(crate) fn poll_hangup(
         &mut self,
         cx: &mut Context<'_>,
-        awaited: Awaited,
-    ) -> Poll<Departure> {
+        interest: HangupInterest,
+    ) -> Poll<Hangup> {
         match self {
             Self::Stream(_) => Poll::Pending,
-            Self::Tcp(reader) => reader.poll_departure(cx, awaited),
+            Self::Tcp(reader) => reader.poll_hangup(cx, interest),
         }
     }
 
-    /// Returns whether [`poll_departure`](Self::poll_departure) can notice a client that hangs up.
-    pub(crate) fn notices_departure(&self) -> bool {
+    /// Returns whether [`poll_hangup`](Self::poll_hangup) can notice a client that hangs up.
+    pub(crate) fn reports_hangup(&self) -> bool {
         cfg!(any(target_os = "linux", target_os = "android")) && matches!(self, Self::Tcp(_))
     }
 }
@@ -149,29 +149,29 @@ impl TcpReader {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn poll_departure(&mut self, cx: &mut Context<'_>, awaited: Awaited) -> Poll<Departure> {
+    fn poll_hangup(&mut self, cx: &mut Context<'_>, interest: HangupInterest) -> Poll<Hangup> {
         // Unlike readability, these are not ready if bytes wait unread.
-        let interest = match awaited {
-            Awaited::Any => Interest::PRIORITY | Interest::ERROR,
-            Awaited::Reset => Interest::ERROR,
+        let interest = match interest {
+            HangupInterest::Any => Interest::PRIORITY | Interest::ERROR,
+            HangupInterest::Reset => Interest::ERROR,
         };
         let stream = &self.stream;
         let watch = self.watch.get_or_insert_with(|| {
             let stream = Arc::clone(stream);
             Box::pin(async move {
                 match stream.ready(interest).await {
-                    Ok(ready) if !ready.is_error() => Departure::Finished,
-                    Ok(_) | Err(_) => Departure::Reset,
+                    Ok(ready) if !ready.is_error() => Hangup::Finished,
+                    Ok(_) | Err(_) => Hangup::Reset,
                 }
             })
         });
-        let departure = ready!(watch.as_mut().poll(cx));
+        let hangup = ready!(watch.as_mut().poll(cx));
         self.watch = None;
-        Poll::Ready(departure)
+        Poll::Ready(hangup)
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn poll_departure(&mut self, _: &mut Context<'_>, _: Awaited) -> Poll<Departure> {
+    fn poll_hangup(&mut self, _: &mut Context<'_>, _: HangupInterest) -> Poll<Hangup> {
         Poll::Pending
     }
 }
@@ -207,7 +207,7 @@ impl Drop for TcpWriter {
 
 /// A stream of the application. Its panics become errors. After a panic it is not polled again. If
 /// the stream is interrupted, it is polled again in the next turn.
-pub(crate) struct Guarded {
+pub(crate) struct CatchUnwindStream {
     /// `None` only while this is dropped.
     stream: Option<Box<dyn Stream>>,
     /// The payload of the panic. It is dropped together with the stream, and not before: the outbox
@@ -227,7 +227,7 @@ impl StreamPanicked {
     }
 }
 
-impl Guarded {
+impl CatchUnwindStream {
     fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -272,7 +272,7 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for CatchUnwindStream {
     fn drop(&mut self) {
         drop_quietly(self.stream.take());
         drop_quietly(self.panic.take());

@@ -7,7 +7,7 @@ mod tcp;
 #[cfg(feature = "axum")]
 mod write_timeout;
 
-pub(crate) use self::io::{Awaited, Departure, Io, Stream, StreamPanicked, TcpWriter};
+pub(crate) use self::io::{Hangup, HangupInterest, Io, Stream, StreamPanicked, TcpWriter};
 #[cfg(feature = "axum")]
 pub(crate) use self::prefixed::Prefixed;
 pub(crate) use self::tcp::tune;

@@ -16,12 +16,12 @@ pub(crate) struct WriteTimeout<S> {
     stream: S,
     timeout: Duration,
     /// Runs while the stream takes no bytes.
-    stuck: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
     pub(crate) fn new(stream: S, timeout: Duration) -> Self {
-        Self { stream, timeout, stuck: None }
+        Self { stream, timeout, timer: None }
     }
 
     pub(crate) fn into_inner(self) -> S {
@@ -36,12 +36,12 @@ impl<S> WriteTimeout<S> {
     ) -> Poll<io::Result<T>> {
         let polled = poll(&mut self.stream, cx);
         if polled.is_ready() {
-            self.stuck = None;
+            self.timer = None;
             return polled;
         }
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
-        ready!(stuck.as_mut().poll(cx));
-        self.stuck = None;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
         Poll::Ready(last(&self.stream))
     }
 }

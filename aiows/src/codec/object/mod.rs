@@ -50,7 +50,7 @@ fn taken(key: &str) -> Error {
 }
 
 #[cold]
-fn no_object() -> Error {
+fn not_an_object() -> Error {
     Error::custom("a message is written as a JSON object")
 }
 
@@ -80,10 +80,10 @@ impl Object<'_> {
 }
 
 /// Rejects values that JSON does not write as an object.
-macro_rules! no_objects {
+macro_rules! not_objects {
     ($($method:ident($($argument:ty),*) -> $output:ty;)*) => {
         $(fn $method(self, $(_: $argument),*) -> Result<$output, Error> {
-            Err(no_object())
+            Err(not_an_object())
         })*
     };
 }
@@ -99,7 +99,7 @@ impl<'a> Serializer for Object<'a> {
     type SerializeStruct = ObjectStruct<'a>;
     type SerializeStructVariant = Fields<'a>;
 
-    no_objects! {
+    not_objects! {
         serialize_bool(bool) -> ();
         serialize_i8(i8) -> ();
         serialize_i16(i16) -> ();

@@ -17,25 +17,25 @@ const WHOLE: &str = "__all__";
 
 /// The failed fields of a message: the first ones, and the number of the others.
 #[derive(Default)]
-pub(super) struct Faults {
+pub(super) struct Failures {
     /// Each with its path, which becomes a text only in `into_error`.
     fields: Vec<(Vec<Segment>, FieldError)>,
     /// How many fields failed in addition to `fields`.
     more: usize,
     /// Set by `end_with`: the search stops although more fields may have failed.
-    are_enough: bool,
+    is_full: bool,
 }
 
-impl Faults {
+impl Failures {
     /// Returns whether more fields failed than an error lists, or the search ended early.
-    pub(super) fn are_enough(&self) -> bool {
-        self.are_enough || self.more > 0
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full || self.more > 0
     }
 
     /// Adds one failed field and ends the search.
     pub(super) fn end_with(&mut self, path: &[Segment], error: &ValidationError) {
-        self.add_field(path, field_error(error, Told::WithoutOther));
-        self.are_enough = true;
+        self.add_field(path, field_error(error, ShownParams::WithoutOther));
+        self.is_full = true;
     }
 
     fn add_field(&mut self, path: &[Segment], error: FieldError) {
@@ -68,12 +68,12 @@ impl Faults {
         entries.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         for (wire, name, kind) in entries {
             match name {
-                NO_FIELD => self.add_kind(kind, Told::WithoutOther, names, path),
-                WHOLE => self.add_kind(kind, Told::All, None, path),
+                NO_FIELD => self.add_kind(kind, ShownParams::WithoutOther, names, path),
+                WHOLE => self.add_kind(kind, ShownParams::All, None, path),
                 name => {
                     let nested = names.and_then(|names| (names.nested)(name));
                     path.push(Segment::Field(wire));
-                    self.add_kind(kind, Told::of(names, name), nested, path);
+                    self.add_kind(kind, ShownParams::of(names, name), nested, path);
                     path.pop();
                 }
             }
@@ -83,20 +83,20 @@ impl Faults {
     fn add_kind(
         &mut self,
         kind: &ValidationErrorsKind,
-        told: Told,
+        shown: ShownParams,
         nested: Option<Names>,
         path: &mut Vec<Segment>,
     ) {
         match kind {
             ValidationErrorsKind::Field(errors) => {
-                errors.iter().for_each(|error| self.add_field(path, field_error(error, told)));
+                errors.iter().for_each(|error| self.add_field(path, field_error(error, shown)));
             }
             ValidationErrorsKind::Struct(errors) => self.add(errors, nested, path),
             ValidationErrorsKind::List(items) => {
-                let have_places = nested.is_none_or(Names::have_places);
+                let have_positions = nested.is_none_or(Names::have_positions);
                 let inner = nested.map(Names::of_items);
                 for (&index, errors) in items {
-                    path.push(match have_places {
+                    path.push(match have_positions {
                         true => Segment::Index(index),
                         false => Segment::Entry(index),
                     });
@@ -126,7 +126,7 @@ impl Faults {
 /// Which parameters of a validator error are sent. `value` is the rejected value; `other` is the
 /// value that `must_match` compared it with.
 #[derive(Clone, Copy)]
-enum Told {
+enum ShownParams {
     /// All parameters: validator adds none to the error of a whole struct.
     All,
     /// All but `value`, and but `other` if the error has this code, which is that of `must_match`.
@@ -135,7 +135,7 @@ enum Told {
     WithoutOther,
 }
 
-impl Told {
+impl ShownParams {
     fn of(names: Option<Names>, field: &str) -> Self {
         match names.and_then(|names| names.matched) {
             Some(matched) => Self::Without(matched(field)),
@@ -165,12 +165,12 @@ fn count(errors: &ValidationErrors) -> usize {
         .sum()
 }
 
-fn field_error(error: &ValidationError, told: Told) -> FieldError {
+fn field_error(error: &ValidationError, shown: ShownParams) -> FieldError {
     let text = error.message.clone().unwrap_or_else(|| Cow::Borrowed(text(&error.code)));
     let params: BTreeMap<_, _> = error
         .params
         .iter()
-        .filter(|(name, _)| told.has(name, &error.code))
+        .filter(|(name, _)| shown.has(name, &error.code))
         .map(|(name, value)| (name.clone().into_owned(), value.clone()))
         .collect();
     FieldError { path: String::new(), code: error.code.clone(), message: text, params }

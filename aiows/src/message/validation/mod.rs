@@ -15,7 +15,7 @@ mod walk; // visits the values of a message
 
 use validator::{Validate, ValidateLength, ValidationErrors};
 
-use self::failures::Faults;
+use self::failures::Failures;
 pub use self::names::Names;
 pub use self::newtype::{
     ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed, ViaInnerRules, ViaNoInner,
@@ -57,7 +57,7 @@ impl<T: Validate> Validated for T {
 ///
 /// Returns `validation_failed`.
 pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
-    told(value, value.check())
+    validation_result(value, value.check())
 }
 
 /// Converts the result of validator: an error lists the failed fields under their wire names.
@@ -66,7 +66,7 @@ pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError
 ///
 /// Returns `validation_failed`.
 #[inline]
-pub fn told<T: WireNames>(
+pub fn validation_result<T: WireNames>(
     value: &T,
     checked: Result<(), ValidationErrors>,
 ) -> Result<(), HandlerError> {
@@ -86,7 +86,7 @@ pub fn told<T: WireNames>(
 /// Returns `validation_failed`.
 pub fn validated_in_parts<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
     match Walk::search(value) {
-        Some(faults) => Err(faults.into_error(|path, at| Walk::find_key(value, path, at))),
+        Some(failures) => Err(failures.into_error(|path, at| Walk::find_key(value, path, at))),
         None => validated(value),
     }
 }
@@ -116,8 +116,8 @@ impl<T, const N: usize> ValidateLength<u64> for BoundedVec<T, N> {
     }
 }
 
-fn failed(errors: &ValidationErrors, names: Option<Names>) -> Faults {
-    let mut faults = Faults::default();
-    faults.add(errors, names, &mut Vec::new());
-    faults
+fn failed(errors: &ValidationErrors, names: Option<Names>) -> Failures {
+    let mut failures = Failures::default();
+    failures.add(errors, names, &mut Vec::new());
+    failures
 }

@@ -47,7 +47,7 @@ impl Names {
     }
 
     /// Returns whether the items of the outermost container have positions.
-    pub(super) fn have_places(self) -> bool {
+    pub(super) fn have_positions(self) -> bool {
         self.unordered & 1 == 0
     }
 

@@ -154,8 +154,8 @@ macro_rules! held_maps {
                     Segment::Entry(index) if at == 0 => self.nth_key(index),
                     _ => Walk::find_key(self, path, at),
                 };
-                if let Some(faults) = Walk::search(self) {
-                    return Err(faults.into_error(key));
+                if let Some(failures) = Walk::search(self) {
+                    return Err(failures.into_error(key));
                 }
                 Validate::validate(&self)
                     .map_err(|errors| failed(&errors, Some(Self::names())).into_error(key))

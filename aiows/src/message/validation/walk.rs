@@ -7,7 +7,7 @@ use std::fmt;
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::Names;
-use super::failures::Faults;
+use super::failures::Failures;
 use super::path::Segment;
 
 /// The names that serde's attributes give to the fields of a type on the wire.
@@ -80,7 +80,7 @@ pub enum ListSize {
 
 #[derive(Default)]
 struct Search {
-    faults: Faults,
+    failures: Failures,
     /// The path from the message to the current value.
     path: Vec<Segment>,
 }
@@ -97,14 +97,14 @@ struct Find {
 impl Walk {
     /// Searches a large message for failed fields, part by part. Returns `None` if the message is
     /// small enough to be validated as a whole, or if no more fields failed than an error lists.
-    pub(super) fn search<T: WireNames>(message: &T) -> Option<Faults> {
+    pub(super) fn search<T: WireNames>(message: &T) -> Option<Failures> {
         if is_small(|walk| message.walk(walk)) {
             return None;
         }
         let mut walk = Self { purpose: Purpose::Search(Search::default()) };
         message.walk(&mut walk);
         match walk.purpose {
-            Purpose::Search(search) => Some(search.faults).filter(Faults::are_enough),
+            Purpose::Search(search) => Some(search.failures).filter(Failures::is_full),
             Purpose::Count(_) | Purpose::Find(_) => None,
         }
     }
@@ -231,7 +231,7 @@ impl Walk {
     fn is_over(&self) -> bool {
         match &self.purpose {
             Purpose::Count(left) => *left == 0,
-            Purpose::Search(search) => search.faults.are_enough(),
+            Purpose::Search(search) => search.failures.is_full(),
             Purpose::Find(_) => false,
         }
     }
@@ -288,13 +288,13 @@ impl ListSize {
 impl Search {
     fn end_with(&mut self, wire: &'static str, error: &ValidationError) {
         self.path.push(Segment::Field(Cow::Borrowed(wire)));
-        self.faults.end_with(&self.path, error);
+        self.failures.end_with(&self.path, error);
         self.path.pop();
     }
 
     fn note(&mut self, checked: Result<(), ValidationErrors>, names: Option<Names>) {
         if let Err(errors) = checked {
-            self.faults.add(&errors, names, &mut self.path);
+            self.failures.add(&errors, names, &mut self.path);
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::saved::Saved;
 use crate::limits::Limits;
-use crate::protocol::{Inbound, Room};
+use crate::protocol::{DecodeLimit, Inbound};
 
 /// Messages that are decoded at a time while a question is open: each is packed before the next ones.
 const BATCH: usize = 64;
@@ -69,24 +69,24 @@ impl Inbox {
     }
 
     /// How much more may be decoded; `None` if nothing.
-    pub(super) fn room(&self, limits: &Limits) -> Option<Room> {
+    pub(super) fn room(&self, limits: &Limits) -> Option<DecodeLimit> {
         if let Some(requests) = &self.requests {
             return self.room_beside(requests, limits);
         }
         let messages = limits.inbound_messages.checked_sub(self.messages.len())?;
         let bytes = limits.inbound_size.checked_sub(self.size)?;
-        (messages > 0 && bytes > 0).then_some(Room { messages, bytes })
+        (messages > 0 && bytes > 0).then_some(DecodeLimit { messages, bytes })
     }
 
     #[cold]
-    fn room_beside(&self, requests: &Requests, limits: &Limits) -> Option<Room> {
+    fn room_beside(&self, requests: &Requests, limits: &Limits) -> Option<DecodeLimit> {
         let (messages, bound) = match requests.are_open {
             true if requests.saved.has_room(limits) => (BATCH, requests.bound),
             // What is saved is handled first.
             _ => (0, limits.inbound_size),
         };
         let bytes = bound.checked_sub(self.size)?;
-        (messages > 0 && bytes > 0).then_some(Room { messages, bytes })
+        (messages > 0 && bytes > 0).then_some(DecodeLimit { messages, bytes })
     }
 
     /// Notes whether the server waits for an answer; `true` if it does and did not before.
