@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::received::{Received, RequestId};
 use crate::close::DisconnectReason;
 use crate::codec::{decode, leading_type, read_head};
 use crate::error::{HandlerError, Result};
@@ -63,77 +64,6 @@ impl DisconnectTime {
 
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A message on its way to a handler.
-#[derive(Clone, Debug)]
-pub(crate) struct Received {
-    inbound: Inbound,
-    /// Set when the payload or the head is decoded, whichever comes first.
-    id: FoundId,
-}
-
-/// The request id of a message, as far as the message was decoded.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RequestId<T = MessageId> {
-    Unread,
-    Absent,
-    Present(T),
-}
-
-impl From<Option<MessageId>> for RequestId {
-    fn from(id: Option<MessageId>) -> Self {
-        id.map_or(Self::Absent, Self::Present)
-    }
-}
-
-/// A cache for the request id of a message, which is known once the head or the payload was
-/// decoded.
-#[derive(Debug, Default)]
-struct FoundId {
-    /// Set if the message has no id. A separate flag, because filling the cell costs more and most
-    /// messages have no id.
-    is_none: AtomicBool,
-    id: OnceLock<MessageId>,
-}
-
-impl FoundId {
-    #[inline]
-    fn get(&self) -> RequestId<&MessageId> {
-        match self.id.get() {
-            Some(id) => RequestId::Present(id),
-            None if self.is_none.load(Ordering::Relaxed) => RequestId::Absent,
-            None => RequestId::Unread,
-        }
-    }
-
-    /// If two threads both find the id, they find the same one, so the second call has no effect.
-    #[inline]
-    fn set(&self, id: Option<MessageId>) {
-        match id {
-            None => self.is_none.store(true, Ordering::Relaxed),
-            Some(id) => drop(self.id.set(id)),
-        }
-    }
-}
-
-impl Clone for FoundId {
-    fn clone(&self) -> Self {
-        let is_none = AtomicBool::new(self.is_none.load(Ordering::Relaxed));
-        Self { is_none, id: self.id.clone() }
-    }
-}
-
-impl Received {
-    pub(crate) fn new(inbound: Inbound, id: RequestId) -> Self {
-        let found = FoundId::default();
-        match id {
-            RequestId::Unread => {}
-            RequestId::Absent => found.set(None),
-            RequestId::Present(id) => found.set(Some(id)),
-        }
-        Self { inbound, id: found }
     }
 }
 
@@ -213,7 +143,10 @@ impl Call {
         // If the head cannot be read the id stays unread, so that the error is still reported.
         let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
         received.id.set(head.id);
-        received.id.id.get()
+        match received.id.get() {
+            RequestId::Present(id) => Some(id),
+            RequestId::Absent | RequestId::Unread => None,
+        }
     }
 
     /// Decodes and validates the message as a `T`.

@@ -13,6 +13,7 @@ mod frame; // a message in its kind of frame
 mod local; // exclusive access to a value of the connection
 mod needs; // the requirements of extractors
 mod params; // reads a path or a query into a type
+mod received; // a message on its way to a handler
 mod request; // extractors that read the upgrade request
 mod serving; // compares message types at compile time
 
@@ -25,12 +26,13 @@ use std::task::{Context as TaskContext, Poll};
 pub use self::argument::{Arg, Last, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
-pub(crate) use self::call::{DisconnectTime, Received, RequestId, Stage};
+pub(crate) use self::call::{DisconnectTime, Stage};
 pub use self::extension::Extension;
 pub use self::frame::Frame;
 pub use self::local::Local;
 pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
+pub(crate) use self::received::{Received, RequestId};
 pub use self::request::{ClientIp, Headers, Path, Query};
 #[doc(hidden)]
 pub use self::serving::{Declares, Extractor, Payload, Serves, Serving, serving};
