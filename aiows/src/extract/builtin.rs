@@ -58,7 +58,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for State<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         call.state()
             .map(State)
-            .ok_or_else(|| format!("no state of type `{}` is given", type_name::<T>()))
+            .ok_or_else(|| format!("there is no state of type `{}`", type_name::<T>()))
             .into()
     }
 
@@ -73,7 +73,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
         let value = call.websocket().context().get();
         value
             .map(Context)
-            .ok_or_else(|| format!("the connection keeps no `{}`", type_name::<T>()))
+            .ok_or_else(|| format!("the context of the connection has no `{}`", type_name::<T>()))
             .into()
     }
 
@@ -96,7 +96,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
 #[diagnostic::do_not_recommend]
 impl FromCall for Hub {
     fn from_call(call: &Call) -> Extraction<Self> {
-        call.state::<Self>().ok_or("the handler is not called by a server").into()
+        call.state::<Self>().ok_or("the handler was not called by a server").into()
     }
 }
 
@@ -190,5 +190,5 @@ impl FromCall for Departure {
 }
 
 pub(super) fn no_message(argument: &str) -> HandlerError {
-    format!("the call has no message `{argument}` could be taken from").into()
+    format!("the call has no message from which `{argument}` could be extracted").into()
 }

@@ -42,7 +42,10 @@ impl<T: Clone + Send + Sync + 'static> Extension<T> {
         let value = info.extensions.get::<T>().cloned().map(Self);
         value.ok_or_else(|| {
             let name = type_name::<T>();
-            format!("no layer of the host has put a `{name}` into the request's extensions").into()
+            format!(
+                "no layer of the host application has added a `{name}` to the request's extensions"
+            )
+            .into()
         })
     }
 

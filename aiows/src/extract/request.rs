@@ -223,6 +223,6 @@ pub(super) fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo,
 }
 
 fn not_kept(what: &str) -> HandlerError {
-    format!("the connection keeps no `{what}`: say that it is needed, as `Route::needing` does")
+    format!("the connection has not kept `{what}` of its request, declare it with `Route::needing`")
         .into()
 }

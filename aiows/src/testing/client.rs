@@ -128,7 +128,7 @@ impl TestClient {
         assert!(is_expected, "expected a message of type `{}`, received {text}", M::TYPE);
         match decode(&self.tag, text) {
             Ok(decoded) => decoded,
-            Err(error) => panic!("{text} is no `{}`: {:?}", M::TYPE, error.fields()),
+            Err(error) => panic!("{text} is not a valid `{}`: {:?}", M::TYPE, error.fields()),
         }
     }
 
@@ -196,7 +196,7 @@ impl TestClient {
     /// Panics if the connection ends, or if no message arrives within 5 s.
     pub async fn recv_json(&mut self) -> Value {
         let text = self.recv_text().await;
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text} is no JSON: {error}"))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text} is not JSON: {error}"))
     }
 
     /// Receives a text.

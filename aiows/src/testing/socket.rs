@@ -106,7 +106,7 @@ impl Sent {
         assert!(is_expected, "expected a message of type `{}`, the handler sent {text}", M::TYPE);
         match decode(&Tag::default(), &text) {
             Ok((message, _)) => Some(message),
-            Err(error) => panic!("{text} is no `{}`: {error}", M::TYPE),
+            Err(error) => panic!("{text} is not a valid `{}`: {error}", M::TYPE),
         }
     }
 

@@ -258,7 +258,9 @@ impl CatchUnwindStream {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices)))?;
         if written > slices.iter().map(|slice| slice.len()).sum() {
-            return Poll::Ready(Err(io::Error::other("the stream took more than it was given")));
+            return Poll::Ready(Err(io::Error::other(
+                "the stream reported that it wrote more than it was given",
+            )));
         }
         Poll::Ready(Ok(written))
     }
