@@ -1,3 +1,5 @@
+/// A text that is built at compile time, for a mistake that stops the compilation.
+
 /// A text put together by the compiler, for a mistake that stops it.
 #[derive(Clone, Copy)]
 pub(crate) struct ConstText {
@@ -6,7 +8,7 @@ pub(crate) struct ConstText {
 }
 
 impl ConstText {
-    /// What goes beyond it is cut.
+    /// The maximum length in bytes. A longer text is cut.
     const MAX: usize = 512;
 
     pub(crate) const fn new() -> Self {
