@@ -32,7 +32,7 @@ use crate::websocket::WebSocket;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// In a test, make one from a value.
+/// // In a test, make one from a value.
 /// assert_eq!(count(Local::from(Seen(6))).await["seen"], 7);
 /// # }
 /// ```

@@ -84,7 +84,7 @@ pub trait Message {
     ///
     /// If you send the message, it does not compile if this is a type of the protocol (`ack`,
     /// `auth`, `auth_success`, `error`, `room.joined`, `room.left`, `room.members`), if it is
-    /// empty, or if it has white space.
+    /// empty, or if it contains white space or control characters.
     const TYPE: &'static str;
 
     /// Whether handlers of this message must be registered for [`TYPE`](Self::TYPE) and no other

@@ -184,7 +184,7 @@ impl Protocol {
         self.end_input(0);
     }
 
-    /// Takes new bytes, passes every ping to `on_ping`, and decodes as many messages as `room`
+    /// Takes new bytes, passes every ping to `on_ping`, and decodes as many messages as `limit`
     /// allows.
     ///
     /// When the frames of the peer end, returns how, once. Messages before the end may still have
@@ -192,22 +192,22 @@ impl Protocol {
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
-        room: Option<DecodeLimit>,
+        limit: Option<DecodeLimit>,
         inbound: &mut VecDeque<Inbound>,
         on_ping: &mut dyn FnMut(&[u8]),
     ) -> Option<ProtocolEnd> {
-        if let Some(room) = room
+        if let Some(limit) = limit
             && self.backlog.is_empty()
             && self.input != Input::Over
         {
             let (clean, stop) = self.scanner.scan(bytes);
             if stop.is_none() {
-                return self.decode_new(bytes, room, inbound);
+                return self.decode_new(bytes, limit, inbound);
             }
             self.backlog.extend_from_slice(bytes);
             self.scanned = clean;
             let end = self.scan(stop, on_ping);
-            return self.decode_backlog(Some(room), inbound).or(end);
+            return self.decode_backlog(Some(limit), inbound).or(end);
         }
         let mut end = None;
         if self.input != Input::Over {
@@ -215,7 +215,7 @@ impl Protocol {
             end = self.scan(None, on_ping);
         }
         // An error in a message comes before the end of the frames behind it.
-        self.decode_backlog(room, inbound).or(end)
+        self.decode_backlog(limit, inbound).or(end)
     }
 
     /// Takes bytes that arrive after our close frame. Only the end of the peer's frames matters
@@ -236,11 +236,11 @@ impl Protocol {
     fn decode_new(
         &mut self,
         bytes: &[u8],
-        room: DecodeLimit,
+        limit: DecodeLimit,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<ProtocolEnd> {
         let mut feed = Feed { bytes };
-        let failure = self.decode(&mut feed, room, inbound);
+        let failure = self.decode(&mut feed, limit, inbound);
         self.backlog.extend_from_slice(feed.bytes);
         self.scanned = feed.bytes.len();
         self.finish_decoding(failure)
@@ -248,15 +248,15 @@ impl Protocol {
 
     fn decode_backlog(
         &mut self,
-        room: Option<DecodeLimit>,
+        limit: Option<DecodeLimit>,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<ProtocolEnd> {
-        let Some(room) = room.filter(|_| self.has_undecoded()) else {
+        let Some(limit) = limit.filter(|_| self.has_undecoded()) else {
             return self.finish_decoding(None);
         };
         let mut backlog = mem::take(&mut self.backlog);
         let mut feed = Feed { bytes: &backlog[..self.scanned] };
-        let failure = self.decode(&mut feed, room, inbound);
+        let failure = self.decode(&mut feed, limit, inbound);
         let fed = self.scanned - feed.bytes.len();
         backlog.drain(..fed);
         self.scanned -= fed;
@@ -348,14 +348,14 @@ impl Protocol {
     fn decode(
         &mut self,
         feed: &mut Feed<'_>,
-        room: DecodeLimit,
+        limit: DecodeLimit,
         inbound: &mut VecDeque<Inbound>,
     ) -> Option<Failure> {
         let message_size = self.scanner.message_size();
         let context = self.context.get_or_insert_with(|| context::take(message_size));
         self.unfinished = true;
         let (mut messages, mut bytes) = (0, 0);
-        while self.unfinished && messages < room.messages && bytes < room.bytes {
+        while self.unfinished && messages < limit.messages && bytes < limit.bytes {
             match context.read(feed) {
                 Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text::new(text))),
                 Ok(Message::Binary(binary)) => inbound.push_back(Inbound::Binary(binary)),

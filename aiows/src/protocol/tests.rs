@@ -30,18 +30,18 @@ fn protocol() -> Protocol {
 /// The result of one call: messages, payloads of pings, and the end of the frames.
 type Received = (Vec<String>, Vec<Vec<u8>>, Option<ProtocolEnd>);
 
-/// Receives at most `room` messages.
-fn receive(protocol: &mut Protocol, bytes: &[u8], room: usize) -> Received {
+/// Receives at most `limit` messages.
+fn receive(protocol: &mut Protocol, bytes: &[u8], limit: usize) -> Received {
     let (mut inbound, mut pings) = (VecDeque::new(), Vec::new());
     let mut on_ping = |payload: &[u8]| pings.push(payload.to_vec());
-    let room = (room > 0).then_some(DecodeLimit { messages: room, bytes: usize::MAX });
-    let end = protocol.receive(bytes, room, &mut inbound, &mut on_ping);
+    let limit = (limit > 0).then_some(DecodeLimit { messages: limit, bytes: usize::MAX });
+    let end = protocol.receive(bytes, limit, &mut inbound, &mut on_ping);
     let texts = inbound.iter().map(|message| message.as_text().unwrap().to_owned());
     (texts.collect(), pings, end)
 }
 
-fn texts(protocol: &mut Protocol, bytes: &[u8], room: usize) -> Vec<String> {
-    let (texts, pings, end) = receive(protocol, bytes, room);
+fn texts(protocol: &mut Protocol, bytes: &[u8], limit: usize) -> Vec<String> {
+    let (texts, pings, end) = receive(protocol, bytes, limit);
     assert_eq!((pings, end), (vec![], None));
     texts
 }
@@ -206,8 +206,8 @@ fn connections_together_keep_a_limited_number_of_large_buffers() {
 #[test]
 fn decoding_stops_after_the_message_that_reaches_the_limit_in_bytes() {
     let (mut protocol, mut inbound) = (protocol(), VecDeque::new());
-    let room = Some(DecodeLimit { messages: 9, bytes: 5 });
-    let end = protocol.receive(&text("four").repeat(3), room, &mut inbound, &mut |_| {});
+    let limit = Some(DecodeLimit { messages: 9, bytes: 5 });
+    let end = protocol.receive(&text("four").repeat(3), limit, &mut inbound, &mut |_| {});
     assert_eq!((end, inbound.len()), (None, 2));
     assert!(protocol.has_undecoded());
 }

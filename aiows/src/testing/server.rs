@@ -24,8 +24,8 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Serves in memory, without a port. It works with `tokio::time::pause`. The server is ready
-    /// when this returns.
+    /// Serves in memory, without a port and without real time: `tokio::time::pause` works. The
+    /// server is ready when this returns.
     ///
     /// # Panics
     ///
