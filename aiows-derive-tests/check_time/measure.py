@@ -1,4 +1,4 @@
-"""Compares what `cargo check` takes for one module with attributes and without; see README.md."""
+"""Compares how long `cargo check` takes for a module with attributes and without; see README.md."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COUNT = 200
 IMPORTS = {
     "attributes": "use aiows::{Message, Router, WebSocket, message, routes};",
-    "routes": "use aiows::{Call, Message, Result, Route, Router, WebSocket};",
+    "routes": "use aiows::{Message, Result, Router, WebSocket, extract::Call, routing::Route};",
 }
 STRUCT = """
 #[derive({derives}Deserialize, Serialize)]
@@ -97,7 +97,7 @@ def main():
     folders = {kind: package(target / "check_time" / kind, kind) for kind in IMPORTS}
     for folder in folders.values():
         check(folder)
-    # Alternating, so that what else the machine does falls on both.
+    # The runs alternate, so that other load on the machine affects both.
     runs = [{kind: check(folder) for kind, folder in folders.items()} for _ in range(options.runs)]
     for index, what in enumerate(["clock", "processor"]):
         medians = {kind: statistics.median(run[kind][index] for run in runs) for kind in IMPORTS}

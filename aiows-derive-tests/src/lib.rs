@@ -1,1 +1,1 @@
-//! Holds the tests of the macros: they need a crate that uses `aiows` as its users do.
+//! The tests of the macros, in a crate of their own that uses `aiows` as an application does.

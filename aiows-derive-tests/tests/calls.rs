@@ -1,12 +1,14 @@
-//! Handlers called like the functions they are: a test can make whatever they take.
+//! Handlers called as plain functions, with arguments that the test creates.
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use aiows::extract::{Call, ClientIp, FromCall, Headers};
+use aiows::middleware::{self, Middleware, Next};
+use aiows::routing::Outcome;
 use aiows::testing::{TestCall, answer, next, socket};
 use aiows::{
-    Bytes, Call, ClientIp, Context, DisconnectReason, FromCall, HandlerError, HeaderMap, Headers,
-    Local, Message, MessageId, Middleware, Next, Outcome, Path, Query, RawMessage, Result, Server,
-    ServerHandle, State, Text, WebSocket, disconnect, message, middleware,
+    Bytes, Context, DisconnectReason, HandlerError, HeaderMap, Local, Message, MessageId, Path,
+    Query, RawMessage, Result, Server, ServerHandle, State, Text, WebSocket, disconnect, message,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -34,7 +36,7 @@ async fn chat(
     }))
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that shows a message as it came")]
+#[expect(clippy::too_many_arguments, reason = "every extractor that exposes the received frame")]
 #[message("dance")]
 async fn frames(
     call: Call,
@@ -59,7 +61,7 @@ async fn leave(ws: WebSocket, reason: DisconnectReason) -> Value {
 }
 
 #[tokio::test]
-async fn a_message_handler_takes_what_a_test_made() -> Result {
+async fn a_message_handler_takes_arguments_created_by_a_test() -> Result {
     let (ws, mut sent) = socket();
     let hi = || Chat { text: "hi".to_owned() };
     let server = Server::new().handle();
@@ -73,7 +75,7 @@ async fn a_message_handler_takes_what_a_test_made() -> Result {
 }
 
 #[tokio::test]
-async fn a_handler_of_frames_takes_what_a_test_made() -> Result {
+async fn a_handler_takes_frames_and_request_data_created_by_a_test() -> Result {
     const TEXT: &str = r#"{"type":"dance","id":7}"#;
     let (ws, _sent) = socket();
     let mut headers = HeaderMap::new();
@@ -109,7 +111,7 @@ async fn a_disconnect_handler_takes_any_reason() {
 }
 
 #[test]
-fn a_raw_message_is_refused_as_on_the_wire() {
+fn an_invalid_raw_message_is_rejected_as_on_the_wire() {
     for (text, code) in [("{", "invalid_json"), (r#"{"text":"hi"}"#, "invalid_message")] {
         let error = RawMessage::from_text(text).map(drop).expect_err(text);
         assert_eq!(error.code(), code);
@@ -118,9 +120,9 @@ fn a_raw_message_is_refused_as_on_the_wire() {
     assert_eq!(raw.parse::<Chat>().map(|chat| chat.text).ok().as_deref(), Some("hi"));
 }
 
-struct Door;
+struct Gate;
 
-impl Middleware for Door {
+impl Middleware for Gate {
     async fn on_connect(&self, call: Call, next: Next) -> Result<Outcome> {
         match call.state::<bool>() {
             Some(true) => next.run(call).await,
@@ -136,36 +138,36 @@ impl Middleware for Door {
 }
 
 #[tokio::test]
-async fn the_hooks_of_a_middleware_are_called_alone() -> Result {
+async fn the_methods_of_a_middleware_can_be_called_without_a_server() -> Result {
     let (ws, _sent) = socket();
     let open = TestCall::connect(&ws).state(true).call();
     let welcome = next(async |_| json!({ "hello": "you" }));
-    assert_eq!(answer(&Door.on_connect(open, welcome).await?), Some(json!({ "hello": "you" })));
+    assert_eq!(answer(&Gate.on_connect(open, welcome).await?), Some(json!({ "hello": "you" })));
 
-    let refused = Door.on_connect(TestCall::connect(&ws).call(), next(async |_| ())).await;
-    assert_eq!(refused.expect_err("the door is closed").code(), "closed");
+    let rejected = Gate.on_connect(TestCall::connect(&ws).call(), next(async |_| ())).await;
+    assert_eq!(rejected.expect_err("the gate is closed").code(), "closed");
 
     let end = TestCall::disconnect(&ws, DisconnectReason::Shutdown).call();
-    assert_eq!(answer(&Door.on_disconnect(end, next(async |_| ())).await?), None);
+    assert_eq!(answer(&Gate.on_disconnect(end, next(async |_| ())).await?), None);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_passes_on_another_text_is_seen_by_the_next() -> Result {
+async fn the_handler_receives_the_text_that_a_middleware_passes_on() -> Result {
     let loud = middleware::from_fn(|call: Call, next: Next| async move {
         let text = call.text().unwrap_or_default().replace("hi", "HI");
         next.run(call.with_text(text)).await
     });
     let (ws, _sent) = socket();
     let call = TestCall::message(&ws, r#"{"type":"chat","id":1,"text":"hi"}"#).call();
-    let said = loud.on_message(call, next(async |call: Call| call.payload::<Chat>())).await?;
+    let outcome = loud.on_message(call, next(async |call: Call| call.payload::<Chat>())).await?;
     let expected = json!({ "type": "chat", "correlation_id": 1, "text": "HI" });
-    assert_eq!(answer(&said), Some(expected));
+    assert_eq!(answer(&outcome), Some(expected));
     Ok(())
 }
 
 #[tokio::test]
-async fn an_extractor_is_tried_alone() {
+async fn an_extractor_can_be_tested_without_a_server() {
     let (ws, _sent) = socket();
     ws.context().insert("ann".to_owned());
     let call = TestCall::connect(&ws).state(7_u8).call();

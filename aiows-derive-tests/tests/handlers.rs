@@ -1,9 +1,11 @@
-//! Handlers of every kind and shape, from their attributes to the wire and back.
+//! Handlers of every kind and shape, called by clients over a connection in memory.
 
+use aiows::extract::{Call, Extraction, FromCall};
+use aiows::routing::Routes;
 use aiows::testing::{TestServer, socket};
 use aiows::{
-    Call, DisconnectReason, Extraction, FromCall, HandlerError, Message, MessageId, RawMessage,
-    Router, Routes, Server, State, WebSocket, connect, disconnect, fallback, message, routes,
+    DisconnectReason, HandlerError, Message, MessageId, RawMessage, Router, Server, State,
+    WebSocket, connect, disconnect, fallback, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,7 +27,7 @@ struct Seen {
     by: &'static str,
 }
 
-/// Sends the requests to a server of these handlers; returns as many answers as are asked for.
+/// Sends the requests to a server with these handlers and returns the first `N` answers.
 async fn answers<const N: usize>(routes: Routes, requests: &[Value]) -> [Value; N] {
     let server = TestServer::new(Router::new().routes(routes));
     let mut client = server.connect().await;
@@ -77,7 +79,7 @@ mod every_kind {
     }
 
     #[tokio::test]
-    async fn runs_when_its_turn_comes() {
+    async fn runs_for_its_events() {
         let (left_sender, mut left_receiver) = mpsc::channel(1);
         let list = routes![left, otherwise, say, welcome, second_welcome];
         let router = Router::new().routes(list).state::<Left>(left_sender);
@@ -99,7 +101,7 @@ mod every_kind {
 mod arguments {
     use super::*;
 
-    /// Taken from the message's own words, after a pause.
+    /// An extractor that reads a field of the message after it has yielded once.
     struct Mood(String);
 
     impl FromCall for Mood {
@@ -191,24 +193,24 @@ mod arguments {
     }
 
     #[tokio::test]
-    async fn without_their_state_are_a_mistake_of_the_handler() {
-        let place = place_of("async fn only_extractors(");
+    async fn without_their_state_are_reported_for_the_handler() {
+        let location = location_of("async fn only_extractors(");
         assert_eq!(
             mistakes(routes![ping, only_extractors]),
             [format!(
-                "handler `handlers::arguments::only_extractors` ({place}) needs `State<&str>`, \
+                "handler `handlers::arguments::only_extractors` ({location}) needs `State<&str>`, \
                  which neither its router nor the server has"
             )]
         );
     }
 }
 
-/// Where the macros say that the handler with this first line stands.
-fn place_of(line: &str) -> String {
+/// Returns the location that the macros record for the handler with this first line.
+fn location_of(line: &str) -> String {
     let lines = include_str!("handlers.rs").lines();
     let found: Vec<_> = lines.enumerate().filter(|(_, text)| text.trim() == line).collect();
     let [(at, _)] = found[..] else {
-        panic!("{line} stands on {} lines", found.len());
+        panic!("{line} occurs on {} lines", found.len());
     };
     format!("{}:{}", file!(), at + 1)
 }
@@ -364,14 +366,14 @@ mod names {
     }
 
     #[tokio::test]
-    async fn are_those_of_the_function_in_a_mistake() {
+    async fn in_build_errors_are_the_paths_of_the_functions() {
         #[message("match")]
         async fn rival() {}
-        // Two lists: in one the second handler would not compile.
+        // There are two lists because two handlers of one type in a single list do not compile.
         let router = Router::new().routes(routes![r#match]).routes(routes![rival]);
         let error = Server::new().include_router(router).build().unwrap_err();
         let (first, second) =
-            (place_of("async fn r#match() -> Seen {"), place_of("async fn rival() {}"));
+            (location_of("async fn r#match() -> Seen {"), location_of("async fn rival() {}"));
         assert_eq!(
             error.mistakes(),
             [format!(
@@ -444,7 +446,7 @@ mod a_handler {
     }
 
     #[tokio::test]
-    async fn may_stand_in_a_function() {
+    async fn may_be_defined_inside_a_function() {
         #[message("local")]
         async fn local() -> Seen {
             Seen { by: "local" }
@@ -459,14 +461,14 @@ mod a_handler {
 
     #[tokio::test]
     async fn serves_the_type_its_message_declares() {
-        // One that is not the end of the declared type does not compile.
+        // `join` compiles because it is the end of the declared type. Any other literal does not.
         #[message("join")]
         async fn join(_join: Join) {}
-        let place = place_of("async fn join(_join: Join) {}");
+        let location = location_of("async fn join(_join: Join) {}");
         assert_eq!(
             mistakes(routes![join]),
             [format!(
-                "handler `handlers::a_handler::join` ({place}) is registered for \"join\", \
+                "handler `handlers::a_handler::join` ({location}) is registered for \"join\", \
                  but its message `handlers::a_handler::Join` declares \"room.join\""
             )]
         );
@@ -475,7 +477,7 @@ mod a_handler {
     }
 
     #[tokio::test]
-    async fn of_an_undeclared_type_serves_any() {
+    async fn of_a_message_without_a_declared_type_serves_any_type() {
         #[message("shout")]
         async fn shout(chat: Chat) -> Chat {
             Chat { text: chat.text.to_uppercase() }

@@ -1,6 +1,6 @@
-//! The expansions raise none of the lints that a strict crate denies.
+//! The generated code raises none of the lints that a strict crate denies.
 //!
-//! Some lints are silent in tests; `ui/pass/strict_lints.rs` covers those.
+//! rustc does not raise some lints in tests. `ui/pass/strict_lints.rs` covers those.
 #![deny(rust_2018_idioms, unused, unused_qualifications, warnings, clippy::all, clippy::pedantic)]
 
 mod handlers {
@@ -37,7 +37,7 @@ mod handlers {
     #[message("ping")]
     pub(crate) async fn ping(_: Ping) {}
 
-    #[deprecated = "listed below all the same"]
+    #[deprecated = "the list below contains it anyway"]
     #[message("old")]
     pub(crate) async fn old() {}
 
@@ -66,14 +66,14 @@ mod listed {
     #[cfg(test)]
     mod tests {
         #[test]
-        fn the_router_is_seen_from_the_tests_of_its_module() {
+        fn the_router_is_visible_to_the_tests_of_its_module() {
             drop(super::router());
         }
     }
 }
 
 #[test]
-fn expansions_are_clean() {
+fn generated_code_raises_no_lints() {
     use aiows::{message, routes};
     use handlers::{on_connect, on_disconnect, otherwise, ping, say};
 

@@ -1,14 +1,15 @@
-//! Messages as the wire sees them: type names, field names, and what is told about wrong fields.
+//! Messages on the wire: type names, field names and the errors for invalid fields.
 
 use std::collections::HashMap;
 
+use aiows::routing::Routes;
 use aiows::testing::TestServer;
-use aiows::{Message, Router, Routes, WireNames, message, routes};
+use aiows::{Message, Router, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use validator::{Validate, ValidationError};
 
-/// Sends a text to a server of these handlers and returns the answer.
+/// Sends a text to a server with these handlers and returns the answer.
 async fn answer(routes: Routes, text: &str) -> Value {
     let server = TestServer::new(Router::new().routes(routes));
     let mut client = server.connect().await;
@@ -16,8 +17,8 @@ async fn answer(routes: Routes, text: &str) -> Value {
     client.recv_json().await
 }
 
-/// The `fields` of the error that is the answer, checked to be nothing else.
-async fn refused(routes: Routes, code: &str, text: &str) -> Value {
+/// Checks that the answer is an error with this code, and returns its `fields`.
+async fn rejected_fields(routes: Routes, code: &str, text: &str) -> Value {
     let mut answer = answer(routes, text).await;
     let fields = answer["fields"].take();
     let request: Value = serde_json::from_str(text).expect("requests are JSON");
@@ -104,12 +105,13 @@ mod unit_structs {
     }
 
     #[tokio::test]
-    async fn and_their_strict_kin_know_the_envelope() {
+    async fn that_deny_unknown_fields_accept_the_envelope() {
         let text = r#"{"type":"strict","id":1,"correlation_id":"s1"}"#;
         let expected = json!({ "type": "strict", "correlation_id": 1 });
         assert_eq!(answer(routes![strict], text).await, expected);
         let fields =
-            refused(routes![strict], "invalid_payload", r#"{"type":"strict","extra":1}"#).await;
+            rejected_fields(routes![strict], "invalid_payload", r#"{"type":"strict","extra":1}"#)
+                .await;
         let expected = json!([{
             "path": "extra", "code": "unknown", "message": "is not a field of this message",
         }]);
@@ -135,7 +137,7 @@ mod newtypes {
     }
 
     #[tokio::test]
-    async fn are_the_object_they_hold() {
+    async fn are_sent_as_the_object_they_hold() {
         let text = r#"{"type":"sum","left":1,"right":2}"#;
         let expected = json!({ "type": "sum", "left": 2, "right": 1 });
         assert_eq!(answer(routes![sum], text).await, expected);
@@ -158,7 +160,7 @@ mod wrapped {
         others: HashMap<String, Value>,
     }
 
-    /// Another type stands on the wire for it, so its own names are free.
+    /// serde converts it to another type on the wire, so its own fields may have any name.
     #[derive(Clone, Deserialize, Message, Serialize)]
     #[serde(from = "Wire", into = "Wire")]
     struct Converted {
@@ -198,7 +200,7 @@ mod wrapped {
     }
 
     #[tokio::test]
-    async fn fields_never_hold_the_envelope() {
+    async fn fields_do_not_receive_the_envelope() {
         let text = r#"{"type":"whole","id":1,"correlation_id":"s1","a":2}"#;
         let expected = json!({ "type": "whole", "correlation_id": 1, "a": 2 });
         assert_eq!(answer(routes![whole], text).await, expected);
@@ -208,16 +210,16 @@ mod wrapped {
     }
 
     #[tokio::test]
-    async fn fields_of_a_converted_message_are_those_of_its_stand_in() {
+    async fn a_converted_message_has_the_fields_of_its_wire_type() {
         let text = r#"{"type":"converted","id":"q","number":7}"#;
         let expected = json!({ "type": "converted", "correlation_id": "q", "number": 7 });
         assert_eq!(answer(routes![converted], text).await, expected);
     }
 
     #[tokio::test]
-    async fn wrong_fields_are_told_as_far_as_serde_knows_them() {
+    async fn invalid_fields_are_reported_as_far_as_serde_knows_them() {
         let text = r#"{"type":"part","named":"x","a":1}"#;
-        let found = refused(routes![part], "invalid_payload", text).await;
+        let found = rejected_fields(routes![part], "invalid_payload", text).await;
         let expected =
             json!([{ "path": "named", "code": "wrong_type", "message": "has the wrong type" }]);
         assert_eq!(found, expected);
@@ -260,7 +262,7 @@ mod serde_names {
     }
 
     #[tokio::test]
-    async fn stand_in_the_error_of_a_wrong_field() {
+    async fn appear_in_the_error_for_an_invalid_field() {
         for (text, path, code, message) in [
             (r#"{"type":"order","amount":2}"#, "userId", "missing", "is required"),
             (
@@ -288,7 +290,7 @@ mod serde_names {
                 "has the wrong type",
             ),
         ] {
-            let fields = refused(routes![order], "invalid_payload", text).await;
+            let fields = rejected_fields(routes![order], "invalid_payload", text).await;
             assert_eq!(fields, json!([{ "path": path, "code": code, "message": message }]));
         }
     }
@@ -297,7 +299,7 @@ mod serde_names {
 mod validation {
     use super::*;
 
-    /// Holds types with wire names of their own, with a message's, and with none.
+    /// Nests types that derive `WireNames`, a message, and a type without wire names.
     #[derive(Deserialize, Message, Serialize, Validate)]
     #[serde(rename_all = "camelCase")]
     #[validate(schema(function = has_a_way_out))]
@@ -362,7 +364,7 @@ mod validation {
         style: Style,
     }
 
-    /// Without wire names: the Rust ones are told.
+    /// A type without wire names. Errors contain the names of its fields in Rust.
     #[derive(Deserialize, Serialize, Validate)]
     struct Style {
         #[serde(rename = "tempo")]
@@ -377,7 +379,7 @@ mod validation {
 
     async fn fields(rest: &str) -> Value {
         let text = format!(r#"{{"type":"party",{rest}}}"#);
-        refused(routes![party], "validation_failed", &text).await
+        rejected_fields(routes![party], "validation_failed", &text).await
     }
 
     #[derive(Deserialize, Message, Validate)]
@@ -395,12 +397,12 @@ mod validation {
     }
 
     #[tokio::test]
-    async fn nests_all_fields_where_the_struct_says_so() {
+    async fn checks_the_fields_of_a_struct_with_nest_all_fields() {
         let text = |out: &str| {
             let many = vec![r#"{"name":""}"#; 1_000].join(",");
             format!(r#"{{"type":"trip","wayOut":[{{"name":"{out}"}}],"wayBack":[{many}]}}"#)
         };
-        let fields = refused(routes![trip], "validation_failed", &text("")).await;
+        let fields = rejected_fields(routes![trip], "validation_failed", &text("")).await;
         assert_eq!(fields, json!([too_short("wayOut[0].name", 1)]));
         assert_eq!(answer(routes![trip], &text("x")).await, json!({ "back": 1_000 }));
     }
@@ -415,7 +417,7 @@ mod validation {
     }
 
     #[tokio::test]
-    async fn lets_a_valid_message_pass() {
+    async fn accepts_a_valid_message() {
         let text = r#"{"type":"party","hostName":"ann","zip-code":"1000","nr":1,"doors":2,
             "tags":[{"name":"a"}],"firstGuest":{"nick":"bob"},"music":{"tempo":90}}"#;
         let expected = json!({
@@ -433,7 +435,7 @@ mod validation {
     }
 
     #[tokio::test]
-    async fn tells_every_wrong_field_under_its_wire_name() {
+    async fn reports_every_invalid_field_under_its_wire_name() {
         let found = fields(
             r#""hostName":"","zip-code":"1","nr":0,
             "tags":[{"name":"a"},{"name":""},{"name":""}],
@@ -458,9 +460,9 @@ mod validation {
     }
 
     #[tokio::test]
-    async fn passes_over_a_transparent_type() {
+    async fn leaves_a_transparent_type_out_of_the_path() {
         let found = fields(r#""hostName":"ann","zip-code":"1000","music":{"tempo":201}"#).await;
-        // `Style` has no wire names to tell.
+        // `Style` has no wire names, so the path ends in the name of the field in Rust.
         let expected = json!([{
             "path": "music.beats",
             "code": "range",
@@ -471,14 +473,14 @@ mod validation {
     }
 
     #[tokio::test]
-    async fn of_the_whole_message_has_no_path() {
+    async fn of_the_whole_message_reports_an_empty_path() {
         let found = fields(r#""hostName":"ann","zip-code":"1000","doors":0"#).await;
         let expected = json!([{ "path": "", "code": "no_way_out", "message": "is not valid" }]);
         assert_eq!(found, expected);
     }
 
     #[tokio::test]
-    async fn ends_at_a_map_whose_keys_are_not_told() {
+    async fn includes_the_keys_of_a_map_in_the_path() {
         let found =
             fields(r#""hostName":"ann","zip-code":"1000","byRoom":{"hall":{"name":""}}"#).await;
         assert_eq!(found, json!([too_short("byRoom.hall.name", 1)]));
@@ -487,7 +489,7 @@ mod validation {
     #[tokio::test]
     async fn comes_after_decoding() {
         let text = r#"{"type":"party","hostName":"","tags":[{"name":"a"},{}]}"#;
-        let found = refused(routes![party], "invalid_payload", text).await;
+        let found = rejected_fields(routes![party], "invalid_payload", text).await;
         let expected =
             json!([{ "path": "tags[1].name", "code": "missing", "message": "is required" }]);
         assert_eq!(found, expected);
@@ -496,7 +498,8 @@ mod validation {
 
 mod sets {
     use super::*;
-    use aiows::{Outgoing, WebSocket};
+    use aiows::WebSocket;
+    use aiows::messages::Outgoing;
 
     #[derive(Message, Serialize)]
     struct Welcome {
@@ -507,7 +510,7 @@ mod sets {
     #[aiows(type = "room.full")]
     struct Full;
 
-    /// A set inside of another one.
+    /// A set that is nested in another set.
     #[derive(Message)]
     enum Refusal {
         Full(Full),
@@ -564,7 +567,7 @@ mod sets {
     }
 
     #[test]
-    fn a_set_tells_the_type_of_what_it_holds() {
+    fn a_set_returns_the_type_of_the_message_it_holds() {
         assert_eq!(Answer::Refusal(Refusal::Full(Full)).message_type(), "room.full");
         assert_eq!(Answer::Welcome(Welcome { members: 1 }).message_type(), "welcome");
         assert_eq!(Full.message_type(), "room.full");

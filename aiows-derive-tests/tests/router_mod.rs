@@ -1,4 +1,4 @@
-//! Modules with `#[router]`, from their attribute to the wire.
+//! Modules with `#[router]`, called by clients over a connection in memory.
 
 use aiows::testing::TestServer;
 use aiows::{Router, Server, router};
@@ -71,7 +71,7 @@ async fn handlers_are_called_like_any_function() {
 }
 
 #[test]
-fn missing_state_is_a_mistake_of_the_handler() {
+fn missing_state_is_reported_for_the_handler() {
     let server = Server::new().include_router(every_kind::router().state(4_u32));
     let error = server.build().unwrap_err();
     let [mistake] = error.mistakes() else { panic!("{error}") };
@@ -104,7 +104,7 @@ mod conditions {
 }
 
 #[tokio::test]
-async fn conditions_hold_for_the_list() {
+async fn conditions_apply_to_the_list() {
     let expected = [json!({ "is": "kept" }), json!({ "is": "attribute" })];
     assert_eq!(answers(conditions::router(), ["which", "attribute"]).await, expected);
 }
@@ -130,7 +130,7 @@ mod outer {
 }
 
 #[tokio::test]
-async fn a_module_inside_has_a_router_of_its_own() {
+async fn a_nested_module_has_a_router_of_its_own() {
     let router = outer::router().include(outer::inner::router());
     let expected = [json!({ "from": "outer" }), json!({ "from": "inner" })];
     assert_eq!(answers(router, ["outer", "inner"]).await, expected);
@@ -157,6 +157,6 @@ module! {
 }
 
 #[tokio::test]
-async fn a_module_may_be_made_by_a_macro() {
+async fn a_module_may_be_generated_by_a_macro() {
     assert_eq!(answers(made::router(), ["made"]).await, [json!({ "is": "made" })]);
 }

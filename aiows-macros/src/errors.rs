@@ -1,4 +1,4 @@
-//! Every mistake found in one expansion, reported together.
+//! Collects the mistakes found in one expansion, so that all of them are reported together.
 
 use std::fmt::Display;
 
@@ -8,8 +8,8 @@ use syn::{Type, spanned::Spanned};
 
 /// The mistakes found so far.
 ///
-/// Dropping it with unreported mistakes panics: the user's code would be rejected for no visible
-/// reason, or accepted although it is wrong.
+/// It panics if it is dropped with unreported mistakes. Otherwise the user's code would be rejected
+/// for no visible reason, or accepted although it is wrong.
 #[derive(Default)]
 pub(crate) struct Errors {
     found: Vec<syn::Error>,
@@ -21,6 +21,7 @@ impl Errors {
         self.found.push(syn::Error::new_spanned(tokens, text));
     }
 
+    /// Reports a mistake at `span`.
     pub(crate) fn push_at(&mut self, span: Span, text: impl Display) {
         self.found.push(syn::Error::new(span, text));
     }
@@ -29,7 +30,7 @@ impl Errors {
         self.found.is_empty()
     }
 
-    /// Turns the mistakes into `compile_error!` items and forgets them.
+    /// Turns the mistakes into `compile_error!` items.
     pub(crate) fn report(mut self) -> TokenStream {
         std::mem::take(&mut self.found).iter().map(syn::Error::to_compile_error).collect()
     }
@@ -43,8 +44,9 @@ impl Drop for Errors {
     }
 }
 
-/// Where an error about the type belongs: a stable compiler underlines one token, and the name is
-/// the one that says most.
+/// Returns the span for an error about a type.
+///
+/// A stable compiler underlines a single token, so this is the type's name if it has one.
 pub(crate) fn blame(ty: &Type) -> Span {
     match ty {
         Type::Path(ty) => {
@@ -56,7 +58,7 @@ pub(crate) fn blame(ty: &Type) -> Span {
     }
 }
 
-/// Joins what is expected: `a`, `b` or `c`.
+/// Joins names into a list for an error text: `a`, `b` or `c`.
 pub(crate) fn list(names: &[String]) -> String {
     match names {
         [] => String::new(),

@@ -1,13 +1,13 @@
-//! The path under which the expansion finds the runtime crate.
+//! The path through which the generated code reaches the runtime crate.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::Path;
 
-/// The runtime crate as the user's crate knows it.
+/// The path of the runtime crate, as written in `crate = path`; `::aiows` by default.
 pub(crate) struct Krate {
     path: TokenStream,
-    /// Where a wrong path is reported.
+    /// The span at which rustc reports a wrong path.
     span: Span,
 }
 
@@ -25,9 +25,10 @@ impl From<Path> for Krate {
 }
 
 impl Krate {
-    /// Gives the crate the short name that all generated code uses.
+    /// Imports the crate as `__runtime`, the name that all generated code uses.
     ///
-    /// One import means one error for a wrong `crate = path`, however often the crate is used.
+    /// A single import keeps a wrong `crate = path` to one error, however often the generated code
+    /// uses the crate.
     pub(crate) fn import(&self) -> TokenStream {
         let Self { path, span } = self;
         quote_spanned! {*span=> use #path as __runtime; }

@@ -1,4 +1,4 @@
-//! The macros of `aiows`. Use them through that crate, which documents them.
+//! The macros of `aiows`, which re-exports and documents them.
 
 use proc_macro::TokenStream;
 
@@ -45,8 +45,9 @@ pub fn router(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Documented at `aiows::Message`.
 ///
-/// It owns `#[validate]` as well: where `#[derive(Validate)]` is forgotten, the runtime's bound says
-/// so, and rustc does not add that it knows no such attribute.
+/// The derive also registers `#[validate]` as a helper attribute. If `#[derive(Validate)]` is
+/// missing, the bound in the runtime reports it, and rustc does not add an error about an unknown
+/// attribute.
 #[proc_macro_derive(Message, attributes(aiows, validate))]
 pub fn derive_message(input: TokenStream) -> TokenStream {
     message::expand(input.into()).into()
@@ -58,7 +59,7 @@ pub fn derive_wire_names(input: TokenStream) -> TokenStream {
     message::expand_wire_names(input.into()).into()
 }
 
-/// The inner half of `aiows::routes!`, which puts its own `($crate)` before the list.
+/// Expands the list of `aiows::routes!`, which passes `($crate)` in front of it.
 #[doc(hidden)]
 #[proc_macro]
 pub fn routes_list(input: TokenStream) -> TokenStream {

@@ -1,5 +1,4 @@
-//! The grammar shared by `#[message(..)]`, its siblings and `#[aiows(..)]`: values and options,
-//! separated by commas.
+//! The arguments of the attributes: values and `key = value` options, separated by commas.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::{Path, parse::Parser};
@@ -9,14 +8,15 @@ use crate::{
     krate::Krate,
 };
 
-/// One element of the list.
+/// One argument.
 pub(crate) enum Piece {
-    /// `key = value`; a missing value is an empty stream.
+    /// `key = value`; the stream is empty if the value is missing.
     Option { key: Ident, value: TokenStream },
-    /// Anything else.
+    /// Any other tokens.
     Value(TokenStream),
 }
 
+/// Splits the tokens of an attribute into its arguments.
 pub(crate) fn pieces(tokens: TokenStream) -> Vec<Piece> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     tokens
@@ -43,7 +43,7 @@ fn is_punct(token: &TokenTree, sign: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign)
 }
 
-/// Which options a list may hold, and which it has held already.
+/// The options that a list accepts, and those it has had so far.
 pub(crate) struct Known {
     names: &'static [&'static str],
     seen: Vec<Ident>,
@@ -54,7 +54,7 @@ impl Known {
         Self { names, seen: Vec::new() }
     }
 
-    /// Tells whether the option is to be read; reports it when it is unknown or repeated.
+    /// Returns whether the caller may read the option; reports an unknown or repeated one.
     pub(crate) fn admit(&mut self, key: &Ident, errors: &mut Errors) -> bool {
         if !self.names.iter().any(|name| key == name) {
             let names: Vec<_> = self.names.iter().map(|name| format!("`{name}`")).collect();
@@ -62,7 +62,7 @@ impl Known {
             return false;
         }
         if self.seen.contains(key) {
-            errors.push(key, format!("option `{key}` is given twice"));
+            errors.push(key, format!("option `{key}` is given twice, remove one"));
             return false;
         }
         self.seen.push(key.clone());

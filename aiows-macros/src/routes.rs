@@ -1,4 +1,4 @@
-//! The list of `routes![..]`.
+//! Expands the list of `routes![..]`.
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -36,7 +36,7 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
 struct Krate(Group);
 
 impl Krate {
-    /// The same path, shown to the user at `span`.
+    /// Returns the path with its tokens located at `span`.
     fn at(&self, span: Span) -> TokenStream {
         let tokens = self.0.stream().into_iter();
         tokens
@@ -47,14 +47,16 @@ impl Krate {
             .collect()
     }
 
-    /// A span that resolves like `$crate` and is shown at `span`. All tokens of a call need the
-    /// same resolution, or rustc underlines the whole `routes![..]`.
+    /// Returns a span that resolves like `$crate` and is located at `span`.
+    ///
+    /// Unless all tokens of a call resolve the same way, rustc underlines the whole `routes![..]`.
     fn span_at(&self, span: Span) -> Span {
         let first = self.0.stream().into_iter().next();
         first.map_or(span, |token| token.span().located_at(span))
     }
 }
 
+/// One handler of the list.
 struct Entry {
     cfg: Vec<Attribute>,
     path: Path,
@@ -77,7 +79,7 @@ fn entries(tokens: TokenStream, errors: &mut Errors) -> Vec<Entry> {
             continue;
         };
         for other in entry.cfg.extract_if(.., |attr| !attr.path().is_ident("cfg")) {
-            errors.push(other, "an entry of `routes!` takes no attribute but `#[cfg(..)]`");
+            errors.push(other, "an entry of `routes!` takes no attribute except `#[cfg(..)]`");
         }
         entries.push(entry);
     }
@@ -89,7 +91,7 @@ impl Entry {
         self.path.segments.last().map_or_else(Span::call_site, |last| last.ident.span())
     }
 
-    /// The only mention of the path: a wrong one is one error.
+    /// Returns the metadata of the handler. The path occurs only here, so a wrong one is one error.
     fn meta(&self, krate: &Krate) -> TokenStream {
         let Self { cfg, path } = self;
         let runtime = krate.at(self.name());
@@ -97,8 +99,8 @@ impl Entry {
         quote_spanned!(krate.span_at(self.name())=> #(#cfg)* #runtime::__private::meta(#value))
     }
 
-    /// Compares the handler with those before it. Its index is counted by the compiler, because
-    /// only the compiler knows which `#[cfg]`s hold.
+    /// Compares the handler with the handlers before it. The compiler counts its index, because
+    /// only the compiler evaluates `#[cfg]`.
     fn check(&self, before: &[Self], krate: &Krate) -> TokenStream {
         let cfg = &self.cfg;
         let span = krate.span_at(self.name());
@@ -166,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn good_entries_are_kept_beside_a_bad_one() {
+    fn valid_entries_are_kept_next_to_an_invalid_one() {
         let output = list("say(), talk, || 1");
         assert_eq!(output.matches("takes handler names").count(), 2);
         assert!(output.contains("& talk { }"));

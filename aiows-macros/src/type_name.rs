@@ -1,4 +1,4 @@
-//! The rules for message types such as `"chat"`, and the one a struct has by default.
+//! The rules for message types such as `"chat"`, and the default message type of a struct.
 
 use proc_macro2::{Ident, TokenStream};
 use syn::{LitStr, ext::IdentExt};
@@ -10,7 +10,7 @@ pub(crate) const NOT_A_STRING: &str = "message type must be a string literal, li
 const RESERVED: [&str; 7] =
     ["ack", "auth", "auth_success", "error", "room.joined", "room.left", "room.members"];
 
-/// Reads a message type written as a literal; `None` when it was refused.
+/// Reads a message type written as a literal; reports an invalid one and returns `None`.
 pub(crate) fn literal(tokens: TokenStream, errors: &mut Errors) -> Option<LitStr> {
     match syn::parse2::<LitStr>(tokens.clone()) {
         Ok(literal) if literal.suffix().is_empty() => accepted(literal, errors),
@@ -40,7 +40,8 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }
 
-/// The snake_case of a struct's name; a run of capitals is one word: `HTTPPing` is `http_ping`.
+/// Converts a struct's name to snake_case. A run of capitals is one word: `HTTPPing` becomes
+/// `http_ping`.
 pub(crate) fn of_struct(ident: &Ident) -> String {
     let name: Vec<char> = ident.unraw().to_string().chars().collect();
     let mut snake = String::new();
@@ -83,18 +84,18 @@ mod tests {
     }
 
     #[test]
-    fn refused_types_say_why() {
-        let refused = |literal: &str| {
+    fn an_invalid_message_type_is_rejected_with_the_reason() {
+        let rejection = |literal: &str| {
             let mut errors = Errors::default();
             assert!(super::literal(literal.parse().unwrap(), &mut errors).is_none());
             errors.report().to_string()
         };
-        assert!(refused(r#""""#).contains("must not be empty"));
-        assert!(refused(r#"" chat""#).contains("must not contain whitespace"));
-        assert!(refused("\"a\\u{7}\"").contains("control characters"));
-        assert!(refused(r#""ack""#).contains("message type `ack` is reserved"));
+        assert!(rejection(r#""""#).contains("must not be empty"));
+        assert!(rejection(r#"" chat""#).contains("must not contain whitespace"));
+        assert!(rejection("\"a\\u{7}\"").contains("control characters"));
+        assert!(rejection(r#""ack""#).contains("message type `ack` is reserved"));
         for wrong in [r#"b"chat""#, r#""chat"x"#, "1", "chat", r#""a" "b""#] {
-            assert!(refused(wrong).contains("must be a string literal"), "{wrong}");
+            assert!(rejection(wrong).contains("must be a string literal"), "{wrong}");
         }
     }
 }

@@ -3,9 +3,8 @@
 #[cfg(feature = "macros")]
 pub use aiows_macros::routes_list;
 
-pub use crate::extract::{
-    Arg, Declares, Extractor, Last, Payload, Receive, Serves, Serving, Take, arg, last, serving,
-};
+pub use crate::extract::argument::{Arg, Last, Receive, Take, arg, last};
+pub use crate::extract::serving::{Declares, Extractor, Payload, Serves, Serving, serving};
 pub use crate::handler::{
     BoxFuture, Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
@@ -15,7 +14,7 @@ pub use crate::message::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
     ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
     ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
-    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
-    validation_result as told,
+    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, field_errors, validated,
+    validated_in_parts,
 };
 pub use crate::message::{Probe, ReadKeys, ViaNoReads, ViaReads, Visitor, visit};

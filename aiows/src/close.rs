@@ -45,6 +45,11 @@ impl CloseCode {
         self.0
     }
 
+    /// Returns this code, or 1011 if it must not be sent.
+    pub(crate) const fn or_internal(self) -> Self {
+        if self.is_sendable() { self } else { Self::INTERNAL }
+    }
+
     /// Returns whether an endpoint may send this code in a close frame.
     // RFC 6455 section 7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 are unassigned.
     #[must_use]

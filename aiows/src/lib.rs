@@ -72,7 +72,6 @@ pub mod server;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-#[cfg(all(feature = "macros", feature = "validator"))]
 pub mod guide;
 
 /// Makes an `async fn` a handler of new connections.

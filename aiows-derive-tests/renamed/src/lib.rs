@@ -1,4 +1,4 @@
-//! Uses the framework as `ws`: an expansion that says its real name does not compile here.
+//! Uses the framework as `ws`. Generated code that contains its real name does not compile here.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Sender;
@@ -8,29 +8,29 @@ use ws::{
     fallback, message, router,
 };
 
-/// What is said, and by whom.
+/// A chat message and its author.
 #[derive(Debug, Deserialize, Message, PartialEq, Serialize, Validate)]
 #[aiows(crate = ws)]
 pub struct Chat {
-    /// Never empty.
+    /// The text, which must not be empty.
     #[validate(length(min = 1))]
     pub text: String,
-    /// Validated as a part of the message.
+    /// The author, validated as a part of the message.
     #[validate(nested)]
     pub author: Author,
 }
 
-/// Who says it.
+/// The author of a chat message.
 #[derive(Debug, Deserialize, PartialEq, Serialize, Validate, WireNames)]
 #[aiows(crate = ws)]
 pub struct Author {
-    /// Called `nick` on the wire.
+    /// The name, which is called `nick` on the wire.
     #[serde(rename = "nick")]
     #[validate(length(min = 1))]
     pub name: String,
 }
 
-/// Greets every peer.
+/// The greeting for every client.
 #[derive(Debug, Deserialize, Message, PartialEq, Serialize)]
 #[aiows(type = "room.welcome", crate = ws)]
 pub struct Welcome;
@@ -47,12 +47,12 @@ async fn say(chat: Chat) -> Chat {
 
 #[fallback(crate = ws)]
 async fn otherwise() -> Result<(), HandlerError> {
-    Err(HandlerError::new("not_here", "ask elsewhere"))
+    Err(HandlerError::new("not_here", "try another server"))
 }
 
 #[disconnect(crate = ::ws)]
 async fn left(State(left): State<Left>, reason: DisconnectReason) {
-    // The test that waits for it may have failed.
+    // The receiver is gone if the test has failed.
     let _ = left.send(reason.to_string()).await;
 }
 
@@ -64,13 +64,13 @@ mod clock {
     }
 }
 
-/// Where the reasons go for which peers leave.
+/// Receives the reason each time a client leaves.
 pub type Left = Sender<String>;
 
-/// A handler of each kind.
-pub fn router(left_peers: Left) -> Router {
+/// Returns a router with a handler of each kind.
+pub fn router(left: Left) -> Router {
     let own = Router::new().routes(ws::routes![came, say, otherwise, left]);
-    own.include(clock::router()).state(left_peers)
+    own.include(clock::router()).state(left)
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_kind_serves_under_any_name() {
+    async fn every_kind_of_handler_works_under_any_name() {
         let (left, mut reasons) = mpsc::channel(1);
         let server = TestServer::new(router(left));
         let mut client = server.connect().await;
@@ -113,7 +113,7 @@ mod tests {
         );
         assert_eq!(client.recv_text().await, expected);
         client.send_text(r#"{"type":"dance"}"#).await;
-        let expected = r#"{"type":"error","code":"not_here","message":"ask elsewhere","message_type":"dance"}"#;
+        let expected = r#"{"type":"error","code":"not_here","message":"try another server","message_type":"dance"}"#;
         assert_eq!(client.recv_text().await, expected);
         client.close(1000, "bye").await;
         let reason = reasons.recv().await.unwrap();

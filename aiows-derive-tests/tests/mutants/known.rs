@@ -1,12 +1,12 @@
-//! The mutants that are not one error in place, and why.
+//! The mutants that do not cause one error in the right item, with the reasons.
 
-/// The reason, and the mutants it holds for.
+/// A reason, and the mutants it applies to.
 pub(crate) type Group = (&'static str, &'static [&'static str]);
 
-/// More than one error, or an error elsewhere.
+/// Mutants with more than one error, or with an error elsewhere.
 pub(crate) const EXCEPTIONS: &[Group] = &[
     (
-        "the body changes the argument, which rustc refuses behind a reference",
+        "the body changes the argument, which rustc rejects behind a reference",
         &["message_with_local, argument: by reference 2"],
     ),
     (
@@ -19,7 +19,7 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
         ],
     ),
     (
-        "no macro runs, so that for `routes![]` the function is a plain one",
+        "no macro runs, so the function in `routes![]` is not a handler",
         &[
             "connect, attribute: misspell its name",
             "disconnect, attribute: misspell its name",
@@ -49,7 +49,7 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
         ],
     ),
     (
-        "one error, at the argument: without the derive the struct is right, its use is not",
+        "one error, at the argument: the struct is valid without the derive, but its use is not",
         &[
             "message_validated, derive: drop `Clone`",
             "message_with_reply, derive: drop `Clone`",
@@ -61,7 +61,7 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
         ],
     ),
     (
-        "one error, at the argument or the return type: the struct is right, its use is not",
+        "one error, at the argument or the return type: the struct is valid, but its use is not",
         &[
             "connect, derive: drop `Message`",
             "message_validated, derive: drop `Message`",
@@ -73,7 +73,7 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
         ],
     ),
     (
-        "one error, at the return type: the struct is right, its use is not",
+        "one error, at the return type: the struct is valid, but its use is not",
         &[
             "connect, derive: drop `Serialize`",
             "message_with_id, derive: drop `Serialize`",
@@ -83,8 +83,8 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
         ],
     ),
     (
-        "the derive of `Validate` fails, and the message is one without it",
-        &["message_validated, field: validated in no way"],
+        "the derive of `Validate` fails, so the bound on the message fails, too",
+        &["message_validated, field: an unknown validation rule"],
     ),
     (
         "rustc and the derives of serde report the same comma",
@@ -96,7 +96,7 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
         ],
     ),
     (
-        "rustc also wants the lifetime where the handler names the type",
+        "rustc also requires the lifetime in the signature of the handler",
         &[
             "message_validated, struct: lifetime",
             "message_with_extractor, struct: lifetime",
@@ -106,14 +106,14 @@ pub(crate) const EXCEPTIONS: &[Group] = &[
     ),
 ];
 
-/// No mistakes after all: they must go on compiling.
+/// Mutants that are no mistakes and must keep compiling.
 pub(crate) const VALID: &[Group] = &[
     (
-        "the body does not need it",
+        "the body does not use the argument",
         &["message_validated, argument: drop 1", "message_with_reply, argument: drop 2"],
     ),
     (
-        "extractors stand in any order",
+        "extractors may have any order",
         &[
             "connect, argument: swap first and last",
             "disconnect, argument: swap first and last",
@@ -122,7 +122,7 @@ pub(crate) const VALID: &[Group] = &[
         ],
     ),
     (
-        "as good as none",
+        "empty parentheses mean the same as none",
         &[
             "connect, attribute: empty parentheses",
             "disconnect, attribute: empty parentheses",
@@ -130,7 +130,7 @@ pub(crate) const VALID: &[Group] = &[
         ],
     ),
     (
-        "a future nobody awaits is a warning",
+        "rustc only warns about a future that is not awaited",
         &[
             "disconnect, body: drop `.await`",
             "message_validated, body: drop `.await`",

@@ -1,5 +1,5 @@
-//! Mechanical mistakes in valid handlers: each must be one error, and it must stand in the item
-//! with the mistake.
+//! Makes mechanical mistakes in valid handlers. Each must cause one error, inside the item with the
+//! mistake.
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::{
@@ -13,6 +13,8 @@ use std::{
 };
 
 mod known;
+#[path = "../libraries/mod.rs"]
+mod libraries;
 mod rules;
 mod rustc;
 mod source;
@@ -20,17 +22,17 @@ mod source;
 use rustc::{Error, Rustc};
 use source::Source;
 
-/// The toolchain the list of exceptions belongs to: others count differently. `tests/ui.rs` says
-/// what happens on those.
+/// The toolchain of the list of exceptions. Other releases report other numbers of errors;
+/// `tests/ui.rs` explains how the test behaves on those.
 const PINNED: &str = "1.95.0";
 
 struct Mutant {
-    /// The program, the rule, and a number where the rule applies several times.
+    /// The program, the rule, and a number if the rule applies several times.
     name: String,
     text: String,
     /// The item with the mistake, in the changed text.
     item: Range<usize>,
-    /// Whether it is compiled by every run: half of the mutants are.
+    /// Whether every run compiles it, which is true for half of the mutants.
     usual: bool,
 }
 
@@ -38,7 +40,7 @@ struct Mutant {
 enum Verdict {
     One,
     Valid,
-    /// What is reported instead of one error in the right place.
+    /// The errors, unless there is one in the right item.
     Exception(String),
 }
 
@@ -67,7 +69,7 @@ fn one_mistake_is_one_error_in_its_item() {
     let found: BTreeMap<_, _> = mutants.iter().map(|mutant| &*mutant.name).zip(verdicts).collect();
     let wrong = found.values().filter(|verdict| **verdict != Verdict::Valid).count();
     let one = found.values().filter(|verdict| **verdict == Verdict::One).count();
-    #[expect(clippy::print_stdout, reason = "the numbers are what the test is about")]
+    #[expect(clippy::print_stdout, reason = "the numbers are the result of the test")]
     {
         let seconds = start.elapsed().as_secs_f32();
         println!("{wrong} mutants, {one} with one error in place, {seconds:.1} s");
@@ -77,7 +79,7 @@ fn one_mistake_is_one_error_in_its_item() {
     assert!(one * 100 >= wrong * 95, "{one} of {wrong} mutants are one error in place");
 }
 
-/// The lists in `known.rs` must name what was found: no more and no less.
+/// Compares the results with the lists in `known.rs`, which must match exactly.
 fn compare(found: &BTreeMap<&str, Verdict>, names: &BTreeSet<String>) {
     let mut problems = Vec::new();
     for (name, verdict) in found {
@@ -86,13 +88,13 @@ fn compare(found: &BTreeMap<&str, Verdict>, names: &BTreeSet<String>) {
             (_, true) => "valid",
             (false, false) => "one error",
         };
-        let (is, said) = match verdict {
+        let (is, errors) = match verdict {
             Verdict::One => ("one error", ""),
             Verdict::Valid => ("valid", ""),
-            Verdict::Exception(said) => ("an exception", &**said),
+            Verdict::Exception(errors) => ("an exception", &**errors),
         };
         if is != expected {
-            problems.push(format!("{name}: {is}, listed as {expected}\n{said}"));
+            problems.push(format!("{name}: {is}, listed as {expected}\n{errors}"));
         }
     }
     let listed = known::EXCEPTIONS.iter().chain(known::VALID).flat_map(|(_, names)| *names);
@@ -131,11 +133,11 @@ fn verdict(mutant: &Mutant, errors: &[Error]) -> Verdict {
         [] => Verdict::Valid,
         [error] if !error.spans.is_empty() && error.spans.iter().all(inside) => Verdict::One,
         errors => {
-            let said = errors.iter().map(|error| {
+            let lines = errors.iter().map(|error| {
                 let places = error.spans.iter().map(|span| &mutant.text[span.clone()]);
                 format!("    {} {:?}", error.text, places.collect::<Vec<_>>())
             });
-            Verdict::Exception(said.collect::<Vec<_>>().join("\n"))
+            Verdict::Exception(lines.collect::<Vec<_>>().join("\n"))
         }
     }
 }
@@ -163,7 +165,7 @@ fn pinned() -> bool {
         return true;
     }
     let text = format!("the exceptions belong to rustc {PINNED}, this is {version}");
-    assert!(env::var_os("CI").is_none(), "{text}; README.md says how to move on");
+    assert!(env::var_os("CI").is_none(), "{text}; README.md explains how to update them");
     #[expect(clippy::print_stderr, reason = "a skipped check must be visible")]
     {
         eprintln!("skipped: {text}");

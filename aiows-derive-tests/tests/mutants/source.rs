@@ -1,8 +1,8 @@
-//! A valid program, and where its parts are.
+//! A valid program, and the ranges of its parts.
 
 use std::{fs, ops::Range, path::Path};
 
-/// Each program has one handler to mutate, the first, and items divided by blank lines.
+/// A program with blank lines between its items. Its first handler is the one to mutate.
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) text: String,
@@ -22,8 +22,8 @@ impl Source {
         Self { name, text: fs::read_to_string(path).unwrap() }
     }
 
-    /// The item around a byte: what stands between two blank lines. Of the function that lists the
-    /// handlers, only the list.
+    /// Returns the item around a byte, that is, the text between two blank lines. In the function
+    /// that lists the handlers, the item is only the list.
     pub(crate) fn item(&self, at: usize) -> Range<usize> {
         let start = self.text[..at].rfind("\n\n").map_or(0, |found| found + 2);
         let end = self.text[at..].find("\n\n").map_or(self.text.len(), |found| at + found);
@@ -34,7 +34,7 @@ impl Source {
     }
 
     fn after(&self, from: usize, text: &str) -> usize {
-        from + self.text[from..].find(text).unwrap_or_else(|| panic!("`{text}` is there"))
+        from + self.text[from..].find(text).unwrap_or_else(|| panic!("`{text}` is missing"))
             + text.len()
     }
 
@@ -43,7 +43,7 @@ impl Source {
         Some(start..start + text.len())
     }
 
-    /// The handler, from its attribute to its last brace.
+    /// Returns the handler, from its attribute to its last brace.
     pub(crate) fn handler(&self) -> Range<usize> {
         self.item(self.text.find("async fn").unwrap())
     }
@@ -52,13 +52,13 @@ impl Source {
         self.within(self.handler(), text)
     }
 
-    /// What stands between the brackets of `#[..]`.
+    /// Returns the attribute without `#[` and `]`.
     pub(crate) fn attribute(&self) -> Range<usize> {
         let start = self.handler().start + "#[".len();
         start..self.after(start, "]") - 1
     }
 
-    /// The message type, with its quotes.
+    /// Returns the message type with its quotes.
     pub(crate) fn literal(&self) -> Option<Range<usize>> {
         let attribute = self.attribute();
         let start = attribute.start + self.text[attribute.clone()].find('"')?;
@@ -70,13 +70,13 @@ impl Source {
         attribute.split('(').next().unwrap()
     }
 
-    /// The function's name.
+    /// Returns the name of the function.
     pub(crate) fn function(&self) -> Range<usize> {
         let start = self.after(self.handler().start, "async fn ");
         start..self.after(start, "(") - 1
     }
 
-    /// From the first parenthesis of the signature to its body.
+    /// Returns the text between the closing parenthesis of the parameters and the body.
     pub(crate) fn returns(&self) -> Range<usize> {
         let close = self.parameters().end + 1;
         close..self.after(close, " {") - 2
@@ -96,7 +96,7 @@ impl Source {
         start..start + close.unwrap()
     }
 
-    /// Each parameter: all of it, and its type.
+    /// Returns every parameter: its whole range, and the range of its type.
     pub(crate) fn arguments(&self) -> Vec<(Range<usize>, Range<usize>)> {
         let (mut depth, mut found) = (0, Vec::new());
         let all = self.parameters();
@@ -113,7 +113,7 @@ impl Source {
         found
     }
 
-    /// The type of the last argument where it is a message.
+    /// Returns the type of the last argument if it is a message.
     pub(crate) fn payload(&self) -> Option<&str> {
         let (_, ty) = self.arguments().pop()?;
         let name = &self.text[ty];

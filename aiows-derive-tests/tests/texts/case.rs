@@ -1,10 +1,11 @@
-//! A program that must not compile, and what is said about it.
+//! A program that must not compile, and the text of its error.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+/// A program of `ui/fail`.
 pub(crate) struct Case {
     /// `kind/mistake`.
     pub(crate) name: String,
@@ -27,7 +28,7 @@ impl Case {
     fn of(fail: &Path, program: &Path) -> Self {
         let path = program.with_extension("stderr");
         let text = fs::read_to_string(&path).unwrap_or_else(|error| {
-            panic!("{}: {error}; README.md says how to make it", path.display())
+            panic!("{}: {error}; README.md explains how to create it", path.display())
         });
         let name = program.strip_prefix(fail).unwrap().with_extension("");
         let name = name.components().map(|part| part.as_os_str().to_string_lossy());
@@ -42,12 +43,12 @@ impl Case {
         self.text.lines().filter(|line| line.starts_with(level)).count()
     }
 
-    /// What stands after `error:`.
+    /// Returns the text after `error:`.
     pub(crate) fn error(&self) -> &str {
         self.text.lines().next().and_then(|line| Some(line.split_once(": ")?.1)).unwrap()
     }
 
-    /// The line of the program with the mistake, what is underlined of it, and the label there.
+    /// Returns the line with the mistake, its underlined part, and the label of that part.
     pub(crate) fn primary(&self) -> (&str, &str, &str) {
         let lines: Vec<_> = self.text.lines().collect();
         let at = lines.iter().position(|line| line.contains('^')).expect("a place is underlined");
@@ -55,7 +56,7 @@ impl Case {
         let start = marks.find('^').unwrap();
         let length = marks[start..].chars().take_while(|mark| "^-".contains(*mark)).count();
         let label = marks[start + length..].trim();
-        // A mistake of several lines is underlined at its end.
+        // If the mistake spans several lines, rustc marks its first line and underlines its end.
         match lines[..at]
             .iter()
             .map(|line| after_bar(line))
@@ -64,13 +65,14 @@ impl Case {
             Some(first) => (first, first, label),
             None => {
                 let line = after_bar(lines[at - 1]);
-                (line, line.get(start..start + length).unwrap_or(line), label)
+                let underlined = line.get(start..start + length).unwrap_or(line);
+                (line.trim_start_matches("| "), underlined, label)
             }
         }
     }
 }
 
-/// The code in a line such as `3 | #[message]`.
+/// Returns the code in a line such as `3 | #[message]`.
 fn after_bar(line: &str) -> &str {
     line.split_once("| ").map_or("", |(_, code)| code)
 }

@@ -1,38 +1,38 @@
-//! The code that registers an accepted handler.
+//! Generates the code that registers an accepted handler.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{Attribute, LitStr, ReturnType, ext::IdentExt};
+use syn::{LitStr, ReturnType, ext::IdentExt};
 
 use super::{
     Kind,
-    args::Args,
-    item::{Companion, HandlerFn},
-    slot::{Slot, slots},
+    argument::{Argument, arguments},
+    attr::Attr,
+    item::{Companion, HandlerFn, only},
 };
 use crate::{errors::blame, krate::Krate};
 
-pub(super) fn registration(kind: Kind, function: &HandlerFn, args: &Args) -> TokenStream {
-    let key = match (kind, &args.message_type) {
+pub(super) fn registration(kind: Kind, function: &HandlerFn, attr: &Attr) -> TokenStream {
+    let key = match (kind, &attr.message_type) {
         (Kind::Message, literal) => quote!(Message(#literal)),
         (Kind::Connect, _) => quote!(Connect),
-        (Kind::Disconnect, _) if args.always => quote!(DisconnectAlways),
+        (Kind::Disconnect, _) if attr.always => quote!(DisconnectAlways),
         (Kind::Disconnect, _) => quote!(Disconnect),
         (Kind::Fallback, _) => quote!(Fallback),
     };
     let route = route(kind, function);
-    let serves = args.message_type.as_ref().map(|literal| serves(function, literal));
-    implementation(&function.companion(), &args.krate, &key, &quote!(#serves #route))
+    let serves = attr.message_type.as_ref().map(|literal| serves(function, literal));
+    implementation(&function.companion(), &attr.krate, &key, &quote!(#serves #route))
 }
 
-/// What holds the literal against the type of the last argument; for a handler without arguments
-/// there is nothing to hold it against.
+/// Generates the check that compares the literal with the message type that the last argument
+/// declares. A handler without arguments needs no check.
 fn serves(function: &HandlerFn, literal: &LitStr) -> TokenStream {
     if function.sig.inputs.is_empty() {
         return TokenStream::new();
     }
     let name = &function.sig.ident;
-    // A contradiction is reported where the call stands.
+    // rustc reports a contradiction at this call, so it has the span of the literal.
     let serving = quote_spanned!(literal.span()=> __runtime::__private::serving(#literal));
     quote_spanned! {Span::mixed_site()=>
         impl<__T, __Via> __runtime::__private::Serves<__T, __Via> for #name
@@ -44,9 +44,10 @@ fn serves(function: &HandlerFn, literal: &LitStr) -> TokenStream {
     }
 }
 
-/// The companion, and its metadata around the given `fn __route`.
+/// Generates the companion struct and its metadata, with the given `fn __route`.
 ///
-/// Generated items have no hygiene, hence their names: a handler may well be called `route`.
+/// Generated items are not hygienic. Their names start with underscores because a handler may well
+/// be called `route`.
 pub(super) fn implementation(
     companion: &Companion,
     krate: &Krate,
@@ -56,12 +57,13 @@ pub(super) fn implementation(
     let Companion { attrs, vis, name } = companion;
     let cfg = only(attrs, &["cfg"]);
     let inherited = only(attrs, &["cfg", "deprecated"]);
-    // Marked as generated, so that no lint about names or docs is raised a second time.
+    // The span marks the struct as generated, so lints about names and docs are not raised twice.
     let mut companion = name.clone();
     companion.set_span(Span::mixed_site().located_at(name.span()));
     let text = name.unraw().to_string();
     let import = krate.import();
-    // `line!` reports where its own tokens stand: the function, not the attribute.
+    // `line!` expands to the line of its own tokens. This is the line of the function, not of the
+    // attribute.
     let line = quote_spanned!(name.span()=> ::core::line!());
     let meta = quote_spanned! {Span::mixed_site()=>
         __runtime::__private::HandlerMeta::new(
@@ -89,18 +91,20 @@ pub(super) fn implementation(
     }
 }
 
-/// Arguments are extracted by inference from the call, so that no type of the user is named twice:
-/// a misspelled one is reported once.
+/// Generates `fn __route`.
+///
+/// The types of the arguments are inferred from the call of the handler. No type of the user is
+/// repeated, so a misspelled one is reported once.
 fn route(kind: Kind, function: &HandlerFn) -> TokenStream {
     let name = &function.sig.ident;
-    let slots = slots(kind, function);
-    let describe = slots.iter().map(Slot::describe);
-    let needs = slots.iter().map(|slot| slot.apply(|slot| quote!(#slot.needs())));
-    let take = slots.iter().map(Slot::take);
-    let values = slots.iter().map(|slot| slot.apply(ToTokens::to_token_stream));
+    let arguments = arguments(kind, function);
+    let describe = arguments.iter().map(Argument::describe);
+    let needs = arguments.iter().map(|argument| argument.apply(|local| quote!(#local.needs())));
+    let take = arguments.iter().map(Argument::take);
+    let values = arguments.iter().map(|argument| argument.apply(ToTokens::to_token_stream));
     let bindings = bindings(function);
     quote_spanned! {Span::mixed_site()=>
-        fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::Route {
+        fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::routing::Route {
             #(#describe)*
             #bindings
             __runtime::__private::route(meta, &[#(#needs),*], move |call| {
@@ -114,8 +118,10 @@ fn route(kind: Kind, function: &HandlerFn) -> TokenStream {
     }
 }
 
-/// Two runtime functions, bound first: called by path, rustc would put an unmet bound on the
-/// argument, which is generated code; this way it stands on the user's token.
+/// Binds two runtime functions to local variables, at spans of the user's tokens.
+///
+/// If they were called by their paths, rustc would report an unmet bound at the argument, which is
+/// generated code. This way it reports the bound at the user's token.
 fn bindings(function: &HandlerFn) -> TokenStream {
     let returned = match &function.sig.output {
         ReturnType::Type(_, ty) => blame(ty),
@@ -127,8 +133,4 @@ fn bindings(function: &HandlerFn) -> TokenStream {
         let boxed = #boxed;
         let outcome = #outcome;
     }
-}
-
-pub(super) fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
-    attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
 }

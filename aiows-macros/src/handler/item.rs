@@ -1,4 +1,4 @@
-//! The annotated item, read only as far as the macro needs it.
+//! The annotated item, parsed only as far as the macro needs it.
 
 use std::mem;
 
@@ -12,7 +12,7 @@ use syn::{
 use super::Kind;
 use crate::errors::Errors;
 
-/// A function whose body stays a token stream: one that is half typed must not break the rest.
+/// A function. Its body stays a token stream, so that a half-typed body does not affect the rest.
 pub(super) struct HandlerFn {
     pub(super) attrs: Vec<Attribute>,
     pub(super) vis: Visibility,
@@ -43,12 +43,13 @@ impl HandlerFn {
         matches!(self.body.clone().into_iter().next(), Some(TokenTree::Group(_)))
     }
 
-    /// A method's companion would be a struct inside an `impl` or a `trait`: a second error.
+    /// Returns whether a companion struct may follow the function. After a method it would be a
+    /// struct inside an `impl` or a `trait`, which is a second error.
     pub(super) fn may_have_companion(&self) -> bool {
         self.has_body() && self.sig.receiver().is_none()
     }
 
-    /// Corrects what has been reported and rustc would report as well.
+    /// Corrects the mistakes that are already reported and that rustc would report again.
     pub(super) fn correct(&mut self) {
         let at_name = self.sig.ident.span();
         self.sig.asyncness.get_or_insert(Token![async](at_name));
@@ -66,7 +67,8 @@ impl HandlerFn {
         Companion { attrs: self.attrs.clone(), vis: self.vis.clone(), name: self.sig.ident.clone() }
     }
 
-    /// A second handler attribute is reported and not expanded, which would repeat the report.
+    /// Reports a second handler attribute and removes it, because its expansion would repeat the
+    /// report.
     pub(super) fn remove_second_attribute(&mut self, kind: Kind, errors: &mut Errors) {
         let name = &self.sig.ident;
         self.attrs.retain(|attr| {
@@ -74,7 +76,9 @@ impl HandlerFn {
             let second = last.is_some_and(|segment| Kind::is_named(&segment.ident));
             if second {
                 let kind = kind.name();
-                let text = format!("`{name}` is already a {kind} handler, write a second function");
+                let text = format!(
+                    "`{name}` is already a {kind} handler, put this attribute on a second function"
+                );
                 errors.push(attr, text);
             }
             !second
@@ -82,20 +86,21 @@ impl HandlerFn {
     }
 }
 
-/// What the struct that stands for a handler in `routes![]` takes over from the function.
+/// The struct that represents a handler in `routes![]`, with the properties it shares with the
+/// function.
 pub(super) struct Companion {
     pub(super) attrs: Vec<Attribute>,
     pub(super) vis: Visibility,
     pub(super) name: Ident,
 }
 
-/// An item that did not parse as a function.
+/// An item that cannot be parsed as a function.
 pub(super) enum Rejected {
     /// A function with a syntax error.
     Function(Companion),
     /// The keyword and the name of a `struct`, `enum` or `union`.
     Data(TokenStream),
-    /// The keyword of anything else.
+    /// The keyword of any other item.
     Other(TokenStream),
 }
 
@@ -119,7 +124,12 @@ impl Rejected {
     }
 }
 
-/// The first token of an item behind its attributes and its visibility.
+/// Returns the attributes that have one of the names.
+pub(super) fn only<'a>(attrs: &'a [Attribute], names: &[&str]) -> Vec<&'a Attribute> {
+    attrs.iter().filter(|attr| names.iter().any(|name| attr.path().is_ident(name))).collect()
+}
+
+/// Returns the first token of an item after its attributes and its visibility.
 pub(crate) fn keyword(item: TokenStream) -> TokenStream {
     match syn::parse2(item.clone()) {
         Ok(Head { rest, .. }) => rest.into_iter().next().to_token_stream(),
@@ -145,6 +155,7 @@ fn is_qualifier(token: &TokenTree) -> bool {
     }
 }
 
+/// An item up to its visibility, and the rest of its tokens.
 struct Head {
     attrs: Vec<Attribute>,
     vis: Visibility,

@@ -1,25 +1,25 @@
-//! `#[connect]`, `#[message("t")]`, `#[disconnect]` and `#[fallback]`: one pipeline, the kind is
-//! data.
+//! Expands `#[connect]`, `#[message("t")]`, `#[disconnect]` and `#[fallback]`. All four share one
+//! pipeline; they differ in their [`Kind`].
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use crate::errors::Errors;
 
-mod args;
+mod argument;
+mod attr;
 mod expand;
-mod fallback;
 mod item;
 mod signature;
-mod slot;
+mod stub;
 #[cfg(test)]
 mod tests;
 
-use args::Args;
+use attr::Attr;
 pub(crate) use item::keyword;
 use item::{HandlerFn, Rejected};
 
-/// Which attribute is being expanded.
+/// The attribute that is being expanded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
@@ -31,12 +31,12 @@ pub(crate) enum Kind {
 impl Kind {
     const ALL: [Self; 4] = [Self::Connect, Self::Disconnect, Self::Fallback, Self::Message];
 
-    /// Whether one of the attributes has this name.
+    /// Returns whether one of the attributes has this name.
     pub(crate) fn is_named(name: &Ident) -> bool {
         Self::ALL.iter().any(|kind| name == kind.name())
     }
 
-    /// The attribute's name, which is also how messages to the user call the handler.
+    /// Returns the attribute's name. Error texts use it for the kind of the handler, too.
     fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -47,20 +47,21 @@ impl Kind {
     }
 }
 
-/// Expands a handler attribute. The item is part of the output whatever happens, so that an editor
-/// keeps working on a function that is being typed.
+/// Expands a handler attribute.
+///
+/// The item is always part of the output, so that editors keep working while the user types it.
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let args = Args::parse(kind, args, &mut errors);
+    let attr = Attr::parse(kind, args, &mut errors);
     let Ok(mut function) = syn::parse2::<HandlerFn>(item.clone()) else {
-        return without_function(kind, &args, item, errors);
+        return without_function(kind, &attr, item, errors);
     };
     function.remove_second_attribute(kind, &mut errors);
     signature::check(kind, &function, &mut errors);
     let registration = if errors.is_empty() {
-        expand::registration(kind, &function, &args)
+        expand::registration(kind, &function, &attr)
     } else if function.may_have_companion() {
-        fallback::registration(&function.companion(), &args.krate)
+        stub::registration(&function.companion(), &attr.krate)
     } else {
         TokenStream::new()
     };
@@ -68,7 +69,7 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
         function.correct();
     }
     let errors = errors.report();
-    // It is the attribute that forces `async`, not the author.
+    // The attribute requires `async`, even if the author does not need it.
     quote! {
         #[allow(clippy::unused_async)]
         #function
@@ -77,10 +78,10 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: &TokenStream) -> Token
     }
 }
 
-/// The output for an item that is no function, or one that rustc could not parse either.
+/// Returns the output for an item that is not a function, or for a function with a syntax error.
 fn without_function(
     kind: Kind,
-    args: &Args,
+    attr: &Attr,
     item: &TokenStream,
     mut errors: Errors,
 ) -> TokenStream {
@@ -89,16 +90,17 @@ fn without_function(
     match Rejected::of(item.clone()) {
         // rustc reports the syntax error itself.
         Rejected::Function(companion) => {
-            registration = fallback::registration(&companion, &args.krate);
+            registration = stub::registration(&companion, &attr.krate);
         }
         Rejected::Data(tokens) => errors.push(
             tokens,
             format!(
-                "`#[{name}]` applies to an `async fn`; a message type is declared with `#[derive(Message)]`"
+                "`#[{name}]` can only be applied to an `async fn`, \
+                 use `#[derive(Message)]` to declare a message"
             ),
         ),
         Rejected::Other(tokens) => {
-            errors.push(tokens, format!("`#[{name}]` applies to an `async fn`"));
+            errors.push(tokens, format!("`#[{name}]` can only be applied to an `async fn`"));
         }
     }
     let errors = errors.report();

@@ -1,4 +1,4 @@
-//! What a handler's signature must look like: one check for each property, at its own token.
+//! Checks the signature of a handler. Each property has one check, which reports its own token.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -26,7 +26,7 @@ pub(super) fn check(kind: Kind, function: &HandlerFn, errors: &mut Errors) {
     }
 }
 
-/// `const async` functions are refused by rustc itself.
+/// Checks the keywords before the name. rustc itself rejects `const async` functions.
 fn check_qualifiers(kind: &str, sig: &Signature, errors: &mut Errors) {
     if sig.asyncness.is_none() {
         errors.push(sig.fn_token, format!("{kind} handler must be an `async fn`"));
@@ -54,7 +54,7 @@ fn check_generics(kind: &str, sig: &Signature, errors: &mut Errors) {
     }
 }
 
-/// Left to inference, both mistakes get misleading texts from rustc.
+/// Rejects references and `impl Trait`, for which rustc would report misleading errors.
 fn check_argument(ty: &Type, errors: &mut Errors) {
     if let Type::Reference(reference) = ty {
         let owned = compact(&reference.elem);
@@ -72,7 +72,7 @@ fn has_impl(tokens: TokenStream) -> bool {
     })
 }
 
-/// The type as people write it: tokens print with a space around each.
+/// Prints the type as users write it, without the space that token streams print around each token.
 fn compact(ty: &Type) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut text = String::new();

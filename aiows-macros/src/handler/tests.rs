@@ -1,4 +1,4 @@
-//! What a handler attribute emits, token by token.
+//! Tests of the code that the handler attributes generate, token by token.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
@@ -49,7 +49,7 @@ fn a_handler_becomes_a_companion_and_a_route() {
                 const SERVING: __runtime::__private::Serving<fn(__T, __Via)> =
                     __runtime::__private::serving("chat");
             }
-            fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::Route {
+            fn __route(meta: __runtime::__private::HandlerMeta) -> __runtime::routing::Route {
                 let a0 = __runtime::__private::arg();
                 let (a1, <say as __runtime::__private::Serves<_, _>>::SERVING) =
                     __runtime::__private::last();
@@ -123,7 +123,7 @@ fn conditional_arguments_stay_conditional() {
 }
 
 #[test]
-fn the_last_argument_that_is_left_may_be_the_payload() {
+fn the_last_remaining_argument_may_be_the_payload() {
     let item = quote!(
         async fn say(
             ws: WebSocket,
@@ -150,7 +150,7 @@ fn the_last_argument_that_is_left_may_be_the_payload() {
 }
 
 #[test]
-fn a_renamed_crate_is_the_only_one_named() {
+fn generated_code_names_only_the_renamed_crate() {
     let item = quote!(
         async fn say(chat: Chat) {}
     );
@@ -186,7 +186,7 @@ fn a_rejected_handler_keeps_its_function_and_gets_a_companion() {
 }
 
 #[test]
-fn what_rustc_would_report_as_well_is_corrected() {
+fn mistakes_that_rustc_would_report_again_are_corrected() {
     let cases = [
         (
             quote!(
@@ -256,7 +256,7 @@ fn a_syntax_error_is_left_to_rustc() {
 }
 
 #[test]
-fn types_are_named_as_people_write_them() {
+fn types_are_printed_as_users_write_them() {
     let item = quote!(
         async fn say(log: &'a mut State<HashMap<u8, dyn Log>>) {}
     );

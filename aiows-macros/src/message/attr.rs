@@ -1,4 +1,4 @@
-//! `#[aiows(type = "..", delivery = "..", key = "..", crate = path)]`.
+//! Parses `#[aiows(type = "..", delivery = "..", key = "..", crate = path)]`.
 
 use syn::{Attribute, LitStr, Meta};
 
@@ -10,9 +10,10 @@ use crate::{
     type_name,
 };
 
+/// The parsed options.
 #[derive(Default)]
 pub(super) struct Attr {
-    /// The message type, if it is declared.
+    /// The message type, if the attribute declares one.
     pub(super) declared: Option<LitStr>,
     pub(super) delivery: Delivery,
     pub(super) krate: Krate,

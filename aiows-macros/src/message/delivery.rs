@@ -1,4 +1,5 @@
-//! `delivery = ".."` and `key = ".."`: what happens to a message when its peer does not read.
+//! The options `delivery = ".."` and `key = ".."`: the policy for a message if its recipient reads
+//! too slowly.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -9,7 +10,7 @@ use crate::errors::{Errors, list};
 const LATEST: &str = "latest";
 const DROP_OLDEST: &str = "drop_oldest";
 
-/// What may be written, and the variant of `Overflow` it stands for.
+/// The values of `delivery`, each with the variant of `Overflow` it selects.
 const POLICIES: [(&str, &str); 4] = [
     ("disconnect", "Disconnect"),
     ("drop_newest", "DropNewest"),
@@ -17,14 +18,15 @@ const POLICIES: [(&str, &str); 4] = [
     ("reject", "Reject"),
 ];
 
+/// The two options as they were given.
 #[derive(Default)]
 pub(super) struct Delivery {
-    /// One of the known values.
+    /// One of the accepted values.
     policy: Option<LitStr>,
     /// The name of a field.
     key: Option<LitStr>,
-    /// There was a value that is not known.
-    refused: bool,
+    /// Whether `delivery` had a value that is not accepted.
+    has_unknown_policy: bool,
 }
 
 impl Delivery {
@@ -32,8 +34,8 @@ impl Delivery {
         let literal = literal(&value);
         let known = |name: &str| name == LATEST || POLICIES.iter().any(|(known, _)| *known == name);
         self.policy = literal.filter(|literal| known(&literal.value()));
-        self.refused = self.policy.is_none();
-        if self.refused {
+        self.has_unknown_policy = self.policy.is_none();
+        if self.has_unknown_policy {
             let names = POLICIES.iter().map(|(name, _)| *name);
             let mut names: Vec<_> =
                 names.chain([LATEST]).map(|name| format!("`\"{name}\"`")).collect();
@@ -51,7 +53,7 @@ impl Delivery {
         }
     }
 
-    /// The first option that was given.
+    /// Returns the first of the options that was given.
     pub(super) fn given(&self) -> Option<&LitStr> {
         self.policy.as_ref().or(self.key.as_ref())
     }
@@ -60,9 +62,9 @@ impl Delivery {
         let Some(key) = &self.key else { return };
         let is_latest = self.policy.as_ref().is_some_and(|policy| policy.value() == LATEST);
         if !is_latest {
-            // A value that is not known has its own error.
-            if !self.refused {
-                errors.push(key, "`key` goes with `delivery = \"latest\"`");
+            // An unknown policy has an error of its own.
+            if !self.has_unknown_policy {
+                errors.push(key, "`key` requires `delivery = \"latest\"`");
             }
             return;
         }
@@ -72,13 +74,14 @@ impl Delivery {
         }
         let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
         let text = match names.is_empty() {
-            true => "`key` names a field, and the message has none with a name".to_owned(),
+            true => "`key` must name a field, but the message has no named fields".to_owned(),
             false => format!("no field `{}`, expected {}", key.value(), list(&names)),
         };
         errors.push(key, text);
     }
 
-    /// The method that tells the runtime; nothing for a message that leaves it to the server.
+    /// Generates the method that returns the policy. Without the option there is no method, and the
+    /// policy of the server applies.
     pub(super) fn method(&self, input: &DeriveInput) -> TokenStream {
         let Some(policy) = self.policy.as_ref().map(LitStr::value) else { return quote!() };
         if policy == DROP_OLDEST {
@@ -93,7 +96,7 @@ impl Delivery {
             (None, None) => quote!(latest(Self::TYPE, &())),
             (None, Some(key)) => {
                 let field = field(input, key);
-                // Found as the macro's own `self`, blamed on the literal.
+                // The span resolves to the macro's own `self`, and errors point to the literal.
                 let span = Span::mixed_site().located_at(key.span());
                 quote_spanned!(span=> latest(Self::TYPE, &self.#field))
             }
@@ -106,7 +109,8 @@ impl Delivery {
     }
 }
 
-/// A static for each type is what tells the runtime which messages are its own.
+/// Generates the policy `drop_oldest`. The static identifies the type, so that the runtime drops
+/// only messages of this type.
 fn drops_its_oldest() -> TokenStream {
     quote_spanned! {Span::mixed_site()=>
         fn delivery(&self) -> __runtime::__private::Rule {
@@ -120,7 +124,7 @@ fn literal(value: &TokenStream) -> Option<LitStr> {
     syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty())
 }
 
-/// The value is to blame, or the option where there is none.
+/// Reports the mistake at the value, or at the option if the value is missing.
 fn blame(option: &Ident, value: TokenStream, text: String, errors: &mut Errors) {
     match value.is_empty() {
         true => errors.push(option, text),
@@ -140,7 +144,7 @@ fn fields(input: &DeriveInput) -> Vec<String> {
     idents(input).map(|ident| ident.unraw().to_string()).collect()
 }
 
-/// The field as it is written, with `r#` where it has that; a checked name.
+/// Returns the identifier of the field as written, including `r#`. The name has been checked.
 fn field<'a>(input: &'a DeriveInput, key: &LitStr) -> Option<&'a Ident> {
     idents(input).find(|ident| ident.unraw() == key.value())
 }

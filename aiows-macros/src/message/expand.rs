@@ -1,4 +1,4 @@
-//! The code for an accepted message.
+//! Generates the code for an accepted message.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -16,7 +16,7 @@ pub(super) fn implementation(
     fields: &[Field<'_>],
 ) -> TokenStream {
     let name = &input.ident;
-    // Only validation asks for the names: without it the runtime has no such trait.
+    // Only validation uses the names. Without the feature the runtime does not have the trait.
     let has_rules = derive == Derive::WireNames || validate_attr(input).is_some();
     let names = cfg!(feature = "validator").then(|| wire_names(name, fields, has_rules));
     let message = (derive == Derive::Message).then(|| {
@@ -36,7 +36,7 @@ pub(super) fn implementation(
     wrapped(&attr.krate, &quote!(#message #names))
 }
 
-/// Puts implementations where their imports cannot be seen.
+/// Wraps implementations in a `const`, which hides their imports from the user's code.
 pub(super) fn wrapped(krate: &Krate, implementations: &TokenStream) -> TokenStream {
     let import = krate.import();
     quote_spanned! {Span::mixed_site()=>
@@ -64,7 +64,8 @@ pub(super) fn message(input: &DeriveInput, attr: &Attr, methods: &TokenStream) -
     }
 }
 
-/// A struct with flattened fields does not show serde its keys; this does.
+/// Generates a method that lists the keys of a struct with flattened fields. Such a struct does not
+/// pass its keys to serde.
 fn flattened(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     let keys = fields.iter().flat_map(|field| &field.keys);
     let flattened = fields.iter().filter(|field| field.flatten).map(|Field { ident, .. }| {
@@ -96,7 +97,8 @@ fn validate(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     }
 }
 
-/// Names the fields in whose types there may be rules that `#[validate(nested)]` would check.
+/// Generates a method that returns the fields with rules in their types that only
+/// `#[validate(nested)]` would check.
 fn unchecked(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     let fields = fields.iter().filter(|field| field.skips_rules).map(|Field { ident, .. }| {
         let key = ident.unraw().to_string();
@@ -122,8 +124,8 @@ fn unchecked(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     }
 }
 
-/// Checks the rules of a type that shows none in its attributes: it may implement `Validate` by hand,
-/// or wrap a type with rules.
+/// Generates the check for a type without `#[validate]` attributes, which may implement `Validate`
+/// by hand or wrap a type with rules.
 fn validate_if_ruled(name: &Ident, wrapped: &[Member]) -> TokenStream {
     let import = (!wrapped.is_empty()).then(|| {
         quote! {
@@ -138,7 +140,7 @@ fn validate_if_ruled(name: &Ident, wrapped: &[Member]) -> TokenStream {
             use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
             #import
             let checked = (&__runtime::__private::Probe::of(|value: &#name| value)).check(self);
-            __runtime::__private::told(self, checked)?;
+            __runtime::__private::field_errors(self, checked)?;
             #((&&&&&__runtime::__private::Probe::of(|value: &#name| &value.#wrapped))
                 .check_inner(&self.#wrapped)?;)*
             ::core::result::Result::Ok(())
@@ -146,8 +148,8 @@ fn validate_if_ruled(name: &Ident, wrapped: &[Member]) -> TokenStream {
     }
 }
 
-/// What stands on the wire in the place of the message: its only field, without a name, or that of a
-/// transparent struct.
+/// Returns the field that replaces the message on the wire: the only field of a tuple struct, or
+/// the field of a transparent struct.
 fn wrapped_fields(input: &DeriveInput) -> Vec<Member> {
     match &input.data {
         Data::Struct(data) if matches!(data.fields, Fields::Unnamed(_)) => {
@@ -160,8 +162,10 @@ fn wrapped_fields(input: &DeriveInput) -> Vec<Member> {
     }
 }
 
-/// Field types are reached through closures, never repeated; whether a nested type knows its own
-/// wire names is found out by method resolution on a reference.
+/// Generates the implementation of `WireNames`.
+///
+/// The code reaches the types of fields through closures and never repeats them. Method resolution
+/// on a reference finds out whether a nested type has wire names of its own.
 fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStream {
     let wire = fields.iter().map(|Field { ident, wire, .. }| {
         let key = ident.to_string();
@@ -207,8 +211,8 @@ fn wire_names(name: &Ident, fields: &[Field<'_>], has_rules: bool) -> TokenStrea
     }
 }
 
-/// Shows the value itself, the lists whose lengths have rules, and the fields in which rules are
-/// nested.
+/// Generates the method that visits the value itself, the lists with a rule for their length, and
+/// the fields with nested rules.
 fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     let lengths =
         fields.iter().filter_map(|field| Some(length(name, field, field.length.as_ref()?)));
@@ -250,7 +254,7 @@ fn walk(name: &Ident, fields: &[Field<'_>]) -> TokenStream {
     }
 }
 
-/// Looks at the length of a list, as validator's derive does.
+/// Generates the check of a list's length, as validator's derive does.
 fn length(
     name: &Ident,
     Field { ident, wire, nested, .. }: &Field<'_>,
@@ -258,7 +262,7 @@ fn length(
 ) -> TokenStream {
     let ([code, message], [min, max, equal]) = (length.texts(), length.bounds());
     let items = match nested {
-        // The items of a nested list are counted when they are walked.
+        // The walk over a nested list counts its items.
         true => quote!(__runtime::__private::ListSize::Walked),
         false => quote_spanned! {Span::mixed_site()=>
             (&__runtime::__private::Probe::of(|value: &#name| &value.#ident)).size(&value.#ident)
@@ -272,7 +276,7 @@ fn length(
     }
 }
 
-/// A function from field names, as validator has them, to what the arms say.
+/// Generates a closure that maps the field names of validator to the values of the arms.
 fn lookup(arms: impl Iterator<Item = TokenStream>) -> TokenStream {
     let mut arms = arms.peekable();
     if arms.peek().is_none() {

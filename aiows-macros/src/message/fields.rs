@@ -1,4 +1,4 @@
-//! The named fields of a struct, as Rust and the wire call them.
+//! The named fields of a struct, with their names in Rust and on the wire.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
@@ -7,32 +7,33 @@ use syn::{Attribute, Fields, Meta, Type, ext::IdentExt};
 use super::length::Length;
 use super::serde::{Container, FieldAttr};
 
+/// A field with a name.
 pub(super) struct Field<'a> {
     pub(super) ident: &'a Ident,
-    /// What a peer calls the field in what it sends; empty if the field's own fields stand in its
-    /// place.
+    /// The key under which clients send the field; empty if its own fields take its place.
     pub(super) wire: String,
-    /// Every key the field uses, in either direction.
+    /// The keys that the field uses in either direction.
     pub(super) keys: Vec<String>,
-    /// Whether the field takes keys of the message that belong to no other field.
+    /// Whether the field receives the keys of the message that belong to no other field.
     pub(super) flatten: bool,
-    /// Whether `#[validate(nested)]` looks into the field.
+    /// Whether `#[validate(nested)]` checks the rules of its type.
     pub(super) nested: bool,
-    /// Whether rules of its type would be skipped although a peer sends it.
+    /// Whether rules of its type would be skipped although clients send the field.
     pub(super) skips_rules: bool,
-    /// The code of its rule `must_match`.
+    /// The error code of its rule `must_match`.
     pub(super) matched: Option<TokenStream>,
-    /// The rule for how many items a list has; a text, which is cheap to copy, has none here.
+    /// The rule for the number of items of a list. It is `None` for a string, which is cheap to
+    /// copy.
     pub(super) length: Option<Length>,
 }
 
 impl<'a> Field<'a> {
-    /// Whether a large message is looked at field by field because of this one.
+    /// Returns whether this field makes the validation of a large message go field by field.
     pub(super) fn is_walked(&self) -> bool {
         self.nested || self.length.is_some()
     }
 
-    /// The fields of a struct with these attributes.
+    /// Returns the named fields of a struct with these attributes.
     pub(super) fn all(fields: &'a Fields, attrs: &[Attribute], container: &Container) -> Vec<Self> {
         let nests_all = validates(attrs, "nest_all_fields");
         let named = fields.iter().filter_map(|field| Some((field.ident.as_ref()?, field)));
@@ -75,13 +76,13 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether a type is called `String` or `Option<String>`.
+/// Returns whether the type is written as `String` or `Option<String>`.
 fn is_text(ty: &Type) -> bool {
     let name = ty.to_token_stream().to_string();
     matches!(name.as_str(), "String" | "Option < String >")
 }
 
-/// The code of `#[validate(must_match(other = "..", code = ".."))]`.
+/// Returns the code of `#[validate(must_match(other = "..", code = ".."))]`.
 fn matched(attrs: &[Attribute]) -> Option<TokenStream> {
     let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
     validates.find_map(|attr| {
@@ -96,7 +97,7 @@ fn matched(attrs: &[Attribute]) -> Option<TokenStream> {
     })
 }
 
-/// Whether `#[validate(..)]` has this word.
+/// Returns whether `#[validate(..)]` contains this word.
 fn validates(attrs: &[Attribute], word: &str) -> bool {
     let mut validates = attrs.iter().filter(|attr| attr.path().is_ident("validate"));
     validates.any(|attr| match &attr.meta {

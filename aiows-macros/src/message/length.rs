@@ -1,4 +1,4 @@
-//! `#[validate(length(..))]` of a list, which is looked at before its items.
+//! Reads `#[validate(length(..))]` of a list, so that its length is checked before its items.
 
 use proc_macro2::TokenTree;
 use quote::{ToTokens, quote};
@@ -6,7 +6,7 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Lit, Meta, MetaNameValue, Token};
 
-/// What the rule says; a rule that is not understood is left to validator.
+/// The settings of the rule. validator alone checks a rule that cannot be parsed here.
 #[derive(Default)]
 pub(super) struct Length {
     pub(super) min: Option<Expr>,
@@ -50,13 +50,13 @@ impl Length {
         Some(length)
     }
 
-    /// The code of the error, and its message if the rule has one.
+    /// Returns the code of the error, and its message if the rule has one.
     pub(super) fn texts(&self) -> [impl ToTokens; 2] {
         let code = self.code.as_ref().map_or_else(|| quote!("length"), ToTokens::to_token_stream);
         [code, optional(self.message.as_ref())]
     }
 
-    /// The bounds as three options: `min`, `max` and `equal`.
+    /// Returns the bounds as three options: `min`, `max` and `equal`.
     pub(super) fn bounds(&self) -> [impl ToTokens; 3] {
         [&self.min, &self.max, &self.equal].map(|bound| optional(bound.as_ref()))
     }

@@ -1,4 +1,4 @@
-//! `#[derive(Message)]`, and `#[derive(WireNames)]` for the types inside a message.
+//! Expands `#[derive(Message)]`, and `#[derive(WireNames)]` for types nested in a message.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -9,12 +9,12 @@ use crate::errors::Errors;
 mod attr;
 mod delivery;
 mod expand;
-mod fallback;
 mod fields;
 mod length;
 mod rename;
 mod serde;
 mod set;
+mod stub;
 #[cfg(test)]
 mod tests;
 mod valid;
@@ -22,7 +22,7 @@ mod valid;
 use attr::Attr;
 use fields::Field;
 
-/// Which derive is being expanded.
+/// The derive that is being expanded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Derive {
     Message,
@@ -30,7 +30,7 @@ enum Derive {
 }
 
 impl Derive {
-    /// What `#[aiows(..)]` may say.
+    /// Returns the options that `#[aiows(..)]` accepts.
     fn options(self) -> &'static [&'static str] {
         match self {
             Self::Message => &["crate", "delivery", "key", "type"],
@@ -65,13 +65,13 @@ fn derive(derive: Derive, input: TokenStream) -> TokenStream {
     let implementation = if errors.is_empty() {
         expand::implementation(derive, &input, &attr, &fields)
     } else {
-        fallback::implementation(derive, &input, &attr)
+        stub::implementation(derive, &input, &attr)
     };
     let errors = errors.report();
     quote!(#errors #implementation)
 }
 
-/// The fields of a struct; reports any other shape.
+/// Returns the fields of a struct; reports any other shape.
 fn struct_fields<'a>(
     derive: Derive,
     input: &'a DeriveInput,
@@ -79,7 +79,7 @@ fn struct_fields<'a>(
 ) -> Option<&'a Fields> {
     let text = match derive {
         Derive::Message => "a message must be a struct or an enum",
-        Derive::WireNames => "`#[derive(WireNames)]` applies to a struct",
+        Derive::WireNames => "`#[derive(WireNames)]` can only be applied to a struct",
     };
     match &input.data {
         Data::Struct(data) => return Some(&data.fields),

@@ -10,8 +10,8 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// `None` leaves names as they are: for `snake_case`, for `lowercase`, and for what serde will
-    /// refuse.
+    /// Returns the rule of this name, or `None` if names stay as they are: for `snake_case`, for
+    /// `lowercase`, and for names that serde rejects.
     pub(super) fn of(name: &str) -> Option<Self> {
         Some(match name {
             "camelCase" => Self::Camel,
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_serde() {
+    fn renamed_fields_match_those_of_serde() {
         let renamed = |rule: &str, field: &str| Rule::of(rule).map(|rule| rule.apply(field));
         let cases = [
             ("camelCase", "user_id", "userId"),

@@ -1,24 +1,24 @@
-//! The serde attributes that decide what a field is called on the wire.
+//! Reads the serde attributes that determine the names of fields on the wire.
 
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Token, punctuated::Punctuated};
 
 use super::rename::Rule;
 
-/// What serde is told differently for the two directions.
+/// A setting that serde accepts for each direction separately.
 #[derive(Clone, Default)]
 pub(super) struct Both<T> {
     pub(super) serialize: T,
     pub(super) deserialize: T,
 }
 
-/// The attributes of a struct.
+/// The settings of a struct.
 #[derive(Default)]
 pub(super) struct Container {
     pub(super) rename_all: Both<Option<Rule>>,
     pub(super) transparent: bool,
-    /// Whether another type is written or read instead.
+    /// Whether serde converts the struct to or from another type.
     pub(super) converted: Both<bool>,
-    /// The key that serde itself adds.
+    /// The key that serde adds to the fields.
     pub(super) tag: Option<LitStr>,
 }
 
@@ -47,7 +47,7 @@ impl Container {
     }
 }
 
-/// The attributes of a field.
+/// The settings of a field.
 #[derive(Default)]
 pub(super) struct FieldAttr {
     pub(super) rename: Both<Option<String>>,
@@ -77,7 +77,8 @@ impl FieldAttr {
     }
 }
 
-/// What does not parse is left to serde, which reports it.
+/// Returns the entries of all `#[serde(..)]` attributes. An attribute that cannot be parsed is
+/// skipped, because serde reports it.
 fn metas(attrs: &[Attribute]) -> impl Iterator<Item = Meta> {
     let lists = attrs.iter().filter(|attr| attr.path().is_ident("serde"));
     lists
@@ -87,7 +88,7 @@ fn metas(attrs: &[Attribute]) -> impl Iterator<Item = Meta> {
         .flatten()
 }
 
-/// `key = "x"` for both directions, or `key(serialize = "x", deserialize = "y")`.
+/// Reads `key = "x"` for both directions, or `key(serialize = "x", deserialize = "y")`.
 fn both(meta: &Meta) -> Both<Option<String>> {
     let Meta::List(list) = meta else {
         let name = literal(meta).map(|name| name.value());

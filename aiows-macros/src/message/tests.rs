@@ -1,4 +1,4 @@
-//! What the derives emit, token by token.
+//! Tests of the code that the derives generate, token by token.
 
 use quote::quote;
 
@@ -40,7 +40,7 @@ fn a_unit_struct_is_a_message() {
                 use __runtime::__private::{ViaNoCheck as _, ViaValidated as _};
                 let checked =
                     (&__runtime::__private::Probe::of(|value: &HTTPPing| value)).check(self);
-                __runtime::__private::told(self, checked)?;
+                __runtime::__private::field_errors(self, checked)?;
                 ::core::result::Result::Ok(())
             }
         }
@@ -73,7 +73,7 @@ fn a_declared_type_is_marked() {
 
 #[cfg(feature = "validator")]
 #[test]
-fn wire_names_are_those_serde_reads() {
+fn wire_names_are_the_names_that_serde_reads() {
     let output = super::expand_wire_names(quote! {
         #[serde(rename_all(deserialize = "camelCase", serialize = "UPPERCASE"), default)]
         struct Chat {
@@ -112,7 +112,7 @@ fn wire_names_are_those_serde_reads() {
 
 #[cfg(feature = "validator")]
 #[test]
-fn validation_is_called_where_it_is_declared() {
+fn a_struct_with_validation_rules_is_validated() {
     let calls = |input| expanded(input).contains("let validated = __runtime");
     assert!(calls("struct Chat { #[validate(email)] from: String }"));
     assert!(calls("#[validate(schema(function = check))] struct Chat { from: String }"));
@@ -121,13 +121,13 @@ fn validation_is_called_where_it_is_declared() {
 
 #[cfg(not(feature = "validator"))]
 #[test]
-fn validation_without_the_feature_is_refused() {
+fn validation_without_the_feature_is_rejected() {
     let found = errors("struct Chat { #[validate(email)] from: String }");
-    assert_eq!(found, ["`#[validate]` needs the feature `validator` of `aiows`"]);
+    assert_eq!(found, ["`#[validate]` requires the feature `validator` of `aiows`"]);
 }
 
 #[test]
-fn envelope_keys_are_refused_under_any_spelling() {
+fn envelope_keys_are_rejected_under_any_spelling() {
     for input in [
         r#"struct Chat { id: u8 }"#,
         r#"struct Chat { #[serde(rename = "type")] kind: u8 }"#,
@@ -144,7 +144,7 @@ fn envelope_keys_are_refused_under_any_spelling() {
 }
 
 #[test]
-fn keys_that_are_not_on_the_wire_are_free() {
+fn names_of_envelope_keys_that_do_not_reach_the_wire_are_accepted() {
     for input in [
         r#"struct Chat { #[serde(rename = "user")] id: u8 }"#,
         r#"struct Chat { #[serde(skip)] id: u8 }"#,
@@ -164,10 +164,13 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
-fn a_rejected_message_is_still_a_message() {
+fn a_rejected_message_still_implements_its_trait() {
     for (input, implementation) in [
         ("#[aiows(crate = ws)] struct Chat { id: u8 }", "impl __runtime :: Message for Chat"),
-        ("#[aiows(crate = ws)] enum Chat { Say }", "impl __runtime :: Outgoing for Chat"),
+        (
+            "#[aiows(crate = ws)] enum Chat { Say }",
+            "impl __runtime :: messages :: Outgoing for Chat",
+        ),
     ] {
         let output = expanded(input);
         assert!(output.contains(implementation), "{output}");

@@ -1,4 +1,4 @@
-//! `#[router] mod chat { .. }`: the handlers of a module, listed by the macro.
+//! Expands `#[router] mod chat { .. }`, which lists the handlers of a module.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
@@ -17,7 +17,7 @@ mod tests;
 
 use scan::Function;
 
-/// Adds `fn router` to a module, whose own tokens are emitted as they are.
+/// Adds `fn router` to a module. The tokens of the module itself stay as they are.
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let krate = krate(args, &mut errors);
@@ -38,7 +38,10 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
             item
         }
         _ => {
-            errors.push(keyword(item.clone()), "`#[router]` applies to an inline module");
+            errors.push(
+                keyword(item.clone()),
+                "`#[router]` can only be applied to an inline module, like `mod chat { .. }`",
+            );
             item
         }
     };
@@ -70,7 +73,8 @@ fn extended(body: &Group, addition: TokenStream) -> Group {
     extended
 }
 
-/// The function for a module with this body; nothing where it would be the second of its name.
+/// Generates the function for a module with this body, unless the module already has one of this
+/// name.
 fn router(krate: &Krate, module: &Ident, body: TokenStream, errors: &mut Errors) -> TokenStream {
     let functions = scan::functions(body);
     if let Some(taken) = functions.iter().find(|function| function.is_always("router")) {
@@ -82,27 +86,32 @@ fn router(krate: &Krate, module: &Ident, body: TokenStream, errors: &mut Errors)
     }
     let handlers: Vec<_> = functions.iter().filter(|function| function.is_handler).collect();
     if handlers.is_empty() {
-        errors.push(module, format!("module `{module}` contains no handlers"));
+        let text = format!(
+            "module `{module}` contains no handlers, add an `async fn` with a handler attribute, \
+             like `#[message(\"..\")]`"
+        );
+        errors.push(module, text);
     }
     function(krate, module, &handlers)
 }
 
-/// The import stands beside the function, for its return type too: a wrong path is one error.
+/// Generates `fn router`. The import next to it serves the body and the return type, so a wrong
+/// path is one error.
 fn function(krate: &Krate, module: &Ident, handlers: &[&Function]) -> TokenStream {
     let import = krate.import();
     let runtime = Ident::new("__runtime", Span::mixed_site());
     let entries = handlers.iter().map(|Function { cfg, name, .. }| quote!(#(#cfg)* #name));
-    // As a name the user wrote, or a duplicate would be explained by the macro's place as well.
+    // With a span of the user's code, the error for a duplicate does not point to the macro, too.
     let written = Ident::new("__runtime", module.span());
     let routes = routes::expand(quote!((#written) #(#entries),*));
     let body = quote_spanned!(Span::mixed_site()=> #runtime::Router::new().routes(#routes));
     let returned = quote_spanned!(Span::mixed_site()=> #runtime::Router);
-    // On a token of the user's, or rustc would not say that nobody uses the function.
+    // With the span of a user's token, rustc warns if the function is unused.
     let router = quote_spanned!(module.span()=> pub fn router() -> #returned { #body });
     quote_spanned! {Span::mixed_site()=>
         #import
 
-        /// A router of the handlers in this module.
+        /// Returns a router with the handlers of this module.
         #[allow(unreachable_pub, reason = "the module may be private, its parent needs the function")]
         #router
     }

@@ -1,25 +1,26 @@
-//! The functions of a module, found by tokens: a broken one does not hide the others.
+//! Finds the functions of a module by their tokens, so that a broken one does not hide the others.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::handler::Kind;
 
+/// A function of the module.
 pub(super) struct Function {
-    /// The `#[cfg(..)]`s as they are written.
+    /// The `#[cfg(..)]` attributes as written.
     pub(super) cfg: Vec<TokenStream>,
     pub(super) name: Ident,
     pub(super) is_handler: bool,
 }
 
 impl Function {
-    /// Whether it has this name, and under no condition.
+    /// Returns whether the function has this name and no `#[cfg]`.
     pub(super) fn is_always(&self, name: &str) -> bool {
         self.cfg.is_empty() && self.name == name
     }
 }
 
-/// Groups without delimiters, which come from the fragments of macros, give way to their content.
+/// Replaces groups without delimiters, which come from macro fragments, with their content.
 pub(super) fn flat(tokens: TokenStream) -> Vec<TokenTree> {
     let mut all = Vec::new();
     for token in tokens {
@@ -33,7 +34,7 @@ pub(super) fn flat(tokens: TokenStream) -> Vec<TokenTree> {
     all
 }
 
-/// The functions that stand directly in a module with this body.
+/// Returns the functions that are direct items of a module with this body.
 pub(super) fn functions(body: TokenStream) -> Vec<Function> {
     let tokens = flat(body);
     let mut rest = &tokens[..];
@@ -70,7 +71,7 @@ fn ends_item(token: &TokenTree) -> bool {
     }
 }
 
-/// What the attributes of one item say.
+/// The attributes of one item, as far as they matter here.
 #[derive(Default)]
 struct Attributes {
     cfg: Vec<TokenStream>,
@@ -91,7 +92,8 @@ impl Attributes {
         }
     }
 
-    /// `#[cfg_attr(unix, message("chat"))]` is a handler only where the condition holds.
+    /// Reads `#[cfg_attr(unix, message("chat"))]`: the function is a handler only if the condition
+    /// holds.
     fn read_conditional(&mut self, arguments: &Group) {
         let tokens = flat(arguments.stream());
         let mut pieces = tokens
@@ -108,7 +110,7 @@ impl Attributes {
     }
 }
 
-/// Whether an attribute's path ends in the name of a handler attribute.
+/// Returns whether the path of an attribute ends in the name of a handler attribute.
 fn is_kind(attribute: &[TokenTree]) -> bool {
     let path = attribute.iter().take_while(|token| match token {
         TokenTree::Ident(_) => true,

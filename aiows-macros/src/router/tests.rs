@@ -1,4 +1,4 @@
-//! What `#[router]` adds to a module, and what it finds there.
+//! Tests of the code that `#[router]` adds to a module, and of the handlers it finds.
 
 use quote::ToTokens;
 
@@ -8,7 +8,7 @@ fn expanded(args: &str, item: &str) -> String {
     expand(args.parse().unwrap(), item.parse().unwrap()).to_string()
 }
 
-/// The handlers that are found in a module with this body, each with its conditions.
+/// Returns the handlers that are found in a module with this body, each with its conditions.
 fn found(body: &str) -> Vec<String> {
     let functions = scan::functions(body.parse().unwrap());
     let handlers = functions.into_iter().filter(|function| function.is_handler);
@@ -16,7 +16,7 @@ fn found(body: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_module_keeps_its_tokens_and_gets_a_function() {
+fn a_module_keeps_its_tokens_and_gets_a_router_function() {
     let body = quote! {
         #![allow(unused)]
         #[message("chat")] async fn say() {}
@@ -35,7 +35,7 @@ fn a_module_keeps_its_tokens_and_gets_a_function() {
         #[doc = "Chat."] pub(crate) mod chat {
             #body
             use ws as __runtime;
-            #[doc = r" A router of the handlers in this module."]
+            #[doc = r" Returns a router with the handlers of this module."]
             #[allow(unreachable_pub, reason = "the module may be private, its parent needs the function")]
             pub fn router() -> __runtime::Router {
                 __runtime::Router::new().routes({ #metas __runtime::__private::routes(METAS) })
@@ -46,7 +46,7 @@ fn a_module_keeps_its_tokens_and_gets_a_function() {
 }
 
 #[test]
-fn a_renamed_crate_is_the_only_one_named() {
+fn generated_code_names_only_the_renamed_crate() {
     let item = "mod chat { #[connect] async fn on() {} }";
     assert!(!expanded("crate = ws", item).contains("aiows"));
     assert!(expanded("", item).contains("use :: aiows as __runtime"));
@@ -68,7 +68,7 @@ fn handlers_are_found_by_the_last_segment_of_their_attribute() {
 }
 
 #[test]
-fn conditions_are_those_of_the_handler() {
+fn an_entry_has_the_conditions_of_its_handler() {
     let body = r#"
         #[cfg(unix)] use x::y;
         #[cfg(unix)] #[message("a")] #[cfg(test)] async fn a() {}
@@ -82,7 +82,7 @@ fn conditions_are_those_of_the_handler() {
 }
 
 #[test]
-fn other_items_and_their_content_are_passed_over() {
+fn other_items_and_their_content_are_skipped() {
     let body = r#"
         #[message("a")] struct A { x: u8 }
         #[message("b")] struct B;
@@ -97,7 +97,7 @@ fn other_items_and_their_content_are_passed_over() {
 }
 
 #[test]
-fn a_half_typed_handler_does_not_hide_its_neighbours() {
+fn a_half_typed_handler_does_not_hide_its_neighbors() {
     let body = r#"
         #[message("a")] pub async fn a(ws WebSocket) -> { ws. }
         #[message("b")] async fn b(
@@ -108,7 +108,7 @@ fn a_half_typed_handler_does_not_hide_its_neighbours() {
 }
 
 #[test]
-fn fragments_of_macros_are_looked_into() {
+fn handlers_in_macro_fragments_are_found() {
     let fragment = |tokens: &str| Group::new(Delimiter::None, tokens.parse().unwrap());
     let attribute = fragment(r#"message("a")"#);
     let handler = fragment("pub async fn a() {}");
@@ -126,13 +126,13 @@ fn fragments_of_macros_are_looked_into() {
 }
 
 #[test]
-fn a_module_that_is_refused_keeps_its_tokens() {
+fn a_rejected_module_keeps_its_tokens() {
     let cases = [
         ("mod chat { }", "module `chat` contains no handlers"),
         ("mod chat { fn router() {} }", "already has a function `router`"),
         ("mod chat ;", "needs an inline module: `mod chat { .. }`"),
-        ("pub fn chat() {}", "applies to an inline module"),
-        ("chat", "applies to an inline module"),
+        ("pub fn chat() {}", "can only be applied to an inline module"),
+        ("chat", "can only be applied to an inline module"),
     ];
     for (item, text) in cases {
         let output = expanded("", item);
@@ -145,7 +145,7 @@ fn a_module_that_is_refused_keeps_its_tokens() {
 }
 
 #[test]
-fn a_conditional_function_of_the_name_is_left_to_rustc() {
+fn a_conditional_function_named_router_is_left_to_rustc() {
     let item = "mod chat { #[cfg(no)] fn router() {} #[connect] async fn on() {} }";
     assert!(!expanded("", item).contains("compile_error"));
 }

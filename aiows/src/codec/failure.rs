@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_path_to_error::{Path, Segment};
 
-use crate::error::{FieldError, HandlerError, code};
+use crate::error::{FieldError, HandlerError, code, field_code};
 
 pub(super) fn invalid_payload(path: &Path, error_text: &str, remaining_path: &str) -> HandlerError {
     unexplained().with_fields(vec![field_error_with(path, error_text, remaining_path)])
@@ -81,12 +81,12 @@ impl Fault {
 
     fn code(self) -> &'static str {
         match self {
-            Self::Duplicate => "duplicate",
-            Self::InvalidValue => "invalid_value",
-            Self::Missing => "missing",
-            Self::TooMany => "too_many",
-            Self::Unknown => "unknown",
-            Self::WrongType => "wrong_type",
+            Self::Duplicate => field_code::DUPLICATE,
+            Self::InvalidValue => field_code::INVALID_VALUE,
+            Self::Missing => field_code::MISSING,
+            Self::TooMany => field_code::TOO_MANY,
+            Self::Unknown => field_code::UNKNOWN,
+            Self::WrongType => field_code::WRONG_TYPE,
         }
     }
 

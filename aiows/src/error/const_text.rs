@@ -1,6 +1,6 @@
-/// A text that is built at compile time, for a mistake that stops the compilation.
+//! Texts that the compiler builds, for compile errors.
 
-/// A text put together by the compiler, for a mistake that stops it.
+/// A text that is built at compile time, for a mistake that stops the compilation.
 #[derive(Clone, Copy)]
 pub(crate) struct ConstText {
     bytes: [u8; Self::MAX],

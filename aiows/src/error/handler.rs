@@ -8,40 +8,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::codes::{closing, code, http_refusal};
 use super::text::{causes, print_cut};
 use super::{Error, FieldError, MAX_FIELDS};
 use crate::close::CloseCode;
 use crate::id;
 
 pub(super) type Source = Box<dyn StdError + Send + Sync + 'static>;
-
-/// The error codes the framework itself puts on the wire.
-pub(crate) mod code {
-    pub(crate) const CONGESTED: &str = "congested";
-    pub(crate) const FORBIDDEN: &str = "forbidden";
-    pub(crate) const INTERNAL: &str = "internal";
-    pub(crate) const INVALID_ANSWER: &str = "invalid_answer";
-    pub(crate) const INVALID_JSON: &str = "invalid_json";
-    pub(crate) const INVALID_MESSAGE: &str = "invalid_message";
-    pub(crate) const INVALID_NAME: &str = "invalid_name";
-    pub(crate) const INVALID_PATH: &str = "invalid_path";
-    pub(crate) const INVALID_PAYLOAD: &str = "invalid_payload";
-    pub(crate) const INVALID_QUERY: &str = "invalid_query";
-    pub(crate) const INVALID_ROOM: &str = "invalid_room";
-    pub(crate) const MEMBER_TOO_LARGE: &str = "member_too_large";
-    pub(crate) const NAME_TAKEN: &str = "name_taken";
-    pub(crate) const NO_ANSWER: &str = "no_answer";
-    pub(crate) const NO_USER: &str = "no_user";
-    pub(crate) const QUESTION_REFUSED: &str = "question_refused";
-    pub(crate) const QUEUE_FULL: &str = "queue_full";
-    pub(crate) const ROOM_FULL: &str = "room_full";
-    pub(crate) const TOO_MANY_QUESTIONS: &str = "too_many_questions";
-    pub(crate) const TOO_MANY_ROOMS: &str = "too_many_rooms";
-    pub(crate) const UNAVAILABLE: &str = "unavailable";
-    pub(crate) const UNKNOWN_TYPE: &str = "unknown_type";
-    pub(crate) const UNSUPPORTED_DATA: &str = "unsupported_data";
-    pub(crate) const VALIDATION_FAILED: &str = "validation_failed";
-}
 
 /// The error of a handler, which the client receives in place of an answer.
 ///
@@ -146,10 +119,10 @@ impl HandlerError {
     /// Makes the error of a connection that middleware did not let pass. Its client receives only
     /// the close frame.
     pub(crate) fn refused() -> Self {
-        let mut error = Self::new(code::FORBIDDEN, "the connection was refused");
+        let mut error = Self::new(code::FORBIDDEN, closing::NOT_ADMITTED.reason);
         error.inner.hides_source = true;
         error.inner.source = Some("middleware did not call the connect handlers".into());
-        error.close(CloseCode::POLICY)
+        error.close(closing::NOT_ADMITTED.code)
     }
 
     pub(crate) fn with_fields(mut self, fields: Vec<FieldError>) -> Self {
@@ -187,8 +160,7 @@ impl HandlerError {
     /// 7.4), it is replaced by 1011.
     #[must_use]
     pub fn close(mut self, code: impl Into<CloseCode>) -> Self {
-        let code = code.into();
-        self.inner.close = Some(if code.is_sendable() { code } else { CloseCode::INTERNAL });
+        self.inner.close = Some(code.into().or_internal());
         self
     }
 
@@ -254,9 +226,9 @@ impl HandlerError {
     #[must_use]
     pub fn status_code(&self) -> u16 {
         let default = match self.inner.error_id {
-            Some(_) => 500,
-            None if self.is_closed() => 503,
-            None => 403,
+            Some(_) => http_refusal::INTERNAL.status,
+            None if self.is_closed() => http_refusal::UNAVAILABLE.status,
+            None => http_refusal::FORBIDDEN.status,
         };
         self.inner.status.unwrap_or(default)
     }

@@ -4,6 +4,7 @@
 //! with a [`SendError`], and a request to a client with a [`RequestError`]; both become a
 //! `HandlerError` if you return them with `?`. [`Error`] is the error of the server itself.
 
+mod codes; // the codes, close codes and statuses that the framework sends
 mod const_text; // texts for compile errors
 mod field; // one invalid field
 mod handler; // the error of a handler
@@ -16,11 +17,11 @@ mod visible; // errors that become visible to the client
 use std::fmt;
 use std::io;
 
+pub(crate) use self::codes::{Closing, HttpRefusal, closing, code, field_code, http_refusal};
 pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
 pub(crate) use self::field::MAX_FIELDS;
 pub use self::handler::HandlerError;
-pub(crate) use self::handler::code;
 pub(crate) use self::panic::{Panic, drop_quietly, panic_text};
 pub use self::request::RequestError;
 pub use self::send::SendError;

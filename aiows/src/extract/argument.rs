@@ -3,7 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Call, Extraction, Extractor, FromCall, Needs, Payload, Serving};
+use super::serving::{Extractor, Payload, Serving};
+use super::{Call, Extraction, FromCall, Needs};
 use crate::message::{Incoming, Message};
 
 /// How one argument of a handler is extracted. The attributes expand to it.
@@ -69,7 +70,8 @@ where
     message = "`{Self}` cannot be a handler argument",
     label = "neither a message nor an extractor",
     note = "a message is a struct that derives `aiows::Message` and `serde::Deserialize`",
-    note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
+    note = "an extractor implements `aiows::extract::FromCall`",
+    note = "`State<T>` and `Context<T>` are extractors if `T: Clone + Send + Sync + 'static`, `Local<T>` if `T: Default + Send + Sync + 'static`"
 )]
 pub trait Take<Via> {}
 
@@ -82,9 +84,9 @@ impl<T: FromCall> Take<Extractor> for T {}
 /// A way to extract a `T`, implemented if `T` meets its requirements.
 #[diagnostic::on_unimplemented(
     message = "the message `{T}` cannot be received",
-    label = "not `serde::Deserialize`, or not `Send`",
+    label = "does not implement `serde::Deserialize`, or is not `Send`",
     note = "annotate `{T}` with `#[derive(serde::Deserialize)]`",
-    note = "a message owns its data and may be handled on another thread"
+    note = "a message must own its data and be `Send`, because another thread may handle it"
 )]
 pub trait Receive<T> {
     /// Extracts the value from the call.

@@ -5,7 +5,7 @@
 //! [`Needs`] collects at the build which arguments the handlers of a server take, so that a mistake
 //! is reported before the server listens.
 
-mod argument; // one argument, as the attributes expand it
+pub(crate) mod argument; // one argument, as the attributes expand it
 mod builtin; // extractors for the types of other modules, and `State`, `Context`, `Text`
 mod call; // one call of a handler
 mod extension; // values that layers of a host application add to the request
@@ -15,15 +15,13 @@ mod needs; // the requirements of extractors
 mod params; // reads a path or a query into a type
 mod received; // a message on its way to a handler
 mod request; // extractors that read the upgrade request
-mod serving; // compares message types at compile time
+pub(crate) mod serving; // compares message types at compile time
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
-#[doc(hidden)]
-pub use self::argument::{Arg, Last, Receive, Take, arg, last};
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
 pub(crate) use self::call::{DisconnectTime, Stage};
@@ -34,8 +32,6 @@ pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
 pub(crate) use self::received::{Received, RequestId};
 pub use self::request::{ClientIp, Headers, Path, Query};
-#[doc(hidden)]
-pub use self::serving::{Declares, Extractor, Payload, Serves, Serving, serving};
 use crate::error::HandlerError;
 
 /// A type that a handler can take as an argument: an extractor.
@@ -65,8 +61,9 @@ use crate::error::HandlerError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "not an extractor",
-    note = "a message is taken as the last argument of a `#[message]` handler, and nowhere else",
-    note = "an extractor implements `aiows::FromCall`; `State<T>` and `Context<T>` do where `T` is `Clone + Send + Sync + 'static`"
+    note = "a message can only be the last argument of a `#[message]` handler",
+    note = "an extractor implements `aiows::extract::FromCall`",
+    note = "`State<T>` and `Context<T>` are extractors if `T: Clone + Send + Sync + 'static`, `Local<T>` if `T: Default + Send + Sync + 'static`"
 )]
 pub trait FromCall: Sized {
     /// Takes the value out of the call.

@@ -16,7 +16,7 @@ pub enum Extractor {}
 
 /// Proof that a handler's attribute and its last argument agree on the message type.
 ///
-/// The expansion has [`Serves::SERVING`] in a pattern, next to the value that [`last`](super::last)
+/// The expansion has [`Serves::SERVING`] in a pattern, next to the value that [`last`](super::argument::last)
 /// returns. `cargo check` evaluates the constant of a pattern, and inference gives it the
 /// argument's type. If the expansion named the type a second time, a misspelled type would give two
 /// errors.
@@ -30,7 +30,7 @@ pub trait Serves<T, Via> {
 }
 
 /// The message type that a `T` declares if it is taken in this way. Implemented for every `T` that
-/// implements [`Take`](super::Take).
+/// implements [`Take`](super::argument::Take).
 pub trait Declares<T> {
     /// The declared message type.
     const TYPE: Option<&'static str>;

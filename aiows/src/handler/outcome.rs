@@ -43,7 +43,7 @@ impl Outcome {
     label = "neither `()` nor a message that can be sent",
     note = "return `()`, a message to reply with, or an `Option` or `Result` of either",
     note = "a message to reply with derives `aiows::Message` and `serde::Serialize`",
-    note = "the error of a `Result` is `aiows::HandlerError`, or becomes one as every `std::error::Error` does"
+    note = "the error of a `Result` must be `aiows::HandlerError`, or convert into it as every `std::error::Error` does"
 )]
 pub trait IntoOutcome {
     /// Encodes the value as the answer to the call.

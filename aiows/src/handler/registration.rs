@@ -13,7 +13,7 @@ use crate::extract::Needs;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "not a handler",
-    note = "annotate an `async fn` with `#[connect]`, `#[message(\"..\")]`, `#[disconnect]` or `#[fallback]` and list its name"
+    note = "annotate an `async fn` with `#[connect]`, `#[message(\"..\")]`, `#[disconnect]` or `#[fallback]`, and list its name"
 )]
 pub trait Handler {
     /// What the attribute and the function say.

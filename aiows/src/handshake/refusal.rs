@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use crate::error::HandlerError;
+use crate::error::{HandlerError, HttpRefusal, http_refusal};
 use crate::message::ErrorFrame;
 
 /// An HTTP answer that refuses a request.
@@ -33,8 +33,8 @@ impl Refusal {
         Self { status, body, answers: Answers::Any, headers: Vec::new() }
     }
 
-    fn fixed(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self::new(status, &HandlerError::new(code, message))
+    fn fixed(refusal: HttpRefusal, message: &'static str) -> Self {
+        Self::told(&HandlerError::new(refusal.code, message).status(refusal.status))
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -57,43 +57,41 @@ impl Refusal {
     }
 
     pub(crate) fn bad_request(message: &'static str) -> Self {
-        Self::fixed(StatusCode::BAD_REQUEST, "bad_request", message)
+        Self::fixed(http_refusal::BAD_REQUEST, message)
     }
 
     pub(crate) fn forbidden(message: &'static str) -> Self {
-        Self::fixed(StatusCode::FORBIDDEN, "forbidden", message)
+        Self::fixed(http_refusal::FORBIDDEN, message)
     }
 
     pub(crate) fn not_found() -> Self {
         let message = "nothing is served under this path";
-        Self::fixed(StatusCode::NOT_FOUND, "not_found", message)
+        Self::fixed(http_refusal::NOT_FOUND, message)
     }
 
     pub(crate) fn method() -> Self {
         let message = "a WebSocket is opened with GET";
-        Self::fixed(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
-            .with_header("Allow", "GET")
+        Self::fixed(http_refusal::METHOD_NOT_ALLOWED, message).with_header("Allow", "GET")
     }
 
     pub(crate) fn upgrade_required() -> Self {
         let message = "this path serves WebSocket connections";
-        Self::fixed(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
-            .with_header("Upgrade", "websocket")
+        Self::fixed(http_refusal::UPGRADE_REQUIRED, message).with_header("Upgrade", "websocket")
     }
 
     pub(crate) fn version() -> Self {
         let message = "only version 13 of the protocol is supported";
-        Self::fixed(StatusCode::UPGRADE_REQUIRED, "unsupported_version", message)
+        Self::fixed(http_refusal::UNSUPPORTED_VERSION, message)
             .with_header("Sec-WebSocket-Version", "13")
     }
 
     pub(crate) fn head_too_large() -> Self {
         let message = "the request head is too large";
-        Self::fixed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", message)
+        Self::fixed(http_refusal::HEAD_TOO_LARGE, message)
     }
 
     pub(crate) fn unavailable(message: &'static str, retry_after: Duration) -> Self {
-        Self::fixed(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+        Self::fixed(http_refusal::UNAVAILABLE, message)
             .with_header("Retry-After", whole_seconds(retry_after).to_string())
     }
 

@@ -90,10 +90,9 @@ mod tests {
     use crate::codec::Tag;
     use crate::hub::Hub;
     use crate::hub::group::Groups;
-    use crate::hub::presence::describe;
     use crate::limits::Limits;
     use crate::outbox::Outbox;
-    use crate::websocket::{Listing, Peer, WebSocket};
+    use crate::websocket::{Listing, Peer, WebSocket, describe};
 
     #[test]
     fn after_the_end_a_change_of_a_room_begins_no_other_gathering() {

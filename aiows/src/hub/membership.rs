@@ -4,10 +4,11 @@ use super::Namespace;
 use super::group::Changed;
 use super::rules::is_name;
 use super::tabs::Grace;
-use crate::error::{HandlerError, Result, SendError, code};
+use crate::error::{HandlerError, Result, SendError, closing, code};
 use crate::limits::deadline_after;
 use crate::websocket::{
     EndedBy, Joined, Joining, Left, Listing, Membership, Registry, Standing, UserChange, WebSocket,
+    no_user,
 };
 
 impl Registry for Namespace {
@@ -159,7 +160,7 @@ impl Namespace {
                 .with("max", limits.rooms));
         }
         let Ok((name, changed)) = self.rooms.add(room, socket, listing, limits.room_members) else {
-            return Err(HandlerError::new(code::ROOM_FULL, "the room is full")
+            return Err(HandlerError::new(code::ROOM_FULL, closing::ROOM_FULL.reason)
                 .with("max", limits.room_members));
         };
         if !is_in {
@@ -220,8 +221,4 @@ impl Namespace {
 /// Looked at under the lock: who has closed meanwhile is taken out afterwards.
 fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
     membership.is_member() && !socket.is_closed()
-}
-
-pub(super) fn no_user() -> HandlerError {
-    HandlerError::new(code::NO_USER, "this connection has no user")
 }

@@ -4,7 +4,6 @@ mod announce;
 mod delivery;
 mod flush_task;
 mod group;
-mod handle;
 mod late;
 mod list;
 mod live;

@@ -4,15 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::mem::take;
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::ser::Error as _;
-use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::tabs::{Closed, Grace, Tabs};
-use crate::codec::{self, ID};
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing};
 
@@ -265,25 +260,12 @@ impl Presence {
     }
 }
 
-/// Writes a member as its room is told: the id of its connection or user, and the fields of what is
-/// said about it.
-///
-/// # Errors
-///
-/// When that is no object, has an `id` of its own, or is no [`Value`], as which it is listed.
-pub(super) fn describe<P: Serialize + ?Sized>(id: &str, about: &P) -> serde_json::Result<Info> {
-    let encoded = codec::encode_named(ID, id, about)?;
-    let info: Box<RawValue> = serde_json::from_slice(encoded.payload())?;
-    codec::check_keys(info.get()).map_err(serde_json::Error::custom)?;
-    serde_json::from_str::<Value>(info.get())?;
-    Ok(info.into())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::websocket::describe;
 
     fn info(id: ConnectionId, name: &str) -> Info {
         describe(&id.to_string(), &json!({ "name": name })).unwrap()

@@ -14,7 +14,7 @@ use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
 use crate::outbox::{Published, SharedFrame};
-use crate::websocket::{Directory, Members, Selector, WebSocket};
+use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
 
 /// Peers that are written to before other tasks get a turn.
 pub(super) const CHUNK: usize = 128;
@@ -263,6 +263,18 @@ impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
             }
         };
         Ok(&self.known[at].1)
+    }
+}
+
+impl WebSocket {
+    /// Aims at everybody in a room but this connection, which speaks as a member.
+    ///
+    /// If it is not in the room when it sends, it gets [`SendError::NotMember`], and nothing is sent. The
+    /// server's own voice is [`Hub::room`](crate::Hub::room). A disconnect handler may still use it for the
+    /// rooms that the connection was in when it ended.
+    pub fn to(&self, room: impl AsRef<str>) -> Recipients {
+        let selector = Selector::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
+        Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())
     }
 }
 

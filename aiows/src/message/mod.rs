@@ -24,8 +24,8 @@ pub use self::validation::{
     ListSize, Names, Validated, ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed,
     ViaInnerRules, ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoInner, ViaNoKeys,
     ViaNoList, ViaNoWalk, ViaNotRuled, ViaNothing, ViaRuled, ViaRuledHeld, ViaRuledNames,
-    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, validated, validated_in_parts,
-    validation_result,
+    ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, field_errors, validated,
+    validated_in_parts,
 };
 use crate::codec::{self, Encoded, Tag, assert_type};
 use crate::error::HandlerError;

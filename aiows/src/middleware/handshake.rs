@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap};
 use serde::de::DeserializeOwned;
 
-use crate::error::Result;
+use crate::error::{Result, http_refusal};
 use crate::extract::{Path, Query};
 use crate::handler::{BoxFuture, isolated};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params};
@@ -73,7 +73,8 @@ impl Handshake {
     ///
     /// `invalid_path` with the status 400.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T> {
-        let params = Path::read(&self.asked.info).map_err(|error| error.status(400))?;
+        let params = Path::read(&self.asked.info);
+        let params = params.map_err(|error| error.status(http_refusal::INVALID_PATH.status))?;
         Ok(params.0)
     }
 
@@ -83,7 +84,8 @@ impl Handshake {
     ///
     /// `invalid_query` with the status 400.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        let query = Query::read(&self.asked.info).map_err(|error| error.status(400))?;
+        let query = Query::read(&self.asked.info);
+        let query = query.map_err(|error| error.status(http_refusal::INVALID_QUERY.status))?;
         Ok(query.0)
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use super::policy::{Aftermath, Attempts};
-use super::{AcceptedMessages, Outbox, SessionTurn, State};
+use super::{AcceptedMessages, CloseRequest, Outbox, SessionTurn, State, Writability};
 use crate::transport::TcpWriter;
 
 /// Which side must write the frame just queued.
@@ -94,7 +94,7 @@ impl Outbox {
         // A sender that has waited for this may act on a socket that refuses every byte.
         let is_awaited =
             mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
-        state.account(&self.totals);
+        state.account(self.bounds.totals());
         let line = if result.is_ready() { state.end_spell() } else { None };
         let State { writer, lifecycle, .. } = &mut *state;
         let ended = writer.take_if(|_| result.is_ready() && lifecycle.is_sealed());
@@ -148,19 +148,20 @@ impl Outbox {
     pub(crate) fn sleep(
         &self,
         cx: &Context<'_>,
-        blocked: bool,
+        writability: Writability,
         accepted: AcceptedMessages,
     ) -> bool {
         let mut state = self.lock();
         // A sender came between the last write and this moment, and waits for the next one.
         let is_awaited = state.turn == SessionTurn::Awaited && state.writer.is_none();
-        let work = is_awaited || (!blocked && !state.queue.is_empty());
+        let is_blocked = writability == Writability::Blocked;
+        let work = is_awaited || (!is_blocked && !state.queue.is_empty());
         if work || state.has_close_order(accepted) {
             return false;
         }
-        state.blocked = blocked;
-        state.account(&self.totals);
-        if blocked {
+        state.blocked = is_blocked;
+        state.account(self.bounds.totals());
+        if is_blocked {
             return self.sleep_blocked(cx.waker(), state);
         }
         self.fall_asleep(cx.waker(), &mut state);
@@ -170,7 +171,7 @@ impl Outbox {
     /// Sleeps while the socket refuses bytes.
     #[cold]
     fn sleep_blocked(&self, session: &Waker, mut state: MutexGuard<'_, State>) -> bool {
-        let closed = self.relieve_blocked(&state);
+        let closed = self.bounds.relieve_blocked(&state);
         let is_chosen = state.await_choice(session);
         if !is_chosen {
             self.fall_asleep(session, &mut state);
@@ -181,6 +182,16 @@ impl Outbox {
             self.close_chosen();
         }
         !is_chosen
+    }
+
+    /// Closes a connection whose queue is the largest when all of them hold too much.
+    pub(super) fn close_chosen(&self) {
+        if self.is_closed() {
+            // It closes for another reason, and does not read what comes before the close frame.
+            self.discard_unsent();
+        } else {
+            self.request_close(CloseRequest::slow_consumer());
+        }
     }
 
     #[inline]

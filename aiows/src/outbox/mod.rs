@@ -1,5 +1,6 @@
 //! The bounded outbound queue of one connection, and the only writer of its socket.
 
+mod close_request;
 mod drops;
 mod flush;
 mod lifecycle;
@@ -20,11 +21,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+pub(crate) use self::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use self::drops::Spell;
 pub(crate) use self::flush::write_tcp;
-pub(crate) use self::lifecycle::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
+use self::policy::Bounds;
 pub(crate) use self::push::Refused;
 use self::queue::Queue;
 use self::room::Room;
@@ -34,7 +36,6 @@ pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::limits::Overflow;
 use crate::protocol::{ping_frame, pong_frame};
 use crate::transport::TcpWriter;
 
@@ -42,6 +43,9 @@ use crate::transport::TcpWriter;
 const MAX_INLINE: usize = 4096;
 
 /// What one connection still has to be sent.
+///
+/// `mod.rs` has its state and the control frames, `push.rs` messages to one client, `shared.rs`
+/// messages to many, `flush.rs` the way to the socket, `lifecycle.rs` the end.
 ///
 /// Any task appends under the lock, which is never held across an await; only the session waits
 /// for the socket. Nothing is queued behind a close frame.
@@ -55,13 +59,8 @@ pub(crate) struct Outbox {
     has_slept: AtomicBool,
     /// Wakes senders that wait for room.
     room: Room,
-    max_messages: usize,
-    max_size: usize,
-    max_total: usize,
-    overflow: Overflow,
+    bounds: Bounds,
     write_timeout: Duration,
-    /// Of all connections of the server.
-    totals: Arc<Totals>,
 }
 
 #[derive(Debug)]
@@ -85,6 +84,13 @@ struct State {
     lifecycle: Lifecycle,
     /// Wakes tasks that wait for the end; made for the first of them.
     watched: Option<Arc<Notify>>,
+}
+
+/// Whether the socket took everything when it was last written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writability {
+    Ready,
+    Blocked,
 }
 
 /// What senders may expect of the session of a stream, when the queue is full.
@@ -118,12 +124,8 @@ impl Outbox {
             mirror: Mirror::default(),
             has_slept: AtomicBool::new(false),
             room: Room::default(),
-            max_messages: limits.outbound_messages,
-            max_size: limits.outbound_size,
-            max_total: limits.outbound_total,
-            overflow: limits.overflow,
+            bounds: Bounds::new(limits, totals),
             write_timeout: limits.write_timeout,
-            totals,
         }
     }
 
@@ -147,20 +149,9 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_room(&self, state: &State, size: usize) -> bool {
-        state.queue.has_room(size, self.max_messages, self.max_size)
-            && (!state.blocked
-                || state.queue.messages() == 0
-                || self.totals.stuck.may_hold(
-                    state.queue.size() + size,
-                    state.accounted(),
-                    self.max_total,
-                ))
-    }
-
     /// Whether answers to the peer have to wait until it has read more.
     pub(crate) fn is_full(&self) -> bool {
-        !self.has_room(&self.lock(), 0)
+        !self.bounds.has_room(&self.lock(), 0)
     }
 
     /// Queues a ping, ahead of messages.
@@ -187,8 +178,13 @@ impl Outbox {
         let mut state = self.lock();
         let is_cut = state.queue.cut_begun();
         let dropped = state.queue.discard_unsent() + usize::from(is_cut);
-        state.account(&self.totals);
+        state.account(self.bounds.totals());
         dropped
+    }
+
+    /// The counts of this connection.
+    pub(crate) fn outbound(&self) -> Outbound {
+        self.lock().outbound()
     }
 
     /// How many bytes were written so far; tells a slow peer from one that reads nothing.

@@ -1,10 +1,11 @@
 //! What happens to a message that finds no room: written, waited for, or as its policy says.
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::drops::Dropped;
-use super::{Outbox, SessionTurn, State};
-use crate::limits::{Class, Overflow, Rule};
+use super::{SessionTurn, State, Totals};
+use crate::limits::{Class, Limits, Overflow, Rule};
 
 /// How often a session has tried to write to its stream, wrapping around; see [`When`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,80 @@ pub(super) struct Aftermath {
     pub(super) closed: Vec<Waker>,
 }
 
-impl Outbox {
+/// What the queue of one connection may hold, and what happens to a message beyond that.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    max_messages: usize,
+    max_size: usize,
+    /// For all sockets that refuse bytes together.
+    max_total: usize,
+    overflow: Overflow,
+    /// Of all connections of the server.
+    totals: Arc<Totals>,
+}
+
+impl Bounds {
+    pub(super) fn new(limits: &Limits, totals: Arc<Totals>) -> Self {
+        Self {
+            max_messages: limits.outbound_messages,
+            max_size: limits.outbound_size,
+            max_total: limits.outbound_total,
+            overflow: limits.overflow,
+            totals,
+        }
+    }
+
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Bytes of payload that may wait.
+    pub(super) fn max_size(&self) -> usize {
+        self.max_size
+    }
+
+    /// Whether there is room for `size` more bytes of payload.
+    pub(super) fn has_room(&self, state: &State, size: usize) -> bool {
+        state.queue.has_room(size, self.max_messages, self.max_size)
+            && (!state.blocked
+                || state.queue.messages() == 0
+                || self.totals.stuck.may_hold(
+                    state.queue.size() + size,
+                    state.accounted(),
+                    self.max_total,
+                ))
+    }
+
+    /// Whether a message is just to be appended: the common case, in few instructions.
+    pub(super) fn has_plain_room(&self, state: &State, size: usize, rule: Rule) -> bool {
+        !state.blocked
+            && !matches!(rule, Rule::Latest(_))
+            && state.queue.has_room(size, self.max_messages, self.max_size)
+    }
+
+    /// Whether a part fits without closing another connection for it: a part can wait.
+    pub(super) fn has_room_for_part(&self, state: &State, size: usize) -> bool {
+        let own = state.queue.size() + size;
+        state.queue.has_room(size, self.max_messages / 2, self.max_size / 2)
+            && (!state.blocked
+                || state.queue.messages() == 0
+                || self.totals.stuck.without(state.accounted()).saturating_add(own)
+                    <= self.max_total)
+    }
+
+    /// Makes what waits for all blocked sockets fit into the bound. Messages that were queued before
+    /// this socket refused bytes were not compared with it. Returns the sessions to be woken.
+    ///
+    /// A queue of one message, or one that exceeds the bound by itself, was allowed to.
+    pub(super) fn relieve_blocked(&self, state: &State) -> Vec<Waker> {
+        let mut closed = Vec::new();
+        let may_exceed = state.queue.messages() < 2 || state.queue.size() > self.max_total;
+        if state.blocked && !may_exceed {
+            self.totals.stuck.relieve(0, 0, self.max_total, &mut closed);
+        }
+        closed
+    }
+
     /// Decides on a message, and makes room for it: over plain TCP by writing, then as its policy
     /// says.
     pub(super) fn admit(

@@ -106,7 +106,7 @@ impl Outbox {
 
     /// Does what the policy says about a message that has waited long enough.
     fn give_up(&self, message: Encoded, began: Progress) -> Result<(), SendError> {
-        let policy = self.policy(message.rule());
+        let policy = self.bounds.policy(message.rule());
         if policy.drops() {
             return self.try_push(message).map_err(|refused| match refused {
                 Refused::Closed => SendError::Closed,
@@ -136,7 +136,7 @@ impl Outbox {
         if self.is_closed() {
             return Err(Refused::Closed);
         }
-        if !self.has_plain_room(&state, message.payload().len(), message.rule()) {
+        if !self.bounds.has_plain_room(&state, message.payload().len(), message.rule()) {
             return self.offer_with_policy(state, message, when);
         }
         append(&mut state, message);
@@ -148,13 +148,6 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether a message is just to be appended: the common case, in few instructions.
-    pub(super) fn has_plain_room(&self, state: &State, size: usize, rule: Rule) -> bool {
-        !state.blocked
-            && !matches!(rule, Rule::Latest(_))
-            && state.queue.has_room(size, self.max_messages, self.max_size)
-    }
-
     fn offer_with_policy(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -163,7 +156,7 @@ impl Outbox {
     ) -> Result<(), Refused> {
         let size = message.payload().len();
         let mut aftermath = Aftermath::default();
-        let admission = self.admit(&mut state, size, message.rule(), when, &mut aftermath);
+        let admission = self.bounds.admit(&mut state, size, message.rule(), when, &mut aftermath);
         let mut refused = None;
         match admission {
             Admission::Append => append(&mut state, message),
@@ -185,7 +178,7 @@ impl Outbox {
 
     /// As [`release`](Self::release), for a sender that has the frame written itself.
     pub(super) fn finish(&self, mut state: MutexGuard<'_, State>, aftermath: Aftermath) {
-        state.account(&self.totals);
+        state.account(self.bounds.totals());
         let Aftermath { session, made_room, dropped, closed } = aftermath;
         let line = dropped.and_then(|dropped| state.note_dropped(dropped));
         drop(state);
@@ -208,9 +201,9 @@ impl Outbox {
         if !self.is_closed() {
             let rule = message.rule().kept();
             append(&mut state, message.with_rule(rule));
-            state.account(&self.totals);
+            state.account(self.bounds.totals());
         }
-        !self.has_room(&state, 0)
+        !self.bounds.has_room(&state, 0)
     }
 }
 

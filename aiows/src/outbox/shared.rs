@@ -92,7 +92,7 @@ impl Outbox {
         if self.is_closed() {
             return Published::Refused;
         }
-        if !self.has_plain_room(&state, frame.size, frame.rule) {
+        if !self.bounds.has_plain_room(&state, frame.size, frame.rule) {
             return self.publish_with_policy(state, frame, when);
         }
         state.append_shared(frame);
@@ -117,24 +117,14 @@ impl Outbox {
         }
         let mut aftermath = Aftermath::default();
         let mut published = Published::Refused;
-        if self.has_room_for_part(&state, frame.size)
-            || (state.try_tcp(&mut aftermath) && self.has_room_for_part(&state, frame.size))
+        if self.bounds.has_room_for_part(&state, frame.size)
+            || (state.try_tcp(&mut aftermath) && self.bounds.has_room_for_part(&state, frame.size))
         {
             state.append_shared(frame);
             published = state.note_published(&mut aftermath);
         }
         self.finish(state, aftermath);
         published
-    }
-
-    /// Whether a part fits without closing another connection for it: a part can wait.
-    fn has_room_for_part(&self, state: &State, size: usize) -> bool {
-        let own = state.queue.size() + size;
-        state.queue.has_room(size, self.max_messages / 2, self.max_size / 2)
-            && (!state.blocked
-                || state.queue.messages() == 0
-                || self.totals.stuck.without(state.accounted()).saturating_add(own)
-                    <= self.max_total)
     }
 
     /// Counts an announcement that found no room.
@@ -144,7 +134,7 @@ impl Outbox {
 
     /// The most bytes of a message of which there may be many: several fit into the queue.
     pub(crate) fn part_size(&self) -> usize {
-        MAX_PART.min(self.max_size / 4)
+        MAX_PART.min(self.bounds.max_size() / 4)
     }
 
     fn publish_with_policy(
@@ -156,7 +146,7 @@ impl Outbox {
         let SharedFrame { bytes, size, rule } = frame;
         let mut aftermath = Aftermath::default();
         let mut published = Published::Queued;
-        match self.admit(&mut state, *size, *rule, when, &mut aftermath) {
+        match self.bounds.admit(&mut state, *size, *rule, when, &mut aftermath) {
             Admission::Append => match *rule {
                 Rule::Latest(key) => state.queue.push_latest(key, bytes.clone(), *size),
                 _ => state.append_shared(frame),

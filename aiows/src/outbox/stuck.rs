@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use super::{CloseRequest, Outbox, State};
+use super::State;
 
 /// What one queue holds of the bytes that wait for sockets that refuse them.
 #[derive(Debug, Default)]
@@ -175,31 +175,6 @@ impl State {
         };
         *stuck.lock() = Some(session.clone());
         stuck.change_status(CHOSEN, CLOSED)
-    }
-}
-
-impl Outbox {
-    /// Makes what waits for all blocked sockets fit into the bound. Messages that were queued before
-    /// this socket refused bytes were not compared with it. Returns the sessions to be woken.
-    ///
-    /// A queue of one message, or one that exceeds the bound by itself, was allowed to.
-    pub(super) fn relieve_blocked(&self, state: &State) -> Vec<Waker> {
-        let mut closed = Vec::new();
-        let may_exceed = state.queue.messages() < 2 || state.queue.size() > self.max_total;
-        if state.blocked && !may_exceed {
-            self.totals.stuck.relieve(0, 0, self.max_total, &mut closed);
-        }
-        closed
-    }
-
-    /// Closes a connection whose queue is the largest when all of them hold too much.
-    pub(super) fn close_chosen(&self) {
-        if self.is_closed() {
-            // It closes for another reason, and does not read what comes before the close frame.
-            self.discard_unsent();
-        } else {
-            self.request_close(CloseRequest::slow_consumer());
-        }
     }
 }
 

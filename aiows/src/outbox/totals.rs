@@ -116,10 +116,3 @@ impl State {
         }
     }
 }
-
-impl Outbox {
-    /// The counts of this connection.
-    pub(crate) fn outbound(&self) -> Outbound {
-        self.lock().outbound()
-    }
-}

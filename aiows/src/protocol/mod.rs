@@ -29,6 +29,7 @@ pub(crate) use self::frame::{
 use self::frame::{Scanner, Stop};
 pub(crate) use self::inbound::{Inbound, Text};
 use crate::close::CloseCode;
+use crate::error::{Closing, closing};
 use crate::limits::Limits;
 
 /// The control frames that are handled in one turn. Those behind them wait for the next turn.
@@ -108,24 +109,27 @@ impl Failure {
         }
     }
 
-    pub(crate) fn code(self) -> CloseCode {
+    fn closing(self) -> Closing {
         match self {
-            Self::Protocol => CloseCode::PROTOCOL,
-            Self::TooLarge(_) | Self::TooManyFragments(_) => CloseCode::TOO_LARGE,
-            Self::Utf8 => CloseCode::INVALID_DATA,
+            Self::Protocol => closing::PROTOCOL,
+            Self::TooLarge(_) => closing::TOO_LARGE,
+            Self::TooManyFragments(_) => closing::TOO_MANY_FRAGMENTS,
+            Self::Utf8 => closing::NOT_UTF8,
         }
+    }
+
+    pub(crate) fn code(self) -> CloseCode {
+        self.closing().code
     }
 
     /// Returns the close reason. It names the limit for clients that send the same message again
     /// after each reconnect.
     pub(crate) fn reason(self) -> Cow<'static, str> {
         match self {
-            Self::Protocol => "Protocol violation".into(),
-            Self::TooLarge(limit) => format!("Message larger than {limit} bytes").into(),
-            Self::TooManyFragments(limit) => {
-                format!("Message in more than {limit} fragments").into()
+            Self::TooLarge(limit) | Self::TooManyFragments(limit) => {
+                self.closing().with(&limit.to_string()).into()
             }
-            Self::Utf8 => "Invalid UTF-8".into(),
+            Self::Protocol | Self::Utf8 => self.closing().reason.into(),
         }
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use http::Extensions;
 
+use crate::error::http_refusal;
 use crate::extract::{Check, Keep, Need, PathType};
 use crate::handler::{Kind, Route};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params, is_utf8};
@@ -71,7 +72,8 @@ impl RequestNeeds {
             extensions: self.extensions(request),
         };
         for check in &self.checks {
-            check(&info).map_err(|error| Refusal::told(&error.status(400)))?;
+            check(&info)
+                .map_err(|error| Refusal::told(&error.status(http_refusal::BAD_REQUEST.status)))?;
         }
         Ok(Some(Arc::new(info)))
     }

@@ -131,11 +131,13 @@ impl Clock {
     }
 
     /// Compares a large unfinished message with its share from time to time.
-    pub(super) fn watch_share(&mut self, is_counted: bool) {
-        match is_counted {
-            true => drop(self.share_at.get_or_insert_with(|| Instant::now() + SHARE_INTERVAL)),
-            false => self.share_at = None,
-        }
+    pub(super) fn watch_share(&mut self) {
+        self.share_at.get_or_insert_with(|| Instant::now() + SHARE_INTERVAL);
+    }
+
+    /// There is no such message any more.
+    pub(super) fn forget_share(&mut self) {
+        self.share_at = None;
     }
 
     /// Notes that a large message has come; `true` if another one came a short time ago. `Shrink` is due

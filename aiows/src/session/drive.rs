@@ -19,7 +19,7 @@ enum Job<'a> {
 }
 
 /// Calls a handler, which runs when its future is polled.
-pub(super) fn start(endpoint: &CompiledHandler, call: &Call) -> BoxFuture {
+pub(super) fn start_handler(endpoint: &CompiledHandler, call: &Call) -> BoxFuture {
     handler::start(|| (endpoint.run)(call.clone()))
 }
 

@@ -2,20 +2,15 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Session;
-use super::drive::start;
 use super::io::{ConnectionIo, poll_unconstrained};
-use crate::close::DisconnectReason;
-use crate::extract::{DisconnectTime, Stage};
-use crate::handler::{BoxFuture, Returned, Running, drop_caught, poll_caught};
+use crate::extract::DisconnectTime;
+use crate::handler::{BoxFuture, Returned, drop_caught, poll_caught};
 use crate::limits::{CUT_GRACE, deadline_after};
-use crate::router::CompiledHandler;
 
 /// How long the disconnect handlers of a connection have together once a stop has cut it. It is less than what
 /// the stop waits, so that a handler that hangs is named before the program ends.
@@ -23,52 +18,10 @@ const CUT_TIME: Duration = CUT_GRACE.saturating_sub(Duration::from_millis(100));
 
 /// When the handlers that still run are dropped, because a stop has cut the connection.
 #[derive(Default)]
-struct Cut(Option<Instant>);
-
-impl Session {
-    /// Runs every disconnect handler, whatever the others do.
-    pub(super) async fn disconnect(
-        &mut self,
-        handlers: &[CompiledHandler],
-        reason: &DisconnectReason,
-    ) {
-        let mut cut = Cut::default();
-        for endpoint in handlers {
-            let running = Running::begin(self.socket.id(), &endpoint.title);
-            let returned = self.leave(endpoint, reason, &mut cut).await;
-            if returned.is_some() || endpoint.is_group {
-                running.finish();
-            }
-        }
-    }
-
-    /// Runs one disconnect handler; `None` if it was dropped.
-    async fn leave(
-        &mut self,
-        endpoint: &CompiledHandler,
-        reason: &DisconnectReason,
-        cut: &mut Cut,
-    ) -> Option<()> {
-        let limit = self.io.limits.disconnect_timeout;
-        let time = DisconnectTime::new(limit);
-        let call = self.call_for(endpoint, Stage::Disconnect(reason.clone(), Arc::clone(&time)));
-        let run = start(endpoint, &call);
-        let returned = match endpoint.is_group {
-            true => beside_group(&mut self.io, run, &time, cut).await,
-            false => beside(&mut self.io, run, limit, cut).await,
-        };
-        let Err(error) = returned? else { return Some(()) };
-        endpoint.log(&error, &self.socket);
-        if !endpoint.errors.is_empty() {
-            let review = endpoint.errors.review(0, call, error);
-            let _ = beside(&mut self.io, review, limit, cut).await?;
-        }
-        Some(())
-    }
-}
+pub(super) struct Cut(Option<Instant>);
 
 /// Runs a handler while the connection is being closed; `None` if it has not returned in time.
-async fn beside(
+pub(super) async fn beside(
     io: &mut ConnectionIo,
     mut handler: BoxFuture,
     limit: Duration,
@@ -81,7 +34,7 @@ async fn beside(
 
 /// Runs handlers inside of middleware, which are timed one by one. When the connection is cut, those that are
 /// left are called, and dropped where they would wait.
-async fn beside_group(
+pub(super) async fn beside_group(
     io: &mut ConnectionIo,
     mut group: BoxFuture,
     time: &DisconnectTime,

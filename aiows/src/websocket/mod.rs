@@ -2,6 +2,7 @@
 
 mod changes;
 mod context;
+mod membership;
 mod peer;
 mod registry;
 mod reply;
@@ -18,6 +19,9 @@ use serde::Serialize;
 
 pub use self::changes::{Departure, Joined, Left, UserChange};
 pub use self::context::ContextMap;
+#[cfg(test)]
+pub(crate) use self::membership::describe;
+pub(crate) use self::membership::no_user;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::registry::{
     Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
@@ -56,6 +60,8 @@ use crate::state::TypeMap;
 ///     Ok(())
 /// }
 /// ```
+// `mod.rs` has sending and closing, `membership.rs` rooms and users, `reply.rs` replies, `requests.rs`
+// requests to the client, `tasks.rs` what a connection owns until it ends.
 #[derive(Clone)]
 pub struct WebSocket {
     record: Arc<Record>,
@@ -215,8 +221,7 @@ impl WebSocket {
     /// bytes is cut on a character boundary, a code that must not be sent (RFC 6455 section 7.4) is
     /// replaced by 1011.
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
-        let code = code.into();
-        let code = if code.is_sendable() { code } else { CloseCode::INTERNAL };
+        let code = code.into().or_internal();
         let reason = cut_reason(reason.as_ref());
         let because = DisconnectReason::Closed { code, reason: reason.to_owned() };
         self.outbox().request_close(CloseRequest::handshake(code, reason, because));

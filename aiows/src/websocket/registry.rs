@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
@@ -154,15 +154,5 @@ impl Membership {
 
     pub(crate) fn departure(&self) -> Departure {
         self.rooms.departure(self.was_last_of_user)
-    }
-}
-
-impl WebSocket {
-    pub(crate) fn registry(&self) -> &Arc<dyn Registry> {
-        &self.record.registry
-    }
-
-    pub(crate) fn membership(&self) -> MutexGuard<'_, Membership> {
-        self.record.membership.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ pub(super) const RULES: &[Rule] = &[
         replace(start..start + 1, "")
     }),
     ("attribute: drop the literal", |s| on_message(s, |at| replace(at.start - 1..at.end + 1, ""))),
-    ("attribute: drop what is in the parentheses", |s| on_message(s, |at| replace(at, ""))),
+    ("attribute: drop the content of the parentheses", |s| on_message(s, |at| replace(at, ""))),
     ("attribute: empty literal", |s| on_message(s, |at| replace(at, "\"\""))),
     ("attribute: space in the literal", |s| on_message(s, |at| insert(at.end - 1, " "))),
     ("attribute: drop the quotes", |s| on_message(s, |at| replace(at, "chat"))),

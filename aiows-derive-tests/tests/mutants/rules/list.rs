@@ -7,7 +7,7 @@ pub(super) const RULES: &[Rule] = &[
     ("list: an unknown module", |s| insert(s.list().start, "chat::")),
     ("list: a plain function", |s| replace(s.list(), "list")),
     ("list: a function of another crate", |s| replace(s.list(), "std::mem::drop")),
-    ("list: a struct that is no handler", |s| replace(s.list(), "std::marker::PhantomPinned")),
+    ("list: a struct that is not a handler", |s| replace(s.list(), "std::marker::PhantomPinned")),
     ("list: a call", |s| {
         let name = s.text[s.function()].len();
         insert(s.list().start + name, "()")

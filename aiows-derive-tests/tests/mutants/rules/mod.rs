@@ -1,4 +1,4 @@
-//! The mistakes: each rule makes none, one or several changes to a valid program.
+//! The mistakes. Each rule makes no, one or several changes to a valid program.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ mod list;
 mod signature;
 mod types;
 
-/// One change: what stands at `at` gives way to `text`.
+/// One change: `text` replaces the range `at`.
 pub(crate) struct Edit {
     pub(crate) at: Range<usize>,
     pub(crate) text: String,
@@ -40,7 +40,7 @@ fn on_message(source: &Source, edit: impl Fn(Range<usize>) -> Vec<Edit>) -> Vec<
     source.literal().map(edit).unwrap_or_default()
 }
 
-/// A change to the type of each argument.
+/// Changes the type of each argument.
 fn each_type(source: &Source, edit: impl Fn(&str) -> Option<String>) -> Vec<Edit> {
     let arguments = source.arguments().into_iter();
     arguments

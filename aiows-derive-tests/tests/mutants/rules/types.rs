@@ -1,18 +1,18 @@
-//! Mistakes in the types around the handler: what it returns, and the messages it takes.
+//! Mistakes in the return type of the handler and in the messages it uses.
 
 use super::{super::source::Source, Edit, Rule, replace};
 
 pub(super) const RULES: &[Rule] = &[
     ("return: `bool`", |s| returns(s, "-> bool", "true")),
     ("return: a string", |s| returns(s, "-> String", "String::new()")),
-    ("return: a reference", |s| returns(s, "-> &'static str", "\"said\"")),
+    ("return: a reference", |s| returns(s, "-> &'static str", "\"hello\"")),
     ("return: a pair", |s| returns(s, "-> (u8, u8)", "(1, 2)")),
     ("return: an iterator", |s| returns(s, "-> impl Iterator<Item = u8>", "[1].into_iter()")),
     ("return: a `Result` of `bool`", |s| returns(s, "-> aiows::Result<bool>", "Ok(true)")),
     ("return: an `Option` of `bool`", |s| returns(s, "-> Option<bool>", "Some(true)")),
     ("return: a `Result` with a wrong error", |s| returns(s, "-> Result<(), u8>", "Ok(())")),
     ("return: misspell it", |s| returns(s, "-> Rseult", "Ok(())")),
-    ("return: a reference without a lifetime", |s| returns(s, "-> &str", "\"said\"")),
+    ("return: a reference without a lifetime", |s| returns(s, "-> &str", "\"hello\"")),
     ("return: an arrow and no type", |s| returns(s, "->", "")),
     ("return: a type and no arrow", |s| returns(s, "String", "String::new()")),
     ("return: a body that is not of the type", |s| returns(s, "-> aiows::Result", "1")),
@@ -36,21 +36,24 @@ pub(super) const RULES: &[Rule] = &[
     ("field: called `id`", |s| first_field(s, "id: u8,")),
     ("field: of an unknown type", |s| first_field(s, "more: Unknown,")),
     ("field: without a type", |s| first_field(s, "more,")),
-    ("field: validated in no way", |s| first_field(s, "#[validate(lenght(min = 1))]\n    a: u8,")),
+    ("field: an unknown validation rule", |s| {
+        first_field(s, "#[validate(lenght(min = 1))]\n    a: u8,")
+    }),
 ];
 
-/// The body goes with the type: two that do not match would be two mistakes.
+/// Changes the return type together with the body, because a body of another type would be a second
+/// mistake.
 fn returns(source: &Source, ty: &str, value: &str) -> Vec<Edit> {
     replace(source.returns().start..source.handler().end, format!(" {ty} {{\n    {value}\n}}"))
 }
 
-/// The items with a `#[derive]` that names `Message`.
+/// Returns the structs that derive `Message`.
 fn messages(source: &Source) -> impl Iterator<Item = usize> + '_ {
     let derives = source.text.match_indices("#[derive(Message");
     derives.map(|(at, _)| at).filter(|at| source.text[source.item(*at)].contains("struct"))
 }
 
-/// Replaces a derive where it stands first.
+/// Replaces the first derive of this name.
 fn derived(source: &Source, from: &str, to: &str) -> Vec<Edit> {
     let mut derives = source.text.match_indices("#[derive(").map(|(at, _)| at);
     derives

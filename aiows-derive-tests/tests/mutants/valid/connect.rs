@@ -1,4 +1,5 @@
-use aiows::{Message, Result, Routes, State, WebSocket, connect, routes};
+use aiows::routing::Routes;
+use aiows::{Message, Result, State, WebSocket, connect, routes};
 use serde::Serialize;
 
 #[derive(Message, Serialize)]

@@ -1,4 +1,5 @@
-use aiows::{DisconnectReason, Routes, WebSocket, disconnect, routes};
+use aiows::routing::Routes;
+use aiows::{DisconnectReason, WebSocket, disconnect, routes};
 
 #[disconnect]
 async fn leave(ws: WebSocket, reason: DisconnectReason) {

@@ -1,4 +1,5 @@
-use aiows::{Result, Routes, Text, WebSocket, fallback, message, routes};
+use aiows::routing::Routes;
+use aiows::{Result, Text, WebSocket, fallback, message, routes};
 
 #[fallback]
 async fn relay(ws: WebSocket, Text(text): Text) -> Result {

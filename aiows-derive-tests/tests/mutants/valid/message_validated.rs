@@ -1,4 +1,5 @@
-use aiows::{Context, Message, Routes, message, routes};
+use aiows::routing::Routes;
+use aiows::{Context, Message, message, routes};
 use serde::Deserialize;
 use validator::Validate;
 

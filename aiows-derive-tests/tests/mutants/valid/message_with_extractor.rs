@@ -1,4 +1,6 @@
-use aiows::{Call, Extraction, FromCall, Message, Routes, message, routes};
+use aiows::extract::{Call, Extraction, FromCall};
+use aiows::routing::Routes;
+use aiows::{Message, message, routes};
 use serde::Deserialize;
 
 pub struct Peer(pub String);

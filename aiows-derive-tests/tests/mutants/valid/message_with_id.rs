@@ -1,4 +1,5 @@
-use aiows::{Message, MessageId, Routes, message, routes};
+use aiows::routing::Routes;
+use aiows::{Message, MessageId, message, routes};
 use serde::{Deserialize, Serialize};
 
 #[derive(Message, Deserialize)]

@@ -1,4 +1,5 @@
-use aiows::{Local, Result, Routes, WebSocket, message, routes};
+use aiows::routing::Routes;
+use aiows::{Local, Result, WebSocket, message, routes};
 use serde_json::{Value, json};
 
 #[derive(Default)]

@@ -1,4 +1,5 @@
-use aiows::{Message, Result, Routes, State, WebSocket, message, routes};
+use aiows::routing::Routes;
+use aiows::{Message, Result, State, WebSocket, message, routes};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone)]

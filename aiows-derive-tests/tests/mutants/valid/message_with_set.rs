@@ -1,4 +1,5 @@
-use aiows::{Message, RawMessage, Routes, message, routes};
+use aiows::routing::Routes;
+use aiows::{Message, RawMessage, message, routes};
 use serde::Serialize;
 
 #[derive(Message, Serialize)]

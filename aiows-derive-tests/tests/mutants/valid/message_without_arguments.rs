@@ -1,4 +1,5 @@
-use aiows::{Message, Routes, message, routes};
+use aiows::routing::Routes;
+use aiows::{Message, message, routes};
 use serde::Serialize;
 
 #[derive(Message, Serialize)]

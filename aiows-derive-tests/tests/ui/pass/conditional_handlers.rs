@@ -1,4 +1,4 @@
-//! `#[cfg]` on a handler, on an argument and on an entry of the list.
+//! Handlers, arguments and entries of the list with `#[cfg]`.
 #![deny(warnings)]
 
 use aiows::{Message, WebSocket, message, routes};
@@ -12,7 +12,7 @@ struct Chat {}
 async fn kept(#[cfg(all())] _first: WebSocket, #[cfg(any())] _second: Missing) {}
 
 #[message("chat")]
-async fn payload_before_what_is_gone(
+async fn payload_before_removed_arguments(
     _chat: Chat,
     #[cfg(any())] _second: Missing,
     #[cfg(all())]
@@ -22,7 +22,7 @@ async fn payload_before_what_is_gone(
 }
 
 #[message("other")]
-async fn extractor_before_what_is_kept(_ws: WebSocket, #[cfg(all())] _chat: Chat) {}
+async fn extractor_before_a_kept_argument(_ws: WebSocket, #[cfg(all())] _chat: Chat) {}
 
 #[aiows::connect]
 #[cfg(any())]
@@ -34,7 +34,7 @@ fn main() {
         dropped,
         #[cfg(all())]
         kept,
-        payload_before_what_is_gone,
-        extractor_before_what_is_kept,
+        payload_before_removed_arguments,
+        extractor_before_a_kept_argument,
     ];
 }

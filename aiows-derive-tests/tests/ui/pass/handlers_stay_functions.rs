@@ -1,4 +1,4 @@
-//! A handler is called like any function, also before and beside its listing.
+//! A handler that is called as a plain function, before and in addition to its entry in a list.
 #![deny(warnings)]
 
 use std::future::Future;

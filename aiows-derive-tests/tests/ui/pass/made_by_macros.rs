@@ -1,4 +1,4 @@
-//! Handlers, messages and lists that a macro of the user writes.
+//! Handlers, messages and lists that a macro of the user generates.
 #![deny(warnings)]
 
 use aiows::routes;

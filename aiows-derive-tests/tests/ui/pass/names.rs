@@ -1,4 +1,5 @@
-//! One name in two modules, raw names, renamed imports, names the expansion uses itself.
+//! Handlers of one name in two modules, raw names, renamed imports, and names that the generated
+//! code uses, too.
 #![deny(warnings)]
 
 use aiows::{Message, WebSocket, fallback, message, routes};

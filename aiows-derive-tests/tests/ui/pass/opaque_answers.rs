@@ -1,7 +1,9 @@
-//! Return types without a name.
+//! Handlers with opaque return types.
 #![deny(warnings)]
 
-use aiows::{IntoOutcome, Message, Outgoing, message, routes};
+use aiows::messages::Outgoing;
+use aiows::routing::IntoOutcome;
+use aiows::{Message, message, routes};
 use serde::Serialize;
 
 #[derive(Message, Serialize)]

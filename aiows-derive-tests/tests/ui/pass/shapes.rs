@@ -1,4 +1,4 @@
-//! Shapes of handlers that ask nothing special of their author.
+//! Handlers of many shapes that need no special treatment by their author.
 #![deny(warnings)]
 
 use aiows::{Message, Result, State, WebSocket, connect as on_connection, message, routes};
@@ -19,7 +19,7 @@ struct Log(u8);
 #[on_connection]
 async fn renamed_attribute(_: Socket) {}
 
-/// Documented.
+/// A handler with documentation.
 #[message("patterns")]
 async fn patterns(
     mut ws: Socket,
@@ -53,7 +53,7 @@ mod outer {
         pub(crate) async fn shown() {}
     }
 
-    pub(crate) fn list() -> aiows::Routes {
+    pub(crate) fn list() -> aiows::routing::Routes {
         aiows::routes![inner::nested, inner::shown,]
     }
 

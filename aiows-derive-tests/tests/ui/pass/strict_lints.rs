@@ -1,4 +1,4 @@
-//! Lints about public items, which rustc does not raise in tests.
+//! Public items under lints that rustc does not raise in tests.
 #![deny(
     missing_debug_implementations,
     missing_docs,
@@ -19,7 +19,7 @@ pub mod public {
     /// A message.
     #[derive(Debug, Deserialize, Message, Serialize)]
     pub struct Chat {
-        /// What is said.
+        /// The text of the message.
         pub text: String,
     }
 

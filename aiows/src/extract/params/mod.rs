@@ -78,7 +78,7 @@ use serde::forward_to_deserialize_any;
 use self::item::{Entry, Value};
 pub(super) use self::shape::{fits_query, other_count};
 use crate::codec::{PRIVATE, field_error};
-use crate::error::FieldError;
+use crate::error::{FieldError, field_code};
 
 const NO_PARAMETER: &str = "is not a parameter of this request";
 
@@ -92,12 +92,12 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     by_order: bool,
 ) -> Result<T, FieldError> {
     if let Some((name, _)) = pairs.iter().find(|(name, _)| name.starts_with(PRIVATE)) {
-        return Err(FieldError::new(name.clone(), "unknown", NO_PARAMETER).cut());
+        return Err(FieldError::new(name.clone(), field_code::UNKNOWN, NO_PARAMETER).cut());
     }
     let names: Vec<String> = pairs.iter().map(|(name, _)| name.clone()).collect();
     serde_path_to_error::deserialize(Params { pairs, by_order }).map_err(|error| {
         let mut field = field_error(error.path(), &error.inner().to_string());
-        if field.code == "unknown" {
+        if field.code == field_code::UNKNOWN {
             field.message = NO_PARAMETER.into();
         }
         // A value that was read by its order is reported under its name.

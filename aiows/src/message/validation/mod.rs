@@ -32,7 +32,7 @@ use crate::error::HandlerError;
 /// A type with `#[validate]` rules, which are checked.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has `#[validate]` but does not implement `Validate`",
-    label = "is never validated",
+    label = "its rules are never checked",
     note = "annotate `{Self}` with `#[derive(validator::Validate)]`"
 )]
 pub trait Validated {
@@ -57,7 +57,7 @@ impl<T: Validate> Validated for T {
 ///
 /// Returns `validation_failed`.
 pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
-    validation_result(value, value.check())
+    field_errors(value, value.check())
 }
 
 /// Converts the result of validator: an error lists the failed fields under their wire names.
@@ -66,7 +66,7 @@ pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError
 ///
 /// Returns `validation_failed`.
 #[inline]
-pub fn validation_result<T: WireNames>(
+pub fn field_errors<T: WireNames>(
     value: &T,
     checked: Result<(), ValidationErrors>,
 ) -> Result<(), HandlerError> {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::super::lifecycle::Lifecycle;
 use super::super::{
     AcceptedMessages, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame,
+    Writability,
 };
 use super::{Random, outbox, push, write};
 use crate::close::DisconnectReason;
@@ -248,8 +249,11 @@ fn a_request_to_close_wakes_the_session() {
             let outbox = in_state(before);
             let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
             let waker = Waker::from(Arc::clone(&wakes));
-            let asleep =
-                outbox.sleep(&Context::from_waker(&waker), false, AcceptedMessages::Pending);
+            let asleep = outbox.sleep(
+                &Context::from_waker(&waker),
+                Writability::Ready,
+                AcceptedMessages::Pending,
+            );
             assert_eq!(
                 asleep,
                 before.order(AcceptedMessages::Pending) == CloseOrder::None || before == Draining
@@ -261,8 +265,11 @@ fn a_request_to_close_wakes_the_session() {
             // A request that changes nothing may wake it.
             assert!(woken >= expected && woken <= 1, "{mode:?} when {before:?}");
             // The session looks again before it sleeps.
-            let again =
-                outbox.sleep(&Context::from_waker(&waker), false, AcceptedMessages::Answered);
+            let again = outbox.sleep(
+                &Context::from_waker(&waker),
+                Writability::Ready,
+                AcceptedMessages::Answered,
+            );
             let after = before.after(Request(mode));
             assert_eq!(
                 again,

@@ -243,7 +243,7 @@ fn the_largest_queue_gives_way_when_all_hold_too_much() {
     assert!(!one.is_closed(), "its session does that, when it sleeps");
     assert!(!one.sleep(
         &Context::from_waker(Waker::noop()),
-        true,
+        super::Writability::Blocked,
         super::AcceptedMessages::Pending
     ));
     let slow = Box::new(super::CloseRequest::slow_consumer());
@@ -276,7 +276,7 @@ fn a_queue_that_was_given_up_and_moves_again_is_kept() {
     assert_eq!(write(&one, 3000).len(), 2008);
     assert!(one.sleep(
         &Context::from_waker(Waker::noop()),
-        false,
+        super::Writability::Ready,
         super::AcceptedMessages::Pending
     ));
     assert_eq!(one.take_close_order(super::AcceptedMessages::Pending), super::CloseOrder::None);
@@ -365,9 +365,9 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
     block(&outbox);
     let frame = SharedFrame::new(Encoded::raw(b"two"));
     let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
-    assert!(!outbox.sleep(&session, true, super::AcceptedMessages::Pending));
+    assert!(!outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
     block(&outbox);
-    assert!(outbox.sleep(&session, true, super::AcceptedMessages::Pending));
+    assert!(outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
     let published = outbox.publish_when(&frame, When::TriedAgain(since));
     assert_eq!((published, outbox.outbound().dropped), (Published::Dropped, 1));
 }

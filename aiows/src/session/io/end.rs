@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::phase::ClientEnd;
 use super::read::Intake;
-use super::{ConnectionIo, Handler, Phase, Writability};
-use crate::close::{CloseCode, DisconnectReason};
+use super::{ConnectionIo, Handler, Phase};
+use crate::close::DisconnectReason;
+use crate::error::{Closing, closing};
 use crate::limits::deadline_after;
-use crate::outbox::{CloseMode, CloseOrder, CloseRequest};
+use crate::outbox::{CloseMode, CloseOrder, CloseRequest, Writability};
 use crate::protocol::{PeerClose, close_frame};
 use crate::transport::{Io, StreamPanicked};
 use crate::websocket::{EndedBy, Standing};
@@ -89,14 +90,14 @@ impl ConnectionIo {
         }
     }
 
-    pub(super) fn close_for_limit(&mut self, code: CloseCode, reason: &str) {
+    pub(super) fn close_for_limit(&mut self, Closing { code, reason }: Closing) {
         self.close(CloseRequest::handshake(code, reason, DisconnectReason::Protocol { code }));
     }
 
     /// Closes a connection whose unfinished message takes more than its share.
     pub(super) fn close_for_unfinished(&mut self) {
         if self.phase.takes_messages() {
-            self.close_for_limit(CloseCode::TRY_AGAIN_LATER, "Too much unfinished data");
+            self.close_for_limit(closing::TOO_MUCH_UNFINISHED);
         }
     }
 

@@ -28,7 +28,7 @@ use crate::close::DisconnectReason;
 use crate::codec::Encoded;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
-use crate::outbox::{AcceptedMessages, Outbox};
+use crate::outbox::{AcceptedMessages, Outbox, Writability};
 use crate::protocol::{Inbound, Protocol};
 use crate::transport::Io;
 use crate::websocket::WebSocket;
@@ -53,13 +53,6 @@ pub(super) struct ConnectionIo {
     is_cut: bool,
     /// Messages handed out since other tasks last had their turn.
     handled: usize,
-}
-
-/// Whether the socket took everything when it was last written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writability {
-    Ready,
-    Blocked,
 }
 
 /// Whether there is room for the answer to another message.
@@ -253,8 +246,7 @@ impl ConnectionIo {
         if self.inbox.note_requests(self.socket.awaits_answer(), &self.limits) {
             return false;
         }
-        let blocked = self.writability == Writability::Blocked;
-        self.outbox().sleep(cx, blocked, self.accepted(handler))
+        self.outbox().sleep(cx, self.writability, self.accepted(handler))
     }
 
     fn accepted(&self, handler: Handler) -> AcceptedMessages {

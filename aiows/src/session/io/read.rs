@@ -213,7 +213,10 @@ impl ConnectionIo {
         if self.unfinished.set(size, self.limits.inbound_total).is_break() {
             self.close_for_unfinished();
         }
-        self.clock.watch_share(self.unfinished.is_counted());
+        match self.unfinished.is_counted() {
+            true => self.clock.watch_share(),
+            false => self.clock.forget_share(),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::task::Context;
 
 use super::phase::ClientEnd;
 use super::{Answers, ConnectionIo, Handler, Phase};
-use crate::close::{CloseCode, DisconnectReason};
+use crate::close::DisconnectReason;
+use crate::error::closing;
 use crate::outbox::CloseRequest;
 use crate::session::clock::TimerEvent;
 
@@ -57,14 +58,14 @@ impl ConnectionIo {
             // The deadline of the phase bounds it.
             TimerEvent::Stuck => {}
             TimerEvent::Unread => {
-                self.close_for_limit(CloseCode::POLICY, "Too many messages wait");
+                self.close_for_limit(closing::UNREAD);
             }
             TimerEvent::Share if self.unfinished.has_too_much(self.limits.inbound_total) => {
                 self.close_for_unfinished();
             }
             TimerEvent::Share => {}
             TimerEvent::Unfinished => {
-                self.close_for_limit(CloseCode::POLICY, "Message not finished in time");
+                self.close_for_limit(closing::UNFINISHED);
             }
             TimerEvent::Deadline => {
                 self.pass_deadline();

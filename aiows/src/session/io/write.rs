@@ -3,8 +3,8 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use super::{Answers, ConnectionIo, Writability};
-use crate::outbox::write_tcp;
+use super::{Answers, ConnectionIo};
+use crate::outbox::{Writability, write_tcp};
 use crate::transport::Io;
 
 /// More than a ping (at most 127 bytes with its head), so that pings alone never count.

@@ -1,4 +1,5 @@
-use aiows::{Call, Extraction, FromCall, message, routes};
+use aiows::extract::{Call, Extraction, FromCall};
+use aiows::{message, routes};
 use std::rc::Rc;
 
 struct Count(Rc<u8>);

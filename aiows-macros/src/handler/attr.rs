@@ -11,52 +11,53 @@ use crate::{
     type_name,
 };
 
-/// `"chat", crate = ws` or `always`.
+/// The parsed arguments, such as `"chat", crate = ws` or `always`.
 #[derive(Default)]
-pub(super) struct Args {
-    /// Present on every accepted `#[message]`, absent elsewhere.
+pub(super) struct Attr {
+    /// Present on every accepted `#[message]`, absent on the other attributes.
     pub(super) message_type: Option<LitStr>,
-    /// Of `#[disconnect]`.
+    /// Whether this is `#[disconnect(always)]`.
     pub(super) always: bool,
     pub(super) krate: Krate,
 }
 
-impl Args {
+impl Attr {
     pub(super) fn parse(kind: Kind, tokens: TokenStream, errors: &mut Errors) -> Self {
-        let mut args = Self::default();
+        let mut attr = Self::default();
         let mut known = Known::new(&["crate"]);
         let mut values = 0;
         for piece in options::pieces(tokens) {
             match piece {
                 Piece::Option { key, value } => {
                     if known.admit(&key, errors) {
-                        args.krate = options::krate(&key, value, errors);
+                        attr.krate = options::krate(&key, value, errors);
                     }
                 }
                 Piece::Value(tokens) if kind == Kind::Disconnect => {
-                    if args.always || tokens.to_string() != "always" {
-                        errors.push(tokens, "`#[disconnect]` takes no argument but `always`");
+                    if attr.always || tokens.to_string() != "always" {
+                        errors.push(tokens, "`#[disconnect]` takes no argument except `always`");
                     }
-                    args.always = true;
+                    attr.always = true;
                 }
                 Piece::Value(tokens) if kind != Kind::Message => {
                     errors.push(tokens, format!("`#[{}]` takes no arguments", kind.name()));
                 }
                 Piece::Value(tokens) if values > 0 => {
                     values += 1;
-                    let text = "a handler serves one message type, write a second handler";
+                    let text =
+                        "a handler serves one message type, write a second handler for this one";
                     errors.push(tokens, text);
                 }
                 Piece::Value(tokens) => {
                     values += 1;
-                    args.message_type = type_name::literal(tokens, errors);
+                    attr.message_type = type_name::literal(tokens, errors);
                 }
             }
         }
         if kind == Kind::Message && values == 0 && errors.is_empty() {
-            let text = "message handler needs a message type: `#[message(\"chat\")]`";
+            let text = "message handler needs a message type, like `#[message(\"chat\")]`";
             errors.push_at(Span::call_site(), text);
         }
-        args
+        attr
     }
 }

@@ -1,32 +1,36 @@
-//! The arguments of a handler, as the expansion takes them out of a call.
+//! The arguments of a handler, and the code that extracts them from a call.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Meta};
 
-use super::{Kind, expand::only, item::HandlerFn};
+use super::{
+    Kind,
+    item::{HandlerFn, only},
+};
 use crate::errors::blame;
 
-/// One argument: a local that holds its descriptor, then its value.
-pub(super) struct Slot<'a> {
+/// One argument. Its local variable holds the descriptor first, then the extracted value.
+pub(super) struct Argument<'a> {
     cfg: Vec<&'a Attribute>,
     local: Ident,
     constructor: Constructor,
     handler: &'a Ident,
-    /// Where a wrong type is reported.
+    /// The span at which rustc reports a wrong type.
     blame: Span,
 }
 
-/// The runtime function that makes a descriptor.
+/// The runtime function that creates the descriptor of an argument.
 enum Constructor {
+    /// For an argument that must be an extractor.
     Arg,
-    /// For the argument that may be the payload.
+    /// For the last argument of a message handler, which may be the payload.
     Last,
-    /// The first where this condition holds, else the second.
+    /// `Arg` if the `#[cfg]` condition holds, `Last` otherwise.
     ArgIf(TokenStream),
 }
 
-pub(super) fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
+pub(super) fn arguments(kind: Kind, function: &HandlerFn) -> Vec<Argument<'_>> {
     let inputs = &function.sig.inputs;
     let typed = inputs.iter().filter_map(|arg| match arg {
         FnArg::Typed(arg) => Some((only(&arg.attrs, &["cfg"]), &arg.ty)),
@@ -37,9 +41,9 @@ pub(super) fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
     typed
         .iter()
         .enumerate()
-        .map(|(at, (cfg, ty))| Slot {
+        .map(|(at, (cfg, ty))| Argument {
             cfg: cfg.clone(),
-            // rustc calls the value by what stands here when it must not be held over an `.await`.
+            // rustc prints the code at this span if the value must not be held across an `.await`.
             local: format_ident!("a{at}", span = Span::mixed_site().located_at(blame(ty))),
             constructor: match kind {
                 Kind::Message => Constructor::before(later(at)),
@@ -52,8 +56,8 @@ pub(super) fn slots(kind: Kind, function: &HandlerFn) -> Vec<Slot<'_>> {
 }
 
 impl Constructor {
-    /// Chooses for an argument of a message handler that is followed by ones with these `#[cfg]`s:
-    /// with all of them gone it is the last.
+    /// Chooses the constructor for an argument of a message handler, given the `#[cfg]`s of the
+    /// arguments after it. If all of those are configured out, this argument is the last.
     fn before<'a>(later: impl Iterator<Item = &'a [&'a Attribute]>) -> Self {
         let mut conditions = Vec::new();
         for cfg in later {
@@ -73,7 +77,8 @@ impl Constructor {
     }
 }
 
-impl Slot<'_> {
+impl Argument<'_> {
+    /// Binds the descriptor.
     pub(super) fn describe(&self) -> TokenStream {
         match &self.constructor {
             Constructor::Arg => self.describe_with("arg", &quote!()),
@@ -89,7 +94,8 @@ impl Slot<'_> {
     fn describe_with(&self, constructor: &str, condition: &TokenStream) -> TokenStream {
         let Self { cfg, local, handler, blame, .. } = self;
         let name = Ident::new(constructor, *blame);
-        // All of the call stands on the user's token, or rustc underlines the attribute.
+        // The whole call has the span of the user's token; otherwise rustc underlines the
+        // attribute.
         let descriptor = quote_spanned!(*blame=> __runtime::__private::#name());
         let pattern = match constructor {
             "last" => quote_spanned! {Span::mixed_site()=>
@@ -100,11 +106,13 @@ impl Slot<'_> {
         quote_spanned!(Span::mixed_site()=> #condition #(#cfg)* let #pattern = #descriptor;)
     }
 
+    /// Replaces the descriptor with the value extracted from the call.
     pub(super) fn take(&self) -> TokenStream {
         let Self { cfg, local, .. } = self;
         quote_spanned!(local.span()=> #(#cfg)* let #local = #local.take(&call).await?;)
     }
 
+    /// Makes an element of a list from the local variable, under the `#[cfg]`s of the argument.
     pub(super) fn apply(&self, expression: impl Fn(&Ident) -> TokenStream) -> TokenStream {
         let cfg = &self.cfg;
         let expression = expression(&self.local);
@@ -112,7 +120,7 @@ impl Slot<'_> {
     }
 }
 
-/// `all(..)` or `any(..)`, which clippy wants gone around a single condition.
+/// Joins conditions with `all(..)` or `any(..)`. Clippy rejects either around a single condition.
 fn condition(word: &str, mut conditions: Vec<TokenStream>) -> TokenStream {
     if conditions.len() == 1 {
         return conditions.remove(0);

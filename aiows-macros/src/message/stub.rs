@@ -1,4 +1,4 @@
-//! The implementation of a rejected message: its uses add nothing to the one real error.
+//! Generates the implementation of a rejected message, so that using the message adds no error.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,14 +1,17 @@
 //! What the handle on a connection does with rooms, and with its user.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use serde::ser::Error as _;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::Recipients;
-use super::membership::no_user;
-use super::presence::describe;
-use crate::error::{Result, SendError};
-use crate::websocket::{Joined, Left, Listing, Registry, Selector, UserChange, WebSocket};
+use super::WebSocket;
+use super::changes::{Joined, Left, UserChange};
+use super::registry::{Info, Listing, Membership, Registry};
+use crate::codec::{self, ID};
+use crate::error::{HandlerError, Result, SendError, code};
 
 impl WebSocket {
     /// Joins a room, which is there as long as it has members. Joining twice is joining once. The
@@ -212,13 +215,29 @@ impl WebSocket {
         membership.name.clone().filter(|_| membership.is_seen())
     }
 
-    /// Aims at everybody in a room but this connection, which speaks as a member.
-    ///
-    /// If it is not in the room when it sends, it gets [`SendError::NotMember`], and nothing is sent. The
-    /// server's own voice is [`Hub::room`](crate::Hub::room). A disconnect handler may still use it for the
-    /// rooms that the connection was in when it ended.
-    pub fn to(&self, room: impl AsRef<str>) -> Recipients {
-        let selector = Selector::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
-        Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())
+    pub(crate) fn registry(&self) -> &Arc<dyn Registry> {
+        &self.record.registry
     }
+
+    pub(crate) fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.record.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn no_user() -> HandlerError {
+    HandlerError::new(code::NO_USER, "this connection has no user")
+}
+
+/// Writes a member as its room is told: the id of its connection or user, and the fields of what is
+/// said about it.
+///
+/// # Errors
+///
+/// When that is no object, has an `id` of its own, or is no [`Value`], as which it is listed.
+pub(crate) fn describe<P: Serialize + ?Sized>(id: &str, about: &P) -> serde_json::Result<Info> {
+    let encoded = codec::encode_named(ID, id, about)?;
+    let info: Box<RawValue> = serde_json::from_slice(encoded.payload())?;
+    codec::check_keys(info.get()).map_err(serde_json::Error::custom)?;
+    serde_json::from_str::<Value>(info.get())?;
+    Ok(info.into())
 }

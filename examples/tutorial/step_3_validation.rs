@@ -1,0 +1,29 @@
+use aiows::{Message, Result, Router, Server, message, routes};
+use serde::{Deserialize, Serialize};
+use validator::Validate;
+
+#[derive(Message, Deserialize, Validate)]
+struct Say {
+    #[validate(length(min = 1, max = 500))]
+    text: String,
+}
+
+#[derive(Message, Serialize)]
+struct Said {
+    text: String,
+}
+
+#[message("say")]
+async fn say(say: Say) -> Said {
+    Said { text: say.text }
+}
+
+fn server() -> Server {
+    Server::from(Router::new().routes(routes![say]))
+}
+
+#[tokio::main]
+async fn main() -> Result {
+    server().run("127.0.0.1:8000").await?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+use aiows::middleware::from_fn;
+use aiows::{
+    Context, DisconnectReason, HandlerError, Message, Result, Router, Server, WebSocket,
+    disconnect, message, routes,
+};
+use serde::{Deserialize, Serialize};
+use validator::Validate;
+
+#[derive(Message, Deserialize, Validate)]
+struct Login {
+    #[validate(length(min = 1, max = 30))]
+    name: String,
+}
+
+#[derive(Message, Deserialize)]
+struct Join {
+    room: String,
+}
+
+#[derive(Message, Deserialize, Validate)]
+struct Say {
+    room: String,
+    #[validate(length(min = 1, max = 500))]
+    text: String,
+}
+
+#[derive(Message, Serialize)]
+struct Said {
+    room: String,
+    from: String,
+    text: String,
+}
+
+#[derive(Clone, Serialize)]
+struct Member {
+    name: String,
+}
+
+#[message("login")]
+async fn login(ws: WebSocket, Login { name }: Login) -> Result {
+    ws.set_name(&name)?;
+    ws.context().insert(Member { name });
+    Ok(())
+}
+
+#[message("join")]
+async fn join(ws: WebSocket, Context(member): Context<Member>, Join { room }: Join) -> Result {
+    ws.join_as(&room, &member).await?;
+    Ok(())
+}
+
+#[message("say")]
+async fn say(ws: WebSocket, Context(member): Context<Member>, say: Say) -> Result {
+    let said = Said { room: say.room, from: member.name, text: say.text };
+    ws.to(&said.room).send(&said).await?;
+    Ok(())
+}
+
+#[disconnect]
+async fn log_end(member: Option<Context<Member>>, reason: DisconnectReason) {
+    if let Some(Context(member)) = member {
+        println!("{} left: {reason}", member.name);
+    }
+}
+
+fn server() -> Server {
+    let logged_in = from_fn(|call, next| async move {
+        if call.websocket().name().is_none() {
+            return Err(HandlerError::new("no_name", "log in first"));
+        }
+        next.run(call).await
+    });
+    let members = Router::new().routes(routes![join, say]).middleware(logged_in);
+    Server::from(Router::new().routes(routes![login, log_end]).include(members))
+}
+
+#[tokio::main]
+async fn main() -> Result {
+    server().run("127.0.0.1:8000").await?;
+    Ok(())
+}
