@@ -83,7 +83,7 @@ pub(crate) const fn assert_type(message_type: &str) {
             .with("message type `")
             .with(message_type)
             .with("` is reserved for the protocol, choose another")
-            .refuse();
+            .stop_compilation();
     }
     let mut at = 0;
     while at < message_type.len() {

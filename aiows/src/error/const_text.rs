@@ -26,8 +26,9 @@ impl ConstText {
         self
     }
 
+    /// Panics with the text. In a constant, the panic is a compile error.
     #[track_caller]
-    pub(crate) const fn refuse(&self) {
+    pub(crate) const fn stop_compilation(&self) {
         let (text, _) = self.bytes.split_at(self.length);
         match std::str::from_utf8(text) {
             Ok(text) => panic!("{}", text),

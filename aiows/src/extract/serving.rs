@@ -64,7 +64,7 @@ pub const fn serving<T, Via: Declares<T>>(literal: &'static str) -> Serving<fn(T
             .with("\", but its message declares \"")
             .with(declared)
             .with("\"")
-            .refuse();
+            .stop_compilation();
     }
     Serving(PhantomData)
 }

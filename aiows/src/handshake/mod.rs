@@ -45,7 +45,7 @@ pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::method());
     }
-    if !asks_for_websocket(request) {
+    if !is_websocket_request(request) {
         return Err(Refusal::upgrade_required());
     }
     if !has_token(request, "connection", "upgrade") {
@@ -84,7 +84,7 @@ fn check_no_body(request: &Request<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(crate) fn asks_for_websocket(request: &Request<'_>) -> bool {
+pub(crate) fn is_websocket_request(request: &Request<'_>) -> bool {
     has_token(request, "upgrade", "websocket")
 }
 

@@ -34,7 +34,7 @@ impl Refusal {
     }
 
     fn fixed(refusal: HttpRefusal, message: &'static str) -> Self {
-        Self::told(&HandlerError::new(refusal.code, message).status(refusal.status))
+        Self::from_error(&HandlerError::new(refusal.code, message).status(refusal.status))
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -43,7 +43,7 @@ impl Refusal {
     }
 
     /// Converts an error of the application to an HTTP answer.
-    pub(crate) fn told(error: &HandlerError) -> Self {
+    pub(crate) fn from_error(error: &HandlerError) -> Self {
         let status = StatusCode::from_u16(error.status_code());
         let mut refusal = Self::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error);
         if refusal.status == StatusCode::UNAUTHORIZED {

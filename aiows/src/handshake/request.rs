@@ -54,7 +54,8 @@ impl RequestHead {
     pub(crate) fn parse(&self, limits: &Limits) -> Result<Request<'_>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
-        let status = request.parse(&self.bytes[..self.length]).map_err(|error| refuse(&error))?;
+        let status =
+            request.parse(&self.bytes[..self.length]).map_err(|error| parse_refusal(&error))?;
         let (Some(method), Some(target), Some(minor_version)) =
             (request.method, request.path, request.version)
         else {
@@ -153,10 +154,10 @@ pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
 fn check_start(bytes: &[u8]) -> Result<(), Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    request.parse(bytes).map(drop).map_err(|error| refuse(&error))
+    request.parse(bytes).map(drop).map_err(|error| parse_refusal(&error))
 }
 
-fn refuse(error: &httparse::Error) -> Refusal {
+fn parse_refusal(error: &httparse::Error) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::head_too_large(),
         _ => Refusal::bad_request("the request is not valid HTTP"),

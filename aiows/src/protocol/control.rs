@@ -1,6 +1,6 @@
 //! The control frames of a peer, which are handled ahead of the messages they arrive with.
 
-use super::Failure;
+use super::failure::Failure;
 use super::frame::{CLOSE, MASK, MAX_CONTROL, PING, PONG};
 use crate::close::CloseCode;
 

@@ -8,10 +8,10 @@
 pub(crate) mod client; // the client of the test kit
 mod context; // the decoding contexts that connections share
 mod control; // parses control frames
+mod failure; // violations of the protocol
 mod frame; // frame headers, and the boundaries of inbound frames
 mod inbound; // messages as they arrive
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -22,14 +22,13 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use self::context::{Feed, GrownBuffer};
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
+pub(crate) use self::failure::Failure;
 pub(crate) use self::frame::{
     FRAGMENT, HEADROOM, LAST_FRAGMENT, NEXT_FRAGMENT, Opcode, close_frame, first_fragment,
     ping_frame, pong_frame, write_header,
 };
 use self::frame::{Scanner, Stop};
 pub(crate) use self::inbound::{Inbound, Text};
-use crate::close::CloseCode;
-use crate::error::{Closing, closing};
 use crate::limits::Limits;
 
 /// The control frames that are handled in one turn. Those behind them wait for the next turn.
@@ -87,51 +86,6 @@ impl DecodeLimit {
 pub(crate) enum ProtocolEnd {
     Close(PeerClose),
     Failure(Failure),
-}
-
-/// A violation of the protocol or of a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    Protocol,
-    /// The message is larger than this limit, in bytes.
-    TooLarge(usize),
-    /// The message has more fragments than this limit.
-    TooManyFragments(usize),
-    Utf8,
-}
-
-impl Failure {
-    fn of(error: &Error, message_size: usize) -> Self {
-        match error {
-            Error::Capacity(_) => Self::TooLarge(message_size),
-            Error::Utf8(_) => Self::Utf8,
-            _ => Self::Protocol,
-        }
-    }
-
-    fn closing(self) -> Closing {
-        match self {
-            Self::Protocol => closing::PROTOCOL,
-            Self::TooLarge(_) => closing::TOO_LARGE,
-            Self::TooManyFragments(_) => closing::TOO_MANY_FRAGMENTS,
-            Self::Utf8 => closing::NOT_UTF8,
-        }
-    }
-
-    pub(crate) fn code(self) -> CloseCode {
-        self.closing().code
-    }
-
-    /// Returns the close reason. It names the limit for clients that send the same message again
-    /// after each reconnect.
-    pub(crate) fn reason(self) -> Cow<'static, str> {
-        match self {
-            Self::TooLarge(limit) | Self::TooManyFragments(limit) => {
-                self.closing().with(&limit.to_string()).into()
-            }
-            Self::Protocol | Self::Utf8 => self.closing().reason.into(),
-        }
-    }
 }
 
 impl Protocol {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::close::CloseCode;
 
 /// A whole frame with a mask of zeros.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {

@@ -72,8 +72,9 @@ impl RequestNeeds {
             extensions: self.extensions(request),
         };
         for check in &self.checks {
-            check(&info)
-                .map_err(|error| Refusal::told(&error.status(http_refusal::BAD_REQUEST.status)))?;
+            check(&info).map_err(|error| {
+                Refusal::from_error(&error.status(http_refusal::BAD_REQUEST.status))
+            })?;
         }
         Ok(Some(Arc::new(info)))
     }

@@ -30,5 +30,5 @@ pub(super) fn refusal(error: &HandlerError) -> Refusal {
     if let Some(error_id) = error.error_id() {
         tracing::error!(error_id, %error, "a request failed");
     }
-    Refusal::told(error)
+    Refusal::from_error(error)
 }

@@ -78,7 +78,7 @@ impl Server {
 
 /// Tells whether the application answers a request, in place of the server itself.
 pub(super) fn is_for_application(request: &handshake::Request<'_>, app: &App) -> bool {
-    app.http().is_some() && !handshake::asks_for_websocket(request)
+    app.http().is_some() && !handshake::is_websocket_request(request)
 }
 
 /// Serves the requests of a connection from its first one on, which was read already.
@@ -144,7 +144,7 @@ impl Connection {
         }
         let (parts, body) = request.into_parts();
         match self.app.http() {
-            Some(http) if !handshake::asks_for_websocket(&handshake::view(&parts)) => {
+            Some(http) if !handshake::is_websocket_request(&handshake::view(&parts)) => {
                 let body = PatientBody::new(body, self.app.limits().handshake_timeout);
                 let request = Request::from_parts(parts, Body::new(body));
                 let mut http = http.clone();
