@@ -12,7 +12,7 @@ pub(crate) fn panic_text(panic: &Panic) -> &str {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
+        .unwrap_or("a value that is not text")
 }
 
 /// Drops the payload of a panic, or another value of the application. A panic of that drop is

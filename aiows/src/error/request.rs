@@ -47,7 +47,7 @@ impl fmt::Display for RequestError {
             Self::Congested => f.write_str("too many messages wait before the client's answer"),
             Self::Invalid(error) => write!(f, "the client's answer is invalid: {error}"),
             Self::Refused { .. } => f.write_str("the client answered with an error"),
-            Self::NotSent(_) => f.write_str("the client could not be asked"),
+            Self::NotSent(_) => f.write_str("the request to the client could not be queued"),
             Self::Timeout => f.write_str("the client did not answer in time"),
             Self::TooMany => f.write_str("the client has too many questions to answer"),
         }

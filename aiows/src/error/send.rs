@@ -39,7 +39,7 @@ impl fmt::Display for SendError {
                 "this server has several namespaces with rooms of their own, write \
                  `hub.namespace(\"..\")` to name one"
             }
-            Self::NoRoom => "nothing is sent to everybody on this server, name a room",
+            Self::NoRoom => "this server sends only to rooms, name a room",
         })
     }
 }

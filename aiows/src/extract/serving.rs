@@ -16,10 +16,10 @@ pub enum Extractor {}
 
 /// Proof that a handler's attribute and its last argument agree on the message type.
 ///
-/// The expansion has [`Serves::SERVING`] in a pattern, next to the value that [`last`](super::argument::last)
-/// returns. `cargo check` evaluates the constant of a pattern, and inference gives it the
-/// argument's type. If the expansion named the type a second time, a misspelled type would give two
-/// errors.
+/// The expansion has [`Serves::SERVING`] in a pattern, next to the value that
+/// [`last`](super::argument::last) returns. `cargo check` evaluates the constant of a pattern, and
+/// inference gives it the argument's type. If the expansion named the type a second time, a
+/// misspelled type would give two errors.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Serving<F>(pub(super) PhantomData<F>);
 

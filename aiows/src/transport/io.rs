@@ -34,7 +34,7 @@ pub(crate) enum Io {
     not(any(target_os = "linux", target_os = "android")),
     expect(
         dead_code,
-        reason = "other systems do not tell how a client leaves that is not read from"
+        reason = "other systems do not report how a client hangs up while it is not read from"
     )
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

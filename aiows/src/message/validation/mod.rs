@@ -2,8 +2,8 @@
 //! as many as an error lists.
 //!
 //! `#[derive(Message)]` expands to calls of [`validated`] and [`validated_in_parts`]. [`WireNames`]
-//! has the names of a type's fields, [`Walk`] visits the values of a message, and `failures` collects
-//! the failed fields.
+//! has the names of a type's fields, [`Walk`] visits the values of a message, and `failures`
+//! collects the failed fields.
 
 mod containers; // containers of the standard library
 mod failures; // the failed fields of a message
