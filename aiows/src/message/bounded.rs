@@ -13,8 +13,8 @@ const MAX_AHEAD: usize = 64;
 /// A list of at most `N` items, for the fields of messages.
 ///
 /// A longer list is refused while it is read, with the code `too_many` for the field: item `N + 1`
-/// is not kept, and no other rule is checked. A `length` rule on a `Vec` is checked later, when the
-/// whole list is in memory.
+/// is not kept, and no rule of the message is checked. A `length` rule on a `Vec` is checked later,
+/// when the whole list is in memory.
 ///
 /// ```
 /// use aiows::testing::TestServer;
