@@ -148,7 +148,7 @@ pub struct Limits {
     /// What happens to a message if the queue of its recipient is full. Default:
     /// [`Overflow::Disconnect`].
     ///
-    /// A message type can have a policy of its own, see [`Message`](macro@crate::Message).
+    /// A message type can have a policy of its own, see [`Message`](trait@crate::Message).
     pub overflow: Overflow,
     /// The time for which a client may refuse to read before it is disconnected as a slow client.
     /// Default: 10 s.

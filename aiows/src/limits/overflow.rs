@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 ///
 /// The policy applies when the outbound queue of the connection is full. Set it for all messages
 /// with [`Limits::overflow`](crate::Limits::overflow), and for one message type with
-/// `#[aiows(delivery = "..")]` of [`Message`](macro@crate::Message). The chapter *Slow clients* of
+/// `#[aiows(delivery = "..")]` of [`Message`](trait@crate::Message). The chapter *Slow clients* of
 /// the guide compares the policies.
 ///
 /// ```

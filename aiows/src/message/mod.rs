@@ -136,7 +136,7 @@ impl<T: Message + DeserializeOwned + Send + 'static> Incoming for T {}
 /// A message that you can send: every [`Message`] that implements `Serialize`, and every set of
 /// messages.
 ///
-/// A set is an enum that derives [`Message`](macro@crate::Message): each variant holds one message,
+/// A set is an enum that derives [`Message`](trait@crate::Message): each variant holds one message,
 /// which is sent as if it were on its own. If a handler answers with one of several messages, it
 /// returns a set.
 #[cfg_attr(

@@ -77,8 +77,9 @@ impl WebSocket {
     /// # Errors
     ///
     /// As [`join`](Self::join), and `member_too_large` for more than
-    /// [`Limits::member_info_size`](crate::Limits::member_info_size). What is no object, has an
-    /// `id` of its own, or is no [`Value`](serde_json::Value), is an internal error.
+    /// [`Limits::member_info_size`](crate::Limits::member_info_size). If the description is not an
+    /// object, has an `id` of its own, or cannot become a [`serde_json::Value`], it is an internal
+    /// error.
     ///
     /// # Cancel safety
     ///
