@@ -199,7 +199,8 @@ mod arguments {
             mistakes(routes![ping, only_extractors]),
             [format!(
                 "handler `handlers::arguments::only_extractors` ({location}) needs `State<&str>`, \
-                 which neither its router nor the server has"
+                 which neither its router nor the server has: add it with `Server::state` \
+                 or `Router::state`"
             )]
         );
     }
@@ -378,7 +379,7 @@ mod names {
             error.mistakes(),
             [format!(
                 "message type \"match\" is handled by both `handlers::names::match` ({first}) and \
-                 `handlers::names::rival` ({second})"
+                 `handlers::names::rival` ({second}): remove one of them"
             )]
         );
     }

@@ -21,7 +21,7 @@
 //! # #[cfg(all(feature = "macros", feature = "validator"))]
 //! # mod example {
 //! use aiows::{
-//!     DisconnectReason, Message, Result, Router, Server, WebSocket, connect, disconnect, message,
+//!     DisconnectReason, Error, Message, Router, Server, WebSocket, connect, disconnect, message,
 //!     routes,
 //! };
 //! use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@
 //! }
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<()> {
+//! async fn main() -> Result<(), Error> {
 //!     let router = Router::new().routes(routes![on_connect, on_chat, on_disconnect]);
 //!     Server::new().include_router(router).run("127.0.0.1:8000").await
 //! }
@@ -385,6 +385,9 @@ pub mod extract;
 // One handler, erased.
 mod handler;
 
+// The life of a server: its handle, its stop and the signals.
+mod shutdown;
+
 // Code around handlers and handshakes.
 pub mod middleware;
 
@@ -394,7 +397,10 @@ mod router;
 // One connection, from the 101 to its disconnect handlers.
 mod session;
 
-// Builds a server, accepts connections, stops.
+// Decides about connections, from an accepted stream to the 101 or a refusal.
+mod admission;
+
+// Builds a server, accepts connections and serves them.
 pub mod server;
 
 #[cfg(feature = "test-util")]

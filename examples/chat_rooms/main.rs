@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use aiows::extract::{Call, Extraction, FromCall};
 use aiows::{
-    HandlerError, Hub, Limits, Result, Router, Server, State, WebSocket, disconnect, message,
-    routes,
+    Error, HandlerError, Hub, Limits, Result, Router, Server, State, WebSocket, disconnect,
+    message, routes,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
@@ -133,7 +133,7 @@ fn server() -> Server {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     server().run(address).await
 }

@@ -1,7 +1,7 @@
 //! An echo server for a conformance suite, which returns every message of up to 16 MiB unchanged.
 
 use aiows::extract::Frame;
-use aiows::{Limits, Result, Router, Server, WebSocket, fallback, routes};
+use aiows::{Error, Limits, Result, Router, Server, WebSocket, fallback, routes};
 
 const MIB: usize = 1024 * 1024;
 
@@ -15,7 +15,7 @@ async fn echo(ws: WebSocket, frame: Frame) -> Result {
 }
 
 #[tokio::main]
-async fn main() -> Result {
+async fn main() -> Result<(), Error> {
     let address = std::env::args().nth(1);
     let mut limits = Limits::default();
     limits.message_size = 16 * MIB;

@@ -8,7 +8,9 @@ use std::time::Instant;
 use aiows::extract::Call;
 use aiows::middleware::{Middleware, Next, from_fn};
 use aiows::routing::Outcome;
-use aiows::{Context, HandlerError, Message, Result, Router, Server, WebSocket, message, routes};
+use aiows::{
+    Context, Error, HandlerError, Message, Result, Router, Server, WebSocket, message, routes,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -80,7 +82,7 @@ fn server() -> Server {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     server().run("127.0.0.1:8000").await
 }
 

@@ -4,7 +4,7 @@
 //! address, append it after `--`. The page has the same origin as the server, so it can connect. The
 //! server refuses pages of other origins.
 
-use aiows::{Message, Result, Router, Server, connect, message, routes};
+use aiows::{Error, Message, Router, Server, connect, message, routes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
@@ -47,7 +47,7 @@ fn server() -> Server {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8000".to_owned());
     server().run(address).await
 }

@@ -6,7 +6,7 @@
 //! The route accepts every request that reaches the port. A real service would authenticate it.
 
 use aiows::server::Stats;
-use aiows::{Message, Result, Router, Server, ServerHandle, connect, routes};
+use aiows::{Error, Message, Result, Router, Server, ServerHandle, connect, routes};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -52,7 +52,7 @@ fn server() -> Server {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     server().run("127.0.0.1:8000").await
 }
 

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use aiows::{
-    HandlerError, Hub, Limits, Message, Result, Router, Server, WebSocket, message, routes,
+    Error, HandlerError, Hub, Limits, Message, Result, Router, Server, WebSocket, message, routes,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
@@ -81,7 +81,7 @@ fn server() -> Server {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     let server = server();
     tokio::spawn(trade(server.handle().hub(), Duration::from_millis(100)));
     server.run("127.0.0.1:8000").await

@@ -1,5 +1,5 @@
 use aiows::{
-    DisconnectReason, Message, Result, Router, Server, WebSocket, connect, disconnect, message,
+    DisconnectReason, Error, Message, Router, Server, WebSocket, connect, disconnect, message,
     routes,
 };
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ async fn on_disconnect(ws: WebSocket, reason: DisconnectReason) {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     let router = Router::new().routes(routes![on_connect, on_chat, on_disconnect]);
     Server::new().include_router(router).run("127.0.0.1:8000").await
 }

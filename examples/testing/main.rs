@@ -3,7 +3,7 @@
 //! Run the tests below with `cargo test --example testing`, and the server with
 //! `cargo run --example testing`.
 
-use aiows::{Context, Message, Result, Router, Server, WebSocket, connect, message, routes};
+use aiows::{Context, Error, Message, Result, Router, Server, WebSocket, connect, message, routes};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone)]
@@ -45,7 +45,7 @@ fn router() -> Router {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     Server::new().include_router(router()).run("127.0.0.1:8000").await
 }
 

@@ -3,7 +3,7 @@
 //! Run `cargo run --example validation`, connect to `ws://127.0.0.1:8000` and send
 //! `{"type": "order", "id": 1, "customerName": "x", "items": [{"sku": "ABC-1", "count": 0}]}`.
 
-use aiows::{HandlerError, Message, Result, Router, Server, WireNames, message, routes};
+use aiows::{Error, HandlerError, Message, Result, Router, Server, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use validator::{Validate, ValidationError};
 
@@ -53,7 +53,7 @@ async fn order(order: Order) -> Result<Accepted, HandlerError> {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Error> {
     let router = Router::new().routes(routes![order]);
     Server::new().include_router(router).run("127.0.0.1:8000").await
 }

@@ -8,6 +8,7 @@ mod codes; // the codes, close codes and statuses that the framework sends
 mod const_text; // texts for compile errors
 mod field; // one invalid field
 mod handler; // the error of a handler
+mod mistakes; // the mistakes that one build error lists
 mod panic; // the payload of a panic
 mod request; // the error of a request to a client
 mod send; // the error of a send
@@ -22,12 +23,13 @@ pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
 pub(crate) use self::field::MAX_FIELDS;
 pub use self::handler::HandlerError;
+pub(crate) use self::mistakes::Mistakes;
 pub(crate) use self::panic::{Panic, drop_quietly, panic_text};
 pub use self::request::RequestError;
 pub use self::send::SendError;
 pub(crate) use self::text::cut;
 
-/// The result of handlers, of entry points and of an application's `main`.
+/// The result of a handler. With `Result<(), Error>`, the result of a `main` that runs a server.
 pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 
 /// An error of the server itself.
@@ -57,7 +59,7 @@ impl Error {
         Self { kind: Kind::Forced, cause: None }
     }
 
-    pub(crate) fn registration(mistakes: Vec<String>) -> Self {
+    fn registration(mistakes: Vec<String>) -> Self {
         Self { kind: Kind::Registration(mistakes), cause: None }
     }
 

@@ -10,6 +10,8 @@ mod builtin; // extractors for the types of other modules, and `State`, `Context
 mod call; // one call of a handler
 mod extension; // values that layers of a host application add to the request
 mod frame; // a message in its kind of frame
+#[cfg(feature = "axum")]
+pub(crate) mod json_body; // the body of an HTTP request
 mod local; // exclusive access to a value of the connection
 mod needs; // the requirements of extractors
 mod params; // reads a path or a query into a type

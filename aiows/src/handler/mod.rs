@@ -1,9 +1,9 @@
-//! One handler, erased: its key, what it needs, how it is run.
+//! One handler with its type erased: its key, its needs and the function that runs it.
 
-mod outcome;
-mod panic;
-mod registration;
-mod running;
+mod macro_support; // what the attributes and `routes![]` generate calls of
+mod outcome; // the values that handlers return
+mod panic; // catches panics of handlers
+mod running; // logs handlers that are dropped early
 
 use std::fmt;
 use std::future::Future;
@@ -11,15 +11,14 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use self::outcome::{IntoOutcome, Outcome};
-pub(crate) use self::panic::{Returned, drop_caught, isolated, poll_caught, start};
-pub use self::registration::{
+pub use self::macro_support::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
+pub use self::outcome::{IntoOutcome, Outcome};
+pub(crate) use self::panic::{Returned, drop_caught, isolated, poll_caught, start_caught};
 pub(crate) use self::running::{Running, warn_of_cut};
 use crate::error::HandlerError;
-use crate::extract::Call;
-use crate::extract::{FromCall, Needs};
+use crate::extract::{Call, FromCall, Needs};
 use crate::message::Incoming;
 
 /// The future of one handler call.
@@ -27,13 +26,15 @@ pub type BoxFuture = Pin<Box<dyn Future<Output = Result<Outcome, HandlerError>> 
 
 pub(crate) type Run = Arc<dyn Fn(Call) -> BoxFuture + Send + Sync>;
 
-/// One handler and what it serves.
+/// One handler, and the event it handles.
 ///
-/// The attributes make routes out of functions. This is what they make them with, for handlers
-/// that are built at run time:
+/// The attributes create routes from functions. You can create them yourself for handlers that you
+/// build at run time:
 ///
 /// ```
-/// use aiows::{Call, Result, Route, Router};
+/// use aiows::Router;
+/// use aiows::extract::Call;
+/// use aiows::routing::Route;
 /// use serde_json::json;
 ///
 /// let router = Router::new().route(Route::message("ping", |call: Call| async move {
@@ -43,14 +44,16 @@ pub(crate) type Run = Arc<dyn Fn(Call) -> BoxFuture + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct Route {
-    key: Kind,
+    kind: Kind,
+    /// The path of the function, or the kind of a closure.
     name: String,
+    /// The source file and line.
     location: String,
     needs: Needs,
     run: Run,
 }
 
-/// What a route serves.
+/// The event that a route handles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connect,
@@ -59,16 +62,16 @@ pub(crate) enum Kind {
     Message(String),
 }
 
-/// Whose end a disconnect handler serves.
+/// Which connections a disconnect handler is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Connections whose connect handlers have all succeeded.
+    /// Only connections with successful connect handlers.
     Admitted,
     Any,
 }
 
 impl Route {
-    /// Serves new connections.
+    /// Makes a connect handler, which runs for each new connection.
     #[track_caller]
     pub fn connect<F, Fut>(handler: F) -> Self
     where
@@ -79,8 +82,10 @@ impl Route {
         Self::of_closure(Kind::Connect, "connect", handler, Location::caller())
     }
 
-    /// Serves the end of connections that were admitted: all their connect handlers have succeeded. What
-    /// it returns is sent to nobody.
+    /// Makes a disconnect handler, which runs at the end of each admitted connection.
+    ///
+    /// A connection is admitted if all its connect handlers have succeeded. The return value is not
+    /// sent.
     #[track_caller]
     pub fn disconnect<F, Fut>(handler: F) -> Self
     where
@@ -88,13 +93,14 @@ impl Route {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let key = Kind::Disconnect(Ended::Admitted);
-        Self::of_closure(key, "disconnect", handler, Location::caller())
+        let kind = Kind::Disconnect(Ended::Admitted);
+        Self::of_closure(kind, "disconnect", handler, Location::caller())
     }
 
-    /// Serves the end of all connections, also of those that were not admitted:
-    /// [`ConnectFailed`](crate::DisconnectReason::ConnectFailed) if a connect handler failed, else what
-    /// ended them meanwhile.
+    /// Makes a disconnect handler that also runs for connections that were not admitted.
+    ///
+    /// For those the reason is [`ConnectFailed`](crate::DisconnectReason::ConnectFailed) if a
+    /// connect handler failed, and otherwise the event that ended the connection in the meantime.
     #[track_caller]
     pub fn disconnect_always<F, Fut>(handler: F) -> Self
     where
@@ -102,11 +108,11 @@ impl Route {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let key = Kind::Disconnect(Ended::Any);
-        Self::of_closure(key, "disconnect", handler, Location::caller())
+        let kind = Kind::Disconnect(Ended::Any);
+        Self::of_closure(kind, "disconnect", handler, Location::caller())
     }
 
-    /// Serves one message type.
+    /// Makes the handler of one message type.
     #[track_caller]
     pub fn message<F, Fut>(message_type: impl Into<String>, handler: F) -> Self
     where
@@ -114,11 +120,11 @@ impl Route {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let key = Kind::Message(message_type.into());
-        Self::of_closure(key, "message", handler, Location::caller())
+        let kind = Kind::Message(message_type.into());
+        Self::of_closure(kind, "message", handler, Location::caller())
     }
 
-    /// Serves every message no other route serves.
+    /// Makes the handler of every message that has no other handler.
     #[track_caller]
     pub fn fallback<F, Fut>(handler: F) -> Self
     where
@@ -129,26 +135,29 @@ impl Route {
         Self::of_closure(Kind::Fallback, "fallback", handler, Location::caller())
     }
 
-    /// Adds what an extractor of type `T` needs, so that its absence is noticed at the build.
+    /// Declares that the handler uses an extractor of type `T`.
     ///
-    /// Of [`Path`](crate::Path), [`Query`](crate::Query) and [`Headers`](crate::Headers) a connection
-    /// keeps only what its routes say they need; a fallback that needs [`Text`](crate::Text) or
-    /// [`Bytes`](crate::Bytes) gets frames that are no messages.
+    /// If the server cannot provide a value for `T`, the build fails. The declaration is also
+    /// needed for other reasons. A connection keeps the data for [`Path`](crate::Path),
+    /// [`Query`](crate::Query) and [`Headers`](crate::extract::Headers) only if a route needs it. A
+    /// fallback receives frames that are not messages only if it needs [`Text`](crate::Text) or
+    /// [`Bytes`](crate::Bytes).
     #[must_use]
     pub fn needing<T: FromCall>(mut self) -> Self {
         T::needs(&mut self.needs);
         self
     }
 
-    /// Says that [`Call::payload`] is asked for a `T`, so that a message type is noticed at the build
-    /// that contradicts the one `T` declares.
+    /// Declares that the handler calls [`Call::payload`] with the message `T`.
+    ///
+    /// If `T` declares another message type than the route, the build fails.
     #[must_use]
     pub fn receiving<T: Incoming>(mut self) -> Self {
         self.needs.payload::<T>();
         self
     }
 
-    fn of_closure<F, Fut>(key: Kind, name: &str, handler: F, location: &Location<'_>) -> Self
+    fn of_closure<F, Fut>(kind: Kind, name: &str, handler: F, location: &Location<'_>) -> Self
     where
         F: Fn(Call) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
@@ -159,7 +168,7 @@ impl Route {
             Box::pin(async move { future.await.into_outcome(&call) })
         };
         Self {
-            key,
+            kind,
             name: format!("{name} closure"),
             location: location.to_string(),
             needs: Needs::default(),
@@ -168,24 +177,24 @@ impl Route {
     }
 
     pub(crate) fn kind(&self) -> &Kind {
-        &self.key
+        &self.kind
     }
 
-    /// Puts a prefix before the message type.
+    /// Prepends a prefix to the message type.
     pub(crate) fn nest(&mut self, prefix: &str) {
-        if let Kind::Message(message_type) = &mut self.key {
+        if let Kind::Message(message_type) = &mut self.kind {
             message_type.insert_str(0, prefix);
         }
     }
 
-    /// The handler's name and where it stands, for errors at the build and for the log.
+    /// Returns the handler's name and source location, for build errors and the log.
     pub(crate) fn title(&self) -> String {
         format!("`{}` ({})", self.name, self.location)
     }
 
-    /// Whether it was written where another one was: in the same module, or in the same file if one of
-    /// them is made at run time and has no module.
-    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+    /// Returns whether both handlers are in the same module, or in the same file if one of them was
+    /// built at run time and so has no module.
+    pub(crate) fn is_in_same_module(&self, other: &Self) -> bool {
         match (self.module(), other.module()) {
             (Some(one), Some(other)) => one == other,
             _ => self.file() == other.file(),
@@ -211,7 +220,7 @@ impl Route {
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").field("key", &self.key).field("name", &self.name).finish()
+        f.debug_struct("Route").field("kind", &self.kind).field("name", &self.name).finish()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a handler returns.
+//! The values that handlers return.
 
 use serde_json::Value;
 
@@ -8,20 +8,20 @@ use crate::extract::Call;
 use crate::message::{Outgoing, encode};
 use crate::websocket::{Joined, Left, UserChange};
 
-/// What a handler has to say: an answer, already encoded, or nothing, which is the default.
+/// The result of a successful handler: an encoded answer, or no answer, which is the default.
 #[derive(Debug, Default)]
 pub struct Outcome {
     answer: Option<Encoded>,
 }
 
 impl Outcome {
-    /// Tells whether the handler has nothing to say.
+    /// Returns `true` if the handler returned no answer.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.answer.is_none()
     }
 
-    /// The answer as it is sent.
+    /// Returns the answer as it is sent.
     #[cfg(feature = "test-util")]
     pub(crate) fn answer(&self) -> Option<&[u8]> {
         self.answer.as_ref().map(Encoded::payload)
@@ -32,12 +32,12 @@ impl Outcome {
     }
 }
 
-/// A type a handler may return.
+/// A type that a handler may return.
 ///
-/// It is implemented for `()`, every message that is `Serialize`, [`serde_json::Value`], an
-/// [`Outcome`], and `Option` and `Result` of these. What [`WebSocket::join`](crate::WebSocket::join),
-/// `leave` and `set_user` return counts as nothing to say. The error of a `Result` is anything that becomes a
-/// [`HandlerError`].
+/// It is implemented for `()`, for every message that is `Serialize`, for [`serde_json::Value`],
+/// for [`Outcome`], and for `Option` and `Result` of these. The return types of
+/// [`WebSocket::join`](crate::WebSocket::join), `leave` and `set_user` are accepted as well and
+/// produce no answer. The error of a `Result` can be any type that converts into [`HandlerError`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a valid handler return type",
     label = "neither `()` nor a message that can be sent",
@@ -50,7 +50,7 @@ pub trait IntoOutcome {
     ///
     /// # Errors
     ///
-    /// The handler's own error, or an internal one for a value that cannot be encoded.
+    /// Returns the handler's own error, or an internal error if the value cannot be encoded.
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError>;
 }
 
@@ -61,8 +61,8 @@ impl IntoOutcome for () {
     }
 }
 
-/// A handler may end with the call that changes a membership.
-macro_rules! says_nothing {
+/// Lets a handler end with the call that changes a membership.
+macro_rules! without_answer {
     ($($change:ty),*) => {$(
         #[diagnostic::do_not_recommend]
         impl IntoOutcome for $change {
@@ -73,7 +73,7 @@ macro_rules! says_nothing {
     )*};
 }
 
-says_nothing!(Joined, Left, UserChange);
+without_answer!(Joined, Left, UserChange);
 
 #[diagnostic::do_not_recommend]
 impl IntoOutcome for Outcome {
@@ -94,7 +94,7 @@ impl<M: Outgoing> IntoOutcome for M {
 impl IntoOutcome for Value {
     fn into_outcome(self, call: &Call) -> Result<Outcome, HandlerError> {
         let Self::Object(object) = self else {
-            return Err("a handler returned a JSON value that is no object".into());
+            return Err("a handler returned a JSON value that is not an object".into());
         };
         Ok(Outcome { answer: Some(encode_value(call.websocket().tag(), &object, call.id())?) })
     }

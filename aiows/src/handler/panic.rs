@@ -1,4 +1,4 @@
-//! Keeps a panic of the application's code to the call it happened in.
+//! Limits a panic in application code to the call in which it happened.
 
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,8 +7,7 @@ use std::task::{Context, Poll};
 
 use tracing::field::display;
 
-use super::BoxFuture;
-use super::Outcome;
+use super::{BoxFuture, Outcome};
 use crate::error::{HandlerError, Panic, drop_quietly, panic_text};
 use crate::id::ConnectionId;
 
@@ -16,20 +15,20 @@ pub(crate) type Returned = Result<Outcome, HandlerError>;
 
 type Running = dyn Future<Output = Returned> + Send;
 
-/// Makes the future of a call; a panic on the way becomes the future's error.
-pub(crate) fn start(make: impl FnOnce() -> BoxFuture) -> BoxFuture {
-    // A closure of the application's may panic before it returns a future.
+/// Creates the future of a call. If `make` panics, the future resolves to an error.
+pub(crate) fn start_caught(make: impl FnOnce() -> BoxFuture) -> BoxFuture {
+    // A closure of the application may panic before it returns a future.
     let started = catch_unwind(AssertUnwindSafe(make));
     started.unwrap_or_else(|panic| Box::pin(ready(Err(panicked(panic)))))
 }
 
-/// Polls a call; a panic becomes its error.
+/// Polls a call. A panic becomes the error of the call.
 pub(crate) fn poll_caught(running: Pin<&mut Running>, cx: &mut Context<'_>) -> Poll<Returned> {
     let polled = catch_unwind(AssertUnwindSafe(|| running.poll(cx)));
     polled.unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))))
 }
 
-/// Drops a call that may not have returned; a panic of a value it held is logged and stays here.
+/// Drops a call, possibly before it returned. A panic of a destructor is caught and logged.
 pub(crate) fn drop_caught(connection: impl FnOnce() -> Option<ConnectionId>, running: BoxFuture) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
         log_dropped(connection(), panic);
@@ -43,10 +42,10 @@ fn log_dropped(connection: Option<ConnectionId>, panic: Panic) {
     tracing::error!(connection, %error, "a cancelled handler panicked while it was dropped");
 }
 
-/// A call inside of another one, which sees the panic as an error.
+/// A call within another one. Its panic becomes an error for the outer call.
 pub(crate) struct Isolated {
     running: Option<BoxFuture>,
-    /// `None` before there is one.
+    /// `None` during the handshake, before the connection exists.
     connection: Option<ConnectionId>,
 }
 
@@ -55,7 +54,7 @@ pub(crate) fn isolated(
     connection: Option<ConnectionId>,
     make: impl FnOnce() -> BoxFuture,
 ) -> Isolated {
-    Isolated { running: Some(start(make)), connection }
+    Isolated { running: Some(start_caught(make)), connection }
 }
 
 impl Future for Isolated {
@@ -73,7 +72,7 @@ impl Future for Isolated {
 impl Drop for Isolated {
     #[inline]
     fn drop(&mut self) {
-        // What drops it may be panicking itself, and a second panic would abort the process.
+        // The thread may already be panicking, and a second panic would abort the process.
         let connection = self.connection;
         self.running.take().into_iter().for_each(|running| drop_caught(|| connection, running));
     }

@@ -1,4 +1,4 @@
-//! Names handlers that are dropped before they have returned.
+//! Logs handlers that are dropped before they return.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::id::ConnectionId;
 
-/// A handler that runs. If this is dropped before [`finish`](Self::finish), the log names it.
+/// A running handler. If it is dropped before [`finish`](Self::finish) is called, the log names the
+/// handler.
 #[derive(Debug)]
 pub(crate) struct Running<'a> {
     connection: ConnectionId,

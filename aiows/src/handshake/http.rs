@@ -10,7 +10,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, Version};
 use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
-use super::Upgrade;
+use super::SwitchingProtocols;
 use super::header_case::with_header_case;
 use super::refusal::Refusal;
 use super::request::Request;
@@ -44,16 +44,18 @@ fn header<'a>(name: &'a HeaderName, value: &'a HeaderValue) -> httparse::Header<
     httparse::Header { name: name.as_str(), value: value.as_bytes() }
 }
 
-/// The answer that opens the WebSocket.
-pub(crate) fn switching(upgrade: &Upgrade, subprotocol: Option<&str>) -> Response {
-    let headers = [
-        (UPGRADE, "websocket"),
-        (CONNECTION, "Upgrade"),
-        (SEC_WEBSOCKET_ACCEPT, upgrade.accept.as_str()),
-    ];
-    let subprotocol = subprotocol.map(|name| (SEC_WEBSOCKET_PROTOCOL, name));
-    let headers = AppendHeaders(headers.into_iter().chain(subprotocol));
-    with_header_case((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+impl SwitchingProtocols {
+    /// Returns the answer for an HTTP server that writes it.
+    pub(crate) fn to_response(&self) -> Response {
+        let headers = [
+            (UPGRADE, "websocket"),
+            (CONNECTION, "Upgrade"),
+            (SEC_WEBSOCKET_ACCEPT, self.accept_key.as_str()),
+        ];
+        let subprotocol = self.subprotocol.as_deref().map(|name| (SEC_WEBSOCKET_PROTOCOL, name));
+        let headers = AppendHeaders(headers.into_iter().chain(subprotocol));
+        with_header_case((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    }
 }
 
 /// Returns the answer to a refused request.

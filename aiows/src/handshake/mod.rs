@@ -16,11 +16,12 @@ mod subprotocol; // chooses a subprotocol
 mod target; // the target in the request line
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 #[cfg(feature = "axum")]
-pub(crate) use self::http::{refused, switching, view};
+pub(crate) use self::http::{refused, view};
 pub(crate) use self::info::{RequestInfo, decode_params, is_utf8};
 pub(crate) use self::origin::Origins;
 pub(crate) use self::refusal::Refusal;
@@ -30,18 +31,32 @@ pub(crate) use self::request::{Request, RequestHead, read_request_head};
 pub(crate) use self::subprotocol::Subprotocols;
 use self::target::RequestTarget;
 
-/// A request that may become a WebSocket.
+/// The answer 101, which opens a WebSocket.
 #[derive(Debug)]
-pub(crate) struct Upgrade {
-    pub(super) accept: String,
+pub(crate) struct SwitchingProtocols {
+    accept_key: String,
+    pub(crate) subprotocol: Option<Arc<str>>,
 }
 
-/// Checks everything RFC 6455 section 4.2.1 demands of a request, and that it has no body.
+/// Checks an upgrade request and the page that it comes from, and makes the answer.
 ///
 /// # Errors
 ///
-/// 400, 405 or 426, whichever tells the client what to change.
-pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
+/// 400, 403, 405 or 426, depending on what the client must change.
+pub(crate) fn accept_upgrade(
+    request: &Request<'_>,
+    origins: &Origins,
+    subprotocols: &Subprotocols,
+) -> Result<SwitchingProtocols, Refusal> {
+    let key = check_upgrade(request)?;
+    origins.check(request)?;
+    let accept_key = derive_accept_key(key.as_bytes());
+    Ok(SwitchingProtocols { accept_key, subprotocol: subprotocols.choose(request) })
+}
+
+/// Checks everything that RFC 6455 section 4.2.1 requires of a request, and that it has no body.
+/// Returns its key.
+fn check_upgrade<'a>(request: &Request<'a>) -> Result<&'a str, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::method());
     }
@@ -70,7 +85,7 @@ pub(crate) fn check_upgrade(request: &Request<'_>) -> Result<Upgrade, Refusal> {
         }
     }
     match request.one("sec-websocket-key") {
-        Ok(Some(key)) if is_key(key) => Ok(Upgrade { accept: derive_accept_key(key.as_bytes()) }),
+        Ok(Some(key)) if is_key(key) => Ok(key),
         _ => Err(Refusal::bad_request("exactly one valid `Sec-WebSocket-Key` is required")),
     }
 }
@@ -84,6 +99,7 @@ fn check_no_body(request: &Request<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Returns whether a request is for a WebSocket and not for a page.
 pub(crate) fn is_websocket_request(request: &Request<'_>) -> bool {
     has_token(request, "upgrade", "websocket")
 }
@@ -108,17 +124,19 @@ fn is_key(key: &str) -> bool {
         && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
-/// The answer that opens the WebSocket.
-pub(crate) fn accepted(upgrade: &Upgrade, subprotocol: Option<&str>) -> Vec<u8> {
-    let mut answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n",
-        upgrade.accept
-    );
-    if let Some(subprotocol) = subprotocol {
-        // Writing to a string cannot fail.
-        let _ = write!(answer, "Sec-WebSocket-Protocol: {subprotocol}\r\n");
+impl SwitchingProtocols {
+    /// Returns the whole answer as it is sent.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {}\r\n",
+            self.accept_key
+        );
+        if let Some(subprotocol) = &self.subprotocol {
+            // Writing to a string cannot fail.
+            let _ = write!(answer, "Sec-WebSocket-Protocol: {subprotocol}\r\n");
+        }
+        answer.push_str("\r\n");
+        answer.into_bytes()
     }
-    answer.push_str("\r\n");
-    answer.into_bytes()
 }

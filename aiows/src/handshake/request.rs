@@ -8,9 +8,6 @@ use super::refusal::Refusal;
 use super::target::RequestTarget;
 use crate::limits::Limits;
 
-/// Bytes asked for at once; a browser's request head fits.
-const CHUNK: usize = 2048;
-
 /// Headers the parser has room for; `Limits::request_headers` bounds what is accepted.
 pub(crate) const MAX_HEADERS: usize = 256;
 
@@ -38,8 +35,8 @@ pub(crate) struct Request<'a> {
 impl RequestHead {
     /// Returns all bytes that were read, including the head.
     #[cfg(feature = "axum")]
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(crate) fn leftover(&self) -> &[u8] {
@@ -112,24 +109,16 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads a request head, and calls `on_first` when its first bytes have come; the deadline is the
-/// caller's.
+/// Reads the rest of a request head, whose first bytes have been read. It has no deadline of its own.
 ///
-/// `Ok(Err(_))` is a request to refuse, `Err(_)` a peer that is gone.
+/// Returns `Ok(Err(_))` for a request to refuse, and `Err(_)` if the client has left.
 pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
     stream: &mut S,
+    mut bytes: Vec<u8>,
     limits: &Limits,
-    on_first: impl Fn(),
 ) -> io::Result<Result<RequestHead, Refusal>> {
-    let mut bytes = Vec::with_capacity(CHUNK);
+    let mut known = 0;
     loop {
-        let known = bytes.len();
-        if stream.read_buf(&mut bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if known == 0 {
-            on_first();
-        }
         let Ok(end) = end_of_head(&bytes, known) else {
             return Ok(Err(Refusal::bad_request("a line of the request ends without CR")));
         };
@@ -147,6 +136,10 @@ pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
             && let Err(refusal) = check_start(&bytes)
         {
             return Ok(Err(refusal));
+        }
+        known = bytes.len();
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }
@@ -188,14 +181,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_may_arrive_byte_by_byte_with_a_frame_behind_it() {
-        let bytes = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n\x81\x00".to_vec();
+        let bytes = b"ET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n\x81\x00".to_vec();
         let (mut client, mut server) = tokio::io::duplex(1);
         let writer = tokio::spawn(async move {
             tokio::io::AsyncWriteExt::write_all(&mut client, &bytes).await.unwrap();
             client
         });
         let limits = Limits::default();
-        let head = read_request_head(&mut server, &limits, || {}).await.unwrap().unwrap();
+        let head = read_request_head(&mut server, b"G".to_vec(), &limits).await.unwrap().unwrap();
         let request = head.parse(&limits).unwrap();
         assert_eq!((request.method, request.path()), ("GET", "/a"));
         assert_eq!(request.one("HOST"), Ok(Some("x")));
@@ -206,8 +199,9 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_are_not_http_are_refused_at_once() {
         let limits = Limits::default();
-        let mut hello = &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..];
-        let refusal = read_request_head(&mut hello, &limits, || {}).await.unwrap().unwrap_err();
+        let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+        let refusal =
+            read_request_head(&mut tokio::io::empty(), hello, &limits).await.unwrap().unwrap_err();
         assert_eq!(refusal.status(), http::StatusCode::BAD_REQUEST);
     }
 }

@@ -1,12 +1,14 @@
+//! The result of a send to many connections.
+
 use serde::Serialize;
 
-/// How many got something that was sent to many.
+/// The result of a send to many connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// Connections in whose queue it is.
+    /// The number of connections that queued the message.
     pub accepted: usize,
-    /// Connections that were closed, or had no room in their queues: the message was refused, or
-    /// dropped as its policy says.
+    /// The number of connections that did not take it: they were closed, or their queues were full
+    /// and the overflow policy refused or dropped the message.
     pub refused: usize,
 }

@@ -1,4 +1,4 @@
-//! Writing to the sockets of many at once, instead of waking the session of each.
+//! Writes to the sockets of many recipients at once, without waking each session.
 
 use std::ops::Range;
 
@@ -8,19 +8,19 @@ use tokio::task::yield_now;
 use super::recipients::CHUNK;
 use crate::websocket::Members;
 
-/// Some members to whom a publisher has promised to write.
+/// Performs the deferred flushes of some members.
 ///
-/// It is a task of its own, so that everything a publisher says in its turn is one write to each.
-/// Nobody owns the task, but it waits for nothing, only gives others their turn; a runtime that stops
-/// drops it, which leaves the rest to the sessions. There are never more of them than members who were
-/// promised something.
+/// It is a task of its own, so that all messages a publisher sends in one turn become a single
+/// write to each member. The task is not owned by the server, but it never waits: it only yields to
+/// other tasks. If its runtime shuts down, the task is dropped and the sessions write the rest.
+/// There are never more such tasks than members with a deferred flush.
 struct FlushTask {
     members: Members,
     left: Range<usize>,
 }
 
-/// Has those of `members` in `range` written to whom something was promised.
-pub(super) fn start(runtime: Option<&Handle>, members: &Members, range: Range<usize>) {
+/// Spawns a task that performs the deferred flushes of the `members` in `range`.
+pub(super) fn spawn(runtime: Option<&Handle>, members: &Members, range: Range<usize>) {
     let mut flush_task = FlushTask { members: members.clone(), left: range };
     if let Some(runtime) = runtime {
         drop(runtime.spawn(async move { flush_task.run().await }));

@@ -1,16 +1,16 @@
-//! Connections under names: the rooms, and those of each user.
+//! Named groups of connections: rooms, the connections of each user, and connection names.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::presence::{Changes, Presence, Progress, Wait};
-use super::tabs::Grace;
+use super::listed_users::Grace;
+use super::presence::{Changes, GraceWait, ListProgress, Presence};
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing, Members, WebSocket};
 
-/// Groups by their names; a group is there as long as it has members.
+/// Groups by name. A group exists as long as it has members.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     groups: Mutex<HashMap<Arc<str>, Arc<Group>>>,
@@ -25,49 +25,50 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 struct State {
     members: HashMap<ConnectionId, WebSocket>,
-    /// `members` as a list, until they change: a sender holds no lock while it sends.
-    listed: Option<Members>,
-    /// Made for the first member that is listed.
+    /// `members` as a list, so that senders hold no lock; taken when the members change.
+    snapshot: Option<Members>,
+    /// Created when the first member joins with a description.
     presence: Option<Box<Presence>>,
-    /// The last member has left, and with it the group's name: whoever still holds the group looks
-    /// it up again.
+    /// Set when the last member has left and the group is no longer found by name. A caller that
+    /// still holds the group must look it up again.
     is_gone: bool,
 }
 
-/// A group has as many members as it may have.
+/// The group has reached its maximum number of members.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// What a change of a group leaves to its caller.
+/// The result of a change of a group.
 #[derive(Debug, Default)]
-#[must_use = "it is dropped where no lock is held"]
+#[must_use = "drop it where no lock is held"]
 pub(super) struct Changed {
-    /// Somebody has to tell the group after a while.
-    pub(super) gathering: Option<PendingAnnouncement>,
-    /// The first member has come, or the last one has left.
-    pub(super) is_edge: bool,
-    /// What the group no longer keeps. It may hold the last handle on a connection and with it values
-    /// of the application, whose destructors may use this group, or the connection that was changed.
+    /// Set if the caller must spawn a task that announces the change.
+    pub(super) announcement: Option<PendingAnnouncement>,
+    /// Whether the first member joined or the last one left.
+    pub(super) is_first_or_last: bool,
+    /// Values that the group no longer holds. They may include the last handle on a connection, and
+    /// with it values of the application. Their destructors may use this group or the changed
+    /// connection, so the caller drops them once it holds no lock.
     _released: (Option<WebSocket>, Option<Members>),
 }
 
-/// Says that the changes of a group will be taken; when it is dropped early, others may.
+/// The right and duty to announce the changes of a group. If it is dropped early, the next change
+/// creates another one.
 #[derive(Debug)]
 pub(super) struct PendingAnnouncement {
     group: Arc<Group>,
     is_over: bool,
 }
 
-/// What a gathering does next.
+/// The next step of an announcement task.
 #[derive(Debug)]
-pub(super) enum Next {
-    Tell(Members, Changes),
-    Wait(Wait),
+pub(super) enum NextStep {
+    Announce(Members, Changes),
+    Wait(GraceWait),
     End,
 }
 
-// The lock of the names and that of a group are never held together, but for the removal of an
-// empty one: names first, then the group.
+// Lock order: the names, then a group. Both are held together only while an empty group is removed.
 impl Groups {
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Group>>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
@@ -77,7 +78,7 @@ impl Groups {
         self.lock().get(name).cloned()
     }
 
-    fn find_or_make(&self, name: &str) -> Arc<Group> {
+    fn find_or_create(&self, name: &str) -> Arc<Group> {
         let mut groups = self.lock();
         if let Some(group) = groups.get(name) {
             return Arc::clone(group);
@@ -88,12 +89,12 @@ impl Groups {
         group
     }
 
-    /// Adds a member, and lists it if there is something to say about it. Returns the group's own
-    /// copy of its name.
+    /// Adds a member, and lists it if there is a `listing`. Returns the group's own copy of its
+    /// name.
     ///
     /// # Errors
     ///
-    /// `Full` when the group has `max` members already.
+    /// `Full` if the group already has `max` members.
     pub(super) fn add(
         &self,
         name: &str,
@@ -102,7 +103,7 @@ impl Groups {
         max: usize,
     ) -> Result<(Arc<str>, Changed), Full> {
         loop {
-            let group = self.find_or_make(name);
+            let group = self.find_or_create(name);
             let mut state = group.lock();
             if state.is_gone {
                 continue;
@@ -111,47 +112,47 @@ impl Groups {
                 return Err(Full);
             }
             let is_new = state.members.insert(socket.id(), socket.clone()).is_none();
-            let listed = if is_new { state.listed.take() } else { None };
-            let gathers = listing.is_some_and(|listing| {
+            let snapshot = if is_new { state.snapshot.take() } else { None };
+            let needs_task = listing.is_some_and(|listing| {
                 state.presence.get_or_insert_default().join(socket.id(), listing)
             });
-            let is_edge = is_new && state.members.len() == 1;
+            let is_first_or_last = is_new && state.members.len() == 1;
             drop(state);
-            let gathering = gathers.then(|| PendingAnnouncement::of(&group));
-            let changed = Changed { gathering, is_edge, _released: (None, listed) };
+            let announcement = needs_task.then(|| PendingAnnouncement::of(&group));
+            let changed = Changed { announcement, is_first_or_last, _released: (None, snapshot) };
             return Ok((Arc::clone(&group.name), changed));
         }
     }
 
-    /// Removes a member, and the group with the last one. With a grace its user stays listed for a
-    /// while.
+    /// Removes a member, and the group after the last one. If `grace` is given, the member's user
+    /// stays listed until the grace period ends.
     pub(super) fn remove(&self, name: &str, id: ConnectionId, grace: Option<Grace>) -> Changed {
         let Some(group) = self.find(name) else {
             return Changed::default();
         };
         let mut state = group.lock();
-        let gathers = state.presence.as_mut().is_some_and(|presence| presence.leave(id, grace));
-        let released = (state.members.remove(&id), state.listed.take());
+        let needs_task = state.presence.as_mut().is_some_and(|presence| presence.leave(id, grace));
+        let released = (state.members.remove(&id), state.snapshot.take());
         let is_empty = state.members.is_empty();
-        let is_edge = is_empty && released.0.is_some();
+        let is_first_or_last = is_empty && released.0.is_some();
         drop(state);
-        let mut gathering = gathers.then(|| PendingAnnouncement::of(&group));
+        let mut announcement = needs_task.then(|| PendingAnnouncement::of(&group));
         if is_empty && self.remove_empty(&group) {
-            gathering = None;
+            announcement = None;
         }
-        Changed { gathering, is_edge, _released: released }
+        Changed { announcement, is_first_or_last, _released: released }
     }
 
-    /// Lists a member no longer as its user.
+    /// Stops listing a member for its user.
     pub(super) fn forget_user(&self, name: &str, id: ConnectionId) -> Changed {
         let Some(group) = self.find(name) else {
             return Changed::default();
         };
         let mut state = group.lock();
-        let gathers = state.presence.as_mut().is_some_and(|presence| presence.forget_user(id));
+        let needs_task = state.presence.as_mut().is_some_and(|presence| presence.forget_user(id));
         drop(state);
         Changed {
-            gathering: gathers.then(|| PendingAnnouncement::of(&group)),
+            announcement: needs_task.then(|| PendingAnnouncement::of(&group)),
             ..Changed::default()
         }
     }
@@ -167,7 +168,7 @@ impl Groups {
         state.is_gone
     }
 
-    /// The members of a group; none when there is no such group.
+    /// Returns the members of a group; no members if there is no such group.
     pub(super) fn members(&self, name: &str) -> Members {
         let Some(group) = self.find(name) else {
             return Members::default();
@@ -175,7 +176,7 @@ impl Groups {
         group.lock().list()
     }
 
-    /// What is said about the listed members of a group.
+    /// Returns the descriptions of the listed members of a group.
     pub(super) fn infos(&self, name: &str) -> Vec<Info> {
         let group = self.find(name);
         let infos = group.and_then(|group| group.lock().presence.as_ref().map(|it| it.infos()));
@@ -193,8 +194,8 @@ impl Groups {
 
 impl State {
     fn list(&mut self) -> Members {
-        let Self { members, listed, .. } = self;
-        Arc::clone(listed.get_or_insert_with(|| members.values().cloned().collect()))
+        let Self { members, snapshot, .. } = self;
+        Arc::clone(snapshot.get_or_insert_with(|| members.values().cloned().collect()))
     }
 }
 
@@ -207,42 +208,44 @@ impl PendingAnnouncement {
         &self.group.name
     }
 
-    /// Takes what the group is to be told; else the gathering is over, or waits for users.
-    pub(super) fn next(&mut self, progress: impl Fn(&ConnectionId) -> Progress) -> Next {
+    /// Takes the changes to announce. If there are none, the task ends or waits for users in their
+    /// grace period.
+    pub(super) fn next(&mut self, progress: impl Fn(&ConnectionId) -> ListProgress) -> NextStep {
         let mut state = self.group.lock();
         let changes = state.presence.as_mut().and_then(|presence| presence.take(progress));
         if let Some(changes) = changes {
-            return Next::Tell(state.list(), changes);
+            return NextStep::Announce(state.list(), changes);
         }
         self.is_over = true;
         if let Some(wait) = state.presence.as_mut().and_then(|presence| presence.wait()) {
-            return Next::Wait(wait);
+            return NextStep::Wait(wait);
         }
         state.presence.take_if(|presence| presence.is_empty());
-        Next::End
+        NextStep::End
     }
 
-    /// Gathers again after a wait; `false` if others do, or nobody is awaited any more.
+    /// Continues after a wait. Returns `false` if another task took over, or if no user is in its
+    /// grace period any more.
     pub(super) fn resume(&mut self, over: &mut oneshot::Receiver<()>) -> bool {
         let mut state = self.group.lock();
-        let gathers = state.presence.as_mut().is_some_and(|presence| presence.end_wait(over));
-        self.is_over = !gathers;
-        gathers
+        let continues = state.presence.as_mut().is_some_and(|presence| presence.end_wait(over));
+        self.is_over = !continues;
+        continues
     }
 
-    /// Takes no changes, and lets no other gathering begin: the room is not told any more. So each
-    /// member that leaves costs the same, however many there are.
-    pub(super) fn forget(mut self) {
+    /// Discards the changes and keeps the right, so that no other announcement begins. Members that
+    /// leave while the server stops then cost the same, however many there are.
+    pub(super) fn cancel(mut self) {
         self.is_over = true;
     }
 
-    /// Notes who has the list now, and who has missed an announcement.
-    pub(super) fn note(&self, caught_up: &[ConnectionId], missed: Vec<ConnectionId>) {
+    /// Records the members that now have the list and those that missed an announcement.
+    pub(super) fn record_sent(&self, caught_up: &[ConnectionId], missed: Vec<ConnectionId>) {
         let mut state = self.group.lock();
         let State { members, presence, .. } = &mut *state;
         if let Some(presence) = presence {
             presence.note_caught_up(caught_up);
-            // Who has left meanwhile needs nothing.
+            // Members that have left in the meantime need no list.
             presence.note_behind(missed.into_iter().filter(|id| members.contains_key(id)));
         }
     }
@@ -256,9 +259,9 @@ impl Drop for PendingAnnouncement {
         let mut state = self.group.lock();
         let State { members, presence, .. } = &mut *state;
         if let Some(presence) = presence {
-            // What was taken may not have been told.
+            // The changes were taken but may not have been sent.
             presence.note_behind(members.keys().copied());
-            presence.give_up();
+            presence.release_task();
         }
     }
 }

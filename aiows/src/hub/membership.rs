@@ -1,9 +1,9 @@
-//! What a connection belongs to: its rooms, its user, its name.
+//! Changes of a connection's membership: its rooms, its user and its name.
 
 use super::Namespace;
 use super::group::Changed;
+use super::listed_users::Grace;
 use super::rules::is_name;
-use super::tabs::Grace;
 use crate::error::{HandlerError, Result, SendError, closing, code};
 use crate::limits::deadline_after;
 use crate::websocket::{
@@ -34,20 +34,20 @@ impl Registry for Namespace {
             if membership.standing == Standing::Leaving {
                 return membership.rooms.forget(room);
             }
-            // What has ended is kept for its disconnect handlers, and nowhere else.
+            // A connection that has ended keeps its rooms only for its disconnect handlers.
             if !membership.rooms.remove(room) {
                 return Left::default();
             }
             self.rooms.remove(room, socket.id(), None)
         };
-        let left = Left { was_member: true, is_last: changed.is_edge };
-        self.tell_later(changed);
+        let left = Left { was_member: true, is_last: changed.is_first_or_last };
+        self.schedule_announcement(changed);
         left
     }
 
     fn set_user(&self, socket: &WebSocket, user: Option<&str>) -> Result<UserChange> {
         if let Some(user) = user {
-            self.check_name(user, "this is no name for a user")?;
+            self.check_name(user, "this is not a valid user name")?;
         }
         // Dropped after the lock.
         let (_left, _added);
@@ -55,7 +55,7 @@ impl Registry for Namespace {
         if membership.standing == Standing::Leaving && user.is_none() {
             return Ok(membership.forget_user());
         }
-        if !may_belong(socket, &membership) {
+        if !is_open_member(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         if membership.user.as_deref() == user {
@@ -67,24 +67,24 @@ impl Registry for Namespace {
             let rooms = membership.rooms.joined().iter();
             unlisted.extend(rooms.map(|room| self.rooms.forget_user(room, socket.id())));
             let left = self.users.remove(&before, socket.id(), None);
-            change.ended = left.is_edge.then_some(before);
+            change.ended = left.is_first_or_last.then_some(before);
             left
         });
-        // A user has any number of connections.
+        // A user may have any number of connections, so this group is never full.
         let added = user.and_then(|user| self.users.add(user, socket, None, usize::MAX).ok());
-        change.is_first = added.as_ref().is_some_and(|(_, added)| added.is_edge);
+        change.is_first = added.as_ref().is_some_and(|(_, added)| added.is_first_or_last);
         (membership.user, _added) = added.unzip();
         drop(membership);
-        unlisted.into_iter().for_each(|changed| self.tell_later(changed));
+        unlisted.into_iter().for_each(|changed| self.schedule_announcement(changed));
         Ok(change)
     }
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result {
-        self.check_name(name, "this is no name for a connection")?;
+        self.check_name(name, "this is not a valid connection name")?;
         // Dropped after the lock.
         let (_left, _added);
         let mut membership = socket.membership();
-        if !may_belong(socket, &membership) {
+        if !is_open_member(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         if membership.name.as_deref() == Some(name) {
@@ -110,23 +110,27 @@ impl Registry for Namespace {
         let mut left = Vec::with_capacity(rooms.len());
         rooms.leave_all(|room| {
             let changed = self.rooms.remove(room, id, self.grace(by));
-            let is_last = changed.is_edge;
+            let is_last = changed.is_first_or_last;
             left.push(changed);
             is_last
         });
         let user = user.as_ref().map(|user| self.users.remove(user, id, None));
-        *was_last_of_user = user.as_ref().is_some_and(|user| user.is_edge);
+        *was_last_of_user = user.as_ref().is_some_and(|user| user.is_first_or_last);
         let name = name.as_ref().map(|name| self.names.remove(name, id, None));
-        // Whoever finds the connection without membership finds it nowhere else.
-        let _listed = self.live.retire(id);
+        // Retired under the lock: a connection without membership must not be found elsewhere
+        // either.
+        let _snapshot = self.connections.retire(id);
         drop(membership);
-        left.into_iter().chain(user).chain(name).for_each(|changed| self.tell_later(changed));
+        left.into_iter()
+            .chain(user)
+            .chain(name)
+            .for_each(|changed| self.schedule_announcement(changed));
     }
 }
 
 impl Namespace {
-    /// Adds a connection to a room that it may join, and lists it there if there is something to
-    /// say about it.
+    /// Adds a connection to a room after the room check, and lists it there if there is a
+    /// `listing`.
     pub(super) fn add(
         &self,
         socket: &WebSocket,
@@ -138,17 +142,17 @@ impl Namespace {
         if info.is_some_and(|info| info.len() > limits.member_info_size) {
             return Err(HandlerError::new(
                 code::MEMBER_TOO_LARGE,
-                "too much is said about a member",
+                "the description of the member is too large",
             )
             .with("max_bytes", limits.member_info_size));
         }
         let mut membership = socket.membership();
-        if !may_belong(socket, &membership) {
+        if !is_open_member(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         let user = listing.as_ref().and_then(|listing| listing.user.as_ref());
         if user.is_some() && user != membership.user.as_ref() {
-            // It got another one while the room was asked.
+            // The user changed while the room check ran.
             return Err(no_user());
         }
         let is_in = membership.rooms.has(room);
@@ -156,8 +160,11 @@ impl Namespace {
             return Ok(Joined::default());
         }
         if !is_in && membership.rooms.len() >= limits.rooms {
-            return Err(HandlerError::new(code::TOO_MANY_ROOMS, "leave a room first")
-                .with("max", limits.rooms));
+            return Err(HandlerError::new(
+                code::TOO_MANY_ROOMS,
+                "the connection is in too many rooms: leave one first",
+            )
+            .with("max", limits.rooms));
         }
         let Ok((name, changed)) = self.rooms.add(room, socket, listing, limits.room_members) else {
             return Err(HandlerError::new(code::ROOM_FULL, closing::ROOM_FULL.reason)
@@ -167,14 +174,15 @@ impl Namespace {
             membership.rooms.push(name);
         }
         drop(membership);
-        let joined = Joined { is_new: !is_in, is_first: changed.is_edge };
-        self.tell_later(changed);
+        let joined = Joined { is_new: !is_in, is_first: changed.is_first_or_last };
+        self.schedule_announcement(changed);
         Ok(joined)
     }
 
-    /// Joins the room of the path, if there is one, when everybody has admitted the connection. One whose
-    /// client has left is in no room, but what it sent before speaks there.
-    pub(super) fn enter(&self, socket: &WebSocket, room: Option<&str>) -> Result {
+    /// Joins the room of the path, if there is one, after the connect handlers have succeeded. If
+    /// the client has left by then, the room is only recorded, so that its earlier messages may
+    /// still be sent there.
+    pub(super) fn join_path_room(&self, socket: &WebSocket, room: Option<&str>) -> Result {
         let mut membership = socket.membership();
         if membership.standing == Standing::Leaving {
             if let Some(room) = room.filter(|room| !membership.rooms.has(room)) {
@@ -182,7 +190,7 @@ impl Namespace {
             }
             return Ok(());
         }
-        if !may_belong(socket, &membership) {
+        if !is_open_member(socket, &membership) {
             return Err(SendError::Closed.into());
         }
         drop(membership);
@@ -191,7 +199,8 @@ impl Namespace {
 
     /// # Errors
     ///
-    /// `invalid_name` for a name that looks empty, has control characters or is too long.
+    /// `invalid_name` if the name is empty, has only white space, has a control character or is too
+    /// long.
     fn check_name(&self, name: &str, text: &'static str) -> Result {
         let max = self.rules().limits.name_size;
         if !is_name(name, max) {
@@ -200,7 +209,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// How long a user stays listed whose last connection ends like this.
+    /// Returns the grace period of the user if this was its last connection.
     fn grace(&self, by: EndedBy) -> Option<Grace> {
         let limits = &self.rules().limits;
         let is_given = by == EndedBy::Client && !limits.presence_grace.is_zero();
@@ -210,15 +219,15 @@ impl Namespace {
         })
     }
 
-    /// Schedules the announcement of a change; to be called where no lock is held.
-    fn tell_later(&self, changed: Changed) {
-        if let Some(gathering) = changed.gathering {
-            self.announcers.start(self.runtime().as_ref(), gathering);
+    /// Schedules the announcement of a change. The caller must not hold a lock.
+    fn schedule_announcement(&self, changed: Changed) {
+        if let Some(announcement) = changed.announcement {
+            self.announcements.spawn(self.runtime().as_ref(), announcement);
         }
     }
 }
 
-/// Looked at under the lock: who has closed meanwhile is taken out afterwards.
-fn may_belong(socket: &WebSocket, membership: &Membership) -> bool {
+/// Checked under the lock: a connection that closes later is removed by `depart`.
+fn is_open_member(socket: &WebSocket, membership: &Membership) -> bool {
     membership.is_member() && !socket.is_closed()
 }

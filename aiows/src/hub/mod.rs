@@ -1,22 +1,30 @@
-//! The connections of a server: namespaces, rooms, users, and sending to many.
+//! Rooms, users and messages to many connections.
+//!
+//! A [`Hub`] finds the connections of a server and sends to many of them at once. [`Recipients`]
+//! are the connections you send to, and a [`Delivery`] counts how many of them took the message.
+//! Each route has a namespace with rooms and names of its own; users are known to the whole server.
 
-mod announce;
-mod delivery;
-mod flush_task;
-mod group;
-mod late;
-mod list;
-mod live;
-mod membership;
-mod namespace;
-mod presence;
-mod recipients;
-mod registration;
-mod rules;
-mod runtime;
-mod server;
-mod tabs;
-mod tell;
+// `Namespace` is the entry point for the rest of the crate. It has the `Connections` of one or more
+// routes, and their rooms, users and names, each a `Group`. A room with listed members has a
+// `Presence`, which collects changes; an announcement task takes them, and the `Announcer` sends
+// them.
+mod announcement_tasks; // the tasks that announce the changes of rooms
+mod announcer; // sends changes and member lists to one room
+mod busy; // publishes to recipients that cannot take a message at once
+mod connections; // the connections of a namespace
+mod delivery; // the result of a send
+mod flush_task; // writes to the sockets of many recipients
+mod group; // rooms, users and names: the members of each
+mod listed_users; // the users listed in a room, and their connections
+mod member_list; // member lists and changes as messages
+mod membership; // joins and leaves rooms, sets users and names
+mod namespace; // the namespaces of a server
+mod presence; // the listed members of a room and the changes to announce
+mod recipients; // resolves recipients and sends to them
+mod registration; // a connection's registration, until it is dropped
+mod rules; // the room check and valid names
+mod runtime; // the runtime for the tasks of the hub
+mod server; // operations that only the server uses
 #[cfg(test)]
 mod tests;
 
@@ -39,28 +47,31 @@ use crate::websocket::{Directory, Selector, WebSocket};
 #[doc(no_inline)]
 pub use crate::websocket::{Joined, Left, UserChange};
 
-/// The name of the namespace of a router that is bound to no path.
+/// The namespace of the router without a path.
 pub(crate) const ROOT: &str = "root";
 
-/// Connections of a server: sends to rooms, users and everybody. Cheap to clone, usable from any task.
+/// Sends to rooms, users and all connections of a server.
 ///
-/// Handlers take it as an argument, and get that of their namespace: each
-/// [`Server::route`](crate::Server::route) has rooms of its own, unless
-/// [`Router::namespace`](crate::Router::namespace) puts several together. What the hub of a namespace does
-/// stays in it, except that users and connections are known to the whole server:
+/// A hub is cheap to clone, and you can use it from any task. A handler takes it as an argument and
+/// gets the hub of its own namespace. Each [`Server::route`](crate::Server::route) has a namespace
+/// with rooms of its own, unless you join several with
+/// [`Router::namespace`](crate::Router::namespace). The methods of a namespace's hub are limited to
+/// the namespace, except that users and connections are known to the whole server:
 ///
-/// | | in the hub of a namespace |
+/// | method | scope, if the hub belongs to a namespace |
 /// |---|---|
-/// | `all`, `room`, `rooms`, `user`, `users` | reach connections of the namespace; [`Recipients::everywhere`] those of the server |
-/// | `size`, `room_size`, `members`, `member_infos`, `room_names`, `named` | see the namespace |
-/// | `connection`, `get`, `disconnect` | find connections of the server |
-/// | `connections_of`, `user_names`, `disconnect_user` | see connections of the server |
+/// | `all`, `room`, `rooms`, `user`, `users` | the namespace; with [`Recipients::everywhere`] the server |
+/// | `size`, `room_size`, `members`, `member_infos`, `room_names`, `named` | the namespace |
+/// | `connection`, `get`, `disconnect` | the server |
+/// | `connections_of`, `user_names`, `disconnect_user` | the server |
 ///
-/// Elsewhere [`ServerHandle::hub`](crate::ServerHandle::hub) has the hub of the server. If the server has
-/// one namespace, it is that of the namespace. If it has several, it reaches and counts the
-/// connections of all; a send to a room is [`SendError::NoNamespace`](crate::SendError::NoNamespace), so you choose one with
-/// [`namespace`](Self::namespace) first. You may take this hub before the server is built: nobody is
-/// connected then, so what you send reaches nobody.
+/// Outside of handlers you get the hub of the server from
+/// [`ServerHandle::hub`](crate::ServerHandle::hub). If the server has one namespace, this hub
+/// behaves like the hub of that namespace. If it has several, the hub reaches and counts the
+/// connections of all of them, and a send to a room fails with
+/// [`SendError::NoNamespace`](crate::error::SendError::NoNamespace): choose a
+/// [`namespace`](Self::namespace) first. You may take this hub before the server is built. Until
+/// then there are no connections, so a send reaches none.
 ///
 /// ```
 /// use aiows::{Hub, Message, Result, WebSocket, message};
@@ -82,23 +93,26 @@ pub(crate) const ROOT: &str = "root";
 /// #[message("shout")]
 /// async fn shout(hub: Hub, say: Say) -> Result {
 ///     let delivery = hub.all().send(&say).await?;
-///     println!("{} peers hear it", delivery.accepted);
+///     println!("{} clients get it", delivery.accepted);
 ///     Ok(())
 /// }
 /// ```
 #[derive(Clone, Default)]
 pub struct Hub {
+    /// All namespaces of the server.
     server: Arc<Namespaces>,
-    /// The one it speaks for; all of them if there is none.
+    /// The namespace of this hub; `None` for the hub of the server.
     own: Option<Arc<Namespace>>,
 }
 
 impl Hub {
-    /// Returns the hub of a namespace, by the name that [`Router::namespace`](crate::Router::namespace) or
-    /// the path of [`Server::route`](crate::Server::route) gives it; `root` is that of
+    /// Returns the hub of the namespace with the given name.
+    ///
+    /// The name is set with [`Router::namespace`](crate::Router::namespace). Without it, it is the
+    /// path as you pass it to [`Server::route`](crate::Server::route), or `root` for
     /// [`Server::include_router`](crate::Server::include_router).
     ///
-    /// `None` if the server has no such namespace, and before it is built.
+    /// Returns `None` if the server has no such namespace or is not built yet.
     ///
     /// ```
     /// use aiows::testing::TestServer;
@@ -117,7 +131,7 @@ impl Hub {
     ///     hub.room("red").send_text("hello").await?;
     /// }
     /// assert!(hub.namespace("/game/{table}").is_none());
-    /// assert!(hub.room("red").send_text("whose room?").await.is_err());
+    /// assert!(hub.room("red").send_text("hello").await.is_err());
     /// # Ok(())
     /// # }
     /// ```
@@ -126,48 +140,49 @@ impl Hub {
         self.server.named(name.as_ref()).map(|namespace| self.of(namespace))
     }
 
-    /// Aims at every connection.
+    /// Selects every connection.
     pub fn all(&self) -> Recipients {
         self.selector(Selector::All)
     }
 
-    /// Aims at the members of a room.
+    /// Selects the members of a room.
     pub fn room(&self, room: impl AsRef<str>) -> Recipients {
         self.rooms([room])
     }
 
-    /// Aims at the members of several rooms; who is in two of them gets one copy.
+    /// Selects the members of several rooms. A connection in two of them gets one copy.
     pub fn rooms<N: AsRef<str>>(&self, rooms: impl IntoIterator<Item = N>) -> Recipients {
         self.selector(Selector::Rooms(names(rooms)))
     }
 
-    /// Aims at the connections of a user; see [`WebSocket::set_user`].
+    /// Selects the connections of a user; see [`WebSocket::set_user`].
     ///
-    /// The hub of a namespace reaches those in it; with [`Recipients::everywhere`] it reaches all.
+    /// The hub of a namespace selects the user's connections in that namespace. To reach all of
+    /// them, add [`Recipients::everywhere`].
     pub fn user(&self, user: impl AsRef<str>) -> Recipients {
         self.users([user])
     }
 
-    /// Aims at the connections of several users.
+    /// Selects the connections of several users.
     pub fn users<N: AsRef<str>>(&self, users: impl IntoIterator<Item = N>) -> Recipients {
         self.selector(Selector::Users(names(users)))
     }
 
-    /// Aims at one connection of the server.
+    /// Selects one connection of the server.
     pub fn connection(&self, id: ConnectionId) -> Recipients {
         Recipients::new(Arc::<Namespaces>::clone(&self.server), Selector::Connection(id))
     }
 
-    /// Returns the handle on a connection of the server, if it is open.
+    /// Returns a handle to a connection of the server, if it is open.
     #[must_use]
     pub fn get(&self, id: ConnectionId) -> Option<WebSocket> {
         self.server.get(id)
     }
 
-    /// Returns the handle on the connection of a name; see [`WebSocket::set_name`].
+    /// Returns a handle to the connection with the given name; see [`WebSocket::set_name`].
     ///
-    /// Names are unique within a namespace. The hub of a server returns a connection if exactly one
-    /// namespace has the name.
+    /// Names are unique within a namespace. The hub of the server returns a connection if exactly
+    /// one namespace has the name.
     #[must_use]
     pub fn named(&self, name: impl AsRef<str>) -> Option<WebSocket> {
         let name = name.as_ref();
@@ -177,20 +192,24 @@ impl Hub {
         first.filter(|_| found.next().is_none())
     }
 
-    /// Returns how many connections are open.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.namespaces().iter().map(|it| it.live.active()).sum()
+        self.namespaces().iter().map(|it| it.connections.active()).sum()
     }
 
-    /// Returns how many members a room has; that of the server adds up the rooms of this name.
+    /// Returns the number of members of a room.
+    ///
+    /// The hub of the server adds up the rooms of this name in all namespaces.
     #[must_use]
     pub fn room_size(&self, room: impl AsRef<str>) -> usize {
         self.namespaces().iter().map(|it| it.rooms.size(room.as_ref())).sum()
     }
 
-    /// Lists the members of a room, in no order; that of the server has those of every room of this
-    /// name, and [`WebSocket::namespace`] says which.
+    /// Returns the members of a room, in no particular order.
+    ///
+    /// The hub of the server returns the members of every room of this name;
+    /// [`WebSocket::namespace`] distinguishes them.
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<WebSocket> {
         let mut members = Vec::new();
@@ -200,16 +219,19 @@ impl Hub {
         members
     }
 
-    /// Lists what is said about the members of a room that joined with
-    /// [`WebSocket::join_as`] or [`join_as_user`](WebSocket::join_as_user), in no order: objects as in
-    /// `room.members`. Users that may still come back are among them.
+    /// Returns the listed members of a room as JSON objects, in no particular order.
+    ///
+    /// Members are listed if they joined with [`WebSocket::join_as`] or
+    /// [`join_as_user`](WebSocket::join_as_user). The objects are those in the `room.members`
+    /// message. Users in their grace period
+    /// ([`Limits::presence_grace`](crate::Limits::presence_grace)) are included.
     #[must_use]
     pub fn member_infos(&self, room: impl AsRef<str>) -> Vec<Value> {
         let infos = self.namespaces().iter().flat_map(|it| it.rooms.infos(room.as_ref()));
         infos.filter_map(|info| serde_json::from_str(info.get()).ok()).collect()
     }
 
-    /// Lists the rooms that have members, each name once, in no order.
+    /// Returns the names of the rooms that have members, each name once, in no particular order.
     #[must_use]
     pub fn room_names(&self) -> Vec<String> {
         match self.namespaces() {
@@ -221,19 +243,21 @@ impl Hub {
         }
     }
 
-    /// Lists the connections of a user on the server, in no order.
+    /// Returns the connections of a user on the whole server, in no particular order.
     #[must_use]
     pub fn connections_of(&self, user: impl AsRef<str>) -> Vec<WebSocket> {
         self.server.users.members(user.as_ref()).to_vec()
     }
 
-    /// Lists the users that have connections to the server, in no order.
+    /// Returns the users that have connections to the server, in no particular order.
     #[must_use]
     pub fn user_names(&self) -> Vec<String> {
         self.server.users.names()
     }
 
-    /// Closes a connection of the server as [`WebSocket::close`] does; `false` when it is not open.
+    /// Closes a connection of the server as [`WebSocket::close`] does.
+    ///
+    /// Returns `false` if the connection is not open.
     pub fn disconnect(
         &self,
         id: ConnectionId,
@@ -260,7 +284,7 @@ impl Hub {
     fn selector(&self, selector: Selector) -> Recipients {
         let directory: Arc<dyn Directory> = match self.namespaces() {
             [only] => Arc::<Namespace>::clone(only),
-            // Before the build there is none, and may be one when something is sent.
+            // The hub of a server that is not built yet may be built before the message is sent.
             _ => Arc::<Namespaces>::clone(&self.server),
         };
         Recipients::new(directory, selector)

@@ -1,4 +1,4 @@
-//! Namespaces: connections that share rooms and names.
+//! Namespaces: groups of connections that share rooms and names.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::runtime::Handle;
 
-use super::announce::Announcers;
+use super::announcement_tasks::AnnouncementTasks;
+use super::connections::Connections;
 use super::flush_task;
 use super::group::Groups;
-use super::live::Live;
 use super::rules::Rules;
 use super::runtime::LatestRuntime;
 use crate::error::{Result, SendError};
@@ -19,18 +19,18 @@ use crate::id::ConnectionId;
 use crate::outbox::Totals;
 use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
 
-/// The connections of one route, or of several that were put together.
+/// The connections of one route, or of several routes with the same namespace name.
 pub(crate) struct Namespace {
     name: Box<str>,
-    /// The server has no other one.
-    is_alone: bool,
+    /// Whether the server has no other namespace.
+    is_only: bool,
     server: Weak<Namespaces>,
-    pub(super) live: Live,
+    pub(super) connections: Connections,
     pub(super) rooms: Groups,
-    /// Each has one member.
+    /// Connections by name; each group has one member.
     pub(super) names: Groups,
-    pub(super) announcers: Announcers,
-    /// Those of the server, like everything below.
+    pub(super) announcements: AnnouncementTasks,
+    /// The users of the whole server; the fields below are shared with it as well.
     pub(super) users: Arc<Groups>,
     totals: Arc<Totals>,
     pub(super) latest: Arc<LatestRuntime>,
@@ -40,18 +40,18 @@ pub(crate) struct Namespace {
 impl Namespace {
     pub(super) fn new(
         name: &str,
-        is_alone: bool,
+        is_only: bool,
         server: &Arc<Namespaces>,
         rules: Arc<Rules>,
     ) -> Self {
         Self {
             name: name.into(),
-            is_alone,
+            is_only,
             server: Arc::downgrade(server),
-            live: Live::default(),
+            connections: Connections::default(),
             rooms: Groups::default(),
             names: Groups::default(),
-            announcers: Announcers::default(),
+            announcements: AnnouncementTasks::default(),
             users: Arc::clone(&server.users),
             totals: Arc::clone(&server.totals),
             latest: Arc::clone(&server.latest),
@@ -63,17 +63,17 @@ impl Namespace {
         &self.name
     }
 
-    /// What the connections of this namespace belong to.
+    /// Returns this namespace as the registry of its connections.
     pub(crate) fn registry(self: &Arc<Self>) -> Arc<dyn Registry> {
         Arc::<Self>::clone(self)
     }
 
-    /// What was sent to all connections of the server.
+    /// Returns the message counts of all connections of the server.
     pub(crate) fn totals(&self) -> Arc<Totals> {
         Arc::clone(&self.totals)
     }
 
-    /// Asks whether a connection that is not yet accepted may join a room.
+    /// Checks whether a connection that is not yet accepted may join a room.
     ///
     /// # Errors
     ///
@@ -86,12 +86,12 @@ impl Namespace {
         &self.rules
     }
 
-    /// The runtime of the session that began last.
+    /// Returns the runtime of the session that started last.
     pub(super) fn runtime(&self) -> Option<Handle> {
         self.latest.get()
     }
 
-    /// Leaves out connections of other namespaces.
+    /// Removes connections of other namespaces.
     fn own(&self, members: Members) -> Members {
         let is_own = |socket: &&WebSocket| ptr::addr_eq(Arc::as_ptr(socket.registry()), self);
         if members.iter().all(|socket| is_own(&socket)) {
@@ -105,7 +105,7 @@ impl Directory for Namespace {
     fn find(&self, selector: &Selector) -> Result<Members, SendError> {
         Ok(match selector {
             Selector::All if self.rules.needs_room => return Err(SendError::NoRoom),
-            Selector::All => self.live.all(),
+            Selector::All => self.connections.all(),
             Selector::Room { name, speaker } => {
                 speaker.membership().may_speak(name)?;
                 self.rooms.members(name)
@@ -113,16 +113,16 @@ impl Directory for Namespace {
             Selector::Rooms(names) => union(names, |name| self.rooms.members(name)),
             Selector::Users(names) => {
                 let members = union(names, |name| self.users.members(name));
-                if self.is_alone { members } else { self.own(members) }
+                if self.is_only { members } else { self.own(members) }
             }
-            Selector::Connection(id) => self.live.get(*id).into_iter().collect(),
+            Selector::Connection(id) => self.connections.get(*id).into_iter().collect(),
         })
     }
 
     fn everywhere(self: Arc<Self>) -> Arc<dyn Directory> {
         match self.server.upgrade() {
             Some(server) => server,
-            // Without a server nobody else is connected.
+            // The server is gone, so no other namespace has connections.
             None => self,
         }
     }
@@ -132,31 +132,30 @@ impl Directory for Namespace {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        flush_task::start(self.latest.get().as_ref(), members, range);
+        flush_task::spawn(self.latest.get().as_ref(), members, range);
     }
 }
 
-/// What a server knows of its connections, and their namespaces.
+/// The state that the namespaces of one server share, and the namespaces.
 #[derive(Debug, Default)]
 pub(crate) struct Namespaces {
-    /// Set by the build of the server and by nothing else. Until then nobody can be connected, so
-    /// nothing is sent or joined.
+    /// Set once, when the server is built. Before that no connection exists.
     list: OnceLock<Box<[Arc<Namespace>]>>,
-    /// A user is one for all namespaces.
+    /// Users are the same in all namespaces.
     pub(super) users: Arc<Groups>,
-    /// What was sent to all connections.
+    /// Message counts of all connections.
     pub(super) totals: Arc<Totals>,
     pub(super) latest: Arc<LatestRuntime>,
 }
 
-/// The namespaces of this server were made before, so others cannot take effect.
+/// The namespaces of this server exist already and cannot be replaced.
 #[derive(Debug)]
 pub(crate) struct AlreadyBuilt;
 
 impl Namespaces {
     /// # Errors
     ///
-    /// `AlreadyBuilt` if there is a list.
+    /// `AlreadyBuilt` if the list is set.
     pub(super) fn set_list(
         &self,
         list: impl IntoIterator<Item = Arc<Namespace>>,
@@ -164,7 +163,7 @@ impl Namespaces {
         self.list.set(list.into_iter().collect()).map_err(|_| AlreadyBuilt)
     }
 
-    /// The namespaces; none before the build.
+    /// Returns the namespaces; an empty list before the build.
     pub(super) fn list(&self) -> &[Arc<Namespace>] {
         self.list.get().map_or(&[], |list| list)
     }
@@ -174,14 +173,14 @@ impl Namespaces {
     }
 
     pub(super) fn get(&self, id: ConnectionId) -> Option<WebSocket> {
-        self.list().iter().find_map(|namespace| namespace.live.get(id))
+        self.list().iter().find_map(|namespace| namespace.connections.get(id))
     }
 }
 
 impl Directory for Namespaces {
     fn find(&self, selector: &Selector) -> Result<Members, SendError> {
         match (self.list(), selector) {
-            // Before the build.
+            // The server is not built yet.
             ([], _) => Ok(Members::default()),
             ([only], _) => only.find(selector),
             (_, Selector::Rooms(_) | Selector::Room { .. }) => Err(SendError::NoNamespace),
@@ -202,11 +201,11 @@ impl Directory for Namespaces {
     }
 
     fn write_soon(&self, members: &Members, range: Range<usize>) {
-        flush_task::start(self.latest.get().as_ref(), members, range);
+        flush_task::spawn(self.latest.get().as_ref(), members, range);
     }
 }
 
-/// Joins lists that have no connection in common.
+/// Concatenates lists that have no connection in common.
 fn concat(mut lists: Vec<Members>) -> Members {
     lists.retain(|list| !list.is_empty());
     match &lists[..] {
@@ -215,7 +214,7 @@ fn concat(mut lists: Vec<Members>) -> Members {
     }
 }
 
-/// The members of all groups, each once.
+/// Returns the members of all groups, each of them once.
 fn union(names: &[String], members: impl Fn(&str) -> Members) -> Members {
     if let [name] = names {
         return members(name);
@@ -230,7 +229,7 @@ impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Namespace")
             .field("name", &self.name)
-            .field("size", &self.live.active())
+            .field("size", &self.connections.active())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Who is listed in a room, and what of it the room has not been told yet.
+//! The listed members of one room, and the changes that are not announced yet.
 
 use std::collections::{HashMap, HashSet};
 use std::mem::take;
@@ -7,50 +7,52 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::tabs::{Closed, Grace, Tabs};
+use super::listed_users::{Grace, ListedUsers, Removal};
 use crate::id::ConnectionId;
 use crate::websocket::{Info, Listing};
 
-/// The listed members of one room; nothing for a room in which nobody is.
+/// The listed members of one room. It is empty if all of them have left.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     listed: HashMap<Key, Listed>,
-    tabs: Tabs,
-    /// Who is to be announced; all of them are listed.
+    users: ListedUsers,
+    /// Members to announce; all of them are listed.
     joined: HashSet<Key>,
-    /// Who was announced and has left since: no more than were listed at the last announcement.
+    /// Announced members that have left since. There are at most as many as the last announcement
+    /// listed.
     left: HashMap<Key, Info>,
-    /// Members that are listed since the last announcement: they begin with the list.
+    /// Members listed since the last announcement; they get the whole list.
     newcomers: HashSet<ConnectionId>,
-    /// Members of the room that need its list: they are new, or have missed an announcement. They stay
-    /// here until all of it is in their queues.
+    /// Members that need the list because they are new or missed an announcement. They stay here
+    /// until the whole list is in their queues.
     behind: HashSet<ConnectionId>,
-    /// Somebody is about to take the changes.
-    is_gathering: bool,
-    /// Ends the wait for users that may come back, when there are none or the room is gone.
+    /// Set while a task is about to take the changes.
+    has_task: bool,
+    /// Dropped to end the wait for users in their grace period, if none are left or the room is
+    /// gone.
     waiting: Option<oneshot::Sender<()>>,
 }
 
-/// What is one entry of the list.
+/// Identifies one entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Connection(ConnectionId),
     User(Arc<str>),
 }
 
-/// The time until a user that has not come back is given up.
+/// A wait for the end of the next grace period.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(super) struct GraceWait {
     pub(super) until: Instant,
-    /// Is closed when nobody has to wait any more.
+    /// Closed when the wait is no longer needed.
     pub(super) over: oneshot::Receiver<()>,
 }
 
-/// How far a member has come with a list.
+/// How much of a list a member has received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum ListProgress {
     None,
-    /// It has no room for the first part. When something changes, it gets another list.
+    /// Its queue has no room for the first part yet. It gets a newer list after the next change.
     Waiting,
     Begun,
 }
@@ -58,34 +60,34 @@ pub(super) enum Progress {
 #[derive(Debug)]
 struct Listed {
     info: Info,
-    /// What the last announcement said; `None` before the first one.
-    told: Option<Info>,
+    /// The description in the last announcement; `None` before the first one.
+    announced: Option<Info>,
 }
 
-/// What a room is told at once.
+/// The changes of one announcement.
 #[derive(Debug)]
 pub(super) struct Changes {
-    /// Members that are listed for the first time: they begin with the list.
+    /// Members that are listed for the first time; they get the whole list.
     pub(super) newcomers: HashSet<ConnectionId>,
-    /// Members that get the list, or the rest of it; all others get the differences.
+    /// Members that get the list or the rest of it; all others get the changes.
     pub(super) behind: HashSet<ConnectionId>,
-    /// Who is listed for the first time, or with another description.
+    /// Members that are new or have a new description.
     pub(super) joined: Vec<(Key, Info)>,
     pub(super) left: Vec<(Key, Info)>,
-    /// Every listed member, if somebody begins with the list.
+    /// Every listed member, if some member begins with the list.
     pub(super) listed: Option<Vec<Info>>,
 }
 
 impl Changes {
-    /// Whether somebody has joined or left.
+    /// Whether some member joined or left.
     pub(super) fn is_any(&self) -> bool {
         !self.joined.is_empty() || !self.left.is_empty()
     }
 }
 
 impl Presence {
-    /// Lists a member, or says something else about it; `true` when somebody has to take the changes
-    /// after a while.
+    /// Lists a member, or replaces its description. Returns `true` if the caller must start a task
+    /// that takes the changes.
     pub(super) fn join(&mut self, id: ConnectionId, Listing { user, info }: Listing) -> bool {
         let key = user.map_or(Key::Connection(id), Key::User);
         let before = self.key_of(id);
@@ -93,35 +95,35 @@ impl Presence {
         if before.as_ref() != Some(&key) {
             self.unlist(id, None);
             if let Key::User(user) = &key {
-                self.tabs.open(id, user);
-                // The wait ends if this user was the only one that is awaited.
-                self.waiting.take_if(|_| self.tabs.next_end().is_none());
+                self.users.add(id, user);
+                // The wait ends if this was the last user in its grace period.
+                self.waiting.take_if(|_| self.users.next_expiry().is_none());
             }
         }
         if is_new {
             self.newcomers.insert(id);
         }
         self.list(key, info);
-        self.begins()
+        self.claim_if_needed()
     }
 
-    /// Forgets who is no member any more; `true` as [`join`](Self::join).
+    /// Removes a member; returns `true` as [`join`](Self::join) does.
     pub(super) fn leave(&mut self, id: ConnectionId, grace: Option<Grace>) -> bool {
         self.behind.remove(&id);
         self.unlist(id, grace);
-        self.begins()
+        self.claim_if_needed()
     }
 
-    /// Lists a member no longer as its user; `true` as [`join`](Self::join).
+    /// Stops listing a member for its user; returns `true` as [`join`](Self::join) does.
     pub(super) fn forget_user(&mut self, id: ConnectionId) -> bool {
-        if self.tabs.user_of(id).is_some() {
+        if self.users.user_of(id).is_some() {
             self.unlist(id, None);
         }
-        self.begins()
+        self.claim_if_needed()
     }
 
     fn key_of(&self, id: ConnectionId) -> Option<Key> {
-        match self.tabs.user_of(id) {
+        match self.users.user_of(id) {
             Some(user) => Some(Key::User(Arc::clone(user))),
             None => Some(Key::Connection(id)).filter(|key| self.listed.contains_key(key)),
         }
@@ -132,35 +134,35 @@ impl Presence {
         if before.is_some_and(|before| before.info.get() == info.get()) {
             return;
         }
-        let told = match (before, &key) {
-            (Some(before), _) => before.told.clone(),
-            // The room has not been told that the user was gone.
+        let announced = match (before, &key) {
+            (Some(before), _) => before.announced.clone(),
+            // The room has not been notified that the user left.
             (None, Key::User(_)) => self.left.remove(&key),
             (None, Key::Connection(_)) => None,
         };
-        if told.as_ref().is_some_and(|told| told.get() == info.get()) {
+        if announced.as_ref().is_some_and(|announced| announced.get() == info.get()) {
             self.joined.remove(&key);
         } else {
             self.joined.insert(key.clone());
         }
-        self.listed.insert(key, Listed { info, told });
+        self.listed.insert(key, Listed { info, announced });
     }
 
-    /// A user that the room was told of may get a grace.
+    /// Only announced users get a grace period.
     fn unlist(&mut self, id: ConnectionId, grace: Option<Grace>) {
         let Some(key) = self.key_of(id) else { return };
         self.newcomers.remove(&id);
-        let is_told = self.listed.get(&key).is_some_and(|listed| listed.told.is_some());
-        match self.tabs.close(id, grace.filter(|_| is_told)) {
-            Closed::NoTab | Closed::Last(_) => self.remove(key),
-            Closed::Stays => {}
+        let is_told = self.listed.get(&key).is_some_and(|listed| listed.announced.is_some());
+        match self.users.remove(id, grace.filter(|_| is_told)) {
+            Removal::NotListed | Removal::Last(_) => self.remove(key),
+            Removal::StillListed => {}
         }
     }
 
     fn remove(&mut self, key: Key) {
         self.joined.remove(&key);
-        if let Some(Listed { told: Some(told), .. }) = self.listed.remove(&key) {
-            self.left.insert(key, told);
+        if let Some(Listed { announced: Some(announced), .. }) = self.listed.remove(&key) {
+            self.left.insert(key, announced);
         }
     }
 
@@ -171,52 +173,57 @@ impl Presence {
             && self.behind.is_empty())
     }
 
-    /// Whether a task has to begin: nobody takes the changes, or waits for users.
-    fn begins(&mut self) -> bool {
-        let is_awaited = self.tabs.next_end().is_some() && !self.is_waiting();
-        (self.has_changes() || is_awaited) && self.gather()
+    /// Claims the task if there are changes or grace periods without a task. Returns `true` if the
+    /// caller must start it.
+    fn claim_if_needed(&mut self) -> bool {
+        let is_awaited = self.users.next_expiry().is_some() && !self.is_waiting();
+        (self.has_changes() || is_awaited) && self.claim_task()
     }
 
     fn is_waiting(&self) -> bool {
         self.waiting.as_ref().is_some_and(|waiting| !waiting.is_closed())
     }
 
-    /// Begins to wait for users that may come back; `None` if there are none, or somebody waits.
-    pub(super) fn wait(&mut self) -> Option<Wait> {
-        let until = self.tabs.next_end().filter(|_| !self.is_waiting())?;
+    /// Begins to wait for the end of a grace period; `None` if there is none, or another task
+    /// waits.
+    pub(super) fn wait(&mut self) -> Option<GraceWait> {
+        let until = self.users.next_expiry().filter(|_| !self.is_waiting())?;
         let (waiting, over) = oneshot::channel();
         self.waiting = Some(waiting);
-        Some(Wait { until, over })
+        Some(GraceWait { until, over })
     }
 
-    /// Ends a wait whose time has come; `true` if its owner takes the changes now.
+    /// Ends a wait after its time. Returns `true` if the waiting task now takes the changes.
     pub(super) fn end_wait(&mut self, over: &mut oneshot::Receiver<()>) -> bool {
         if over.try_recv() != Err(oneshot::error::TryRecvError::Empty) {
             return false;
         }
         self.waiting = None;
-        self.gather()
+        self.claim_task()
     }
 
-    fn gather(&mut self) -> bool {
-        !std::mem::replace(&mut self.is_gathering, true)
+    fn claim_task(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_task, true)
     }
 
-    /// Takes what has changed; `None` ends the gathering. The `progress` of members with a list tells
-    /// whether somebody needs a new one.
-    pub(super) fn take(&mut self, progress: impl Fn(&ConnectionId) -> Progress) -> Option<Changes> {
-        while let Some(user) = self.tabs.take_ended(Instant::now()) {
+    /// Takes the changes, and releases the task if there are none. `progress` decides whether a
+    /// member needs a new list.
+    pub(super) fn take(
+        &mut self,
+        progress: impl Fn(&ConnectionId) -> ListProgress,
+    ) -> Option<Changes> {
+        while let Some(user) = self.users.take_expired(Instant::now()) {
             self.remove(Key::User(user));
         }
         if !self.has_changes() {
-            self.is_gathering = false;
+            self.has_task = false;
             return None;
         }
         let newcomers = take(&mut self.newcomers);
         let mut joined = Vec::new();
         for key in take(&mut self.joined) {
             let Some(listed) = self.listed.get_mut(&key) else { continue };
-            listed.told = Some(Info::clone(&listed.info));
+            listed.announced = Some(Info::clone(&listed.info));
             joined.push((key, Info::clone(&listed.info)));
         }
         self.behind.extend(&newcomers);
@@ -224,9 +231,9 @@ impl Presence {
         let behind = self.behind.clone();
         let mut changes = Changes { newcomers, behind, joined, left, listed: None };
         let begins = |id: &ConnectionId| match progress(id) {
-            Progress::None => true,
-            Progress::Waiting => changes.is_any() || changes.newcomers.contains(id),
-            Progress::Begun => changes.newcomers.contains(id),
+            ListProgress::None => true,
+            ListProgress::Waiting => changes.is_any() || changes.newcomers.contains(id),
+            ListProgress::Begun => changes.newcomers.contains(id),
         };
         if self.behind.iter().any(begins) {
             changes.listed = Some(self.infos());
@@ -234,21 +241,21 @@ impl Presence {
         Some(changes)
     }
 
-    /// Notes who has the list now.
+    /// Records members that have received the whole list.
     pub(super) fn note_caught_up(&mut self, ids: &[ConnectionId]) {
         for id in ids {
             self.behind.remove(id);
         }
     }
 
-    /// Notes members that have missed what the room was told: they get the list next.
+    /// Records members that missed an announcement: they get the list next.
     pub(super) fn note_behind(&mut self, ids: impl IntoIterator<Item = ConnectionId>) {
         self.behind.extend(ids);
     }
 
-    /// Lets the next change begin a gathering.
-    pub(super) fn give_up(&mut self) {
-        self.is_gathering = false;
+    /// Lets the next change start a task.
+    pub(super) fn release_task(&mut self) {
+        self.has_task = false;
     }
 
     pub(super) fn infos(&self) -> Vec<Info> {
@@ -279,16 +286,16 @@ mod tests {
         infos.iter().map(|(_, info)| info.get()).collect()
     }
 
-    /// Takes the changes, and sends the list to everybody who needs it.
+    /// Takes the changes, and sends the list to every member that needs it.
     fn take(presence: &mut Presence) -> Option<Changes> {
-        let changes = presence.take(|_| Progress::None)?;
+        let changes = presence.take(|_| ListProgress::None)?;
         let listed: Vec<_> = changes.behind.iter().copied().collect();
         presence.note_caught_up(&listed);
         Some(changes)
     }
 
     #[test]
-    fn a_member_is_its_id_and_what_is_said_about_it() {
+    fn a_member_is_its_id_and_its_description() {
         let id = ConnectionId::next();
         assert_eq!(info(id, "ann").get(), format!(r#"{{"id":"{id}","name":"ann"}}"#));
         assert_eq!(describe(&id.to_string(), &()).unwrap().get(), format!(r#"{{"id":"{id}"}}"#));
@@ -302,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn one_gathering_has_the_sum_of_its_changes() {
+    fn one_announcement_has_the_sum_of_the_changes() {
         let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
         let mut presence = Presence::default();
         assert!(presence.join(ann, plain(ann, "ann")));
@@ -313,7 +320,7 @@ mod tests {
         assert_eq!(changes.listed.unwrap()[0].get(), info(ann, "ann").get());
         assert!(changes.left.is_empty());
         assert!(take(&mut presence).is_none());
-        // Who was announced is told to have left, also when it came back and left again.
+        // An announced member is announced as gone, also if it came back and left again.
         assert!(presence.leave(ann, None));
         assert!(!presence.join(ann, plain(ann, "anna")));
         assert!(!presence.leave(ann, None));
@@ -324,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_says_the_same_again_says_nothing() {
+    fn joining_again_with_the_same_description_changes_no_list() {
         let ann = ConnectionId::next();
         let mut presence = Presence::default();
         assert!(presence.join(ann, plain(ann, "ann")));
@@ -354,14 +361,14 @@ mod tests {
     }
 
     #[test]
-    fn who_left_is_told_as_the_room_knows_it() {
+    fn a_member_that_left_is_announced_with_the_description_that_the_room_knows() {
         let ann = ConnectionId::next();
         let mut presence = Presence::default();
         presence.join(ann, plain(ann, "ann"));
         take(&mut presence).unwrap();
         assert!(take(&mut presence).is_none());
         assert!(presence.join(ann, plain(ann, "anna")));
-        // Back to what the last announcement said, so no change is left.
+        // The description is the announced one again, so no change is left.
         assert!(!presence.join(ann, plain(ann, "ann")));
         assert!(take(&mut presence).is_none());
         assert!(presence.join(ann, plain(ann, "anna")));
@@ -370,8 +377,8 @@ mod tests {
         assert_eq!(texts(&changes.left), [info(ann, "ann").get()]);
     }
 
-    fn reads(reader: ConnectionId) -> impl Fn(&ConnectionId) -> Progress {
-        move |id| if *id == reader { Progress::Begun } else { Progress::None }
+    fn reads(reader: ConnectionId) -> impl Fn(&ConnectionId) -> ListProgress {
+        move |id| if *id == reader { ListProgress::Begun } else { ListProgress::None }
     }
 
     #[test]
@@ -379,8 +386,8 @@ mod tests {
         let (ann, bob) = (ConnectionId::next(), ConnectionId::next());
         let mut presence = Presence::default();
         presence.join(ann, plain(ann, "ann"));
-        assert!(presence.take(|_| Progress::None).unwrap().behind.contains(&ann));
-        // It is being sent the list, so nobody needs a new one.
+        assert!(presence.take(|_| ListProgress::None).unwrap().behind.contains(&ann));
+        // The list is being sent to ann, so no member needs a new one.
         let changes = presence.take(reads(ann)).unwrap();
         assert!(changes.listed.is_none() && changes.newcomers.is_empty());
         presence.note_behind([bob]);

@@ -1,4 +1,4 @@
-//! Whom something is sent to, and how it gets there.
+//! The recipients of a message, and its delivery to them.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::task::yield_now;
 
 use super::Delivery;
-use super::late::Late;
+use super::busy::BusyMembers;
 use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
@@ -16,24 +16,28 @@ use crate::message::{Outgoing, encode};
 use crate::outbox::{Published, SharedFrame};
 use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
 
-/// Peers that are written to before other tasks get a turn.
+/// How many recipients are written to before other tasks get a turn.
 pub(super) const CHUNK: usize = 128;
-/// Up to this many are appended to in one turn, which takes a tenth of the time of writing: several
-/// publications become one write. Of more, each chunk is written while it is in the cache.
-const AT_ONCE: usize = 2048;
+/// Up to this many recipients are queued in one turn. Queueing takes a tenth of the time of
+/// writing, and several publications become one write. With more recipients each chunk is written
+/// while it is in the cache.
+const MAX_PER_TURN: usize = 2048;
 
 type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 
-/// Some connections of a server, to send to; made by [`Hub`](crate::Hub) and [`WebSocket::to`].
+/// The recipients of a message, chosen by [`Hub`](crate::Hub) or [`WebSocket::to`].
 ///
-/// Recipients are resolved when the message is sent. A message is encoded once for all of them, and
-/// slow clients do not delay the others: if a client's queue is full and its socket refuses bytes,
-/// [`Limits::overflow`](crate::Limits::overflow) or the message's own `delivery` decides.
+/// You narrow them down with [`except`](Self::except) and [`filter`](Self::filter), and then send.
+/// Recipients are resolved when the message is sent. The message is encoded once for all of them.
 ///
-/// A queue may also be full because the connection's session had no time to write it. Over plain TCP
-/// `send` writes it then. Over other streams it serves everybody else first, and then waits for that
-/// session, at most [`Limits::write_timeout`](crate::Limits::write_timeout) in all. If the session
-/// has no time for so long, the client is counted as refused and stays connected.
+/// Slow clients never delay the others. If a client's queue is full and its socket takes no more
+/// bytes, [`Limits::overflow`](crate::Limits::overflow) decides, or the `delivery` of the message
+/// type.
+///
+/// A queue may also be full because its session had no time to write. Over plain TCP `send` writes
+/// the queue itself. Over other streams it serves the other recipients first and then waits for
+/// these sessions, at most [`Limits::write_timeout`](crate::Limits::write_timeout) in all. If a
+/// session does not write in that time, its client counts as refused and stays connected.
 ///
 /// ```
 /// use aiows::{Hub, Message, Result, WebSocket, message};
@@ -50,14 +54,15 @@ type Filter = Box<dyn Fn(&WebSocket) -> bool + Send + Sync>;
 ///         .filter(|member| member.subprotocol().is_none())
 ///         .send(&News)
 ///         .await?;
-///     println!("{} get it, {} do not", delivery.accepted, delivery.refused);
+///     println!("{} received it, {} did not", delivery.accepted, delivery.refused);
 ///     Ok(())
 /// }
 /// ```
-#[must_use = "nothing is sent before `send` is called"]
+#[must_use = "no message is sent before `send` is called"]
 pub struct Recipients {
     directory: Arc<dyn Directory>,
     selector: Selector,
+    /// Connections that are left out.
     except: Vec<ConnectionId>,
     filter: Option<Filter>,
 }
@@ -67,11 +72,11 @@ impl Recipients {
         Self { directory, selector, except: Vec::new(), filter: None }
     }
 
-    /// Reaches the connections of all namespaces of the server, also if the [`Hub`](crate::Hub) is that
-    /// of one namespace.
+    /// Includes the connections of all namespaces of the server, even if the [`Hub`](crate::Hub)
+    /// belongs to one namespace.
     ///
-    /// `hub.user(name).everywhere()` is for every device of a user, whatever route it is connected to.
-    /// Rooms belong to one namespace: if the server has several, a send to a room everywhere is
+    /// Use `hub.user(name).everywhere()` to reach every device of a user on any route. Rooms belong
+    /// to one namespace: if the server has several, sending to a room everywhere fails with
     /// [`SendError::NoNamespace`].
     ///
     /// ```
@@ -89,19 +94,20 @@ impl Recipients {
         Self { directory: self.directory.everywhere(), ..self }
     }
 
-    /// Leaves one connection out; it may be called for several.
+    /// Leaves out one connection. You may call it several times.
     pub fn except(mut self, id: ConnectionId) -> Self {
         self.except.push(id);
         self
     }
 
-    /// Leaves several connections out.
+    /// Leaves out several connections.
     pub fn except_all(mut self, ids: impl IntoIterator<Item = ConnectionId>) -> Self {
         self.except.extend(ids);
         self
     }
 
-    /// Leaves everybody out for whom `keep` is `false`; of several calls all must agree.
+    /// Leaves out connections for which `keep` returns `false`. If you call it several times, a
+    /// recipient must pass every filter.
     pub fn filter(mut self, keep: impl Fn(&WebSocket) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(match self.filter.take() {
             None => Box::new(keep),
@@ -114,13 +120,20 @@ impl Recipients {
     ///
     /// # Errors
     ///
-    /// [`SendError::Encode`]; [`SendError::NoRoom`] for [`Hub::all`](crate::Hub::all) where that is forbidden;
-    /// [`SendError::NotMember`] for [`WebSocket::to`] and a room that the speaker is not in;
-    /// [`SendError::NoNamespace`] for a room of a server with several namespaces, none of which was named.
+    /// Returns an error if:
+    ///
+    /// - the message cannot be encoded ([`SendError::Encode`]),
+    /// - you send to [`Hub::all`](crate::Hub::all) and the server forbids it
+    ///   ([`SendError::NoRoom`]),
+    /// - you use [`WebSocket::to`] and the connection is not in the room
+    ///   ([`SendError::NotMember`]), or it is closed and has no rooms any more
+    ///   ([`SendError::Closed`]),
+    /// - the server has several namespaces and you send to a room without choosing one
+    ///   ([`SendError::NoNamespace`]).
     ///
     /// # Cancel safety
     ///
-    /// Whom a dropped future has not come to gets nothing.
+    /// If the future is dropped, recipients not yet reached receive no message.
     pub async fn send<M: Outgoing + ?Sized>(self, message: &M) -> Result<Delivery, SendError> {
         self.deliver(|tag| {
             let encoded = encode(tag, None, message).map_err(SendError::Encode)?;
@@ -129,11 +142,11 @@ impl Recipients {
         .await
     }
 
-    /// Sends any value as a JSON text, without a message type; see [`send`](Self::send).
+    /// Sends any value as JSON text, without a message type; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Fails under the same conditions as [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Delivery, SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
         let frame = SharedFrame::new(Encoded::raw(&text));
@@ -144,20 +157,20 @@ impl Recipients {
         .await
     }
 
-    /// Sends a text as it is; see [`send`](Self::send).
+    /// Sends text unchanged; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Fails under the same conditions as [`send`](Self::send).
     pub async fn send_text(self, text: &str) -> Result<Delivery, SendError> {
         self.deliver_encoded(Encoded::raw(text.as_bytes())).await
     }
 
-    /// Sends bytes as they are; see [`send`](Self::send).
+    /// Sends bytes unchanged as a binary message; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Fails under the same conditions as [`send`](Self::send).
     pub async fn send_binary(self, bytes: &[u8]) -> Result<Delivery, SendError> {
         self.deliver_encoded(Encoded::binary(bytes)).await
     }
@@ -172,15 +185,15 @@ impl Recipients {
         encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
     ) -> Result<Delivery, SendError> {
         let members = self.directory.find(&self.selector)?;
-        let mut forms = Forms::new(encode);
+        let mut forms = EncodedForms::new(encode);
         let mut delivery = Delivery::default();
-        let mut late = Late::default();
-        let at_once = if members.len() > AT_ONCE { CHUNK } else { AT_ONCE };
-        for (number, chunk) in members.chunks(at_once).enumerate() {
+        let mut busy_members = BusyMembers::default();
+        let per_turn = if members.len() > MAX_PER_TURN { CHUNK } else { MAX_PER_TURN };
+        for (number, chunk) in members.chunks(per_turn).enumerate() {
             if number > 0 {
                 yield_now().await;
             }
-            let range = number * at_once..number * at_once + chunk.len();
+            let range = number * per_turn..number * per_turn + chunk.len();
             let mut deferred = DeferredFlushes::new(&*self.directory, &members, range);
             for socket in chunk.iter().filter(|socket| self.includes(socket)) {
                 let frame = forms.of(socket.tag())?;
@@ -190,7 +203,7 @@ impl Recipients {
                         deferred.any = true;
                         delivery.accepted += 1;
                     }
-                    Published::Busy(since) => late.add(socket, frame, since),
+                    Published::Busy(since) => busy_members.add(socket, frame, since),
                     Published::Dropped => delivery.refused += 1,
                     Published::Refused => {
                         socket.leave_if_closed();
@@ -199,9 +212,9 @@ impl Recipients {
                 }
             }
         }
-        // A message that cannot be sent is an error, whoever is there.
-        forms.any()?;
-        let Delivery { accepted, refused } = late.publish(&*self.directory).await;
+        // A message that cannot be encoded is an error even without recipients.
+        forms.encode_any()?;
+        let Delivery { accepted, refused } = busy_members.publish(&*self.directory).await;
         delivery.accepted += accepted;
         delivery.refused += refused;
         Ok(delivery)
@@ -212,7 +225,8 @@ impl Recipients {
     }
 }
 
-/// What a chunk of members was promised; kept when dropped, however far the publisher came.
+/// Schedules the deferred flushes of a chunk when it is dropped, even if the publisher is
+/// cancelled.
 struct DeferredFlushes<'a> {
     directory: &'a dyn Directory,
     members: &'a Members,
@@ -234,20 +248,19 @@ impl Drop for DeferredFlushes<'_> {
     }
 }
 
-/// A message in each form it has on the wire: routers may have tags of their own, most servers have
-/// one.
-pub(super) struct Forms<E> {
+/// A message encoded once for each tag in use. Most servers use one tag.
+pub(super) struct EncodedForms<E> {
     encode: E,
     known: Vec<(Tag, SharedFrame)>,
 }
 
-impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
+impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> EncodedForms<E> {
     pub(super) fn new(encode: E) -> Self {
         Self { encode, known: Vec::with_capacity(1) }
     }
 
-    /// Makes one if there is none.
-    fn any(&mut self) -> Result<(), SendError> {
+    /// Encodes the message if no recipient needed it.
+    fn encode_any(&mut self) -> Result<(), SendError> {
         if self.known.is_empty() {
             self.of(&Tag::default())?;
         }
@@ -267,11 +280,11 @@ impl<E: Fn(&Tag) -> Result<SharedFrame, SendError>> Forms<E> {
 }
 
 impl WebSocket {
-    /// Aims at everybody in a room but this connection, which speaks as a member.
+    /// Selects every other member of a room; this connection sends as a member.
     ///
-    /// If it is not in the room when it sends, it gets [`SendError::NotMember`], and nothing is sent. The
-    /// server's own voice is [`Hub::room`](crate::Hub::room). A disconnect handler may still use it for the
-    /// rooms that the connection was in when it ended.
+    /// If the connection is not in the room when you send, you get [`SendError::NotMember`] and no
+    /// message is sent. To send on behalf of the server, use [`Hub::room`](crate::Hub::room).
+    /// Disconnect handlers may still send to the rooms that the connection was in when it ended.
     pub fn to(&self, room: impl AsRef<str>) -> Recipients {
         let selector = Selector::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
         Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())

@@ -1,4 +1,4 @@
-//! The place of a connection in its namespace, from its registration on.
+//! The registration of a connection with its namespace, and its end.
 
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -8,16 +8,17 @@ use super::Namespace;
 use crate::error::Result;
 use crate::websocket::{EndedBy, Registry, Standing, WebSocket};
 
-/// A connection's place in the hub; its session owns it, and the place and what the connection keeps end
-/// with it.
+/// A registered connection. The session owns this value. When it is dropped, the connection leaves
+/// its namespace and its values are dropped.
 #[derive(Debug)]
 pub(crate) struct Registration {
     namespace: Arc<Namespace>,
     socket: WebSocket,
 }
 
-/// A connection whose room of the path is being checked. If it is not accepted, nothing of it stays:
-/// it leaves the rooms it has joined, the tasks it has spawned end, and the values it keeps are dropped.
+/// A connection during the check of its path's room. If it is dropped before
+/// [`accept`](Self::accept), the connection leaves all rooms, its tasks are aborted and its values
+/// are dropped.
 #[derive(Debug)]
 pub(crate) struct PendingMember {
     namespace: Arc<Namespace>,
@@ -30,7 +31,7 @@ impl PendingMember {
         Self { namespace: Arc::clone(namespace), socket, is_accepted: false }
     }
 
-    /// Sets the address of a peer that was not known before.
+    /// Sets the peer's address, if it was unknown before.
     #[cfg(feature = "axum")]
     pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
         self.socket.note_peer_addr(addr);
@@ -47,7 +48,7 @@ impl Drop for PendingMember {
         if !self.is_accepted {
             self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
             self.socket.outbox().end();
-            // Nothing is spawned after the end of the outbox.
+            // After the end of the outbox no task can be spawned.
             self.socket.abort_tasks();
             self.socket.close_values();
         }
@@ -57,7 +58,7 @@ impl Drop for PendingMember {
 impl Namespace {
     pub(crate) fn register(self: &Arc<Self>, socket: &WebSocket) -> Registration {
         self.latest.note();
-        if let Some(request) = self.live.add(socket) {
+        if let Some(request) = self.connections.add(socket) {
             socket.outbox().request_close(request);
         }
         Registration { namespace: Arc::clone(self), socket: socket.clone() }
@@ -65,16 +66,16 @@ impl Namespace {
 }
 
 impl Registration {
-    /// Makes the connection one of all, and joins the room of its path, which it was allowed to.
+    /// Admits the connection and joins the room of its path, which the room check has allowed.
     ///
     /// # Errors
     ///
-    /// `too_many_rooms`, `room_full`; a closed connection is not admitted.
+    /// `too_many_rooms` or `room_full`. A closed connection is not admitted.
     pub(crate) fn admit(&self, room: Option<&str>) -> Result {
         let Self { namespace, socket } = self;
-        namespace.enter(socket, room)?;
-        // One that has left meanwhile is not among them.
-        namespace.live.admit(socket.id());
+        namespace.join_path_room(socket, room)?;
+        // Has no effect if the connection has departed in the meantime.
+        namespace.connections.admit(socket.id());
         Ok(())
     }
 }
@@ -82,8 +83,8 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
-        self.namespace.live.remove(self.socket.id());
-        // A session whose runtime ends has not come to it.
+        self.namespace.connections.remove(self.socket.id());
+        // If a runtime shuts down, the session has not done this.
         self.socket.close_values();
     }
 }

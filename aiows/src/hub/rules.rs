@@ -1,4 +1,4 @@
-//! What holds for the rooms of a server.
+//! The rules for the rooms of a server.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::websocket::WebSocket;
 
 type Checked = Pin<Box<dyn Future<Output = Result> + Send>>;
 
-/// Says who may join which room.
+/// The application's check whether a connection may join a room.
 pub(crate) type RoomCheck = Arc<dyn Fn(String, WebSocket) -> Checked + Send + Sync>;
 
 pub(crate) fn room_check<F, Fut, E>(check: F) -> RoomCheck
@@ -31,12 +31,12 @@ where
 pub(crate) struct Rules {
     pub(crate) limits: Arc<Limits>,
     pub(crate) check: Option<RoomCheck>,
-    /// A send to all connections is an error.
+    /// Whether sending to all connections is an error.
     pub(crate) needs_room: bool,
 }
 
-/// Whether a text can be the name of a room, a user or a connection: it must not look empty, as a
-/// form that was not filled in, or break a line of the log.
+/// Whether a text is valid as the name of a room, user or connection. White space alone looks like
+/// a form that was not filled in, and control characters could break a line of the log.
 pub(super) fn is_name(text: &str, max: usize) -> bool {
     text.len() <= max && !text.trim().is_empty() && !text.contains(char::is_control)
 }
@@ -44,21 +44,22 @@ pub(super) fn is_name(text: &str, max: usize) -> bool {
 impl Rules {
     /// # Errors
     ///
-    /// `invalid_room` for a name no room can have, and what the application's check says.
+    /// `invalid_room` for an invalid name, or the error of the application's check.
     pub(super) async fn allow(&self, room: &str, socket: &WebSocket) -> Result {
         if !is_name(room, self.limits.room_name_size) {
-            return Err(HandlerError::new(code::INVALID_ROOM, "this is no name for a room")
+            return Err(HandlerError::new(code::INVALID_ROOM, "this is not a valid room name")
                 .with("max_bytes", self.limits.room_name_size));
         }
         match &self.check {
-            Some(check) => named(check(room.to_owned(), socket.clone()), room, socket).await,
+            Some(check) => with_warning(check(room.to_owned(), socket.clone()), room, socket).await,
             None => Ok(()),
         }
     }
 }
 
-/// Runs a check of a room. One that does not return is named once, unless it waits for its client.
-async fn named(check: Checked, room: &str, socket: &WebSocket) -> Result {
+/// Runs a room check. If it does not return, one warning is logged, unless it waits for a reply of
+/// its client.
+async fn with_warning(check: Checked, room: &str, socket: &WebSocket) -> Result {
     let slow = async {
         loop {
             sleep(SLOW_HANDLER).await;
@@ -85,7 +86,7 @@ mod tests {
     use crate::hub::Hub;
 
     #[test]
-    fn namespaces_are_made_once_and_never_by_reading() {
+    fn namespaces_are_created_once_and_never_by_a_lookup() {
         let hub = Hub::default();
         let send = || hub.all().send_text("x").now_or_never().unwrap();
         assert_eq!(send().unwrap().accepted, 0);
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(hub.open(&["b", "a", "b"], rules()).unwrap().len(), 3);
         assert!(matches!(send(), Err(SendError::NoRoom)));
         assert!(hub.namespace("a").is_some());
-        // A second server cannot have rules of its own here: its build tells that.
+        // A second server cannot set rules of its own here; its build reports that.
         assert!(hub.open(&["c"], rules()).is_err());
         assert!(hub.namespace("c").is_none());
     }

@@ -1,19 +1,19 @@
-//! Where the tasks of the hub run.
+//! The runtime on which the hub spawns its tasks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
-/// The runtime of the session that began last. A publisher or a leaving connection may be on a thread
-/// without a runtime, or in one that is not driven.
+/// The runtime of the session that started last. Publishers and leaving connections may be on a
+/// thread without a runtime, or on a runtime that is not driven.
 #[derive(Debug, Default)]
 pub(super) struct LatestRuntime {
     latest: Mutex<Option<Handle>>,
 }
 
 impl LatestRuntime {
-    /// Notes the runtime of the caller, a session. The latest counts: an earlier one may have ended
-    /// since, and what is spawned there never runs.
+    /// Records the runtime of the calling session. The last call wins: an earlier runtime may have
+    /// shut down, and tasks spawned there would never run.
     pub(super) fn note(&self) {
         let Ok(runtime) = Handle::try_current() else { return };
         let _before = self.lock().replace(runtime);

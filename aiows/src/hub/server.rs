@@ -1,4 +1,4 @@
-//! What the server does with its hub.
+//! The operations of a hub that only the server uses.
 
 use std::sync::Arc;
 
@@ -11,39 +11,44 @@ use crate::outbox::{CloseRequest, Outbound};
 use crate::websocket::{Directory, WebSocket};
 
 impl Hub {
-    /// The runtime of the session that began last.
+    /// Returns the runtime of the session that started last.
     pub(crate) fn runtime(&self) -> Option<Handle> {
         self.server.runtime()
     }
 
-    /// Asks every connection that is still to come to leave, and returns those there are.
-    pub(crate) fn close_door(&self, request: &CloseRequest) -> Vec<WebSocket> {
+    /// Makes later connections close with `request`, and returns the present ones.
+    pub(crate) fn stop_admitting(&self, request: &CloseRequest) -> Vec<WebSocket> {
         let namespaces = self.server.list();
-        // Every client leaves, so no announcement has a reader.
-        namespaces.iter().for_each(|namespace| namespace.announcers.end());
-        namespaces.iter().flat_map(|namespace| namespace.live.close_door(request)).collect()
+        // All clients are leaving, so announcements have no readers.
+        namespaces.iter().for_each(|namespace| namespace.announcements.stop());
+        namespaces
+            .iter()
+            .flat_map(|namespace| namespace.connections.stop_admitting(request))
+            .collect()
     }
 
-    /// What was sent to all connections of the server, those that have ended included.
+    /// Returns the message counts of all connections of the server, including those that have
+    /// ended.
     pub(crate) fn outbound(&self) -> Outbound {
         let namespaces = self.server.list();
-        // In the order of the list. Nobody else holds two of these locks.
-        let lives: Vec<_> = namespaces.iter().map(|namespace| namespace.live.lock()).collect();
+        // Locked in the order of the list. No other code holds two of these locks.
+        let lives: Vec<_> =
+            namespaces.iter().map(|namespace| namespace.connections.lock()).collect();
         let sockets = lives.iter().flat_map(|connections| connections.sockets());
         self.server.totals.with(sockets.map(WebSocket::outbox))
     }
 
-    /// How many connections there were since the start.
+    /// Returns how many connections were registered since the start.
     pub(crate) fn total(&self) -> u64 {
-        self.server.list().iter().map(|namespace| namespace.live.total()).sum()
+        self.server.list().iter().map(|namespace| namespace.connections.total()).sum()
     }
 
-    /// Makes the namespaces of the server that this hub belongs to, and returns one for each of `names`:
-    /// the same one for the same name.
+    /// Creates the namespaces of the server, and returns one for each of `names`. Equal names share
+    /// one namespace.
     ///
     /// # Errors
     ///
-    /// `AlreadyBuilt` if there are namespaces.
+    /// `AlreadyBuilt` if the namespaces exist already.
     pub(crate) fn open(
         &self,
         names: &[&str],
@@ -52,23 +57,23 @@ impl Hub {
         let mut distinct: Vec<_> = names.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let (server, is_alone, rules) = (&self.server, distinct.len() == 1, Arc::new(rules));
-        let namespace = |name| Arc::new(Namespace::new(name, is_alone, server, Arc::clone(&rules)));
+        let (server, is_only, rules) = (&self.server, distinct.len() == 1, Arc::new(rules));
+        let namespace = |name| Arc::new(Namespace::new(name, is_only, server, Arc::clone(&rules)));
         server.set_list(distinct.into_iter().map(namespace))?;
         Ok(names.iter().filter_map(|name| server.named(name)).cloned().collect())
     }
 
-    /// The hub of a namespace of this server.
+    /// Returns the hub of a namespace of this server.
     pub(crate) fn of(&self, namespace: &Arc<Namespace>) -> Self {
         Self { server: Arc::clone(&self.server), own: Some(Arc::clone(namespace)) }
     }
 
-    /// Makes the hub of a server with one namespace, default limits and no other rules.
+    /// Creates the hub of a server with one namespace, default limits and no other rules.
     #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn with_default_rules() -> (Self, Arc<Namespace>) {
         let server = Arc::<super::namespace::Namespaces>::default();
         let namespace = Arc::new(Namespace::new(super::ROOT, true, &server, Arc::default()));
-        // A new server has no list.
+        // Cannot fail: a new server has no list.
         let _ = server.set_list([Arc::clone(&namespace)]);
         (Self { server, own: None }, namespace)
     }

@@ -1,9 +1,9 @@
-//! The futures of methods that a middleware does not override.
+//! The futures of the default methods of `Middleware`.
 //!
-//! Each type names the middleware and the method it is the default of. Only the default method makes
-//! such a future, and a middleware that overrides the method has no other way to call its own default.
-//! So a method whose future has this very type is not overridden. Passing a call on to another
-//! middleware's default, or to the default of another method, gives another type.
+//! Each type names the middleware and the method that returns it. Only the default method can
+//! create such a future, and a middleware that overrides a method cannot call its own default. So
+//! if a method returns this exact type, it is not overridden. If a method passes a call on to the
+//! default of another middleware or of another method, the type differs.
 
 use std::future::{Future, Ready, ready};
 use std::marker::PhantomData;
@@ -13,18 +13,17 @@ use std::task::{Context, Poll};
 use super::Next;
 use crate::error::{HandlerError, Result};
 use crate::extract::Call;
-use crate::handler::BoxFuture;
-use crate::handler::Outcome;
+use crate::handler::{BoxFuture, Outcome};
 
-/// Invariant: a type and its subtype are two middleware.
-type Of<M> = PhantomData<fn(*mut M)>;
+/// Invariant in `M`: a type and its subtype are two different middleware.
+type Invariant<M> = PhantomData<fn(*mut M)>;
 
 pub(super) enum OnConnect {}
 pub(super) enum OnMessage {}
 pub(super) enum OnDisconnect {}
 
-/// The default of the method `H` of the middleware `M`.
-pub(super) struct PassThrough<M: ?Sized, H>(BoxFuture, Of<M>, PhantomData<H>);
+/// Returned by the default of the method `H` of the middleware `M`.
+pub(super) struct PassThrough<M: ?Sized, H>(BoxFuture, Invariant<M>, PhantomData<H>);
 
 impl<M: ?Sized, H> PassThrough<M, H> {
     pub(super) fn new(call: Call, next: Next) -> Self {
@@ -40,8 +39,8 @@ impl<M: ?Sized, H: Unpin> Future for PassThrough<M, H> {
     }
 }
 
-/// The default of `on_error`.
-pub(super) struct Unchanged<M: ?Sized>(Ready<HandlerError>, Of<M>);
+/// Returned by the default of `on_error`.
+pub(super) struct Unchanged<M: ?Sized>(Ready<HandlerError>, Invariant<M>);
 
 impl<M: ?Sized> Unchanged<M> {
     pub(super) fn new(error: HandlerError) -> Self {
@@ -57,8 +56,8 @@ impl<M: ?Sized> Future for Unchanged<M> {
     }
 }
 
-/// The default of `on_handshake`.
-pub(super) struct Allowed<M: ?Sized>(Ready<Result>, Of<M>);
+/// Returned by the default of `on_handshake`.
+pub(super) struct Allowed<M: ?Sized>(Ready<Result>, Invariant<M>);
 
 impl<M: ?Sized> Allowed<M> {
     pub(super) fn new() -> Self {

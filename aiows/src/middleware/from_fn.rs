@@ -1,3 +1,5 @@
+//! Middleware made of a closure.
+
 use std::any::type_name;
 use std::fmt;
 use std::future::Future;
@@ -7,25 +9,26 @@ use crate::error::HandlerError;
 use crate::extract::Call;
 use crate::handler::Outcome;
 
-/// A middleware of messages made of a closure; see [`from_fn`].
+/// Middleware for messages, made of a closure by [`from_fn`].
 #[derive(Clone, Copy)]
 pub struct FromFn<F> {
     on_message: F,
 }
 
-/// Makes a middleware whose [`on_message`](Middleware::on_message) is a closure or an `async fn`.
+/// Makes middleware from a closure or an `async fn`, which becomes its
+/// [`on_message`](Middleware::on_message).
 ///
 /// ```
 /// use aiows::middleware::from_fn;
 /// use aiows::{HandlerError, Router};
 ///
-/// let small = from_fn(|call, next| async move {
+/// let limit = from_fn(|call, next| async move {
 ///     if call.text().is_some_and(|text| text.len() > 1024) {
-///         return Err(HandlerError::new("too_long", "say it in 1024 bytes"));
+///         return Err(HandlerError::new("too_long", "at most 1024 bytes"));
 ///     }
 ///     next.run(call).await
 /// });
-/// let router = Router::new().middleware(small);
+/// let router = Router::new().middleware(limit);
 /// # let _: Router = router;
 /// ```
 pub fn from_fn<F, Fut>(on_message: F) -> FromFn<F>

@@ -1,3 +1,5 @@
+//! The hooks that run before the upgrade: `Middleware::on_handshake`.
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,17 +16,17 @@ use crate::websocket::ContextMap;
 
 pub(super) type HandshakeHook = Arc<dyn Fn(Handshake) -> BoxFuture + Send + Sync>;
 
-/// A request for a WebSocket that is not yet answered; see
+/// An upgrade request before it is answered; see
 /// [`Middleware::on_handshake`](super::Middleware::on_handshake).
 pub struct Handshake {
-    asked: Arc<HandshakeRequest>,
+    request: Arc<HandshakeRequest>,
     state: Arc<StateMap>,
 }
 
-/// What middleware is asked about.
+/// The request that all middleware of a handshake share.
 pub(crate) struct HandshakeRequest {
     path: String,
-    /// Without the headers.
+    /// The path parameters and the query; its header field is unused.
     info: RequestInfo,
     headers: HeaderMap,
     extensions: Extensions,
@@ -35,7 +37,7 @@ pub(crate) struct HandshakeRequest {
 impl HandshakeRequest {
     /// # Errors
     ///
-    /// 400 for a path or a header that cannot be read.
+    /// Status 400 if the path or a header cannot be decoded.
     pub(crate) fn read(
         request: &Request<'_>,
         params: &[(&str, &str)],
@@ -61,30 +63,30 @@ impl HandshakeRequest {
 impl Handshake {
     /// Returns the path of the URL as the client sent it, without the query.
     ///
-    /// Under `nest_service` of an axum application it still has the prefix of the nest.
+    /// Under `nest_service` of an axum application it includes the prefix of the nest.
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.asked.path
+        &self.request.path
     }
 
-    /// Reads the parameters of the path, as [`Path`] does for handlers.
+    /// Deserializes the path parameters, as [`Path`] does for handlers.
     ///
     /// # Errors
     ///
-    /// `invalid_path` with the status 400.
+    /// `invalid_path` with status 400, if they do not fit `T`.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T> {
-        let params = Path::read(&self.asked.info);
+        let params = Path::read(&self.request.info);
         let params = params.map_err(|error| error.status(http_refusal::INVALID_PATH.status))?;
         Ok(params.0)
     }
 
-    /// Reads the query of the URL, as [`Query`] does for handlers.
+    /// Deserializes the query, as [`Query`] does for handlers.
     ///
     /// # Errors
     ///
-    /// `invalid_query` with the status 400.
+    /// `invalid_query` with status 400, if it does not fit `T`.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        let query = Query::read(&self.asked.info);
+        let query = Query::read(&self.request.info);
         let query = query.map_err(|error| error.status(http_refusal::INVALID_QUERY.status))?;
         Ok(query.0)
     }
@@ -92,50 +94,52 @@ impl Handshake {
     /// Returns the headers of the request.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.asked.headers
+        &self.request.headers
     }
 
-    /// Returns what layers of the host have put into the request's extensions.
+    /// Returns the request extensions that layers of the host application have added.
     ///
-    /// They are empty unless the server is part of an axum application (`App::into_service`). Handlers
-    /// take them as [`Extension`](crate::Extension).
+    /// They are empty unless the server is part of an axum application (`App::into_service`). In
+    /// handlers you get them with [`Extension`](crate::extract::Extension).
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
-        &self.asked.extensions
+        &self.request.extensions
     }
 
-    /// Returns the address of the peer's end of the socket; `None` in memory.
+    /// Returns the address of the peer's end of the socket, or `None` for an in-memory connection.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.asked.peer_addr
+        self.request.peer_addr
     }
 
-    /// Returns a clone of the state of type `T`: the router's, else the server's.
+    /// Returns a clone of the state of type `T`, from the router or otherwise from the server.
     #[must_use]
     pub fn state<T: Clone + 'static>(&self) -> Option<T> {
         self.state.get()
     }
 
-    /// Returns the values the connection begins with; [`WebSocket::context`] has them later.
+    /// Returns the values that the connection starts with.
+    ///
+    /// Values you insert here are available to handlers in [`WebSocket::context`].
     ///
     /// [`WebSocket::context`]: crate::WebSocket::context
     #[must_use]
     pub fn context(&self) -> &ContextMap {
-        &self.asked.context
+        &self.request.context
     }
 }
 
-// The headers may hold secrets: the log is not to have them by accident.
+// Headers may hold secrets, so they must not reach the log by accident.
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")
-            .field("path", &self.asked.path)
-            .field("peer_addr", &self.asked.peer_addr)
+            .field("path", &self.request.path)
+            .field("peer_addr", &self.request.peer_addr)
             .finish_non_exhaustive()
     }
 }
 
-/// The middleware that wants to see requests, the outermost first.
+/// The middleware that override `on_handshake`, the outermost first.
 #[derive(Default)]
 pub(crate) struct HandshakeHooks {
     hooks: Vec<(HandshakeHook, Arc<StateMap>)>,
@@ -154,19 +158,19 @@ impl HandshakeHooks {
         self.hooks.is_empty()
     }
 
-    /// Asks every middleware, and returns what they attached.
+    /// Runs every hook, and returns the values that they inserted.
     ///
     /// # Errors
     ///
-    /// What the first one refused with.
-    pub(crate) async fn ask(&self, asked: HandshakeRequest) -> Result<ContextMap> {
-        let asked = Arc::new(asked);
+    /// The first error of a hook.
+    pub(crate) async fn run(&self, request: HandshakeRequest) -> Result<ContextMap> {
+        let request = Arc::new(request);
         for (hook, state) in &self.hooks {
-            let handshake = Handshake { asked: Arc::clone(&asked), state: Arc::clone(state) };
+            let handshake = Handshake { request: Arc::clone(&request), state: Arc::clone(state) };
             isolated(None, || hook(handshake)).await?;
         }
-        // No middleware can keep a handshake.
-        Ok(Arc::into_inner(asked).map(|asked| asked.context).unwrap_or_default())
+        // Hooks only borrow the handshake, so this is the last reference.
+        Ok(Arc::into_inner(request).map(|request| request.context).unwrap_or_default())
     }
 }
 

@@ -1,18 +1,19 @@
+//! Middleware with its type erased, reduced to the methods it overrides.
+
 use std::any::TypeId;
 use std::sync::Arc;
 
 use super::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
-use super::errors::{ErrorHook, ErrorHooks};
+use super::error_hooks::{ErrorHook, ErrorHooks};
 use super::handshake::{Handshake, HandshakeHook};
 use super::{Middleware, Next};
 use crate::error::HandlerError;
 use crate::extract::Call;
-use crate::handler::BoxFuture;
-use crate::handler::Outcome;
+use crate::handler::{BoxFuture, Outcome};
 
 pub(crate) type MiddlewareFn = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
 
-/// One middleware, erased: the methods it overrides.
+/// One middleware with its type erased. Methods that it does not override are `None`.
 #[derive(Clone)]
 pub(crate) struct Layer {
     pub(super) handshake: Option<HandshakeHook>,
@@ -45,21 +46,21 @@ impl Layer {
             }),
             connect: overrides::<M, OnConnect, _>(M::on_connect).then(|| {
                 let shared = Arc::clone(&shared);
-                hook(move |call, next| {
+                middleware_fn(move |call, next| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move { shared.on_connect(call, next).await })
                 })
             }),
             message: overrides::<M, OnMessage, _>(M::on_message).then(|| {
                 let shared = Arc::clone(&shared);
-                hook(move |call, next| {
+                middleware_fn(move |call, next| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move { shared.on_message(call, next).await })
                 })
             }),
             disconnect: overrides::<M, OnDisconnect, _>(M::on_disconnect).then(|| {
                 let shared = Arc::clone(&shared);
-                hook(move |call, next| {
+                middleware_fn(move |call, next| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move { shared.on_disconnect(call, next).await })
                 })
@@ -74,11 +75,11 @@ impl Layer {
     }
 }
 
-fn hook(hook: impl Fn(Call, Next) -> BoxFuture + Send + Sync + 'static) -> MiddlewareFn {
+fn middleware_fn(hook: impl Fn(Call, Next) -> BoxFuture + Send + Sync + 'static) -> MiddlewareFn {
     Arc::new(hook)
 }
 
-/// Whether a middleware overrides the method `H`; see [`super::default`].
+/// Returns whether a middleware overrides the method `H`; see [`super::default`].
 fn overrides<M: 'static, H: 'static, Fut: 'static>(
     _method: impl Fn(&'static M, Call, Next) -> Fut,
 ) -> bool {
@@ -111,10 +112,10 @@ mod tests {
 
     #[test]
     fn only_overridden_methods_are_kept() {
-        struct Nothing;
-        impl Middleware for Nothing {}
-        struct Door;
-        impl Middleware for Door {
+        struct Empty;
+        impl Middleware for Empty {}
+        struct Handshakes;
+        impl Middleware for Handshakes {
             async fn on_handshake(&self, _handshake: &Handshake) -> Result<(), HandlerError> {
                 Ok(())
             }
@@ -137,8 +138,8 @@ mod tests {
                 error
             }
         }
-        assert_eq!(overridden(Nothing), [false; 5]);
-        assert_eq!(overridden(Door), [true, false, false, false, false]);
+        assert_eq!(overridden(Empty), [false; 5]);
+        assert_eq!(overridden(Handshakes), [true, false, false, false, false]);
         assert_eq!(overridden(Connect), [false, true, false, false, false]);
         let message = crate::middleware::from_fn(|call, next| async move { next.run(call).await });
         assert_eq!(overridden(message), [false, false, true, false, false]);

@@ -1,42 +1,48 @@
-//! What runs around handlers: [`Middleware`], [`Next`] and [`from_fn`].
+//! Code that runs around handlers: [`Middleware`], [`Next`] and [`from_fn`](from_fn()).
+//!
+//! You implement [`Middleware`] for a type, or wrap a closure with [`from_fn`](from_fn()), and add
+//! it to a server or a router. It can refuse a connection during the handshake, and it sees every
+//! call of a handler and every error.
 
-mod default;
-mod errors;
-mod from_fn;
-mod handshake;
-mod layer;
+mod default; // the default methods of `Middleware`
+mod error_hooks; // `on_error` of all middleware around a handler
+mod from_fn; // middleware made of a closure
+mod handshake; // `on_handshake`, before the upgrade
+mod layer; // middleware with its type erased
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use self::default::{Allowed, OnConnect, OnDisconnect, OnMessage, PassThrough, Unchanged};
-pub(crate) use self::errors::ErrorHooks;
+pub(crate) use self::error_hooks::ErrorHooks;
 pub use self::from_fn::{FromFn, from_fn};
 pub use self::handshake::Handshake;
 pub(crate) use self::handshake::{HandshakeHooks, HandshakeRequest};
 pub(crate) use self::layer::{Layer, MiddlewareFn};
 use crate::error::{HandlerError, Result};
 use crate::extract::Call;
-use crate::handler::Outcome;
-use crate::handler::{Run, isolated};
+use crate::handler::{Outcome, Run, isolated};
 
 /// Code that runs around the handlers of a server or of a router.
 ///
-/// It is given with `Server::middleware` or `Router::middleware`. The server's runs first, then that
-/// of the routers from the outside in, then the handler; what comes after `next.run(call).await` runs
-/// in the opposite order. Middleware of a router sees the handlers of that router and of those it
-/// includes, and no others.
+/// You add it with `Server::middleware` or `Router::middleware`. Middleware of the server is the
+/// outermost, followed by that of the routers from the outside in. Code after
+/// `next.run(call).await` runs in the opposite order. Middleware of a router only sees the handlers
+/// of that router and of the routers it includes.
 ///
-/// Every method has a default, and a method that is not overridden costs nothing: it is left out
-/// when the server is built. A method that you override always runs, also one that checks something
-/// and then returns the future of another middleware. Methods are written as `async fn`. A panic in one is an error of that
-/// call, as it is in a handler.
+/// You write the methods as `async fn`. Each has a default, and a method you do not override costs
+/// no time at all: it is left out when the server is built. A method you override always runs, even
+/// if it only checks something and then returns the future of another middleware. If a method
+/// panics, the call fails with an internal error, as it does when a handler panics.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
 ///
-/// use aiows::{Call, Middleware, Next, Outcome, Result, Router};
+/// use aiows::extract::Call;
+/// use aiows::middleware::{Middleware, Next};
+/// use aiows::routing::Outcome;
+/// use aiows::{Result, Router};
 ///
 /// struct Slow(Duration);
 ///
@@ -57,19 +63,22 @@ use crate::handler::{Run, isolated};
 pub trait Middleware: Send + Sync + 'static {
     /// Runs before the connection is accepted, and may refuse it.
     ///
-    /// The request has passed every check of the server's own, its `Origin` included. An error is
-    /// answered with the [status](HandlerError::status) it says and a JSON body with its code, message
-    /// and parameters; a [delay](HandlerError::retry_after) becomes `Retry-After`, and a 401 asks for
-    /// `Bearer`. Then nothing else of the connection is seen, by `on_error` and `on_disconnect`
-    /// neither. Values put into the [context](Handshake::context) are those the connection begins with.
+    /// The request has already passed the server's own checks, including the one of its `Origin`.
+    /// If you return an error, the client gets its [status](HandlerError::status) with a JSON body
+    /// that has the code, the message and the parameters. A [delay](HandlerError::retry_after)
+    /// becomes `Retry-After`, and a 401 names the scheme `Bearer`. A refused connection runs no
+    /// further code of yours: neither `on_error` nor `on_disconnect` is called. Values you insert
+    /// into the [context](Handshake::context) are available from the start of the connection.
     ///
-    /// Middleware of every router that is served under the path is asked, from the outside in and in
-    /// order of inclusion; the first refusal counts. All of it has the time of
-    /// [`Limits::handshake_timeout`](crate::Limits::handshake_timeout), and holds a place of
-    /// [`Limits::connections`](crate::Limits::connections). When the server is to stop it is dropped.
+    /// The middleware of every router under the path runs, from the outside in and in order of
+    /// inclusion, until one refuses. Together they must finish within
+    /// [`Limits::handshake_timeout`](crate::Limits::handshake_timeout). Meanwhile the connection
+    /// counts towards [`Limits::connections`](crate::Limits::connections). If the server begins to
+    /// stop, the handshake is dropped.
     ///
     /// ```
-    /// use aiows::{Context, HandlerError, Handshake, Middleware, Result, Router, connect, routes};
+    /// use aiows::middleware::{Handshake, Middleware};
+    /// use aiows::{Context, HandlerError, Result, Router, connect, routes};
     /// use serde::Deserialize;
     ///
     /// #[derive(Deserialize)]
@@ -106,35 +115,39 @@ pub trait Middleware: Send + Sync + 'static {
         Allowed::<Self>::new()
     }
 
-    /// Runs once per connection, around the connect handlers, also when there are none.
+    /// Runs once per connection, around the connect handlers, even if there are none.
     ///
-    /// What the handlers return is sent as it is returned, so the outcome of `next` is empty; an
-    /// outcome of the middleware's own is sent after it. The connection stays open only when every
-    /// handler succeeded and this returns `Ok`: one that does not call `next` closes it with 1008,
-    /// and an error closes it as that of a connect handler does. Handlers that have not finished when
-    /// this returns, because you spawned `next`, are dropped.
+    /// The handlers' own outcomes are sent as they return, so the outcome of `next` is empty. If
+    /// this method returns an outcome, it is sent after them. The connection stays open only if
+    /// every handler succeeded and this method returns `Ok`. If you do not call `next`, the
+    /// connection is closed with 1008. If you return an error, it is closed as after the error of a
+    /// connect handler. If handlers are still running when this method returns, because you spawned
+    /// `next`, they are dropped.
     fn on_connect(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::<Self, OnConnect>::new(call, next)
     }
 
-    /// Runs around the handler of each message, `#[fallback]` included.
+    /// Runs around the handler of each message, including `#[fallback]`.
     ///
-    /// It may pass on a changed call ([`Call::with_text`]), change or replace the outcome, or
-    /// answer without calling `next`; a request with an `id` is acknowledged if the outcome is
-    /// empty. Messages that have no handler, and texts without a type, are refused before it.
-    /// What is broken behind the type is found when the handler decodes it; it is told to the peer
-    /// also in place of an answer of the middleware's own.
+    /// You can pass on a changed call ([`Call::with_text`]), replace the outcome, or answer without
+    /// calling `next`. If the outcome is empty, a request with an `id` is still acknowledged. The
+    /// framework refuses messages without a handler, and texts without a type, before this method
+    /// runs. An error after the message type is detected only when the handler decodes the payload.
+    /// The client then receives that error, even if you return an answer of your own.
     fn on_message(&self, call: Call, next: Next) -> impl Future<Output = Result<Outcome>> + Send {
         PassThrough::<Self, OnMessage>::new(call, next)
     }
 
-    /// Runs once per connection, around the disconnect handlers, also when there are none.
+    /// Runs once per connection, around the disconnect handlers, even if there are none.
     ///
-    /// The handlers run exactly once, whatever the middleware does with `next`. If it returns before
-    /// they have finished, because it drops, spawns or does not call `next`, the framework runs them to
-    /// their end. Nothing can be sent any more; an error is logged. Each handler has the time of
-    /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout), and so has this, not counting
-    /// theirs: middleware that hangs is dropped, and handlers that have not run do.
+    /// The handlers run exactly once, however you use `next`. If you return before they have
+    /// finished, because you drop, spawn or do not call `next`, the framework runs them to the end.
+    /// At this point no message can be sent any more, and an error is only logged.
+    ///
+    /// Each handler may take up to
+    /// [`Limits::disconnect_timeout`](crate::Limits::disconnect_timeout). The same limit applies to
+    /// this method, not counting the time of the handlers. If it is exceeded, the middleware is
+    /// dropped and the remaining handlers still run.
     fn on_disconnect(
         &self,
         call: Call,
@@ -143,13 +156,13 @@ pub trait Middleware: Send + Sync + 'static {
         PassThrough::<Self, OnDisconnect>::new(call, next)
     }
 
-    /// Sees every failure, and returns it or another one in its place.
+    /// Receives every error, and returns it or another error in its place.
     ///
-    /// It runs when everything around the handler is over, the innermost middleware first. Failures
-    /// that belong to no handler, like `unknown_type` and `invalid_json`, are seen by the middleware
-    /// all handlers of the connection have in common. The log has the original cause of an internal
-    /// error that is replaced. The client does not receive what it returns for the error of a
-    /// disconnect handler.
+    /// It runs after all code around the handler has finished, from the innermost middleware to the
+    /// outermost. If an error belongs to no handler, such as `unknown_type` or `invalid_json`, it
+    /// passes only through the middleware that all handlers of the connection share. If you replace
+    /// an internal error, the log still has the original cause. For the error of a disconnect
+    /// handler, the returned error is not sent to the client.
     fn on_error(
         &self,
         call: &Call,
@@ -160,10 +173,13 @@ pub trait Middleware: Send + Sync + 'static {
     }
 }
 
-/// What is left of a call: the inner middleware and the handler.
+/// The rest of a call: the inner middleware and the handler.
+///
+/// You get it as an argument of a [`Middleware`] method, and continue the call with
+/// [`run`](Self::run).
 pub struct Next {
     run: Run,
-    /// How many middleware stand in `run`.
+    /// The number of middleware in `run`.
     inner: usize,
 }
 
@@ -173,15 +189,16 @@ impl Next {
         Self { run, inner: 0 }
     }
 
-    /// Continues with the next middleware, or with the handler.
+    /// Runs the next middleware, or the handler.
     ///
     /// # Errors
     ///
-    /// What the handler or an inner middleware failed with, a panic included.
+    /// Returns the error of an inner middleware or of the handler. A panic becomes an internal
+    /// error.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the handler where it stands.
+    /// If you drop the future, the handler is dropped where it stands.
     pub async fn run(self, call: Call) -> Result<Outcome> {
         isolated(Some(call.websocket().id()), || (self.run)(call)).await
     }
@@ -193,9 +210,9 @@ impl fmt::Debug for Next {
     }
 }
 
-/// Puts middleware around a handler; without middleware it stays what it is.
+/// Wraps a handler in middleware. Without middleware the handler stays as it is.
 ///
-/// A panic of the outermost is left to the caller, as that of a handler is.
+/// The caller has to catch a panic of the outermost middleware, as it does for a handler.
 pub(crate) fn wrap(hooks: &[MiddlewareFn], run: Run) -> Run {
     hooks.iter().rev().enumerate().fold(run, |run, (inner, hook)| {
         let hook = Arc::clone(hook);

@@ -130,12 +130,12 @@ impl Outbox {
     }
 
     /// Gives it what it writes to, and the answer to the handshake, which leaves before anything else.
-    pub(crate) fn open(&self, greeting: Vec<u8>, writer: Option<TcpWriter>) {
+    pub(crate) fn open(&self, answer: Option<Vec<u8>>, writer: Option<TcpWriter>) {
         let mut state = self.lock();
         state.writer = writer;
         state.turn = SessionTurn::Expected;
-        if !greeting.is_empty() {
-            state.queue.push_control(greeting.into());
+        if let Some(answer) = answer {
+            state.queue.push_control(answer.into());
         }
     }
 

@@ -1,10 +1,13 @@
+//! A router and its handlers, ready for dispatch.
+
 use std::fmt;
 use std::sync::Arc;
 
 use super::request_needs::RequestNeeds;
 use crate::codec::Tag;
 use crate::error::HandlerError;
-use crate::handler::Run;
+use crate::extract::Need;
+use crate::handler::{Kind, Route, Run};
 use crate::handshake::Subprotocols;
 use crate::hub::Namespace;
 use crate::limits::Limits;
@@ -13,27 +16,27 @@ use crate::protocol::Inbound;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 
-/// A router after the build: never changed, read without locks.
+/// A router after the build. It is immutable, so sessions read it without locks.
 pub(crate) struct CompiledRouter {
-    /// Whose rooms the connections join.
+    /// The namespace that the connections belong to.
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) connect: Vec<CompiledHandler>,
     pub(crate) disconnect: Vec<CompiledHandler>,
-    /// The disconnect handlers of connections that were not admitted, without middleware.
+    /// The `always` disconnect handlers for connections that were not admitted, without middleware.
     pub(crate) refused: Vec<CompiledHandler>,
-    /// Sorted by message type: a search compares a few short texts, which beats hashing one.
+    /// Sorted by message type. Comparing a few short texts is faster than hashing one.
     messages: Vec<(Box<str>, CompiledHandler)>,
     pub(super) fallback: Option<CompiledHandler>,
-    /// The fallbacks of nested routers by their prefixes, the longest prefix first.
+    /// The fallbacks of nested routers with their prefixes, the longest prefix first.
     nested: Vec<(Box<str>, CompiledHandler)>,
     pub(crate) tag: Tag,
-    /// The parameter of the path that names a room to join.
+    /// The path parameter that names a room to join.
     pub(crate) room: Option<String>,
     pub(crate) request_needs: RequestNeeds,
     pub(crate) limits: Arc<Limits>,
     pub(crate) subprotocols: Subprotocols,
     pub(crate) handshake: HandshakeHooks,
-    /// What failures without a handler are seen by, and the state they are seen with.
+    /// The hooks for errors that belong to no handler, and the state those hooks see.
     pub(crate) errors: ErrorHooks,
     pub(crate) state: Arc<StateMap>,
 }
@@ -43,19 +46,20 @@ pub(crate) struct CompiledHandler {
     pub(crate) title: String,
     pub(crate) run: Run,
     pub(crate) state: Arc<StateMap>,
-    /// Decoding the payload checks the whole text; any other handler needs that done before.
+    /// Whether it decodes the payload, which checks the whole text. For other handlers the session
+    /// reads the head before the call.
     pub(crate) decodes: bool,
-    /// Whether middleware stands in `run`, which sees sound messages only.
+    /// Whether `run` includes middleware, which must only see valid messages.
     pub(crate) is_layered: bool,
-    /// Whether it stands for connect or disconnect handlers and the middleware around them, which are named
-    /// and timed one by one.
+    /// Whether it is a group of connect or disconnect handlers with the middleware around them. The
+    /// members of a group are logged and timed one by one.
     pub(crate) is_group: bool,
     pub(crate) errors: ErrorHooks,
-    /// The frames it takes besides messages.
+    /// The frames it takes in addition to messages.
     pub(super) frames: Frames,
 }
 
-/// The frames that a handler takes as they came.
+/// The kinds of frames that a handler receives unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frames {
     None,
@@ -63,8 +67,20 @@ pub(super) enum Frames {
     All,
 }
 
+impl Frames {
+    /// Returns the frames that the arguments of a fallback declare.
+    pub(super) fn of(route: &Route) -> Self {
+        let has = |need| *route.kind() == Kind::Fallback && route.needs().has(need);
+        match (has(&Need::AnyFrame), has(&Need::AnyText)) {
+            (true, _) => Self::All,
+            (false, true) => Self::Text,
+            (false, false) => Self::None,
+        }
+    }
+}
+
 impl CompiledHandler {
-    /// Whether it takes frames as they came, which are never requests and are not acknowledged.
+    /// Whether it receives unchanged frames, which are never requests and are not acknowledged.
     pub(crate) fn is_relay(&self) -> bool {
         self.frames != Frames::None
     }
@@ -73,7 +89,7 @@ impl CompiledHandler {
         self.frames == Frames::All || inbound.as_text().is_some()
     }
 
-    /// Logs why the handler failed; the peer's own mistakes are no news.
+    /// Logs the error of a handler. The client's own mistakes are only logged at the debug level.
     pub(crate) fn log(&self, error: &HandlerError, socket: &WebSocket) {
         let (connection, handler) = (socket.id(), &self.title);
         match error.error_id() {
@@ -81,7 +97,7 @@ impl CompiledHandler {
                 tracing::error!(%connection, %handler, error_id, %error, "handler failed")
             }
             None if error.is_closed() => {
-                tracing::debug!(%connection, %handler, "the peer left while its handler was sending");
+                tracing::debug!(%connection, %handler, "the client left while its handler was sending");
             }
             None => tracing::debug!(%connection, %handler, %error, "handler refused"),
         }
@@ -106,7 +122,7 @@ impl fmt::Debug for CompiledRouter {
     }
 }
 
-/// Where a message goes.
+/// The handler that a message is routed to.
 #[derive(Debug)]
 pub(crate) enum RouteMatch<'a> {
     Fallback(&'a CompiledHandler),
@@ -136,25 +152,26 @@ impl CompiledRouter {
     }
 
     /// Adds the handler of a message type that has none yet.
-    pub(super) fn add_message(&mut self, message_type: &str, endpoint: CompiledHandler) {
+    pub(super) fn add_message(&mut self, message_type: &str, handler: CompiledHandler) {
         if let Err(at) = self.search(message_type) {
-            self.messages.insert(at, (message_type.into(), endpoint));
+            self.messages.insert(at, (message_type.into(), handler));
         }
     }
 
-    /// Adds the fallback of a prefix that has none yet; the empty one is that of the whole router.
-    pub(super) fn add_fallback(&mut self, prefix: &str, endpoint: CompiledHandler) {
+    /// Adds the fallback of a prefix that has none yet. The empty prefix stands for the whole
+    /// router.
+    pub(super) fn add_fallback(&mut self, prefix: &str, handler: CompiledHandler) {
         if prefix.is_empty() {
-            self.fallback = Some(endpoint);
+            self.fallback = Some(handler);
             return;
         }
         let at = self.nested.partition_point(|(known, _)| known.len() >= prefix.len());
-        self.nested.insert(at, (prefix.into(), endpoint));
+        self.nested.insert(at, (prefix.into(), handler));
     }
 
     fn fallback_of(&self, message_type: &str) -> Option<&CompiledHandler> {
         let nested = self.nested.iter().find(|(prefix, _)| message_type.starts_with(&**prefix));
-        nested.map(|(_, endpoint)| endpoint).or(self.fallback.as_ref())
+        nested.map(|(_, handler)| handler).or(self.fallback.as_ref())
     }
 
     fn search(&self, message_type: &str) -> Result<usize, usize> {
@@ -170,12 +187,13 @@ impl CompiledRouter {
         }
     }
 
-    /// The fallback, if it takes frames that are no messages; these carry no prefix.
+    /// Returns the fallback if it takes frames that are not messages. Such frames have no prefix.
     pub(crate) fn relay(&self) -> Option<&CompiledHandler> {
-        self.fallback.as_ref().filter(|endpoint| endpoint.is_relay())
+        self.fallback.as_ref().filter(|handler| handler.is_relay())
     }
 
-    /// Whether the relay is the only message handler, so that no frame is read as a message.
+    /// Returns `true` if the relay is the only handler of messages, so that no frame has to be
+    /// parsed.
     pub(crate) fn only_relays(&self) -> bool {
         self.messages.is_empty() && self.nested.is_empty() && self.relay().is_some()
     }

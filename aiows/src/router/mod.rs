@@ -1,16 +1,21 @@
-//! Collects handlers, checks them, and freezes them into what a session dispatches from.
+//! Routers: how handlers are registered, checked, and compiled for the sessions of a server.
+//!
+//! A [`Router`] collects routes, middleware and settings. `build` turns it into a `CompiledRouter`,
+//! reports every mistake, and puts connect and disconnect handlers into groups with their
+//! middleware.
 
-mod build;
-mod compiled;
-mod connection;
-mod group;
-mod idle;
-mod lent;
-mod namespace;
-mod once;
-mod request_needs;
-mod scope;
-mod values;
+mod build; // compiles a router with all it includes
+mod check_route; // checks one route at the build
+mod compiled; // the result: handlers ready for dispatch
+mod connection_rules; // limits and subprotocols of a router
+mod handler_group; // connect or disconnect handlers inside their middleware
+mod middleware_clock; // the time of middleware without that of its handlers
+mod namespace; // the choice of a namespace
+mod reclaim; // handlers that run inside middleware and can be taken back
+mod request_needs; // the parts of the upgrade request that handlers use
+mod scope; // the state and middleware of one router
+mod set_once; // settings that may be set once
+mod shared_types; // connection values that two modules would share by accident
 
 use std::fmt;
 use std::future::Future;
@@ -18,19 +23,18 @@ use std::future::Future;
 pub(crate) use self::build::{build, check_state};
 pub(crate) use self::compiled::{CompiledHandler, CompiledRouter, RouteMatch};
 pub(crate) use self::namespace::namespace;
-pub(crate) use self::once::Once;
+pub(crate) use self::set_once::SetOnce;
 use crate::extract::Call;
-use crate::handler::IntoOutcome;
-use crate::handler::{Route, Routes};
+use crate::handler::{IntoOutcome, Route, Routes};
 use crate::handshake::Subprotocols;
 use crate::limits::RouteLimits;
 use crate::middleware::{Layer, Middleware};
 use crate::state::StateMap;
 
-/// A set of handlers with the state they share.
+/// A set of handlers with the middleware and the state they share.
 ///
-/// A router is built up by value and never fails: mistakes are found all together when the server
-/// is built.
+/// You build a router by chaining its methods. None of them fails:
+/// [`Server::build`](crate::Server::build) reports all mistakes together.
 ///
 /// ```
 /// use aiows::{Message, Router, message, routes};
@@ -54,22 +58,22 @@ use crate::state::StateMap;
 pub struct Router {
     routes: Vec<Route>,
     included: Vec<Self>,
-    /// Put before the message types, by the router that nests this one.
+    /// Prepended to the message types; set by the router that nests this one.
     prefix: String,
     layers: Vec<Layer>,
     state: StateMap,
-    /// What every call of `tag` says, so that none replaces another in silence.
+    /// The argument of every call of `tag`, so that the build can report contradictions.
     tags: Vec<String>,
-    /// The parameters of the path that name a room to join, likewise.
+    /// The argument of every call of `join_from_path`, for the same reason.
     rooms: Vec<String>,
-    /// What every call of `namespace` says.
+    /// The argument of every call of `namespace`, for the same reason.
     namespaces: Vec<String>,
-    limits: Once<RouteLimits>,
-    subprotocols: Once<Subprotocols>,
+    limits: SetOnce<RouteLimits>,
+    subprotocols: SetOnce<Subprotocols>,
 }
 
 impl Router {
-    /// Makes an empty router.
+    /// Creates an empty router.
     pub fn new() -> Self {
         Self::default()
     }
@@ -86,10 +90,11 @@ impl Router {
         self
     }
 
-    /// Adds the handler of every message no other handler serves; see [`Route::fallback`]. In a router
-    /// that is nested, it serves the messages with the prefix of the [`nest`](Self::nest).
+    /// Adds the handler of every message that has no other handler; see [`Route::fallback`].
     ///
-    /// A function is made a fallback with `#[fallback]` and listed in `routes![]`.
+    /// In a nested router, it only handles messages with the prefix of the [`nest`](Self::nest). To
+    /// use a function as a fallback, annotate it with `#[fallback]` and list it in `routes![]`
+    /// instead.
     #[track_caller]
     pub fn fallback<F, Fut>(self, handler: F) -> Self
     where
@@ -100,19 +105,20 @@ impl Router {
         self.route(Route::fallback(handler))
     }
 
-    /// Adds the handlers of another router, which keep that router's state.
+    /// Adds the handlers of another router. They keep the state of that router.
     pub fn include(mut self, other: Self) -> Self {
         self.included.push(other);
         self
     }
 
-    /// Adds the handlers of another router under message types that begin with `prefix`.
+    /// Adds the handlers of another router, and prepends `prefix` to their message types.
     ///
-    /// Handlers keep the names they have: `#[message("move")]` nested under `game.` serves `game.move`.
-    /// A message that declares its type declares the whole, `#[aiows(type = "game.move")]`. A fallback
-    /// handler gets the messages whose type begins with the prefix and has no handler, so each prefix
-    /// may have one; if prefixes overlap, the longest counts. In all else it is
-    /// [`include`](Self::include): connect and disconnect handlers serve the whole connection.
+    /// For example, `#[message("move")]` nested under `game.` handles `game.move`. If a message
+    /// declares its own type, write the full type: `#[aiows(type = "game.move")]`. A fallback
+    /// handler of the nested router handles messages with this prefix that have no other handler.
+    /// Each prefix can have one; if several prefixes match, the longest wins. Apart from that,
+    /// `nest` works like [`include`](Self::include): connect and disconnect handlers handle the
+    /// whole connection.
     ///
     /// ```
     /// use aiows::{Message, Router, message, routes};
@@ -138,46 +144,49 @@ impl Router {
         self.include(other)
     }
 
-    /// Adds middleware around the handlers of this router and of those it includes.
+    /// Adds middleware around the handlers of this router and of the routers it includes.
     ///
-    /// The first that is added is the outermost.
+    /// If you add several, the first one is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.layers.push(Layer::new(middleware));
         self
     }
 
-    /// Puts middleware around everything the router has.
+    /// Adds middleware around all existing middleware and handlers of the router.
     pub(crate) fn inside(mut self, outer: &[Layer]) -> Self {
         self.layers.splice(..0, outer.iter().cloned());
         self
     }
 
-    /// Gives the handlers of this router a state, in place of the server's of the same type.
+    /// Adds state for the handlers of this router.
+    ///
+    /// If the server has state of the same type, these handlers get the router's state.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
         self
     }
 
-    /// Gives the handlers of this router a state in place of the one of its type that they have; see
+    /// Replaces the state of type `T` that the handlers of this router have; see
     /// [`Server::replace_state`](crate::Server::replace_state).
     pub fn replace_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.replace(state);
         self
     }
 
-    /// Names the key that carries the message type: `type` unless this says otherwise.
+    /// Sets the key that carries the message type. The default is `type`.
     ///
-    /// It holds for every message of the connection, received and sent, so included routers cannot
-    /// have another one.
+    /// The key applies to every message of a connection in both directions, so included routers
+    /// cannot set a different one.
     pub fn tag(mut self, key: impl Into<String>) -> Self {
         self.tags.push(key.into());
         self
     }
 
-    /// Names the namespace whose rooms, names and `all` the connections of this router share.
+    /// Sets the namespace of this router's connections.
     ///
-    /// Without a name each [`Server::route`](crate::Server::route) has a namespace of its own, so two
-    /// routes never share a room by chance. Routers that say the same name share everything:
+    /// The connections in a namespace share their rooms, their names and `Hub::all`. By default,
+    /// each [`Server::route`](crate::Server::route) has its own namespace, so two routes never
+    /// share a room by accident. If you give several routers the same name, they share a namespace:
     ///
     /// ```
     /// use aiows::testing::TestServer;
@@ -192,38 +201,43 @@ impl Router {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let router = || Router::new().routes(routes![enter]).namespace("play");
-    /// let server = TestServer::new(Server::new().route("/play", router()).route("/watch", router()));
-    /// let (_player, _guest) = (server.connect_to("/play").await, server.connect_to("/watch").await);
+    /// let server = Server::new().route("/play", router()).route("/watch", router());
+    /// let server = TestServer::new(server);
+    /// let _player = server.connect_to("/play").await;
+    /// let _guest = server.connect_to("/watch").await;
     /// # while server.handle().hub().size() < 2 { tokio::task::yield_now().await; }
     /// let hub = server.handle().hub().namespace("play").unwrap();
     /// assert_eq!(hub.room_size("table-1"), 2);
     /// # }
     /// ```
     ///
-    /// A connection is in one namespace. You name it on the router that you bind to a path or give to
-    /// [`Server::include_router`](crate::Server::include_router); if a router inside of it names another one,
-    /// the build fails. It fails as well for names that the server gives, `root` and everything that
-    /// begins with `/`, and for a name that is empty or has white space or a control character.
+    /// A connection belongs to one namespace. Set it on the router that you bind to a path or pass
+    /// to [`Server::include_router`](crate::Server::include_router). The build fails if:
+    ///
+    /// - an included router sets a different namespace,
+    /// - the name is `root` or begins with `/`, since the server gives these names to routers
+    ///   without one,
+    /// - the name is empty or contains white space or a control character.
     pub fn namespace(mut self, name: impl Into<String>) -> Self {
         self.namespaces.push(name.into());
         self
     }
 
-    /// The routers that were put into this one.
+    /// Returns the included routers.
     pub(crate) fn included(&self) -> &[Self] {
         &self.included
     }
 
-    /// Sets what is accepted from the connections of this route and how long it takes, in place of what
-    /// the server says.
+    /// Sets limits for the connections of this route, which override those of the server.
     ///
-    /// It holds for whole connections, so the router has to be the one that is given to
-    /// [`Server::route`](crate::Server::route), or the only one that is given to
-    /// [`Server::include_router`](crate::Server::include_router): on a router that is included or nested it
-    /// is a mistake at the build, and so is a second call.
+    /// Limits apply to whole connections. You can set them once, on the router that you pass to
+    /// [`Server::route`](crate::Server::route), or on the only router that you pass to
+    /// [`Server::include_router`](crate::Server::include_router). If you set them on an included or
+    /// nested router, or twice, the build fails.
     ///
     /// ```
-    /// use aiows::{RouteLimits, Router, Server};
+    /// use aiows::server::RouteLimits;
+    /// use aiows::{Router, Server};
     ///
     /// let mut limits = RouteLimits::default();
     /// limits.message_size = Some(8 * 1024 * 1024);
@@ -233,15 +247,15 @@ impl Router {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn limits(mut self, limits: RouteLimits) -> Self {
-        self.limits.give(limits);
+        self.limits.set(limits);
         self
     }
 
-    /// Names the subprotocols of this route, the preferred first, in place of those of the server.
+    /// Sets the subprotocols of this route in order of preference, in place of those of the server.
     ///
-    /// An empty list is none: nothing is agreed on, whatever the server speaks elsewhere. It may be called
-    /// where [`limits`](Self::limits) may, and once. Else it is
-    /// [`Server::subprotocols`](crate::Server::subprotocols).
+    /// If the list is empty, no subprotocol is negotiated, even if the server has some. The same
+    /// rules as for [`limits`](Self::limits) apply: set them once, on the outermost router. For the
+    /// negotiation, see [`Server::subprotocols`](crate::Server::subprotocols).
     ///
     /// ```
     /// use aiows::{Bytes, Router, Server, Text, fallback, routes};
@@ -262,22 +276,22 @@ impl Router {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols.give(Subprotocols::new(names));
+        self.subprotocols.set(Subprotocols::new(names));
         self
     }
 
-    /// Lets every connection join the room that a parameter of its path names, once its connect handlers
+    /// Makes every connection join the room that a path parameter names, after its connect handlers
     /// have succeeded.
     ///
-    /// Whom `Server::check_rooms` does not let in is refused before the upgrade, with 403 unless the
-    /// error says another status. The router has to be bound to a path with that parameter.
+    /// If `Server::check_rooms` refuses the room, the client gets 403 before the upgrade, or the
+    /// status of the error. You must bind the router to a path with that parameter.
     ///
     /// ```
     /// use aiows::{Router, Server, Text, WebSocket, fallback, routes};
     ///
     /// #[fallback]
     /// async fn say(ws: WebSocket, Text(text): Text) {
-    ///     println!("{} says in {:?}: {text}", ws.id(), ws.rooms());
+    ///     println!("{} in {:?}: {text}", ws.id(), ws.rooms());
     /// }
     ///
     /// let rooms = Router::new().routes(routes![say]).join_from_path("room");

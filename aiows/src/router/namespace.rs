@@ -1,18 +1,18 @@
-//! The namespace that routers give to their connections.
+//! The choice of a namespace for the connections of some routers.
 
 use super::Router;
+use crate::error::Mistakes;
 use crate::hub::ROOT;
 
-/// The name for the connections of some routers, which all serve each of them: what one of `outermost`
-/// says. `None` if they say nothing, or something wrong.
-pub(crate) fn namespace<'a>(
-    outermost: &'a [Router],
-    mistakes: &mut Vec<String>,
-) -> Option<&'a str> {
+/// Returns the namespace that one of the `outermost` routers sets, all of which handle the same
+/// connections. Returns `None` if they set none, or after reporting a mistake.
+pub(crate) fn namespace<'a>(outermost: &'a [Router], mistakes: &mut Mistakes) -> Option<&'a str> {
     let names = distinct(outermost.iter().flat_map(|router| &router.namespaces));
-    for name in distinct(outermost.iter().flat_map(|router| &router.included).flat_map(said)) {
+    for name in
+        distinct(outermost.iter().flat_map(|router| &router.included).flat_map(namespaces_of))
+    {
         if !names.contains(&name) {
-            mistakes.push(inner_mistake(name, names.first().copied()));
+            mistakes.add(inner_mistake(name, names.first().copied()));
         }
     }
     match names[..] {
@@ -21,13 +21,14 @@ pub(crate) fn namespace<'a>(
             None => Some(name),
             Some(flaw) => {
                 let name = name.escape_debug();
-                mistakes.push(format!("a router says namespace `{name}`, but {flaw}"));
+                mistakes.add(format!("a router sets the namespace `{name}`, but {flaw}"));
                 None
             }
         },
         [first, second, ..] => {
-            mistakes.push(format!(
-                "one connection is in one namespace, but its routers say `{}` and `{}`",
+            mistakes.add(format!(
+                "one connection is in one namespace, but its routers set `{}` and `{}`: \
+                 set one of them",
                 first.escape_debug(),
                 second.escape_debug()
             ));
@@ -36,25 +37,26 @@ pub(crate) fn namespace<'a>(
     }
 }
 
-/// A router says another namespace than the one that includes it.
+/// Describes the mistake that a router sets another namespace than the router that includes it.
 fn inner_mistake(name: &str, outer: Option<&str>) -> String {
     let name = name.escape_debug();
     match outer {
         None => format!(
-            "a router says namespace `{name}`, but the router that includes it does not, and a \
-             connection is in one: say it there"
+            "a router sets the namespace `{name}`, but the router that includes it sets none: \
+             set it there, since a connection is in one namespace"
         ),
         Some(outer) => format!(
-            "a router says namespace `{name}`, but the router that includes it says `{}`, and a \
-             connection is in one: say none in the inner router, or bind it to a path of its own",
+            "a router sets the namespace `{name}`, but the router that includes it sets `{}`, and \
+             a connection is in one: remove it from the inner router, or bind that router to a path \
+             of its own",
             outer.escape_debug()
         ),
     }
 }
 
-/// What a router and those it includes say.
-fn said(router: &Router) -> Vec<&String> {
-    router.namespaces.iter().chain(router.included.iter().flat_map(said)).collect()
+/// Returns the namespaces that a router and its included routers set.
+fn namespaces_of(router: &Router) -> Vec<&String> {
+    router.namespaces.iter().chain(router.included.iter().flat_map(namespaces_of)).collect()
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
@@ -67,18 +69,20 @@ fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
     distinct
 }
 
-/// Why a namespace cannot have a name. Names that the server gives are refused, so that no router is put
-/// together with another one by chance.
+/// Returns why a name is not allowed for a namespace. The names that the server itself gives are
+/// excluded, so that no router joins another one's namespace by accident.
 fn flaw(name: &str) -> Option<&'static str> {
     let is_unfit = |c: char| c.is_whitespace() || c.is_control();
     match name {
-        "" => Some("a name has at least one character"),
-        ROOT => Some("that is the one of `Server::include_router`: choose another name"),
+        "" => Some("a name must have at least one character"),
+        ROOT => Some("that is the namespace of `Server::include_router`: choose another name"),
         _ if name.starts_with('/') => Some(
-            "names that begin with `/` are those of routes that say none: choose another name, and \
-             say it on every router that belongs there",
+            "names that begin with `/` belong to routes without a name: choose another name, and \
+             set it on every router of the namespace",
         ),
-        _ if name.contains(is_unfit) => Some("a name has no white space and no control character"),
+        _ if name.contains(is_unfit) => {
+            Some("a name must not have white space or control characters")
+        }
         _ => None,
     }
 }

@@ -1,3 +1,5 @@
+//! The parts of the upgrade request that handlers use.
+
 use std::sync::Arc;
 
 use http::Extensions;
@@ -7,18 +9,18 @@ use crate::extract::{Check, Keep, Need, PathType};
 use crate::handler::{Kind, Route};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params, is_utf8};
 
-/// What the handlers of a router want to know of the request a connection began with.
+/// The parts of the upgrade request that the handlers of a router use, collected at the build.
 #[derive(Debug, Default)]
 pub(crate) struct RequestNeeds {
-    /// The handler that asks for the path.
+    /// The title of a handler that uses path parameters.
     path: Option<String>,
-    /// What handlers take of it, behind their titles.
+    /// The types that handlers use for path parameters, with the titles of the handlers.
     paths: Vec<(String, PathType)>,
     query: bool,
     headers: bool,
-    /// What handlers take of the request's extensions.
+    /// Functions that copy the request extensions that handlers use.
     keeps: Vec<Keep>,
-    /// What connect handlers take has to be there before they run.
+    /// Checks whether connect handlers will be able to extract their arguments.
     checks: Vec<Check>,
 }
 
@@ -39,24 +41,25 @@ impl RequestNeeds {
         }
     }
 
-    /// The title of a handler that takes parameters of the path.
+    /// Returns the title of a handler that uses path parameters.
     pub(crate) fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
 
-    /// Returns the handlers whose `Path` fits no path with this many parameters: the title, the type, and
-    /// the number that the type takes.
-    pub(crate) fn misfits(&self, params: usize) -> impl Iterator<Item = (&str, &str, usize)> {
+    /// Returns the handlers with a `Path` type that does not accept this number of parameters: the
+    /// title, the type, and the number that the type accepts.
+    pub(crate) fn mismatches(&self, params: usize) -> impl Iterator<Item = (&str, &str, usize)> {
         self.paths.iter().filter_map(move |(title, path)| {
             Some((&**title, path.name, (path.other_count)(params)?))
         })
     }
 
-    /// Copies from a request what the handlers of the router take; `None` if they take nothing.
+    /// Copies the parts of a request that the handlers use. Returns `None` if they use none.
     ///
     /// # Errors
     ///
-    /// 400 for a path or a query that is not UTF-8, and for what a connect handler could not take.
+    /// Status 400 if the path or the query is not UTF-8, or if a connect handler could not extract
+    /// its arguments.
     pub(crate) fn read(
         &self,
         request: &Request<'_>,
@@ -79,7 +82,7 @@ impl RequestNeeds {
         Ok(Some(Arc::new(info)))
     }
 
-    /// Takes what is request_needs for, so that the rest does not live as long as the connection.
+    /// Copies only the extensions in use, since the copy lives as long as the connection.
     fn extensions(&self, request: &Request<'_>) -> Extensions {
         let mut kept = Extensions::new();
         if let Some(extensions) = request.extensions {

@@ -1,11 +1,14 @@
+//! Checks the registration of a server and compiles its routers.
+
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{mem, slice};
 
-use super::app::Config;
-use super::handle::Owner;
+use super::app::Inner;
+use super::outage::Outage;
 use super::{App, Server};
-use crate::error::Error;
+use crate::admission::{AdmissionControl, AdmissionRules, Paths};
+use crate::error::{Error, Mistakes};
 use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{Hub, Namespace, ROOT, RoomCheck, Rules};
 use crate::limits::Limits;
@@ -13,13 +16,13 @@ use crate::middleware::Layer;
 use crate::router::{CompiledRouter, Router, build, check_state, namespace};
 use crate::state::StateMap;
 
-/// How long a stop may take unless `Server::shutdown_timeout` says otherwise.
+/// The time that a stop may take unless `Server::shutdown_timeout` sets another.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Both methods that give a server its origins.
+/// The methods that set the origins of a server.
 const ORIGINS: &str = "Server::allow_origins` or `Server::allow_any_origin";
 
-/// What a server says at most once.
+/// The settings that a server has at most once.
 struct Settings {
     limits: Arc<Limits>,
     origins: Origins,
@@ -30,7 +33,7 @@ struct Settings {
     http: Option<axum::Router>,
 }
 
-/// What the routers of a server are compiled with.
+/// Compiles the routers of a server.
 struct Compiler<'a> {
     hub: Hub,
     layers: Vec<Layer>,
@@ -39,17 +42,18 @@ struct Compiler<'a> {
 }
 
 impl Server {
-    /// Checks everything that was registered, without running it.
+    /// Checks the whole registration, without running the server.
     ///
     /// # Errors
     ///
-    /// One error that lists every mistake, with the names and places of the handlers.
+    /// [`Error::is_registration`] if there are mistakes. The error lists all of them
+    /// ([`Error::mistakes`]), with the names and places of the handlers.
     pub fn build(mut self) -> Result<App, Error> {
-        let mut mistakes = Vec::new();
+        let mut mistakes = Mistakes::default();
         let settings = self.settings(&mut mistakes);
         check_state(&self.state, "the server", &mut mistakes);
         if self.root.is_none() && self.paths.is_empty() {
-            mistakes.push("the server has no router".to_owned());
+            mistakes.add("the server has no router");
         }
         let names = names(self.root.as_ref(), &self.paths, &mut mistakes);
         let of_root = names.len() - self.paths.len();
@@ -58,41 +62,51 @@ impl Server {
         let hub = self.owner.handle().hub();
         let Ok(namespaces) = hub.open(&names, Rules { limits, check, needs_room: self.needs_room })
         else {
-            mistakes
-                .push("the connections of this server belong to another one already".to_owned());
-            return Err(Error::registration(mistakes));
+            mistakes.add("the connections of this server belong to another one already");
+            return Err(mistakes.into_error());
         };
         let (of_root, of_paths) = namespaces.split_at(of_root);
         self.state.insert(self.owner.handle().clone());
-        let (layers, state, settings) = (self.layers, self.state, &settings);
-        let mut compiler = Compiler { hub, layers, state, settings };
+        let (layers, state) = (self.layers, self.state);
+        let mut compiler = Compiler { hub, layers, state, settings: &settings };
         let mut compile = |router, namespace| compiler.compile(router, namespace, &mut mistakes);
         let root = self.root.zip(of_root.first());
         let root = root.map(|(router, namespace)| compile(router.hoisted(), namespace));
         let paths = self.paths.into_iter().zip(of_paths);
         let paths = paths.map(|((path, router), namespace)| (path, compile(router, namespace)));
         let paths = paths.collect();
-        let app = App::new(settings.config(self.owner, root, paths), &mut mistakes);
-        match mistakes.is_empty() {
-            true => Ok(app),
-            false => Err(Error::registration(mistakes)),
-        }
+        let rules = AdmissionRules {
+            paths: Paths::new(root, paths, &mut mistakes),
+            limits: settings.limits,
+            origins: settings.origins,
+            #[cfg(feature = "axum")]
+            has_http: settings.http.is_some(),
+        };
+        let admission = AdmissionControl::new(rules, self.owner.handle().clone());
+        let inner = Inner {
+            admission,
+            owner: self.owner,
+            outage: Outage::default(),
+            shutdown_timeout: settings.shutdown_timeout,
+            #[cfg(feature = "axum")]
+            http: settings.http,
+        };
+        mistakes.or_ok(App { inner: Arc::new(inner) })
     }
 
-    fn settings(&mut self, mistakes: &mut Vec<String>) -> Settings {
-        let limits = mem::take(&mut self.limits).take("Server::limits", mistakes);
-        let origins = mem::take(&mut self.origins).take(ORIGINS, mistakes);
-        let subprotocols = mem::take(&mut self.subprotocols).take("Server::subprotocols", mistakes);
-        let timeout = mem::take(&mut self.shutdown_timeout);
-        let timeout = timeout.take("Server::shutdown_timeout", mistakes);
+    fn settings(&mut self, mistakes: &mut Mistakes) -> Settings {
+        let limits = self.limits.take("Server::limits", mistakes);
+        let origins = self.origins.take(ORIGINS, mistakes);
+        let subprotocols = self.subprotocols.take("Server::subprotocols", mistakes);
+        let timeout = self.shutdown_timeout.take("Server::shutdown_timeout", mistakes);
         let settings = Settings {
             limits: Arc::new(limits.unwrap_or_default()),
             origins: origins.unwrap_or_default(),
             subprotocols: subprotocols.unwrap_or_default(),
-            room_check: mem::take(&mut self.room_check).take("Server::check_rooms", mistakes),
+            room_check: self.room_check.take("Server::check_rooms", mistakes),
             shutdown_timeout: timeout.unwrap_or(SHUTDOWN_TIMEOUT),
             #[cfg(feature = "axum")]
-            http: mem::take(&mut self.http).take("Server::http", mistakes),
+            http: self.http.take("Server::http", mistakes),
         };
         mistakes.extend(settings.limits.mistakes());
         mistakes.extend(settings.origins.mistakes());
@@ -101,32 +115,12 @@ impl Server {
     }
 }
 
-impl Settings {
-    fn config(
-        &self,
-        owner: Owner,
-        root: Option<CompiledRouter>,
-        paths: Vec<(String, CompiledRouter)>,
-    ) -> Config {
-        Config {
-            root,
-            paths,
-            limits: Arc::clone(&self.limits),
-            origins: self.origins.clone(),
-            owner,
-            shutdown_timeout: self.shutdown_timeout,
-            #[cfg(feature = "axum")]
-            http: self.http.clone(),
-        }
-    }
-}
-
 impl Compiler<'_> {
     fn compile(
         &mut self,
         mut router: Router,
         namespace: &Arc<Namespace>,
-        mistakes: &mut Vec<String>,
+        mistakes: &mut Mistakes,
     ) -> CompiledRouter {
         let rules = router.take_rules(mistakes);
         self.state.replace(self.hub.of(namespace));
@@ -137,11 +131,11 @@ impl Compiler<'_> {
     }
 }
 
-/// The names of the namespaces: that of `root` first, then those of `paths`.
+/// Returns the names of the namespaces: the one of `root` first, then those of `paths`.
 fn names<'a>(
     root: Option<&'a Router>,
     paths: &'a [(String, Router)],
-    mistakes: &mut Vec<String>,
+    mistakes: &mut Mistakes,
 ) -> Vec<&'a str> {
     let root = root.map(|root| namespace(root.included(), mistakes).unwrap_or(ROOT));
     let path = |(path, router)| namespace(slice::from_ref(router), mistakes).unwrap_or(path);

@@ -1,96 +1,88 @@
-//! Listens, admits, spawns sessions, stops.
+//! Servers: build one with [`Server`], run it, and stop it with a [`ServerHandle`].
+//!
+//! [`Server::run`] is enough for most programs. [`Server::build`] returns an [`App`], which also serves
+//! several listeners and streams of your own. A [`ServerHandle`] stops a server and returns its
+//! connections and counts.
 
+// Builds a server, accepts connections and serves them:
+//
+// - `build.rs`: checks the registration and compiles the routers
+// - `app.rs`: `App`, a server that was built
+// - `serve.rs`: `Server::run`, `Server::serve`, `App::serve` and `App::serve_stream`
+// - `bind.rs`: listens on an address
+// - `accept.rs`: accepts connections, and runs a session or HTTP on each
+// - `outage.rs`: logs when no connection can be accepted
+// - `http/`: an axum application on the port of the server, and the server as a route of one
+
+mod accept;
 mod app;
-mod ask;
+mod bind;
 mod build;
-mod door;
-mod half_open;
-mod handle;
 #[cfg(feature = "axum")]
 mod http;
-mod lifecycle;
-mod listen;
-mod listener;
 mod outage;
-mod panics;
-mod paths;
-mod pattern;
-mod places;
-mod shutdown;
-mod signals;
+mod serve;
 
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
 pub use self::app::App;
-use self::handle::Owner;
-pub use self::handle::{ServerHandle, Shutdown, Stats};
 #[cfg(feature = "axum")]
-pub use self::http::{JsonBody, WebSocketService};
-pub use self::listener::Listener;
-use self::signals::SignalTask;
-use crate::error::{HandlerError, Result};
+pub use self::http::WebSocketService;
+use crate::error::HandlerError;
+#[cfg(feature = "axum")]
+pub use crate::extract::json_body::JsonBody;
 use crate::handshake::{Origins, Subprotocols};
 use crate::hub::{RoomCheck, room_check};
 pub use crate::limits::{Limits, RouteLimits};
 use crate::middleware::{Layer, Middleware};
-use crate::router::{Once, Router};
+use crate::router::{Router, SetOnce};
+use crate::shutdown::Owner;
+pub use crate::shutdown::{ServerHandle, Shutdown, Stats};
 use crate::state::StateMap;
+pub use crate::transport::Listener;
 use crate::websocket::WebSocket;
 
-/// A WebSocket server: routers, state and limits, then [`run`](Self::run).
+/// A WebSocket server: add routers, state and limits, then call [`run`](Self::run).
 ///
 /// ```no_run
-/// use aiows::{Result, Router, Server};
+/// use aiows::{Error, Router, Server};
 ///
 /// #[tokio::main]
-/// async fn main() -> Result<()> {
+/// async fn main() -> Result<(), Error> {
 ///     let router = Router::new();
 ///     Server::new().include_router(router).run("127.0.0.1:8000").await
 /// }
 /// ```
+#[derive(Default)]
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     root: Option<Router>,
     paths: Vec<(String, Router)>,
     layers: Vec<Layer>,
     state: StateMap,
-    limits: Once<Limits>,
-    origins: Once<Origins>,
-    subprotocols: Once<Subprotocols>,
-    shutdown_timeout: Once<Duration>,
-    room_check: Once<RoomCheck>,
+    limits: SetOnce<Limits>,
+    origins: SetOnce<Origins>,
+    subprotocols: SetOnce<Subprotocols>,
+    shutdown_timeout: SetOnce<Duration>,
+    room_check: SetOnce<RoomCheck>,
     needs_room: bool,
     owner: Owner,
     #[cfg(feature = "axum")]
-    http: Once<axum::Router>,
+    http: SetOnce<axum::Router>,
 }
 
 impl Server {
     /// Makes a server without handlers.
     pub fn new() -> Self {
-        Self {
-            root: None,
-            paths: Vec::new(),
-            layers: Vec::new(),
-            state: StateMap::default(),
-            limits: Once::default(),
-            origins: Once::default(),
-            subprotocols: Once::default(),
-            shutdown_timeout: Once::default(),
-            room_check: Once::default(),
-            needs_room: false,
-            owner: Owner::default(),
-            #[cfg(feature = "axum")]
-            http: Once::default(),
-        }
+        Self::default()
     }
 
-    /// Adds a router for every path that no [`route`](Self::route) names.
+    /// Adds a router for every path that has no [`route`](Self::route).
     ///
-    /// Its connections share the rooms of the namespace `root`, unless
-    /// [`Router::namespace`](crate::Router::namespace) names another one.
+    /// Its connections share the rooms of the namespace `root`, unless you choose another one with
+    /// [`Router::namespace`](crate::Router::namespace).
     pub fn include_router(mut self, router: Router) -> Self {
         self.root = Some(self.root.unwrap_or_default().include(router));
         self
@@ -98,35 +90,35 @@ impl Server {
 
     /// Binds a router to a URL path, like `/chat` or `/rooms/{room}`.
     ///
-    /// A pattern is written as people read it, `/räume/{name}`, or percent-encoded, and matches requests
-    /// for its percent-encoded form; `{{` and `}}` stand for braces. The last part of a path may be
-    /// `{*rest}`, which also takes slashes. A pattern that no request can match is a mistake at the
+    /// You may write a pattern as readers see it, `/räume/{name}`, or percent-encoded. It matches
+    /// requests for its percent-encoded form. `{{` and `}}` stand for braces. The last part of a path may
+    /// be `{*rest}`, which also matches slashes. A pattern that no request can match is a mistake at the
     /// build.
     ///
-    /// When a server has routes only, any other path is answered with 404.
+    /// If a server has routes only, it answers any other path with 404.
     ///
     /// Each route has rooms, names and a [`Hub`](crate::Hub) of its own: connections of `/chat/{room}` and
-    /// `/game/{room}` that join the room `red` do not reach each other. The namespace is named by the path
-    /// as you write it here; [`Router::namespace`](crate::Router::namespace) puts several routes into one.
-    /// [`Hub::namespace`](crate::Hub::namespace) finds it.
+    /// `/game/{room}` that join the room `red` do not reach each other. The name of the namespace is the
+    /// path as you write it here, and [`Hub::namespace`](crate::Hub::namespace) finds it. To put several
+    /// routes into one namespace, use [`Router::namespace`](crate::Router::namespace).
     pub fn route(mut self, path: impl Into<String>, router: Router) -> Self {
         self.paths.push((path.into(), router));
         self
     }
 
-    /// Gives all handlers a state, which they take as `State<T>`.
+    /// Adds a state for all handlers, which extract it as `State<T>`.
     ///
-    /// A second state of the same type is a mistake at the build. A test that runs the server of a
-    /// program with another state calls [`replace_state`](Self::replace_state).
+    /// A second state of the same type is a mistake at the build. If a test runs the server of your
+    /// program with another state, it calls [`replace_state`](Self::replace_state).
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
         self
     }
 
-    /// Gives all handlers a state in place of the one of its type that they have, for tests.
+    /// Replaces the state of this type, for tests.
     ///
-    /// If the server has none, this is [`state`](Self::state). A router that has a state of this type
-    /// keeps its own, see [`Router::replace_state`].
+    /// If the server has none, this adds it, as [`state`](Self::state) does. A router that has a state of
+    /// this type keeps its own, see [`Router::replace_state`].
     ///
     /// ```
     /// use aiows::{Router, Server};
@@ -148,48 +140,53 @@ impl Server {
         self
     }
 
-    /// Adds middleware around all handlers, outside of that of the routers.
+    /// Adds middleware around all handlers, outside of the middleware of the routers.
     ///
-    /// The first that is added is the outermost.
+    /// The middleware that you add first is the outermost.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.layers.push(Layer::new(middleware));
         self
     }
 
-    /// Sets what the server accepts and how long it waits. A second call is a mistake at the build, as
-    /// for everything that a server has once. [`Router::limits`] sets it for one route.
+    /// Sets the limits of the server: sizes, counts and timeouts.
+    ///
+    /// A second call is a mistake at the build, as with every setting that a server has once. To set the
+    /// limits of one route, use [`Router::limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits.give(limits);
+        self.limits.set(limits);
         self
     }
 
-    /// Lets pages of exactly these origins connect, in place of pages of this host.
+    /// Allows pages of these origins to connect, in place of pages of this host.
     ///
-    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. Origins of
-    /// other schemes, which applications made of web pages send, are compared as text:
-    /// `capacitor://localhost`, `file://`. The origin `null` has to be named to be accepted. Requests
-    /// without an `Origin` are not made by a page and pass. Source: RFC 6455 section 10.2.
+    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. Scheme and host
+    /// are compared without regard to case, and a port that is left out is the default port of the
+    /// scheme. Applications made of web pages send origins of other schemes, `capacitor://localhost` or
+    /// `file://`; these are compared as text. The origin `null` is accepted only if you list it. Requests
+    /// without an `Origin` do not come from a page and are accepted. Source: RFC 6455 section 10.2.
     ///
-    /// One call lists all origins; a second one, or one of [`allow_any_origin`](Self::allow_any_origin),
-    /// is a mistake at the build.
+    /// List all origins in one call. A second call, or a call of
+    /// [`allow_any_origin`](Self::allow_any_origin), is a mistake at the build.
     pub fn allow_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.origins.give(Origins::Listed(origins.into_iter().map(Into::into).collect()));
+        self.origins.set(Origins::Listed(origins.into_iter().map(Into::into).collect()));
         self
     }
 
-    /// Lets any page connect. Only for services without cookies or other ambient rights.
-    pub fn allow_any_origin(mut self) -> Self {
-        self.origins.give(Origins::Any);
-        self
-    }
-
-    /// Names the subprotocols the server speaks, the preferred first.
+    /// Allows any page to connect.
     ///
-    /// The first of them that a client offers is agreed on, and
-    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) tells it. A client that offers none
-    /// of them, or nothing, is let in without one: browsers then fail a connection for which the
-    /// page had named subprotocols, other clients may go on. Names are compared as they are. A route that
-    /// speaks others says so with [`Router::subprotocols`].
+    /// Use this only if your service relies on neither cookies nor other ambient rights.
+    pub fn allow_any_origin(mut self) -> Self {
+        self.origins.set(Origins::Any);
+        self
+    }
+
+    /// Sets the subprotocols that the server speaks, the preferred one first.
+    ///
+    /// The server selects the first of them that a client offers, and
+    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) returns it. If a client offers none of
+    /// them, it is accepted without one. Browsers then fail the connection if the page had listed
+    /// subprotocols, and other clients may go on. Names are case-sensitive. To set the subprotocols of
+    /// one route, use [`Router::subprotocols`].
     ///
     /// ```
     /// use aiows::{Router, Server, WebSocket, connect, routes};
@@ -206,26 +203,53 @@ impl Server {
     /// # assert!(server.build().is_ok());
     /// ```
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.subprotocols.give(Subprotocols::new(names));
+        self.subprotocols.set(Subprotocols::new(names));
         self
     }
 
-    /// Asks `check` before any connection joins a room.
+    /// Runs `check` before any connection joins a room.
     ///
-    /// Its error is what the join fails with. A second call is a mistake at the build.
+    /// If the check returns an error, the join fails with that error. A second call is a mistake at the
+    /// build.
+    ///
+    /// For a room of the path ([`Router::join_from_path`]), the check runs before the upgrade and
+    /// therefore before any connect handler, so the connection has no user yet. Use the values that
+    /// middleware has put into the context:
     ///
     /// ```
+    /// use aiows::middleware::{Handshake, Middleware};
+    /// use aiows::testing::TestServer;
     /// use aiows::{HandlerError, Result, Router, Server, WebSocket};
     ///
+    /// #[derive(Clone)]
+    /// struct Member(String);
+    ///
+    /// struct Login;
+    ///
+    /// impl Middleware for Login {
+    ///     async fn on_handshake(&self, handshake: &Handshake) -> Result<(), HandlerError> {
+    ///         let member = handshake.headers().get("x-member").and_then(|name| name.to_str().ok());
+    ///         member.map(|name| handshake.context().insert(Member(name.to_owned())));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
     /// async fn members_only(room: String, ws: WebSocket) -> Result {
-    ///     match ws.user() {
-    ///         Some(user) if room.starts_with(&*user) => Ok(()),
+    ///     match ws.context().get::<Member>() {
+    ///         Some(Member(name)) if room.starts_with(&name) => Ok(()),
     ///         _ => Err(HandlerError::new("forbidden", "this is not your room")),
     ///     }
     /// }
     ///
-    /// let server = Server::from(Router::new()).check_rooms(members_only);
-    /// # assert!(server.build().is_ok());
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let router = Router::new().middleware(Login).join_from_path("room");
+    /// let server = Server::new().route("/rooms/{room}", router).check_rooms(members_only);
+    ///
+    /// let server = TestServer::new(server);
+    /// assert!(server.try_connect("/rooms/ann-1", &[("x-member", "ann")]).await.is_ok());
+    /// assert_eq!(server.try_connect("/rooms/bob-1", &[("x-member", "ann")]).await.unwrap_err().status, 403);
+    /// # }
     /// ```
     pub fn check_rooms<F, Fut, E>(mut self, check: F) -> Self
     where
@@ -233,75 +257,34 @@ impl Server {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<HandlerError>,
     {
-        self.room_check.give(room_check(check));
+        self.room_check.set(room_check(check));
         self
     }
 
-    /// Makes sending to everybody an error, [`SendError::NoRoom`](crate::SendError::NoRoom): for servers on which every message
-    /// belongs to a room.
+    /// Makes sending to all connections an error, [`SendError::NoRoom`](crate::error::SendError::NoRoom).
+    ///
+    /// Use this if every message of your server belongs to a room.
     pub fn require_room(mut self) -> Self {
         self.needs_room = true;
         self
     }
 
-    /// Sets how long a stop may take before connections are cut: 30 s.
+    /// Sets the time that a stop may take before connections are cut. The default is 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout.give(timeout);
+        self.shutdown_timeout.set(timeout);
         self
     }
 
-    /// Returns a handle on the server; it may be taken before the server runs.
+    /// Returns a handle on the server. You may call this before the server runs.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.owner.handle().clone()
-    }
-
-    /// Builds the server and serves every address `address` resolves to, until a signal.
-    ///
-    /// Of several addresses those are left out that this host does not have, as `::1` where IPv6 is
-    /// off.
-    ///
-    /// SIGINT (Ctrl-C) and SIGTERM stop it: connections are closed with 1001, and the disconnect
-    /// handlers run. A second signal cuts what is left. Dropping the future stops it too, see
-    /// [`App::serve`].
-    ///
-    /// When this returns, a signal does again what it did before: by default it ends the process, also
-    /// while your program cleans up. If your program handles these signals itself, install its handlers
-    /// before you call this, or use [`serve`](Self::serve), which handles none.
-    ///
-    /// # Errors
-    ///
-    /// A mistake in the registration, an address that cannot be listened on, or a stop that was
-    /// forced ([`HandlerError::is_forced`](crate::HandlerError::is_forced)); each is an [`Error`](crate::Error)
-    /// that [`HandlerError::downcast_ref`](crate::HandlerError::downcast_ref) finds.
-    pub async fn run(self, address: impl AsRef<str>) -> Result<()> {
-        let app = self.build()?;
-        let listeners = listen::bind(address.as_ref()).await?;
-        let _signals = SignalTask::spawn(&app)?;
-        Ok(app.serve(listeners).await?)
-    }
-
-    /// Builds the server and serves a TCP listener or a Unix socket's, until [`ServerHandle::shutdown`].
-    ///
-    /// [`App::serve`] takes several.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub async fn serve(self, listener: impl Into<Listener>) -> Result<()> {
-        Ok(self.build()?.serve([listener.into()]).await?)
     }
 }
 
 impl From<Router> for Server {
     fn from(router: Router) -> Self {
         Self::new().include_router(router)
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

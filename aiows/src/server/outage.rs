@@ -1,14 +1,16 @@
+//! Logs when no connection can be accepted.
+
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// An outage that follows another one within this time has no lines of its own in the log.
+/// An outage that follows another one within this time is not logged.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// A time in which no connection can be accepted, such as one without file descriptors. All listeners
-/// of a server share it, so that it has one line in the log.
+/// A period in which no connection can be accepted, for example without file descriptors. All listeners
+/// of a server share it, so that it is logged once.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     state: Mutex<State>,
@@ -16,14 +18,14 @@ pub(super) struct Outage {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Accepts that have failed since the outage began.
+    /// The number of accepts that have failed since the outage began.
     failed: u64,
     is_logged: bool,
     last_line: Option<Instant>,
 }
 
 impl Outage {
-    /// Notes a failed accept; the first one of an outage is logged.
+    /// Counts a failed accept, and logs the first one of an outage.
     pub(super) fn note(&self, error: &io::Error) {
         let mut state = self.state();
         state.failed += 1;
@@ -36,7 +38,7 @@ impl Outage {
         }
     }
 
-    /// Notes that a listener accepts again.
+    /// Called when a listener accepts again.
     pub(super) fn end(&self) {
         let mut state = self.state();
         let failed = std::mem::take(&mut state.failed);

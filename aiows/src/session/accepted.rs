@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::unfinished::UnfinishedTotal;
+use crate::handshake::SwitchingProtocols;
 use crate::hub::PendingMember;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
@@ -31,8 +32,8 @@ impl SessionConfig {
 /// A connection whose handshake was accepted.
 pub(crate) struct Accepted<'a> {
     pub(crate) peer: AcceptedPeer,
-    /// The answer to the handshake, not yet written.
-    pub(crate) greeting: Vec<u8>,
+    /// The answer to the handshake, which the session writes. `None` if an HTTP server writes it.
+    pub(crate) answer: Option<SwitchingProtocols>,
     /// What the peer sent right behind its request.
     pub(crate) leftover: &'a [u8],
 }

@@ -20,7 +20,7 @@ enum Job<'a> {
 
 /// Calls a handler, which runs when its future is polled.
 pub(super) fn start_handler(endpoint: &CompiledHandler, call: &Call) -> BoxFuture {
-    handler::start(|| (endpoint.run)(call.clone()))
+    handler::start_caught(|| (endpoint.run)(call.clone()))
 }
 
 /// Runs a handler and keeps the connection alive meanwhile.

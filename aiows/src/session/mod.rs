@@ -79,12 +79,12 @@ impl Session {
         accepted: Accepted<'_>,
         config: SessionConfig,
     ) -> Self {
-        let Accepted { peer, greeting, leftover } = accepted;
+        let Accepted { peer, answer, leftover } = accepted;
         let (socket, room) = match peer {
             AcceptedPeer::Peer(peer) => (config.socket(peer), None),
             AcceptedPeer::Member { member, room } => (member.accept(), Some(room)),
         };
-        socket.outbox().open(greeting, writer);
+        socket.outbox().open(answer.map(|answer| answer.to_bytes()), writer);
         let registration = config.router.namespace.register(&socket);
         let SessionConfig { router, limits, unfinished } = config;
         let protocol = Protocol::new(&limits, leftover);

@@ -1,4 +1,4 @@
-//! What the handle on a connection does with rooms, and with its user.
+//! The rooms, the user and the name of a connection.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -14,48 +14,58 @@ use crate::codec::{self, ID};
 use crate::error::{HandlerError, Result, SendError, code};
 
 impl WebSocket {
-    /// Joins a room, which is there as long as it has members. Joining twice is joining once. The
-    /// returned [`Joined`] tells whether the connection is the first member.
+    /// Joins a room.
+    ///
+    /// A room exists as long as it has members. Joining a room twice is the same as joining it
+    /// once. The returned [`Joined`] reports whether the connection is the first member.
     ///
     /// # Errors
     ///
-    /// Visible ones, so that `?` in a handler tells the peer: `invalid_room` for a name that is empty,
-    /// has nothing but white space or a control character, or is longer than [`Limits::room_name_size`](crate::Limits::room_name_size), `too_many_rooms`,
-    /// `room_full`, and what `Server::check_rooms` refuses with. A closed connection joins nothing.
+    /// The errors are visible to the client, so you can use `?` in a handler:
+    ///
+    /// - `invalid_room`, if the name is empty, has only white space, has a control character, or is
+    ///   longer than [`Limits::room_name_size`](crate::Limits::room_name_size),
+    /// - `too_many_rooms`, if the connection is in too many rooms,
+    /// - `room_full`, if the room has too many members,
+    /// - the error of `Server::check_rooms`, if that check refuses.
+    ///
+    /// If the connection is closed, the call fails as well.
     ///
     /// # Cancel safety
     ///
-    /// A dropped future has joined, or not; never half.
+    /// If you drop the future, the connection has either joined or not, but never in part.
     pub async fn join(&self, room: impl AsRef<str>) -> Result<Joined> {
         self.registry().join(self, room.as_ref(), None).await
     }
 
-    /// Joins a room, and tells it who has joined: the fields of `about`, an object in JSON.
+    /// Joins a room as a listed member, and announces the fields of `about` to the other members.
     ///
-    /// Everybody in the room is told who of those that joined like this comes and goes, with their
-    /// connection's id before the fields:
+    /// `about` must serialize to a JSON object. When a listed member joins or leaves, all members
+    /// of the room receive a message with the fields of `about`, preceded by the id of the member's
+    /// connection:
     ///
     /// ```json
     /// {"type":"room.joined","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
     /// {"type":"room.left","room":"lobby","members":[{"id":"00000a91d3b84e67","name":"ann"}]}
     /// ```
     ///
-    /// A connection that joins gets the list of all of them instead, itself included, as
-    /// `room.members`. A long list comes in several messages, with `part` from 1 to `parts`: part 1
-    /// replaces what the client knows, the others add to it. A member that missed an announcement,
-    /// because its queue was full, gets the list, too.
+    /// The connection that joins receives the list of all listed members instead, including itself,
+    /// as `room.members`. A long list is split into several messages, with `part` from 1 to
+    /// `parts`: part 1 replaces the client's list and the others extend it. If a member misses an
+    /// announcement because its queue is full, it receives the whole list later.
     ///
-    /// The changes of 50 ms are told at once, `room.left` before `room.joined`; a connection that
-    /// came and left in that time was never there. A connection that ends has left. A server that
-    /// stops tells nothing.
+    /// Changes are collected for 50 ms and then announced together, `room.left` before
+    /// `room.joined`. A member that joins and leaves within that time is not announced. A
+    /// connection that ends leaves its rooms. When the server stops, departures are not announced.
     ///
-    /// Members that joined with [`join`](Self::join) get `room.joined` and `room.left` as well, but
-    /// no list, and they are not listed. If you join again with
-    /// something else in `about`, every member gets that as `room.joined`, this connection included:
-    /// an `id` that a client knows already replaces what it knows. The whole list is not sent again.
+    /// Members that joined with [`join`](Self::join) also receive `room.joined` and `room.left`,
+    /// but they receive no list and are not listed. If you join again with a different `about`,
+    /// every member receives it as `room.joined`, including this connection. A client replaces its
+    /// entry for a known `id`; the list is not sent again.
     ///
     /// ```
-    /// use aiows::{Joined, Message, Result, WebSocket, message};
+    /// use aiows::hub::Joined;
+    /// use aiows::{Message, Result, WebSocket, message};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Message, Deserialize)]
@@ -76,14 +86,14 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`join`](Self::join), and `member_too_large` for more than
-    /// [`Limits::member_info_size`](crate::Limits::member_info_size). If the description is not an
-    /// object, has an `id` of its own, or cannot become a [`serde_json::Value`], it is an internal
-    /// error.
+    /// Fails under the same conditions as [`join`](Self::join), and with `member_too_large` if the
+    /// member is larger than [`Limits::member_info_size`](crate::Limits::member_info_size). You get
+    /// an internal error if `about` is not an object, has an `id` of its own, or does not parse as
+    /// a [`Value`].
     ///
     /// # Cancel safety
     ///
-    /// As [`join`](Self::join).
+    /// The same as for [`join`](Self::join).
     pub async fn join_as<P: Serialize + ?Sized>(
         &self,
         room: impl AsRef<str>,
@@ -94,22 +104,25 @@ impl WebSocket {
         self.registry().join(self, room.as_ref(), Some(listing)).await
     }
 
-    /// Joins a room as its user, and tells it who has joined: the fields of `about`, an object in JSON.
+    /// Joins a room as a listed user, and announces the fields of `about` to the other members.
     ///
-    /// It is [`join_as`](Self::join_as), but the room lists users and not connections: the `id` of a
-    /// member is the name that [`set_user`](Self::set_user) gave, and a user with several connections in
-    /// the room is one member. The room is told of the first one and of the last one only. What was said
-    /// last about a user counts; if that is new, it is told as `room.joined`.
+    /// This is like [`join_as`](Self::join_as), but the room lists users instead of connections.
+    /// The `id` of a member is the name that you passed to [`set_user`](Self::set_user). If a user
+    /// has several connections in the room, it is a single member: only its first connection and
+    /// the end of its last one are announced. The latest `about` of a user applies, and a changed
+    /// one is announced as `room.joined`.
     ///
-    /// If the client of the last connection goes by itself, the user stays listed for
-    /// [`Limits::presence_grace`](crate::Limits::presence_grace), 2 s, and is not announced if it comes
-    /// back meanwhile: a page that loads again says nothing to the others. Whoever is sent away, with
-    /// [`close`](Self::close), a kick or by a limit, leaves at once, and so does a connection that
-    /// leaves the room, or gets another user or none: it stays in the room and is not listed until it
-    /// joins once more.
+    /// If the client of a user's last connection disconnects by itself, the user stays listed for
+    /// [`Limits::presence_grace`](crate::Limits::presence_grace), 2 s by default. If it comes back
+    /// within that time, no announcement is made, so reloading a page does not disturb the others.
+    /// There is no such grace period if the server closes the connection, with
+    /// [`close`](Self::close), a kick or because of a limit. The same is true if the connection
+    /// leaves the room, or if you set another user or clear it: the connection stays in the room,
+    /// but is not listed until it joins again.
     ///
     /// ```
-    /// use aiows::{Joined, Message, Result, WebSocket, message};
+    /// use aiows::hub::Joined;
+    /// use aiows::{Message, Result, WebSocket, message};
     /// use serde::Deserialize;
     /// use serde_json::json;
     ///
@@ -130,11 +143,12 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`join_as`](Self::join_as), and `no_user`, visible to the client, if the connection has no user.
+    /// Fails under the same conditions as [`join_as`](Self::join_as), and with `no_user`, visible
+    /// to the client, if the connection has no user.
     ///
     /// # Cancel safety
     ///
-    /// As [`join`](Self::join).
+    /// The same as for [`join`](Self::join).
     pub async fn join_as_user<P: Serialize + ?Sized>(
         &self,
         room: impl AsRef<str>,
@@ -146,70 +160,81 @@ impl WebSocket {
         self.registry().join(self, room.as_ref(), Some(listing)).await
     }
 
-    /// Leaves a room, and tells whether the connection was in it, as its last member perhaps.
+    /// Leaves a room.
+    ///
+    /// The returned [`Left`] reports whether the connection was a member, and whether it was the
+    /// last one.
     pub fn leave(&self, room: impl AsRef<str>) -> Left {
         self.registry().leave(self, room.as_ref())
     }
 
-    /// Lists the rooms the connection is in, in the order it joined; in a disconnect handler, those
-    /// it was in. After that there are none.
+    /// Returns the rooms of the connection, in the order in which it joined them.
+    ///
+    /// In a disconnect handler, you get the rooms that the connection was in when it ended.
+    /// Afterwards the list is empty.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let membership = self.membership();
         if membership.is_seen() { membership.rooms.names() } else { Vec::new() }
     }
 
-    /// Tells whether the connection is in a room.
+    /// Returns `true` if the connection is in a room.
     #[must_use]
     pub fn is_in(&self, room: impl AsRef<str>) -> bool {
         let membership = self.membership();
         membership.is_seen() && membership.rooms.has(room.as_ref())
     }
 
-    /// Says who is at the other end: [`Hub::user`](crate::Hub::user) finds all connections of a user.
+    /// Sets the user of the connection, so that [`Hub::user`](crate::Hub::user) finds it.
     ///
-    /// A connection has one user at a time; the latest call counts. A user is the same in all namespaces of
-    /// the server. The returned [`UserChange`] tells
-    /// whether this is the user's first connection, and whether it was the last one of the user it had
-    /// before.
+    /// A connection has one user at a time; if you call this again, the new user replaces the old
+    /// one. Users are the same in all namespaces of the server. The returned [`UserChange`] reports
+    /// whether this is the user's first connection, and whether it was the last connection of the
+    /// previous user.
     ///
     /// # Errors
     ///
-    /// `invalid_name`, visible to the client, if the name is empty, has nothing but white space or a
-    /// control character, or is longer than [`Limits::name_size`](crate::Limits::name_size): the connection keeps the user it has. A
-    /// connection that has ended gets no user.
+    /// Fails with `invalid_name`, visible to the client, if the name is empty, has only white
+    /// space, has a control character, or is longer than
+    /// [`Limits::name_size`](crate::Limits::name_size). The connection then keeps its present user.
+    /// If the connection has ended, the call fails as well.
     pub fn set_user(&self, user: impl AsRef<str>) -> Result<UserChange> {
         self.registry().set_user(self, Some(user.as_ref()))
     }
 
-    /// Forgets who is at the other end, and tells whether that was the user's last connection. After
-    /// the end of the connection it does nothing.
+    /// Clears the user of the connection.
+    ///
+    /// The returned [`UserChange`] reports whether this was the user's last connection. After the
+    /// end of the connection the call has no effect.
     pub fn clear_user(&self) -> UserChange {
         self.registry().set_user(self, None).unwrap_or_default()
     }
 
-    /// Returns who is at the other end, once [`set_user`](Self::set_user) has said it.
+    /// Returns the user that [`set_user`](Self::set_user) has set.
     #[must_use]
     pub fn user(&self) -> Option<Arc<str>> {
         let membership = self.membership();
         membership.user.clone().filter(|_| membership.is_seen())
     }
 
-    /// Gives the connection a name that no other one of its [namespace](Self::namespace) has, as long as it
-    /// lasts; [`Hub::named`] finds it.
+    /// Gives the connection a name that is unique in its [namespace](Self::namespace).
     ///
-    /// The name may be the client's choice: a device, a seat. A second call gives the first name back.
+    /// The name is reserved until the connection ends, and [`Hub::named`] finds it. It may be
+    /// chosen by the client, for example for a device or a seat. If you call this again, the
+    /// previous name becomes free.
     ///
     /// # Errors
     ///
-    /// Visible ones: `name_taken`, and `invalid_name` as for [`set_user`](Self::set_user).
+    /// The errors are visible to the client: `name_taken`, if another connection has the name, and
+    /// `invalid_name` as for [`set_user`](Self::set_user). If the connection is closed, the
+    /// call fails as well.
     ///
     /// [`Hub::named`]: crate::Hub::named
     pub fn set_name(&self, name: impl AsRef<str>) -> Result {
         self.registry().set_name(self, name.as_ref())
     }
 
-    /// Returns the name that [`set_name`](Self::set_name) gave the connection.
+    /// Returns the name that [`set_name`](Self::set_name) has set.
     #[must_use]
     pub fn name(&self) -> Option<Arc<str>> {
         let membership = self.membership();
@@ -229,12 +254,11 @@ pub(crate) fn no_user() -> HandlerError {
     HandlerError::new(code::NO_USER, "this connection has no user")
 }
 
-/// Writes a member as its room is told: the id of its connection or user, and the fields of what is
-/// said about it.
+/// Encodes a listed member: the id of its connection or user, followed by the fields of `about`.
 ///
 /// # Errors
 ///
-/// When that is no object, has an `id` of its own, or is no [`Value`], as which it is listed.
+/// If `about` is not an object, has an `id` of its own, or does not parse as a [`Value`].
 pub(crate) fn describe<P: Serialize + ?Sized>(id: &str, about: &P) -> serde_json::Result<Info> {
     let encoded = codec::encode_named(ID, id, about)?;
     let info: Box<RawValue> = serde_json::from_slice(encoded.payload())?;

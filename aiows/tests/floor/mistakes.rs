@@ -31,13 +31,19 @@ fn assert_mistake(route: Route, line: u32, expected: &str) {
 fn a_route_that_needs_missing_or_repeated_values_is_a_mistake() {
     let line = line!() + 1;
     let route = Route::message("a", async |_| ()).needing::<State<u8>>();
-    assert_mistake(route, line, ") needs `State<u8>`, which neither its router nor the server has");
+    assert_mistake(
+        route,
+        line,
+        ") needs `State<u8>`, which neither its router nor the server has: add \
+         it with `Server::state` or `Router::state`",
+    );
     let line = line!() + 1;
     let route = Route::connect(async |_| ()).needing::<Greeting>();
     assert_mistake(
         route,
         line,
-        ") needs `State<&str>`, which neither its router nor the server has",
+        ") needs `State<&str>`, which neither its router nor the server has: add \
+         it with `Server::state` or `Router::state`",
     );
     let line = line!() + 1;
     let route = Route::fallback(async |_| ()).needing::<Local<u8>>().needing::<Local<u8>>();
@@ -71,7 +77,7 @@ fn a_route_whose_type_is_reserved_or_contradicts_its_message_is_a_mistake() {
     assert_mistake(route, line, text);
     let line = line!() + 1;
     let route = Route::message("ack", async |_| ()).needing::<ServerHandle>();
-    assert_mistake(route, line, ") serves the reserved message type \"ack\"");
+    assert_mistake(route, line, ") handles the reserved message type \"ack\": choose another");
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn two_handlers_for_one_type_and_two_fallbacks_are_mistakes() {
     let found = mistakes(by_hand(twice().into_iter().chain(twice())));
     let [message, fallback] = &found[..] else { panic!("{found:?}") };
     assert!(message.starts_with("message type \"a\" is handled by both "), "{message}");
-    assert!(fallback.ends_with(" are both fallback handlers, a router has one"), "{fallback}");
+    assert!(fallback.ends_with(" are both fallback handlers: keep one of them"), "{fallback}");
     for mistake in [message, fallback] {
         assert_eq!(mistake.matches(&format!("({}:{line}:", file!())).count(), 2, "{mistake}");
     }

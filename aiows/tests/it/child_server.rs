@@ -274,7 +274,7 @@ fn listener(address: &str, send: u32) -> TcpListener {
     socket.listen(1024).unwrap()
 }
 
-async fn run(server: Server, address: String) -> aiows::Result {
+async fn run(server: Server, address: String) -> Result<(), aiows::Error> {
     match u32::try_from(number(SEND)).unwrap() {
         0 => server.run(address).await,
         send => server.serve(listener(&address, send)).await,

@@ -592,7 +592,8 @@ mod from_path {
             ),
             (
                 Server::new().route("/{room}", router().include(Router::new().join_from_path("b"))),
-                "a path names one room to join, but its routers say `room` and `b`",
+                "a connection joins one room of its path, but its routers name the parameters `room` \
+                 and `b`: call `Router::join_from_path` once",
             ),
         ] {
             let error = server.build().unwrap_err().to_string();

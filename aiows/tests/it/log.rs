@@ -191,7 +191,7 @@ async fn a_slow_consumer_is_logged_as_a_warning_and_a_client_that_has_left_is_no
     client.send_text(r#"{"type":"tick"}"#).await;
     drop(client);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(levels(&lines, "the peer left while"), [Level::DEBUG]);
+    assert_eq!(levels(&lines, "the client left while"), [Level::DEBUG]);
     let mut client = server.connect().await;
     client.send_text(r#"{"type":"flood"}"#).await;
     tokio::time::sleep(Duration::from_secs(30)).await;

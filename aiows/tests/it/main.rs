@@ -8,6 +8,7 @@ mod admitted;
 #[cfg(target_os = "linux")]
 mod backlog;
 mod burst;
+mod check_order;
 #[cfg(target_os = "linux")]
 mod child_server;
 mod client_disconnect;

@@ -669,40 +669,41 @@ fn a_connection_in_two_namespaces_or_a_reserved_or_invalid_name_is_a_mistake() {
     let named = |name: &str| Router::new().namespace(name);
     let inner = |name| {
         format!(
-            "a router says namespace `{name}`, but the router that includes it does not, and a \
-             connection is in one: say it there"
+            "a router sets the namespace `{name}`, but the router that includes it sets none: set it \
+             there, since a connection is in one namespace"
         )
     };
-    let contrary = "a router says namespace `b`, but the router that includes it says `a`, and a \
-                    connection is in one: say none in the inner router, or bind it to a path of its \
-                    own";
-    let reserved = "names that begin with `/` are those of routes that say none: choose another \
-                    name, and say it on every router that belongs there";
+    let contrary = "a router sets the namespace `b`, but the router that includes it sets `a`, and a \
+                    connection is in one: remove it from the inner router, or bind that router to a \
+                    path of its own";
+    let reserved = "names that begin with `/` belong to routes without a name: choose another name, \
+                    and set it on every router of the namespace";
     for (server, mistake) in [
-        (Server::from(named("")), "a router says namespace ``, but a name has at least one character".to_owned()),
+        (Server::from(named("")), "a router sets the namespace ``, but a name must have at least one character".to_owned()),
         (
             Server::from(named("a b")),
-            "a router says namespace `a b`, but a name has no white space and no control character"
+            "a router sets the namespace `a b`, but a name must not have white space or control \
+             characters"
                 .to_owned(),
         ),
         (
             Server::from(named("root")),
-            "a router says namespace `root`, but that is the one of `Server::include_router`: choose \
+            "a router sets the namespace `root`, but that is the namespace of `Server::include_router`: choose \
              another name"
                 .to_owned(),
         ),
         // The name of another route would merge the two namespaces.
         (
             Server::new().route("/chat", Router::new()).route("/game", named("/chat")),
-            format!("a router says namespace `/chat`, but {reserved}"),
+            format!("a router sets the namespace `/chat`, but {reserved}"),
         ),
         (
             Server::from(named("a").namespace("b")),
-            "one connection is in one namespace, but its routers say `a` and `b`".to_owned(),
+            "one connection is in one namespace, but its routers set `a` and `b`: set one of them".to_owned(),
         ),
         (
             Server::from(named("a")).include_router(Router::new()).include_router(named("b")),
-            "one connection is in one namespace, but its routers say `a` and `b`".to_owned(),
+            "one connection is in one namespace, but its routers set `a` and `b`: set one of them".to_owned(),
         ),
         (Server::from(named("a").include(named("b"))), contrary.to_owned()),
         (Server::from(Router::new().include(named("b"))), inner("b")),

@@ -174,10 +174,10 @@ fn a_prefix_with_two_fallbacks_is_a_mistake() {
     assert_eq!(
         mistakes(Router::new().nest("game.", twice.clone())),
         [format!(
-            "{title} and {title} are both fallback handlers of the prefix \"game.\", which has one"
+            "{title} and {title} are both fallback handlers of the prefix \"game.\": keep one of them"
         )]
     );
-    let expected = format!("{title} and {title} are both fallback handlers, a router has one");
+    let expected = format!("{title} and {title} are both fallback handlers: keep one of them");
     assert_eq!(mistakes(twice.clone()), [expected.as_str()]);
     assert_eq!(mistakes(Router::new().nest("", twice)), [expected]);
     let apart = Router::new().nest("a.", with_fallback("a")).nest("a.", with_fallback("b"));
@@ -194,7 +194,7 @@ fn a_prefixed_type_with_two_handlers_is_a_mistake() {
     let router = Router::new().routes(routes![whole::play]).nest("game.", nested);
     let expected = format!(
         "message type \"game.move\" is handled by both \
-         `{HERE}::whole::play` {} and `{HERE}::play` {}",
+         `{HERE}::whole::play` {} and `{HERE}::play` {}: remove one of them",
         location("pub(crate) async fn play() {}"),
         location("async fn play(step: Move)"),
     );
@@ -221,10 +221,13 @@ fn the_prefix_and_the_type_together_are_checked_as_one_message_type() {
     let location = location("async fn ack() {}");
     let title = format!("`{HERE}::ack` {location}");
     let nested = |prefix: &str| mistakes(Router::new().nest(prefix, routes_of(routes![ack])));
-    assert_eq!(nested("ac"), [format!("handler {title} serves the reserved message type \"ack\"")]);
+    assert_eq!(
+        nested("ac"),
+        [format!("handler {title} handles the reserved message type \"ack\": choose another")]
+    );
     let expected = format!(
-        "handler {title} serves \"a k\", but a message type has at least one character, no white \
-         space and no control character"
+        "handler {title} handles \"a k\", but a message type must have at least one character, and no \
+         white space or control character"
     );
     assert_eq!(nested("a "), [expected]);
 }

@@ -181,8 +181,8 @@ fn mistakes(server: Server) -> Vec<String> {
 
 fn misplaced(method: &str, subject: &str) -> String {
     format!(
-        "{subject} hold for a whole connection, but a router that is included in another has its own: \
-         call `Router::{method}` on the outermost one, which has the path"
+        "{subject} apply to whole connections, but an included router sets its own: call \
+         `Router::{method}` on the outermost router, which has the path"
     )
 }
 
@@ -213,8 +213,8 @@ fn only_the_outermost_router_may_have_limits_and_subprotocols() {
 fn repeated_or_invalid_limits_and_subprotocols_of_a_route_are_mistakes() {
     let once = |method: &str| {
         format!(
-            "`Router::{method}` is called more than once, and the last call would replace what the \
-             others say: put it all into one call"
+            "`Router::{method}` is called more than once, and each call would replace the one \
+             before: combine them into one call"
         )
     };
     let empty = RouteLimits::default;

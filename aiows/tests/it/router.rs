@@ -148,7 +148,8 @@ fn a_build_error_lists_all_mistakes_with_names_and_locations() {
     assert!(needs.contains(&location("async fn list")), "{needs}");
     assert!(
         needs.ends_with(
-            "needs `State<alloc::vec::Vec<u8>>`, which neither its router nor the server has"
+            "needs `State<alloc::vec::Vec<u8>>`, which neither its router nor the server \
+             has: add it with `Server::state` or `Router::state`"
         ),
         "{needs}"
     );
@@ -156,12 +157,15 @@ fn a_build_error_lists_all_mistakes_with_names_and_locations() {
         *duplicate,
         format!(
             "message type \"say\" is handled by both `{here}::say` ({} and \
-             `{here}::other::talk` ({}",
+             `{here}::other::talk` ({}: remove one of them",
             location("async fn say"),
             location("async fn talk"),
         )
     );
-    assert_eq!(state, "the server is given two states of type `u8`");
+    assert_eq!(
+        state,
+        "the server has two states of type `u8`: wrap one in a type of your own, or use `replace_state`"
+    );
 }
 
 #[test]
@@ -174,7 +178,7 @@ fn two_fallbacks_of_a_router_are_a_mistake() {
         Router::new().routes(routes![first]).include(Router::new().routes(routes![second]));
     let [found] = &mistakes(router.into())[..] else { panic!("one mistake") };
     assert!(found.contains("::first`") && found.contains("::second`"), "{found}");
-    assert!(found.ends_with("are both fallback handlers, a router has one"), "{found}");
+    assert!(found.ends_with("are both fallback handlers: keep one of them"), "{found}");
 }
 
 #[test]
@@ -218,9 +222,9 @@ fn message_types_of_closures_are_checked() {
     let router = Router::new().route(route("ack")).route(route("")).route(route("a b"));
     let found = mistakes(router.into());
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found[0].ends_with("serves the reserved message type \"ack\""), "{}", found[0]);
-    assert!(found[1].contains("serves \"\", but"), "{}", found[1]);
-    assert!(found[2].contains("serves \"a b\", but"), "{}", found[2]);
+    assert!(found[0].contains("handles the reserved message type \"ack\""), "{}", found[0]);
+    assert!(found[1].contains("handles \"\", but"), "{}", found[1]);
+    assert!(found[2].contains("handles \"a b\", but"), "{}", found[2]);
 }
 
 #[test]
@@ -250,7 +254,10 @@ fn a_build_reports_mistakes_in_paths_tags_limits_and_origins() {
     let tags = Router::new().tag("action").include(Router::new().tag("kind"));
     assert_eq!(
         mistakes(tags.into()),
-        ["one connection has one tag, but its routers say `action` and `kind`"]
+        [
+            "one connection has one tag, but its routers set `action` and `kind`: set it once, on the \
+          outermost router"
+        ]
     );
     assert_eq!(
         mistakes(Router::new().tag("id").into()),
@@ -273,8 +280,8 @@ fn a_build_reports_mistakes_in_paths_tags_limits_and_origins() {
 fn setting_a_server_option_twice_is_a_mistake() {
     let once = |method: &str| {
         format!(
-            "`Server::{method}` is called more than once, and the last call would replace what the \
-             others say: put it all into one call"
+            "`Server::{method}` is called more than once, and each call would replace the one \
+             before: combine them into one call"
         )
     };
     let server = || Server::from(Router::new());
@@ -308,12 +315,18 @@ fn a_router_with_two_tags_or_two_rooms_is_a_mistake() {
     let tags = Router::new().tag("kind").tag("event");
     assert_eq!(
         mistakes(tags.into()),
-        ["one connection has one tag, but its routers say `kind` and `event`"]
+        [
+            "one connection has one tag, but its routers set `kind` and `event`: set it once, on the \
+          outermost router"
+        ]
     );
     let rooms = Router::new().join_from_path("room").join_from_path("hall");
     assert_eq!(
         mistakes(Server::new().route("/{room}/{hall}", rooms)),
-        ["a path names one room to join, but its routers say `room` and `hall`"]
+        [
+            "a connection joins one room of its path, but its routers name the parameters `room` and \
+          `hall`: call `Router::join_from_path` once"
+        ]
     );
     let same = Router::new().tag("kind").tag("kind").join_from_path("room").join_from_path("room");
     assert!(Server::new().route("/{room}", same).build().is_ok());

@@ -316,7 +316,8 @@ async fn expect_error_of_flood(server: impl Fn(Full) -> Server, send: &str) {
         is_full.lock().await.recv().await.unwrap();
         let stopped = stopping(server, Duration::from_secs(2)).await;
         // The client does not read until its handler has returned.
-        while !lines.lock().unwrap().iter().any(|(_, line)| line.contains("the peer left while")) {
+        while !lines.lock().unwrap().iter().any(|(_, line)| line.contains("the client left while"))
+        {
             yield_now().await;
         }
         let mut last = String::new();

@@ -191,7 +191,10 @@ fn a_tag_that_is_a_reserved_key_is_a_mistake() {
         let [mistake] = &found[..] else { panic!("{tag}: {found:?}") };
         assert!(mistake.contains(&format!("the tag of a router must not be `{tag}`")), "{mistake}");
     }
-    assert_eq!(mistakes(Router::new().tag("")), ["the tag of a router must not be empty"]);
+    assert_eq!(
+        mistakes(Router::new().tag("")),
+        ["the tag of a router must not be empty: pass the key that carries the message type"]
+    );
 }
 
 #[test]
@@ -433,7 +436,7 @@ fn a_message_type_that_is_not_an_object_is_a_mistake() {
     struct Number(Option<u8>);
     for found in [received::<List>(), received::<Word>(), received::<Number>()] {
         let [mistake] = &found[..] else { panic!("one mistake, not {found:?}") };
-        assert!(mistake.contains("is no JSON object"), "{mistake}");
+        assert!(mistake.contains("is not a JSON object"), "{mistake}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Threads that join, leave, send and disconnect at random, with pauses to see whether everything
-//! still fits together.
+//! Threads join, leave, send and disconnect at random. Between rounds a check compares both sides
+//! of every membership.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -25,11 +25,12 @@ const USERS: [&str; 2] = ["ann", "bob"];
 const THREADS: usize = 4;
 const SOCKETS: usize = 4;
 const ROUNDS: usize = 2_000;
-/// Of each thread in each round; many rounds, since the ends of races are looked at between them.
+/// Steps of each thread per round. Rounds are many and short because races are only detected
+/// between them.
 const STEPS: usize = 50;
-/// Of each thread, when it alone uses its connection.
+/// Visits of each thread, which uses its connection alone.
 const VISITS: usize = 50_000;
-/// Members that end one after the other, and how often.
+/// Members that end one after the other in each meeting, and the number of meetings.
 const GUESTS: usize = 200;
 const MEETINGS: usize = 200;
 /// Connections that are closed one after the other.
@@ -51,7 +52,7 @@ impl Random {
     }
 }
 
-/// Connections, some of which are replaced while others use them.
+/// Connections, some of which are replaced while other threads use them.
 struct Crowd {
     hub: Hub,
     namespace: Arc<Namespace>,
@@ -70,17 +71,20 @@ impl Crowd {
         let socket = place.lock().unwrap().0.clone();
         let room = random.of(&ROOMS);
         match random.below(16) {
-            0..4 => drop(socket.join(room).now_or_never().expect("it waits for nobody")),
+            0..4 => drop(socket.join(room).now_or_never().expect("joining does not wait")),
             4 => {
                 let about = json!({ "number": random.below(3) });
-                // It may have no user, or get another one meanwhile.
+                // The connection may have no user, or change it at the same time.
                 drop(
-                    socket.join_as_user(room, &about).now_or_never().expect("it waits for nobody"),
+                    socket
+                        .join_as_user(room, &about)
+                        .now_or_never()
+                        .expect("joining does not wait"),
                 );
             }
             5 => {
                 let about = json!({ "number": random.below(3) });
-                drop(socket.join_as(room, &about).now_or_never().expect("it waits for nobody"));
+                drop(socket.join_as(room, &about).now_or_never().expect("joining does not wait"));
             }
             6..11 => drop(socket.leave(room)),
             11 => drop(socket.set_user(random.of(&USERS))),
@@ -90,26 +94,26 @@ impl Crowd {
                 let sent = sent.now_or_never().unwrap().unwrap();
                 assert!(sent.accepted + sent.refused <= SOCKETS);
             }
-            // Another may have the name.
+            // Another connection may have the name.
             14 => drop(socket.set_name(room)),
-            // Used by other threads while it ends, or not yet come to by them.
+            // Other threads may still use the old connection.
             _ => drop(std::mem::replace(&mut *place.lock().unwrap(), connect(&self.namespace))),
         }
     }
 
-    /// A room that is empty again and again: its last member leaves while the next one joins.
+    /// Empties a room again and again: its last member leaves while the next one joins.
     fn visit(&self, thread: usize) {
         let socket = self.places[thread].lock().unwrap().0.clone();
         let is_there = || self.hub.members("a").iter().any(|member| member.id() == socket.id());
         for visit in 0..VISITS {
             socket.join("a").now_or_never().unwrap().unwrap();
-            assert!(is_there(), "lost in visit {visit}");
+            assert!(is_there(), "not a member in visit {visit}");
             assert!(socket.leave("a").was_member());
-            assert!(!is_there(), "still there after visit {visit}");
+            assert!(!is_there(), "still a member after visit {visit}");
         }
     }
 
-    /// Everybody is where both sides say, and nothing is kept beyond that.
+    /// Checks that both sides of every membership agree, and that no entry is left over.
     fn check(&self) {
         let sockets: Vec<_> =
             self.places.iter().map(|place| place.lock().unwrap().0.clone()).collect();
@@ -184,7 +188,7 @@ fn run(crowd: &Crowd, barrier: &Barrier, failed: &AtomicBool, seed: u64, thread:
     }
 }
 
-/// A panic must not leave the others waiting at the barrier.
+/// A panic must not leave the other threads waiting at the barrier.
 fn note(failed: &AtomicBool, run: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(run)).is_err() {
         failed.store(true, Ordering::Relaxed);
@@ -192,7 +196,7 @@ fn note(failed: &AtomicBool, run: impl FnOnce()) {
 }
 
 #[test]
-fn a_room_that_ends_loses_nobody_who_joins_it() {
+fn a_join_is_not_lost_while_the_room_becomes_empty() {
     let crowd = Crowd::new();
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -205,11 +209,11 @@ fn a_room_that_ends_loses_nobody_who_joins_it() {
 }
 
 #[test]
-fn racing_joins_leaves_and_ends_lose_nobody_and_leave_nothing() {
+fn concurrent_joins_leaves_and_ends_lose_no_member_and_leave_no_entry() {
     let seed = std::env::var("AIOWS_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0_u8));
     let (crowd, barrier, failed) = (Crowd::new(), Barrier::new(THREADS), AtomicBool::new(false));
-    // Announcements run beside the threads.
+    // Announcement tasks run on this runtime.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
     thread::scope(|scope| {
@@ -230,7 +234,7 @@ fn racing_joins_leaves_and_ends_lose_nobody_and_leave_nothing() {
     assert_eq!(hub.all().send_text("x").now_or_never().unwrap().unwrap().accepted, 0);
 }
 
-/// A value of a connection that, when it is dropped, uses another connection and so takes its lock.
+/// A value of a connection whose destructor uses another connection, and so takes its lock.
 struct Visitor(WebSocket);
 
 impl Drop for Visitor {
@@ -239,7 +243,7 @@ impl Drop for Visitor {
     }
 }
 
-/// Joins and leaves a room while its members end; whoever takes the list of the members out of the
+/// Joins and leaves a room while its members end. The thread that takes the member list out of the
 /// room may drop the last handle on some of them.
 fn meet_ending_members() {
     let (hub, namespace) = Hub::with_default_rules();
@@ -273,12 +277,12 @@ fn meet_ending_members() {
 #[test]
 fn the_values_of_a_connection_are_dropped_outside_of_the_locks_of_others() {
     let (done, is_done) = mpsc::channel();
-    // A thread that waits for its own lock never ends, so nobody joins it.
+    // A thread that deadlocks on its own lock never ends, so it is not joined.
     thread::spawn(move || {
         meet_ending_members();
         done.send(())
     });
-    is_done.recv_timeout(Duration::from_secs(30)).expect("a thread waits for itself");
+    is_done.recv_timeout(Duration::from_secs(30)).expect("no thread deadlocks");
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::codec::Encoded;
 use crate::error::SendError;
 use crate::limits::Overflow;
 
+use AcceptedMessages::{Answered, Pending};
 use CloseMode::{Cut, Drain, Handshake};
 use State::{
     CloseReceived, CloseSent, Closing, CutAfterEnd, CutRequested, Cutting, Draining, Ended, Open,
@@ -74,11 +75,11 @@ const TABLE: [(Operation, [State; 9]); 9] = [
         [Cutting, Cutting, Cutting, Cutting, Cutting, CutRequested, CutRequested, CutAfterEnd, CutAfterEnd],
     ),
     (
-        Take(AcceptedMessages::Pending),
+        Take(Pending),
         [Open, CloseReceived, Draining, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
-        Take(AcceptedMessages::Answered),
+        Take(Answered),
         [Open, CloseReceived, CloseSent, CloseSent, CloseSent, CloseSent, CloseSent, Ended, Ended],
     ),
     (
@@ -106,7 +107,7 @@ impl State {
     /// What the session is told to do in this state.
     fn order(self, accepted: AcceptedMessages) -> CloseOrder {
         match (self, accepted) {
-            (Draining, AcceptedMessages::Pending) => CloseOrder::Drain,
+            (Draining, Pending) => CloseOrder::Drain,
             (Draining, _) => CloseOrder::Close(Box::new(request(Drain))),
             (Closing, _) => CloseOrder::Close(Box::new(request(Handshake))),
             (Cutting, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Cut))),
@@ -249,15 +250,8 @@ fn a_request_to_close_wakes_the_session() {
             let outbox = in_state(before);
             let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
             let waker = Waker::from(Arc::clone(&wakes));
-            let asleep = outbox.sleep(
-                &Context::from_waker(&waker),
-                Writability::Ready,
-                AcceptedMessages::Pending,
-            );
-            assert_eq!(
-                asleep,
-                before.order(AcceptedMessages::Pending) == CloseOrder::None || before == Draining
-            );
+            let asleep = outbox.sleep(&Context::from_waker(&waker), Writability::Ready, Pending);
+            assert_eq!(asleep, before.order(Pending) == CloseOrder::None || before == Draining);
             outbox.request_close(request(mode));
             let changed = before.after(Request(mode)) != before;
             let expected = usize::from(asleep && changed);
@@ -265,17 +259,9 @@ fn a_request_to_close_wakes_the_session() {
             // A request that changes nothing may wake it.
             assert!(woken >= expected && woken <= 1, "{mode:?} when {before:?}");
             // The session looks again before it sleeps.
-            let again = outbox.sleep(
-                &Context::from_waker(&waker),
-                Writability::Ready,
-                AcceptedMessages::Answered,
-            );
+            let again = outbox.sleep(&Context::from_waker(&waker), Writability::Ready, Answered);
             let after = before.after(Request(mode));
-            assert_eq!(
-                again,
-                after.order(AcceptedMessages::Answered) == CloseOrder::None,
-                "{after:?}"
-            );
+            assert_eq!(again, after.order(Answered) == CloseOrder::None, "{after:?}");
         }
     }
 }
@@ -296,7 +282,7 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
             assert_eq!(poll!(ending.as_mut()).is_pending(), before == Open, "{why}");
             assert!(poll!(sending.as_mut()).is_pending(), "{why}");
             perform(&outbox, operation, before);
-            if operation == Take(AcceptedMessages::Answered) && before == Draining {
+            if operation == Take(Answered) && before == Draining {
                 // The session, which was told to close, does so.
                 perform(&outbox, SendClose, after);
             }
@@ -392,8 +378,7 @@ async fn walk(seed: u64) {
                 state = state.after(NoteClientEnd);
             }
             _ => {
-                let accepted =
-                    [AcceptedMessages::Pending, AcceptedMessages::Answered][random.below(2)];
+                let accepted = [Pending, Answered][random.below(2)];
                 let order = state.order(accepted);
                 perform(&outbox, Take(accepted), state);
                 state = state.after(Take(accepted));

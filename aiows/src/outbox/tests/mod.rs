@@ -360,7 +360,7 @@ fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
     let outbox =
         outbox(Overflow::DropNewest, |limits| limits.outbound_messages = 1, &Arc::default());
     let session = Context::from_waker(Waker::noop());
-    outbox.open(Vec::new(), None);
+    outbox.open(None, None);
     assert!(push(&outbox, b"one", None, true));
     block(&outbox);
     let frame = SharedFrame::new(Encoded::raw(b"two"));
@@ -423,7 +423,7 @@ fn the_oldest_gives_way_behind_a_message_that_is_begun() {
 #[tokio::test(start_paused = true)]
 async fn a_small_send_does_not_overtake_a_large_one_that_waits() {
     let outbox = outbox(Overflow::Disconnect, |limits| limits.outbound_size = 10, &Arc::default());
-    outbox.open(Vec::new(), None);
+    outbox.open(None, None);
     let send = |payload: &'static [u8]| Box::pin(outbox.push(Encoded::raw(payload)));
     send(b"small").await.unwrap();
     send(b"fills").await.unwrap();

@@ -1,7 +1,8 @@
-//! HTTP beside the sockets: an axum application on the same port.
+//! HTTP on the port of the server: an axum application answers requests that are not for a WebSocket.
+//!
+//! - `upgrade.rs`: an upgrade request that hyper has read
+//! - `service.rs`: [`WebSocketService`], the server as a route of an axum application
 
-mod body;
-mod json;
 mod service;
 mod upgrade;
 
@@ -23,45 +24,44 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tower_service::Service;
 
-use self::body::PatientBody;
-pub use self::json::JsonBody;
 pub use self::service::WebSocketService;
 use self::upgrade::upgrade;
-use super::panics::{self, caught_future};
-use super::places::Place;
 use super::{App, Server};
-use crate::handshake::{self, MAX_HEADERS, Refusal, RequestHead};
+use crate::admission::{caught_future, refusal_for};
+use crate::handshake::{self, MAX_HEADERS, Refusal};
 use crate::limits::Limits;
-use crate::transport::{Prefixed, Stream, WriteTimeout};
+use crate::shutdown::ConnectionPermit;
+use crate::transport::{BodyTimeout, Prefixed, Stream, WriteTimeout};
 
-/// Bytes hyper's buffer has at least.
+/// The smallest buffer of hyper, in bytes.
 const MIN_BUFFER: usize = 8 * 1024;
 
-/// The longest deadline hyper is given: it adds it to the present, which must not overflow.
+/// The longest timeout that hyper gets. It adds the timeout to the present, which must not overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Server {
-    /// Serves an axum application on the port of the sockets.
+    /// Serves an axum application on the port of the server.
     ///
-    /// A request with `Upgrade: websocket` is one for the routers of this server, whatever its path;
-    /// every other one is answered by the application, by its own 404 too. A second call is a mistake at
-    /// the build: `axum::Router::merge` puts two applications together.
+    /// The routers of this server get every request with `Upgrade: websocket`, on any path. The
+    /// application answers all other requests, also with its own 404. A second call is a mistake at the
+    /// build. To serve two applications, combine them with `axum::Router::merge`.
     ///
-    /// Its connections count as [`Limits::connections`] and finish what they are at when the server
-    /// stops. They have [`Limits::handshake_timeout`] for each request head, also while they are idle,
-    /// and for each part of a body; a peer that does not read for [`Limits::write_timeout`] is cut off.
-    /// Sizes of bodies are the application's to bound (`axum::extract::DefaultBodyLimit`, 2 MB), as is
-    /// the time for a whole request. `ConnectInfo<SocketAddr>` has the peer's address.
+    /// Connections of the application count toward [`Limits::connections`] and finish their current
+    /// request when the server stops. They have [`Limits::handshake_timeout`] for each request head, even
+    /// while they are idle, and for each part of a body. A client that does not read for
+    /// [`Limits::write_timeout`] is disconnected. Your application bounds the size of bodies
+    /// (`axum::extract::DefaultBodyLimit`, 2 MB) and the time of a whole request.
+    /// `ConnectInfo<SocketAddr>` has the address of the client.
     ///
     /// ```no_run
-    /// use aiows::{Result, Router, Server, message, routes};
+    /// use aiows::{Error, Router, Server, message, routes};
     /// use axum::response::Html;
     ///
     /// #[message("ping")]
     /// async fn ping() {}
     ///
     /// #[tokio::main]
-    /// async fn main() -> Result<()> {
+    /// async fn main() -> Result<(), Error> {
     ///     let page = || async { Html("<script>new WebSocket(`ws://${location.host}/ws`)</script>") };
     ///     Server::new()
     ///         .route("/ws", Router::new().routes(routes![ping]))
@@ -71,34 +71,32 @@ impl Server {
     /// }
     /// ```
     pub fn http(mut self, application: axum::Router) -> Self {
-        self.http.give(application);
+        self.http.set(application);
         self
     }
 }
 
-/// Tells whether the application answers a request, in place of the server itself.
-pub(super) fn is_for_application(request: &handshake::Request<'_>, app: &App) -> bool {
-    app.http().is_some() && !handshake::is_websocket_request(request)
-}
-
-/// Serves the requests of a connection from its first one on, which was read already.
+/// Serves the requests of a connection, of which these bytes have been read.
 pub(super) async fn serve<S: Stream + 'static>(
     stream: S,
     peer_addr: Option<SocketAddr>,
-    head: RequestHead,
-    mut place: Place,
+    bytes: Vec<u8>,
+    mut permit: ConnectionPermit,
     app: App,
 ) {
-    place.enter(None);
-    let stream = Prefixed::new(head.into_bytes(), stream);
-    let stream = TokioIo::new(WriteTimeout::new(stream, app.limits().write_timeout));
-    let connection = Connection { peer_addr, place: Arc::new(Mutex::new(Some(place))), app };
+    permit.enter(None);
+    let stream = Prefixed::new(bytes, stream);
+    let stream =
+        TokioIo::new(WriteTimeout::new(stream, app.inner.admission.rules.limits.write_timeout));
+    let connection = Connection { peer_addr, permit: Arc::new(Mutex::new(Some(permit))), app };
     let app = connection.app.clone();
     let service = service_fn(move |request| {
         let connection = connection.clone();
         async move { Ok::<_, Infallible>(connection.answer(request).await) }
     });
-    let served = builder(app.limits()).serve_connection(stream, service).with_upgrades();
+    let served = builder(&app.inner.admission.rules.limits)
+        .serve_connection(stream, service)
+        .with_upgrades();
     let mut served = pin!(served);
     let ended = tokio::select! {
         biased;
@@ -120,7 +118,7 @@ fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // A client may end its side behind its last request.
+        // A client may shut down its side after its last request.
         .half_close(true)
         .header_read_timeout(limits.handshake_timeout.min(LONGEST))
         .max_headers(limits.request_headers.min(MAX_HEADERS))
@@ -128,13 +126,13 @@ fn builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-/// What the requests of one connection share.
+/// The state that the requests of one connection share.
 #[derive(Clone)]
 struct Connection {
     app: App,
     peer_addr: Option<SocketAddr>,
     /// Taken by the session when the connection becomes a WebSocket.
-    place: Arc<Mutex<Option<Place>>>,
+    permit: Arc<Mutex<Option<ConnectionPermit>>>,
 }
 
 impl Connection {
@@ -143,15 +141,16 @@ impl Connection {
             request.extensions_mut().insert(ConnectInfo(address));
         }
         let (parts, body) = request.into_parts();
-        match self.app.http() {
-            Some(http) if !handshake::is_websocket_request(&handshake::view(&parts)) => {
-                let body = PatientBody::new(body, self.app.limits().handshake_timeout);
+        match &self.app.inner.http {
+            Some(http) if self.app.inner.admission.is_for_application(&handshake::view(&parts)) => {
+                let body =
+                    BodyTimeout::new(body, self.app.inner.admission.rules.limits.handshake_timeout);
                 let request = Request::from_parts(parts, Body::new(body));
                 let mut http = http.clone();
                 match caught_future(async move { http.call(request).await }).await {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(never)) => match never {},
-                    Err(panic) => handshake::refused(&panics::refusal(&panic)),
+                    Err(panic) => handshake::refused(&refusal_for(&panic)),
                 }
             }
             _ => self.upgrade(parts).await,
@@ -159,12 +158,12 @@ impl Connection {
     }
 
     async fn upgrade(&self, mut parts: Parts) -> Response {
-        // Nothing is asked over this connection any more once its place is taken.
-        let place = || {
-            let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-            place.ok_or_else(|| Refusal::bad_request("the connection is a WebSocket already"))
+        // SetOnce the permit is taken, the connection carries no further request.
+        let permit = || {
+            let permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+            permit.ok_or_else(|| Refusal::bad_request("the connection is a WebSocket already"))
         };
-        let answer = upgrade(&self.app, &mut parts, self.peer_addr, place).await;
+        let answer = upgrade(&self.app, &mut parts, self.peer_addr, permit).await;
         answer.unwrap_or_else(|refusal| {
             let mut answer = handshake::refused(&refusal);
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,4 @@
-//! The other way round: the sockets as a route of somebody's axum application.
+//! The server as a route of an axum application.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,10 +14,9 @@ use tower_service::Service;
 use super::upgrade::upgrade;
 use crate::error::Error;
 use crate::handshake;
-use crate::server::{App, ServerHandle, door};
+use crate::server::{App, ServerHandle};
 
-/// A server as a tower service, for a route of an axum application; made by
-/// [`App::into_service`].
+/// A server as a tower service, for a route of an axum application. [`App::into_service`] makes it.
 #[derive(Clone, Debug)]
 pub struct WebSocketService {
     app: App,
@@ -27,14 +26,14 @@ impl App {
     /// Makes a service of the server, for `axum::Router::route_service` and any other HTTP server
     /// that hands over its connections as hyper does.
     ///
-    /// Requests take the same checks as on a port of the server's own, its paths included: a server
-    /// with [`Server::include_router`](crate::Server::include_router) alone answers every path it is
-    /// mounted under. [`Server::http`](crate::Server::http) has no part in it. Connections are closed
-    /// by [`ServerHandle::shutdown`], and [`WebSocketService::stopped`] waits for their end.
+    /// Requests pass the same checks as on a port of the server, the check of the path included. A server
+    /// that has only [`Server::include_router`](crate::Server::include_router) answers every path that
+    /// you mount it under. [`Server::http`](crate::Server::http) has no effect on a service.
+    /// [`ServerHandle::shutdown`] closes the connections, and [`WebSocketService::stopped`] waits for
+    /// their end.
     ///
-    /// During the handshake the address of the client is known if the host sets
-    /// `ConnectInfo<SocketAddr>`; connect handlers have it in any case over a TCP listener of
-    /// `axum::serve`.
+    /// If the host sets `ConnectInfo<SocketAddr>`, the address of the client is known during the
+    /// handshake. Over a TCP listener of `axum::serve`, connect handlers have it in any case.
     ///
     /// ```
     /// use std::time::Duration;
@@ -61,7 +60,7 @@ impl App {
     /// ```
     #[must_use]
     pub fn into_service(self) -> WebSocketService {
-        // The host listens, on addresses of its own.
+        // The host listens on its own addresses.
         self.handle().lifecycle().listen(Vec::new());
         WebSocketService { app: self }
     }
@@ -74,15 +73,15 @@ impl WebSocketService {
         self.app.handle()
     }
 
-    /// Waits for [`ServerHandle::shutdown`], and until every connection has ended.
+    /// Waits for [`ServerHandle::shutdown`] and the end of every connection.
     ///
     /// # Errors
     ///
-    /// [`Error::is_forced`] when connections had to be cut.
+    /// [`Error::is_forced`] if connections had to be cut.
     ///
     /// # Cancel safety
     ///
-    /// Connections are closed also when it is dropped or never called.
+    /// If you drop the future or never call this, connections are closed all the same.
     pub async fn stopped(&self) -> Result<(), Error> {
         self.app.ended().await
     }
@@ -99,11 +98,13 @@ impl<B> Service<Request<B>> for WebSocketService {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let app = self.app.clone();
-        app.start();
+        app.spawn_drain();
         let (mut parts, _) = request.into_parts();
         let peer_addr = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         Box::pin(async move {
-            let answer = upgrade(&app, &mut parts, peer_addr, || door::take_place(&app)).await;
+            let limit = app.inner.admission.rules.limits.connections;
+            let permit = || Ok(app.handle().take_permit(limit)?);
+            let answer = upgrade(&app, &mut parts, peer_addr, permit).await;
             Ok(answer.unwrap_or_else(|refusal| handshake::refused(&refusal)))
         })
     }

@@ -1,4 +1,4 @@
-//! A WebSocket that begins as a request which hyper has read.
+//! An upgrade request that hyper has read.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,35 +13,36 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::handshake::{Refusal, switching, view};
-use crate::server::door::Checked;
-use crate::server::places::Place;
-use crate::server::{App, ServerHandle, door};
-use crate::session::{Accepted, AcceptedPeer, Session, SessionConfig};
+use crate::admission::PendingSession;
+use crate::handshake::{Refusal, view};
+use crate::server::{App, ServerHandle};
+use crate::session::{Accepted, Session};
+use crate::shutdown::ConnectionPermit;
 use crate::transport::{Prefixed, Stream, WriteTimeout, tune};
 
-/// How long a stop waits for a connection to be handed over; without it nobody could close it.
+/// The time a stop waits for a connection to be handed over, which cannot be closed before that.
 const UPGRADE_GRACE: Duration = Duration::from_secs(1);
 
-/// Decides about a request, and runs its session once the returned answer is written.
+/// Decides about a request, and runs its session after the returned answer has been written.
 ///
 /// # Errors
 ///
-/// The refusal to answer with; it is counted.
+/// The refusal to answer with, which has been counted.
 pub(super) async fn upgrade(
     app: &App,
     parts: &mut Parts,
     peer_addr: Option<SocketAddr>,
-    place: impl FnOnce() -> Result<Place, Refusal>,
+    permit: impl FnOnce() -> Result<ConnectionPermit, Refusal>,
 ) -> Result<Response, Refusal> {
-    match decide(app, parts, peer_addr, place).await {
-        Ok((answer, admitted)) => {
-            // The session owns the server, which ends when nobody does.
-            app.tasks().spawn(admitted.run(app.clone()));
+    match decide(app, parts, peer_addr, permit).await {
+        Ok((on_upgrade, pending, permit)) => {
+            let answer = pending.answer.to_response();
+            // The session keeps the server, which ends when its last `App` is dropped.
+            app.handle().tasks().spawn(run(on_upgrade, pending, permit, app.clone()));
             Ok(answer)
         }
         Err(refusal) => {
-            door::note(&refusal, peer_addr, app);
+            app.inner.admission.note_refusal(&refusal, peer_addr);
             Err(refusal)
         }
     }
@@ -51,42 +52,32 @@ async fn decide(
     app: &App,
     parts: &mut Parts,
     peer_addr: Option<SocketAddr>,
-    place: impl FnOnce() -> Result<Place, Refusal>,
-) -> Result<(Response, Admitted), Refusal> {
+    permit: impl FnOnce() -> Result<ConnectionPermit, Refusal>,
+) -> Result<(OnUpgrade, Box<PendingSession>, ConnectionPermit), Refusal> {
     let on_upgrade = parts.extensions.remove::<OnUpgrade>();
-    let Checked { upgrade, router, peer, questions } = door::check(&view(parts), peer_addr, app)?;
-    // Absent when whoever read the request cannot hand over its connection.
+    let mut pending = app.inner.admission.check(&view(parts), peer_addr)?;
+    // Absent if the HTTP server that has read the request cannot hand over its connection.
     let on_upgrade = on_upgrade.ok_or_else(Refusal::upgrade_required)?;
-    let place = place()?;
-    let answer = switching(&upgrade, peer.subprotocol.as_deref());
-    let (mut newcomer, setting) = (AcceptedPeer::Peer(peer), app.setting(router));
-    if let Some(questions) = questions {
-        questions.ask(&mut newcomer, &setting, app).await?;
-    }
-    Ok((answer, Admitted { on_upgrade, newcomer, setting, place }))
+    let permit = permit()?;
+    app.inner.admission.run_application_checks(&mut pending).await?;
+    Ok((on_upgrade, pending, permit))
 }
 
-/// A request that was let in, before its connection is handed over.
-struct Admitted {
+async fn run(
     on_upgrade: OnUpgrade,
-    newcomer: AcceptedPeer,
-    setting: SessionConfig,
-    place: Place,
+    pending: Box<PendingSession>,
+    mut permit: ConnectionPermit,
+    app: App,
+) {
+    // The client may leave, or not read the answer.
+    let upgraded = timeout(pending.config.limits.handshake_timeout, on_upgrade);
+    let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, app.handle()).await else { return };
+    let mut session = begin(upgraded, *pending);
+    permit.enter(Some(session.id()));
+    session.run().await;
 }
 
-impl Admitted {
-    async fn run(self, app: App) {
-        let Self { on_upgrade, newcomer, setting, mut place } = self;
-        // The client may leave, or not read the answer.
-        let upgraded = timeout(setting.limits.handshake_timeout, on_upgrade);
-        let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, app.handle()).await else { return };
-        let mut session = session(upgraded, newcomer, setting);
-        place.enter(Some(session.id()));
-        session.run().await;
-    }
-}
-
-/// Awaits a connection; if the server stops meanwhile, not for all the time the stop has.
+/// Awaits a connection. If the server stops meanwhile, it uses only a part of the time of the stop.
 async fn unless_stopped<F: Future>(upgraded: F, server: &ServerHandle) -> Option<F::Output> {
     let mut upgraded = pin!(upgraded);
     let deadline = tokio::select! {
@@ -98,16 +89,16 @@ async fn unless_stopped<F: Future>(upgraded: F, server: &ServerHandle) -> Option
     timeout(UPGRADE_GRACE.min(left / 2), upgraded).await.ok()
 }
 
-fn session(upgraded: Upgraded, newcomer: AcceptedPeer, setting: SessionConfig) -> Session {
-    let greeting = Vec::new();
+fn begin(upgraded: Upgraded, pending: PendingSession) -> Session {
+    let PendingSession { peer, config, .. } = pending;
     let upgraded = match own::<TcpStream>(upgraded).or_else(hosted) {
         Ok((stream, leftover)) => {
             tune(&stream);
             if let Ok(addr) = stream.peer_addr() {
-                newcomer.note_peer_addr(addr);
+                peer.note_peer_addr(addr);
             }
-            let accepted = Accepted { peer: newcomer, greeting, leftover: &leftover };
-            return Session::tcp(stream, accepted, setting);
+            let accepted = Accepted { peer, answer: None, leftover: &leftover };
+            return Session::tcp(stream, accepted, config);
         }
         Err(upgraded) => upgraded,
     };
@@ -115,19 +106,21 @@ fn session(upgraded: Upgraded, newcomer: AcceptedPeer, setting: SessionConfig) -
         Ok(own) => own,
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Vec::new()),
     };
-    Session::stream(stream, Accepted { peer: newcomer, greeting, leftover: &leftover }, setting)
+    let accepted = Accepted { peer, answer: None, leftover: &leftover };
+    Session::stream(stream, accepted, config)
 }
 
-/// The stream of a connection this server has accepted, and what was read of it behind the request.
+/// Returns the stream of a connection that this server has accepted, and the bytes that were read
+/// behind the request.
 ///
-/// A session writes plain TCP faster than any stream, and has deadlines of its own.
+/// A session writes plain TCP faster than any other stream, and has its own deadlines.
 fn own<S: Stream + 'static>(upgraded: Upgraded) -> Result<(S, Vec<u8>), Upgraded> {
     let parts = upgraded.downcast::<TokioIo<WriteTimeout<Prefixed<S>>>>()?;
     let (stream, unread) = parts.io.into_inner().into_inner().into_parts();
     Ok((stream, [&parts.read_buf[..], &unread].concat()))
 }
 
-/// The same of a connection that `axum::serve` has accepted; it has a wrapper of its own.
+/// Returns the same of a connection that `axum::serve` has accepted, which has another wrapper.
 fn hosted(upgraded: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
     let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)?;
     Ok((parts.io.into_inner(), parts.read_buf.to_vec()))
