@@ -1,3 +1,5 @@
+//! The extractor of axum [`JsonBody`]: the JSON body of an HTTP request.
+
 use std::str::from_utf8;
 
 use axum::body::Bytes;
@@ -12,13 +14,13 @@ use crate::codec::check_keys;
 /// The JSON body of an HTTP request, for handlers of an axum application that extract a
 /// [`Value`](serde_json::Value).
 ///
-/// It works as `axum::Json` does for requests, and also refuses keys that serde_json reserves, with 400.
-/// aiows turns on the feature `raw_value` of serde_json. With it, serde_json parses a `Value` under such a
-/// key once more, so it may be nested as deeply as a separate text. If a type contains no `Value`, it
-/// is safe with both extractors.
+/// It works as `axum::Json` does for requests, and also refuses keys that serde_json reserves, with
+/// 400. aiows turns on the feature `raw_value` of serde_json. With it, serde_json parses a `Value`
+/// under such a key once more, so it may be nested as deeply as a separate text. If a type contains
+/// no `Value`, it is safe with both extractors.
 ///
-/// As with `axum::Json`, the content type must be `application/json` or end in `+json`. Other types are
-/// refused with 415, invalid JSON with 400, and JSON that does not fit the type with 422.
+/// As with `axum::Json`, the content type must be `application/json` or end in `+json`. Other types
+/// are refused with 415, invalid JSON with 400, and JSON that does not fit the type with 422.
 ///
 /// ```
 /// use aiows::server::JsonBody;

@@ -45,7 +45,7 @@ struct Payload {
     name: &'static str,
     /// Returns why the type cannot read its messages if these keys belong to the head.
     mismatch: fn(&[&str]) -> Option<Mismatch>,
-    /// Returns the fields with types whose rules are not checked.
+    /// Returns the fields with unchecked rules.
     unchecked: fn() -> Vec<&'static str>,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct SwitchingProtocols {
 ///
 /// # Errors
 ///
-/// 400, 403, 405 or 426, depending on what the client must change.
+/// Returns 400, 403, 405 or 426, depending on the change that the client has to make.
 pub(crate) fn accept_upgrade(
     request: &Request<'_>,
     origins: &Origins,
@@ -54,8 +54,8 @@ pub(crate) fn accept_upgrade(
     Ok(SwitchingProtocols { accept_key, subprotocol: subprotocols.choose(request) })
 }
 
-/// Checks everything that RFC 6455 section 4.2.1 requires of a request, and that it has no body.
-/// Returns its key.
+/// Checks all requirements of RFC 6455 section 4.2.1, and that the request has no body. Returns its
+/// key.
 fn check_upgrade<'a>(request: &Request<'a>) -> Result<&'a str, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::method());

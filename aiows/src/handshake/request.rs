@@ -8,7 +8,8 @@ use super::refusal::Refusal;
 use super::target::RequestTarget;
 use crate::limits::Limits;
 
-/// Headers the parser has room for; `Limits::request_headers` bounds what is accepted.
+/// The number of headers that the parser has space for. `Limits::request_headers` is the lower
+/// bound that applies.
 pub(crate) const MAX_HEADERS: usize = 256;
 
 /// The bytes of a request up to the blank line, and the bytes that arrived behind it.
@@ -109,7 +110,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads the rest of a request head, whose first bytes have been read. It has no deadline of its own.
+/// Reads the rest of a request head. Its first bytes have been read. It has no deadline of its own.
 ///
 /// Returns `Ok(Err(_))` for a request to refuse, and `Err(_)` if the client has left.
 pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
