@@ -8,8 +8,8 @@ use super::refusal::Refusal;
 use super::target::RequestTarget;
 use crate::limits::Limits;
 
-/// The number of headers that the parser has space for. `Limits::request_headers` is the lower
-/// bound that applies.
+/// The number of headers that the parser has space for. A request is accepted with at most
+/// `Limits::request_headers`.
 pub(crate) const MAX_HEADERS: usize = 256;
 
 /// The bytes of a request up to the blank line, and the bytes that arrived behind it.
