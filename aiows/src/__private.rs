@@ -1,4 +1,4 @@
-//! The names the macros expand to.
+//! The names that the macros expand to. They are not part of the public interface.
 
 #[cfg(feature = "macros")]
 pub use aiows_macros::routes_list;

@@ -1,4 +1,4 @@
-//! Close codes and what may stand in a close reason.
+//! Close codes, close reasons, and the reasons for which a connection ends.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ pub(crate) const MAX_REASON: usize = 123;
 
 /// A WebSocket close code.
 ///
-/// Source: RFC 6455 section 7.4 and the codes from 4000 up that aiows defines for itself.
+/// Source: RFC 6455 section 7.4. The codes from 4000 to 4999 are for applications.
 ///
 /// ```
 /// use aiows::CloseCode;
@@ -22,15 +22,15 @@ pub struct CloseCode(u16);
 impl CloseCode {
     /// The purpose of the connection is fulfilled (1000).
     pub const NORMAL: Self = Self(1000);
-    /// The server stops or the browser leaves the page (1001).
+    /// The server shuts down, or the browser leaves the page (1001).
     pub const AWAY: Self = Self(1001);
-    /// The peer broke the protocol (1002).
+    /// The client violated the WebSocket protocol (1002).
     pub const PROTOCOL: Self = Self(1002);
-    /// The peer sent a kind of data that is not accepted (1003).
+    /// The client sent a kind of data that the server does not accept (1003).
     pub const UNSUPPORTED: Self = Self(1003);
     /// A text message was not UTF-8 (1007).
     pub const INVALID_DATA: Self = Self(1007);
-    /// A rule of the application was broken; also used for slow consumers (1008).
+    /// The client violated a rule of the application; also used for slow clients (1008).
     pub const POLICY: Self = Self(1008);
     /// A message was larger than allowed (1009).
     pub const TOO_LARGE: Self = Self(1009);
@@ -45,12 +45,12 @@ impl CloseCode {
         self.0
     }
 
-    /// Replaces a code that must not be sent.
+    /// Returns this code, or 1011 if it must not be sent.
     pub(crate) const fn or_internal(self) -> Self {
         if self.is_sendable() { self } else { Self::INTERNAL }
     }
 
-    /// Tells whether an endpoint may send this code in a close frame.
+    /// Returns whether an endpoint may send this code in a close frame.
     // RFC 6455 section 7.4: 1004 to 1006 and 1015 are never sent, 1016 to 2999 are unassigned.
     #[must_use]
     pub const fn is_sendable(self) -> bool {
@@ -82,33 +82,35 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// Why a connection ended, as disconnect handlers see it.
+/// The reason for which a connection ended, for disconnect handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The peer closed the connection, with a close frame or by ending the stream.
+    /// The client closed the connection, with a close frame or by ending the stream.
     Peer {
-        /// The code of its close frame; `None` when the stream ended without one.
+        /// The code of the close frame. `None` if the stream ended without a close frame, or if the
+        /// frame has no code.
         code: Option<CloseCode>,
-        /// The reason of its close frame, empty when there was none.
+        /// The reason of the close frame. Empty if there was none.
         reason: String,
     },
-    /// The application closed it, with `WebSocket::close` or an error that names a close code.
+    /// The application closed the connection, with `WebSocket::close` or with an error that has a
+    /// close code.
     Closed {
         /// The code that was sent.
         code: CloseCode,
         /// The reason that was sent.
         reason: String,
     },
-    /// The server stopped.
+    /// The server shut down.
     Shutdown,
-    /// The peer sent nothing for the ping timeout after a ping.
+    /// The client sent no bytes within the ping timeout after a ping.
     Timeout,
-    /// The peer did not read what was sent to it.
+    /// The client did not read the messages that were sent to it.
     SlowConsumer,
     /// A connect handler failed.
     ConnectFailed,
-    /// The peer broke the protocol or a size limit and was sent this code.
+    /// The client violated the protocol or a size limit, and this code was sent to it.
     Protocol {
         /// The code that was sent.
         code: CloseCode,
@@ -142,7 +144,7 @@ fn with_reason(
     if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
 }
 
-/// Cuts a close reason to what a close frame can carry, on a character boundary.
+/// Cuts a close reason to the length that fits a close frame, at a character boundary.
 pub(crate) fn cut_reason(reason: &str) -> &str {
     // `str::floor_char_boundary` is newer than the oldest supported compiler.
     let mut end = reason.len().min(MAX_REASON);

@@ -1,4 +1,4 @@
-//! Values found by their type.
+//! Values that are stored by their type.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -12,25 +12,27 @@ use crate::id::ConnectionId;
 
 type Value = Box<dyn Any + Send + Sync>;
 
-/// Without keys of its own, which every connection would hold: no client chooses a type.
+/// A hasher without random keys, which every connection would have to hold. Clients do not choose
+/// the types, so they cannot cause collisions.
 type Hasher = BuildHasherDefault<DefaultHasher>;
 
-/// Crates whose types belong to no application.
+/// The crates that belong to no application.
 const FOREIGN: [&str; 8] =
     ["alloc", "core", "std", "aiows", "bytes", "http", "serde_json", "tokio"];
 
-/// Tells by the name of a type whether two modules may use it without knowing of each other: nothing in
-/// it is of the application. What another crate defines may well be made for the application.
+/// Returns whether two modules could use a type without knowing of each other, because no part of
+/// its name is a type of the application. Other crates count as the application, since they may be
+/// written for it.
 pub(crate) fn is_foreign(type_name: &str) -> bool {
     let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let paths = type_name.split(|c| !is_path(c)).filter_map(|path| path.split_once("::"));
     paths.into_iter().all(|(krate, _)| FOREIGN.contains(&krate))
 }
 
-/// A map with at most one value of each type, until it is closed.
+/// A map with at most one value of each type. Once closed, it stores no further values.
 #[derive(Debug)]
 pub(crate) struct TypeMap {
-    /// `None` when the map is closed and keeps nothing any more.
+    /// `None` once the map is closed.
     values: Option<Values>,
 }
 
@@ -44,11 +46,11 @@ impl Default for TypeMap {
 }
 
 impl TypeMap {
-    /// Keeps a value and returns the one of its type that was kept before.
+    /// Stores a value and returns the previous value of its type.
     ///
     /// # Errors
     ///
-    /// The value itself, if the map is closed.
+    /// Returns the value itself if the map is closed.
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, value: T) -> Result<Option<T>, T> {
         let Some(Values(values)) = &mut self.values else { return Err(value) };
         let old = values.insert(TypeId::of::<T>(), Box::new(value));
@@ -69,13 +71,14 @@ impl TypeMap {
         mem::replace(self, Self { values: None })
     }
 
-    /// Drops the values one by one; the panic of one is logged and does not keep the others.
+    /// Drops the values one by one. If one panics, the panic is logged and the others are still
+    /// dropped.
     pub(crate) fn drop_caught(self, connection: ConnectionId) {
         let Some(Values(values)) = self.values else { return };
         for (_, value) in values {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
                 tracing::error!(%connection, "a value of a connection panicked while it was dropped");
-                // What the panic carries may panic as well.
+                // The payload of the panic may panic on drop as well.
                 let _leaked = ManuallyDrop::new(panic);
             }
         }
@@ -88,10 +91,11 @@ impl fmt::Debug for Values {
     }
 }
 
-/// The state of a server or router: cloned for handlers, never changed after the build.
+/// The state of a server or router. Handlers get clones; the map does not change after the build.
 #[derive(Clone, Default)]
 pub(crate) struct StateMap {
     values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// The names of the types that were added more than once.
     repeated: Vec<&'static str>,
 }
 
@@ -102,7 +106,7 @@ impl StateMap {
         }
     }
 
-    /// Keeps a value in place of the one of its type.
+    /// Stores a value in place of the previous one of its type.
     pub(crate) fn replace<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
         self.values.insert(TypeId::of::<T>(), Arc::new(value));
     }
@@ -115,12 +119,12 @@ impl StateMap {
         self.values.contains_key(&key)
     }
 
-    /// The types that were given twice, for the error at build time.
+    /// Returns the types that were added more than once, which the build reports.
     pub(crate) fn repeated(&self) -> &[&'static str] {
         &self.repeated
     }
 
-    /// This map, with what it lacks taken from `outer`.
+    /// Returns this map, completed with the values of `outer` for the types it lacks.
     pub(crate) fn over(&self, outer: &Self) -> Self {
         let mut values = outer.values.clone();
         values.extend(self.values.iter().map(|(key, value)| (*key, Arc::clone(value))));
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_foreign_if_nothing_in_it_is_the_applications() {
+    fn a_type_is_foreign_if_no_part_of_it_belongs_to_the_application() {
         for foreign in [
             type_name::<u32>(),
             type_name::<&str>(),

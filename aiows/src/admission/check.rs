@@ -6,7 +6,7 @@ use super::panics::{caught, refusal_for};
 use super::refuse::stopping;
 use super::{AdmissionControl, Admitted, PendingSession, pattern};
 #[cfg(feature = "axum")]
-use crate::handshake::asks_for_websocket;
+use crate::handshake::is_websocket_request;
 use crate::handshake::{Refusal, Request, RequestHead, accept_upgrade};
 use crate::session::{AcceptedPeer, SessionConfig};
 use crate::websocket::{ContextMap, Peer};
@@ -35,7 +35,7 @@ impl AdmissionControl {
     /// Returns whether the HTTP application answers a request.
     #[cfg(feature = "axum")]
     pub(crate) fn is_for_application(&self, request: &Request<'_>) -> bool {
-        self.rules.has_http && !asks_for_websocket(request)
+        self.rules.has_http && !is_websocket_request(request)
     }
 
     /// Runs every check of the server except the one for capacity, which comes next.

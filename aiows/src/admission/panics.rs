@@ -28,5 +28,5 @@ pub(crate) fn refusal_for(error: &HandlerError) -> Refusal {
     if let Some(error_id) = error.error_id() {
         tracing::error!(error_id, %error, "a request failed");
     }
-    Refusal::told(error)
+    Refusal::from_error(error)
 }

@@ -96,7 +96,7 @@ fn check_counts(path: &str, params: usize, router: &CompiledRouter, mistakes: &m
     if params == 0 {
         return;
     }
-    for (title, name, taken) in router.request_needs.misfits(params) {
+    for (title, name, taken) in router.request_needs.mismatches(params) {
         let plural = if taken == 1 { "" } else { "s" };
         mistakes.add(format!(
             "handler {title} takes `Path<{name}>`, which is {taken} parameter{plural}, but the path \

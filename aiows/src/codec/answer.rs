@@ -1,3 +1,5 @@
+//! Recognizes the answer of a client to a question of the server.
+
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -6,12 +8,12 @@ use serde_json::value::RawValue;
 use super::CORRELATION_ID;
 use super::head::{Key, as_text};
 
-/// Finds the number of the question that a message answers.
+/// Returns the number of the question that a message answers.
 ///
-/// That is a message, a JSON object, whose only `correlation_id` is the `id` of a question; nothing
-/// else about it is looked at.
-pub(crate) fn answered(text: &str) -> Option<u64> {
-    // A key may be written with escapes, so only a text without any is known by this.
+/// An answer is a JSON object with exactly one `correlation_id`, the `id` of a question. Its other
+/// keys are not checked here.
+pub(crate) fn question_number(text: &str) -> Option<u64> {
+    // A key may contain escapes, so this proves the absence of the key only in texts without any.
     if !text.contains(CORRELATION_ID) && !text.contains('\\') {
         return None;
     }
@@ -21,7 +23,7 @@ pub(crate) fn answered(text: &str) -> Option<u64> {
     number(&as_text(id.get())?)
 }
 
-/// Reads the id of a question, exactly as it is written.
+/// Parses the id of a question, which must be written exactly as the server writes it.
 fn number(id: &str) -> Option<u64> {
     let digits = id.strip_prefix('s')?;
     let canonical = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -31,7 +33,7 @@ fn number(id: &str) -> Option<u64> {
 struct CorrelationVisitor;
 
 impl<'de> Visitor<'de> for CorrelationVisitor {
-    /// None when there is none, or more than one.
+    /// `None` if there is no `correlation_id`, or more than one.
     type Value = Option<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,20 +58,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_names_its_question_wherever_the_key_stands() {
+    fn an_answer_is_recognized_wherever_its_correlation_id_is() {
         for text in [
             r#"{"type":"a","correlation_id":"s12"}"#,
             r#" { "correlation_id" : "s12" , "id":1, "x":{"correlation_id":"s1"} } "#,
             r#"{"correlation\u005fid":"s12"}"#,
             r#"{"correlation_id":"\u00731\u0032","type":"a"}"#,
         ] {
-            assert_eq!(answered(text), Some(12), "{text}");
+            assert_eq!(question_number(text), Some(12), "{text}");
         }
-        assert_eq!(answered(r#"{"correlation_id":"s18446744073709551615"}"#), Some(u64::MAX));
+        assert_eq!(
+            question_number(r#"{"correlation_id":"s18446744073709551615"}"#),
+            Some(u64::MAX)
+        );
     }
 
     #[test]
-    fn everything_else_answers_nothing() {
+    fn no_other_text_is_an_answer() {
         for text in [
             r#"{"type":"a"}"#,
             r#"{"type":"a","text":"correlation_id"}"#,
@@ -95,7 +100,7 @@ mod tests {
             r#""correlation_id""#,
             "",
         ] {
-            assert_eq!(answered(text), None, "{text}");
+            assert_eq!(question_number(text), None, "{text}");
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Byte buffers that are used again on the thread that gave them back.
+//! Byte buffers that are reused on the thread that gave them back.
 
 use std::cell::RefCell;
 
-/// Larger buffers go back to the allocator, in bytes.
+/// The capacity, in bytes, above which a buffer is freed instead of kept.
 const MAX_CAPACITY: usize = 16 * 1024;
-/// The most a thread keeps.
+/// The maximum number of buffers that a thread keeps.
 const MAX_BUFFERS: usize = 32;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty buffer.
+/// Returns an empty buffer.
 pub(crate) fn take() -> Vec<u8> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }

@@ -1,18 +1,20 @@
+//! Decodes the payload of a message.
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::culprit::beyond;
 use super::failure;
+use super::fault_path::remaining_path;
 use super::filter::{Found, Payload};
 use super::{Tag, check_keys, read_head};
 use crate::error::HandlerError;
 use crate::id::MessageId;
 
-/// Decodes the payload of a message straight into a `T`, and its request id on the way.
+/// Decodes the payload of a message straight into a `T`, and finds the request id on the way.
 ///
 /// # Errors
 ///
-/// `invalid_json`, `invalid_message`, or `invalid_payload` that names the field.
+/// Returns `invalid_json`, `invalid_message`, or `invalid_payload` with the field that failed.
 pub(crate) fn decode<T: DeserializeOwned>(
     tag: &Tag,
     text: &str,
@@ -28,7 +30,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     }
 }
 
-/// Reads a text that could not be decoded once more, this time for the reason.
+/// Decodes a text that failed once more, this time to find the reason.
 #[cold]
 fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
     if let Err(error) = read_head(tag, text) {
@@ -41,16 +43,16 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
         Ok(_) => failure::unexplained(),
         Err(error) => {
             let (path, fault) = (error.path(), error.inner().to_string());
-            failure::invalid_payload(path, &fault, &beyond(tag, text, path, &fault))
+            failure::invalid_payload(path, &fault, &remaining_path(tag, text, path, &fault))
         }
     }
 }
 
-/// Decodes a whole message, the keys of its head included.
+/// Decodes a whole message, including the keys of its head.
 ///
 /// # Errors
 ///
-/// As those of [`decode`].
+/// Returns the same errors as [`decode`].
 pub(crate) fn decode_whole(text: &str) -> Result<Value, HandlerError> {
     check_keys(text)?;
     serde_json::from_str(text).map_err(|_| {

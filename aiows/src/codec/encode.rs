@@ -1,38 +1,41 @@
+//! Encodes messages: the head first, then the payload.
+
 use std::io::Write as _;
 
 use serde::Serialize;
 use serde_json::{Error, Map, Value};
 
 use super::object::{HeadKeys, Object};
-use super::reserved::check_type;
+use super::reserved_types::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::limits::Rule;
 use crate::protocol::{HEADROOM, Opcode};
 
-/// The payload of one message, written once, with room for its frame header before it.
+/// The payload of one frame, encoded once, with space for the frame header before it.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
+    /// The overflow rule of the message.
     opcode: Opcode,
     rule: Rule,
 }
 
 impl Encoded {
-    fn start() -> Self {
+    fn new() -> Self {
         let mut buffer = buffer::take();
         buffer.extend_from_slice(&[0; HEADROOM]);
         Self { buffer, opcode: Opcode::Text, rule: Rule::Server }
     }
 
-    /// Takes bytes as they are, for a binary frame.
+    /// Copies bytes for a binary frame.
     pub(crate) fn binary(payload: &[u8]) -> Self {
         Self { opcode: Opcode::Binary, ..Self::raw(payload) }
     }
 
-    /// Takes the bytes of a text as they are; it need not be a message.
+    /// Copies the bytes of a text for a text frame. The text need not be a message.
     pub(crate) fn raw(payload: &[u8]) -> Self {
-        let mut encoded = Self::start();
+        let mut encoded = Self::new();
         encoded.buffer.extend_from_slice(payload);
         encoded
     }
@@ -41,7 +44,7 @@ impl Encoded {
         Self { rule, ..self }
     }
 
-    /// What is to be done when there is no room for it.
+    /// Returns what happens to the frame if the queue of its recipient is full.
     pub(crate) fn rule(&self) -> Rule {
         self.rule
     }
@@ -54,7 +57,7 @@ impl Encoded {
         &self.buffer[HEADROOM..]
     }
 
-    /// Gives up the buffer: `HEADROOM` free bytes, then the payload.
+    /// Returns the buffer: `HEADROOM` free bytes, then the payload.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
@@ -72,7 +75,7 @@ impl Encoded {
         write!(self.buffer, ",\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)
     }
 
-    /// Adds the fields of a payload to the head, and closes the object.
+    /// Appends the fields of a payload to the head, and closes the object.
     fn write_payload<P: Serialize + ?Sized>(
         &mut self,
         keys: [&str; 3],
@@ -84,29 +87,30 @@ impl Encoded {
     }
 }
 
-/// Encodes a payload under a message type, as the answer to `id` if there is one.
+/// Encodes a payload with a message type. If there is an `id`, it is the answer to the request with
+/// this id.
 pub(crate) fn encode<P: Serialize + ?Sized>(
     tag: &Tag,
     message_type: &str,
     id: Option<&MessageId>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(tag.key(), message_type)?;
     encoded.write_correlation(id)?;
     encoded.write_payload(tag.head_keys(), payload)?;
     Ok(encoded)
 }
 
-/// Encodes a payload of the framework's own, as [`encode`] does: a struct that always has a field, and
-/// none that a tag may be called.
-pub(crate) fn encode_own<P: Serialize>(
+/// Encodes a payload of the framework like [`encode`]. It must be a struct that always writes at
+/// least one field, and no field that could have the name of a tag.
+pub(crate) fn encode_builtin<P: Serialize>(
     tag: &Tag,
     message_type: &str,
     id: Option<&MessageId>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(tag.key(), message_type)?;
     encoded.write_correlation(id)?;
     let at = encoded.buffer.len();
@@ -115,44 +119,44 @@ pub(crate) fn encode_own<P: Serialize>(
     Ok(encoded)
 }
 
-/// Encodes a payload under a message type, as the question with this number.
+/// Encodes a payload with a message type, as the question with this number.
 pub(crate) fn encode_question<P: Serialize + ?Sized>(
     tag: &Tag,
     message_type: &str,
     number: u64,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(tag.key(), message_type)?;
     write!(encoded.buffer, ",\"{ID}\":\"s{number}\"").map_err(Error::io)?;
     encoded.write_payload(tag.head_keys(), payload)?;
     Ok(encoded)
 }
 
-/// Encodes an object whose only key of the framework is the first, `{"key":"name",..}`.
+/// Encodes an object that starts with a key of the framework: `{"key":"name",..}`.
 pub(crate) fn encode_named<P: Serialize + ?Sized>(
     key: &str,
     name: &str,
     fields: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     encoded.write_type(key, name)?;
     encoded.write_payload([key; 3], fields)?;
     Ok(encoded)
 }
 
-/// Encodes an object as it is, with a `correlation_id` unless it has one.
+/// Encodes an object unchanged, with a `correlation_id` unless it has one.
 ///
 /// # Errors
 ///
-/// When its message type is reserved.
+/// Fails if its message type is reserved.
 pub(crate) fn encode_value(
     tag: &Tag,
     object: &Map<String, Value>,
     id: Option<&MessageId>,
 ) -> Result<Encoded, Error> {
     object.get(tag.key()).and_then(Value::as_str).map_or(Ok(()), check_type)?;
-    let mut encoded = Encoded::start();
+    let mut encoded = Encoded::new();
     serde_json::to_writer(&mut encoded.buffer, object)?;
     if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
         encoded.buffer.pop();
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_no_message() {
+    fn a_payload_that_is_not_an_object_cannot_be_encoded() {
         for payload in [json!([1]), json!("text"), json!(7)] {
             let error = encode(&Tag::default(), "note", None, &payload).unwrap_err();
             assert_eq!(error.to_string(), "a message is written as a JSON object");
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_sent_as_it_is() {
+    fn a_value_is_encoded_unchanged() {
         let value = |value: Value, id: Option<MessageId>| {
             let Value::Object(object) = value else { panic!("no object") };
             let encoded = encode_value(&Tag::default(), &object, id.as_ref()).unwrap();

@@ -1,4 +1,4 @@
-//! From serde's words about a payload to ours: this is the only place that reads them.
+//! Converts the error texts of serde about a payload. This is the only module that parses them.
 
 use std::fmt::Write as _;
 
@@ -6,27 +6,32 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::error::{FieldError, HandlerError, code, field_code};
 
-pub(super) fn invalid_payload(path: &Path, text: &str, beyond: &str) -> HandlerError {
-    unexplained().with_fields(vec![field_error_beyond(path, text, beyond)])
+pub(super) fn invalid_payload(path: &Path, error_text: &str, remaining_path: &str) -> HandlerError {
+    unexplained().with_fields(vec![field_error_with(path, error_text, remaining_path)])
 }
 
-/// Names the field that serde refused.
-pub(crate) fn field_error(path: &Path, said: &str) -> FieldError {
-    field_error_beyond(path, said, "")
+/// Makes the error of the field that serde rejected.
+pub(crate) fn field_error(path: &Path, error_text: &str) -> FieldError {
+    field_error_with(path, error_text, "")
 }
 
-/// As [`field_error`], with the rest of a path that ends too early.
-fn field_error_beyond(path: &Path, said: &str, beyond: &str) -> FieldError {
-    let (fault, name) = Fault::read(said);
+/// Makes the error of a field like [`field_error`]. `remaining_path` is the rest of a path that
+/// ends too early.
+fn field_error_with(path: &Path, error_text: &str, remaining_path: &str) -> FieldError {
+    let (fault, name) = Fault::read(error_text);
     let ends_with = |name: &str| match path.iter().next_back() {
         Some(Segment::Map { key }) => key == name,
         _ => false,
     };
     let mut text = join(path);
-    text.push_str(if text.is_empty() { beyond.trim_start_matches('.') } else { beyond });
+    text.push_str(if text.is_empty() {
+        remaining_path.trim_start_matches('.')
+    } else {
+        remaining_path
+    });
     if let Some(name) = name {
-        // The path has the key of an unknown field, unless serde read the fields ahead; the key of a
-        // missing or a repeated one it never has.
+        // The path includes the key of an unknown field, unless serde has buffered the fields. It
+        // never includes the key of a missing or repeated field.
         if fault != Fault::Unknown || !ends_with(name) {
             let dot = if text.is_empty() { "" } else { "." };
             text = format!("{text}{dot}{name}");
@@ -35,11 +40,12 @@ fn field_error_beyond(path: &Path, said: &str, beyond: &str) -> FieldError {
     FieldError::new(text, fault.code(), fault.message()).cut()
 }
 
-/// For a payload that failed once and, read again, did not.
+/// The error of a payload that could not be decoded at first, but could when it was decoded again.
 pub(super) fn unexplained() -> HandlerError {
     HandlerError::new(code::INVALID_PAYLOAD, "the message does not have the expected fields")
 }
 
+/// The kinds of errors that serde reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     Duplicate,
@@ -51,7 +57,7 @@ enum Fault {
 }
 
 impl Fault {
-    /// Reads one of serde's texts; the second value is the field it names.
+    /// Parses one of serde's texts. The second value is the field that the text names.
     fn read(text: &str) -> (Self, Option<&str>) {
         let named = [
             ("missing field `", Self::Missing),
@@ -96,7 +102,8 @@ impl Fault {
     }
 }
 
-/// The name before the closing backtick; a name from a peer may hold backticks itself.
+/// Returns the name before the closing backtick. A name that a client chose may contain backticks
+/// itself.
 fn field_name(rest: &str) -> Option<&str> {
     let end = ["`, expected ", "`, there are no fields", "` at line "]
         .iter()
@@ -180,10 +187,10 @@ mod tests {
         (error.code().to_owned(), field.path.clone(), field.code.clone().into_owned())
     }
 
-    // The table from serde's texts to our codes: a release of serde that words them differently
-    // has to fail here.
+    // The table from serde's texts to the field codes. It fails if a release of serde words its
+    // texts differently.
     #[test]
-    fn every_fault_of_serde_has_its_path_and_code() {
+    fn each_error_of_serde_has_its_path_and_code() {
         for (fields, path, code) in [
             (r#""tags":[]"#, "userId", "missing"),
             (r#""userId":1,"tags":[{"name":"a"},{}]"#, "tags[1].name", "missing"),
@@ -222,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_a_map_stands_in_the_path_and_is_cut() {
+    fn a_key_of_a_map_is_part_of_the_path_and_is_cut() {
         #[derive(Debug, Deserialize)]
         #[expect(dead_code, reason = "only decoded")]
         struct Scores {
@@ -234,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn head_keys_are_no_unknown_fields() {
+    fn head_keys_are_not_unknown_fields() {
         let text = r#"{"correlation_id":"s1","type":"order","id":7,"userId":3}"#;
         let (order, id) = decode::<Order>(&Tag::default(), text).unwrap();
         assert_eq!((order.user_id, id), (3, Some(7.into())));
     }
 
     #[test]
-    fn a_faulty_head_is_told_before_a_faulty_payload() {
+    fn an_error_in_the_head_is_reported_before_one_in_the_payload() {
         for (text, code) in [
             (r#"{"type":"order","userId":"x","type":"order"}"#, "invalid_message"),
             (r#"{"type":"order","userId":"x","id":true}"#, "invalid_message"),

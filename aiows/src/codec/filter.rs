@@ -1,3 +1,5 @@
+//! A deserializer that hides the keys of the head from the type of the payload.
+
 use std::fmt;
 use std::iter;
 
@@ -11,17 +13,21 @@ use serde_json::value::RawValue;
 use super::head::Key;
 use super::key::ObjectKey;
 use super::{CORRELATION_ID, ID, Tag};
-use crate::id::{MessageId, RAW};
+use crate::id::{MessageId, RAW_VALUE};
 
-/// What the head keys of a message held, found while its payload was decoded.
+/// The values of the head keys, found while the payload was decoded.
 #[derive(Default)]
 pub(super) struct Found {
+    /// The request id, if the message has one.
     pub(super) id: Option<MessageId>,
+    /// How often the key of the message type has occurred.
     types: u32,
+    /// How often the key `id` has occurred.
     ids: u32,
 }
 
-/// Shows a payload its own fields only: the keys of the head are taken out on the way.
+/// Deserializes the payload of a message. The type sees only its own fields, because the keys of
+/// the head are removed on the way.
 pub(super) struct Payload<'a, D> {
     pub(super) json: D,
     pub(super) tag: &'a Tag,
@@ -41,11 +47,11 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        if name != RAW {
+        if name != RAW_VALUE {
             return visitor.visit_newtype_struct(self);
         }
         let text = self.deserialize_any(Text)?;
-        visitor.visit_map(MapDeserializer::new(iter::once((RAW, text))))
+        visitor.visit_map(MapDeserializer::new(iter::once((RAW_VALUE, text))))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -80,7 +86,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Payload<'_, D> {
     }
 }
 
-/// Reads a whole object and keeps nothing of it.
+/// Reads a whole object and drops its fields.
 struct NoFields;
 
 impl<'de> Visitor<'de> for NoFields {
@@ -96,7 +102,7 @@ impl<'de> Visitor<'de> for NoFields {
     }
 }
 
-/// Reads an enum whose variant is the only key.
+/// Reads an enum from its variant, which must be the only key left.
 struct Variant<V>(V);
 
 impl<'de, V: Visitor<'de>> Visitor<'de> for Variant<V> {
@@ -115,7 +121,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Variant<V> {
     }
 }
 
-/// Writes an object once more, with the fields it has here.
+/// Writes the object as JSON again, with the remaining fields.
 struct Text;
 
 impl<'de> Visitor<'de> for Text {
@@ -178,7 +184,8 @@ impl<'de, A: MapAccess<'de>> Fields<'_, A> {
                 }
             }
         }
-        // The text of this error is never shown: the head is read again to say what is wrong.
+        // The text of this error is never shown: `explain` parses the head again to find the
+        // reason.
         if self.found.types > 1 || self.found.ids > 1 {
             return Err(A::Error::custom("head"));
         }

@@ -1,3 +1,5 @@
+//! Parses the head of a message: the message type and the request id.
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,17 +10,16 @@ use super::{ID, Tag, check_keys};
 use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 
-/// What every message says of itself.
+/// The head of a message.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Head<'a> {
     pub(crate) message_type: Cow<'a, str>,
     pub(crate) id: Option<MessageId>,
 }
 
-/// Finds the message type when it is the first key, as nearly every client writes it.
+/// Finds the message type if it is the first key, which is where nearly every client writes it.
 ///
-/// The rest of the text is not looked at: `None` means nothing more than that
-/// [`read_head`] has to be asked.
+/// The rest of the text is not parsed. After `None`, call [`read_head`].
 pub(crate) fn leading_type<'a>(tag: &Tag, text: &'a str) -> Option<&'a str> {
     let begun = match text.strip_prefix("{\"") {
         Some(begun) => begun,
@@ -37,12 +38,12 @@ fn after<'a>(text: &'a str, token: &str) -> Option<&'a str> {
     text.trim_ascii_start().strip_prefix(token)
 }
 
-/// Reads the head of a message wherever its keys stand, and proves that the whole text is JSON.
+/// Parses the head of a message, wherever its keys are, and proves that the whole text is JSON.
 ///
 /// # Errors
 ///
-/// `invalid_json`, also for a key that serde_json keeps for itself; or `invalid_message` for JSON that
-/// is no message.
+/// Returns `invalid_json` if the text is not JSON or has a key that serde_json reserves for itself,
+/// and `invalid_message` if the JSON is not a message.
 pub(crate) fn read_head<'a>(tag: &Tag, text: &'a str) -> Result<Head<'a>, HandlerError> {
     check_keys(text)?;
     let mut json = serde_json::Deserializer::from_str(text);
@@ -127,7 +128,7 @@ impl<'de> Visitor<'de> for HeadVisitor<'_> {
     }
 }
 
-/// A key, borrowed unless it has escapes.
+/// A key, borrowed unless it contains escapes.
 #[derive(serde::Deserialize)]
 pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_wherever_its_keys_stand() {
+    fn a_head_is_parsed_wherever_its_keys_are() {
         let text = r#"{"a":[1],"id":"x","type":"ch\u0061t"}"#;
         let head = read_head(&Tag::default(), text).unwrap();
         assert_eq!(head, Head { message_type: "chat".into(), id: Some("x".into()) });
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_says_why() {
+    fn a_text_that_is_not_a_message_is_refused_with_the_reason() {
         let read = |text| {
             let error = read_head(&Tag::default(), text).unwrap_err();
             (error.code().to_owned(), error.message().to_owned())

@@ -1,5 +1,5 @@
-//! A key of an object, shown to a type as serde_json shows it: a type that reads a number, a `bool` or a
-//! newtype of these gets it out of the text.
+//! A key of an object, deserialized in the way of serde_json: a type that expects a number, a
+//! `bool` or a newtype of these gets it from the text of the key.
 
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, Error, Visitor};
@@ -11,7 +11,7 @@ pub(super) struct ObjectKey<'a, D> {
     pub(super) json: D,
 }
 
-/// Reads a number as JSON has it, with nothing around it.
+/// Parses a number in the syntax of JSON, without white space around it.
 fn number<T: DeserializeOwned, E: Error>(text: &str) -> Result<T, E> {
     match text.trim_ascii() == text {
         true => serde_json::from_str(text).map_err(E::custom),

@@ -1,36 +1,40 @@
-//! JSON text to head and payload, and a message back to text encoded once.
+//! JSON: parses the head and the payload of a message, and encodes messages once for all
+//! recipients.
+//!
+//! A message is a JSON object. Its *head* is the message type, under the key that [`Tag`] names,
+//! and the optional `id` or `correlation_id`; all other keys are the payload.
 
-mod answer;
-pub(crate) mod buffer;
-mod culprit;
-mod decode;
-mod encode;
-mod failure;
-mod filter;
-mod head;
-mod key;
-mod misfit;
-mod nesting;
-mod object;
-mod private;
-mod reserved;
+mod answer; // recognizes the answer to a question
+pub(crate) mod buffer; // reuses byte buffers
+mod decode; // decodes a payload
+mod encode; // encodes a message
+mod failure; // converts the error texts of serde
+mod fault_path; // the path of an error for which serde reports none
+mod filter; // hides the keys of the head from the payload
+mod head; // parses the head
+mod key; // keys of maps that are not texts
+mod mismatch; // finds types that cannot read their messages
+mod nesting; // bounds the depth of a text
+mod object; // writes a payload behind a head
+mod reserved_keys; // keys that serde_json reserves for itself
+mod reserved_types; // message types of the protocol
 
 use std::sync::Arc;
 
-pub(crate) use self::answer::answered;
+pub(crate) use self::answer::question_number;
 pub(crate) use self::decode::{decode, decode_whole};
 pub(crate) use self::encode::{
-    Encoded, encode, encode_named, encode_own, encode_question, encode_value,
+    Encoded, encode, encode_builtin, encode_named, encode_question, encode_value,
 };
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};
-pub(crate) use self::misfit::Misfit;
-pub(crate) use self::misfit::misfit;
+pub(crate) use self::mismatch::Mismatch;
+pub(crate) use self::mismatch::mismatch;
 pub(crate) use self::nesting::check_nesting;
-pub(crate) use self::private::{PRIVATE, check_keys};
-pub(crate) use self::reserved::{assert_type, check_reserved, is_reserved};
+pub(crate) use self::reserved_keys::{PRIVATE, check_keys};
+pub(crate) use self::reserved_types::{assert_type, check_reserved, is_reserved};
 
-/// The key that carries the message type; `type` unless a router chose another.
+/// The key that carries the message type. It is `type`, unless the router sets another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tag(Arc<str>);
 
@@ -43,7 +47,7 @@ impl Tag {
         &self.0
     }
 
-    /// The keys that are the framework's in every message.
+    /// Returns the keys that belong to the framework in every message.
     pub(crate) fn head_keys(&self) -> [&str; 3] {
         [self.key(), ID, CORRELATION_ID]
     }

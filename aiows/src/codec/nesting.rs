@@ -1,10 +1,13 @@
+//! Bounds the nesting of a text.
+
 use crate::error::{HandlerError, code};
 
-/// Refuses a text that nests arrays and objects deeper than `limit`.
+/// Returns an error if a text nests arrays and objects deeper than `limit`.
 ///
-/// serde_json bounds the depth of what it parses, but not of what it skips.
+/// serde_json bounds the depth of values that it parses, but not of values that it skips.
 pub(crate) fn check_nesting(text: &str, limit: usize) -> Result<(), HandlerError> {
-    // Most texts are shorter than the limit or hold fewer brackets; counting them is much cheaper.
+    // Most texts are shorter than the limit or have fewer brackets. Counting brackets is much
+    // cheaper than finding the depth.
     if text.len() <= limit || brackets(text) <= limit || depth(text) <= limit {
         return Ok(());
     }
@@ -12,8 +15,8 @@ pub(crate) fn check_nesting(text: &str, limit: usize) -> Result<(), HandlerError
 }
 
 fn brackets(text: &str) -> usize {
-    // Counted in bytes first, which the compiler turns into vector instructions. `[` and `{` differ
-    // in the bit that is set here, and no other byte becomes either.
+    // Counted in bytes per chunk first, which the compiler turns into vector instructions. `[` and
+    // `{` differ in the bit that is set here, and no other byte becomes `{` by it.
     let count = |part: &[u8]| part.iter().fold(0_u8, |n, byte| n + u8::from(byte | 0x20 == b'{'));
     text.as_bytes().chunks(192).map(|part| usize::from(count(part))).sum()
 }

@@ -1,4 +1,6 @@
-/// A text put together by the compiler, for a mistake that stops it.
+//! Texts that the compiler builds, for compile errors.
+
+/// A text that is built at compile time, for a mistake that stops the compilation.
 #[derive(Clone, Copy)]
 pub(crate) struct ConstText {
     bytes: [u8; Self::MAX],
@@ -6,7 +8,7 @@ pub(crate) struct ConstText {
 }
 
 impl ConstText {
-    /// What goes beyond it is cut.
+    /// The maximum length in bytes. A longer text is cut.
     const MAX: usize = 512;
 
     pub(crate) const fn new() -> Self {
@@ -24,8 +26,9 @@ impl ConstText {
         self
     }
 
+    /// Panics with the text. In a constant, the panic is a compile error.
     #[track_caller]
-    pub(crate) const fn refuse(&self) {
+    pub(crate) const fn stop_compilation(&self) {
         let (text, _) = self.bytes.split_at(self.length);
         match std::str::from_utf8(text) {
             Ok(text) => panic!("{}", text),

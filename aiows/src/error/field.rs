@@ -1,3 +1,5 @@
+//! The type [`FieldError`].
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -6,29 +8,31 @@ use serde_json::Value;
 
 use super::cut;
 
-/// Fields that one error lists; the others are counted.
+/// The number of fields that one error lists. The others are counted.
 pub(crate) const MAX_FIELDS: usize = 32;
 
-/// The longest path of a field, in bytes: it may hold keys that the client chose, and be as deep as it
-/// nests its message.
+/// The longest path of a field, in bytes. A path may contain keys that the client chose, and is as
+/// deep as the client nests its message.
 const MAX_PATH: usize = 128;
 
-/// What is wrong with one field of a message.
+/// One field of a message that failed to decode or to validate, with the reason.
+///
+/// The client receives it in the `fields` of an error.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldError {
-    /// Where the field stands, under its names on the wire: `tags[1].name`.
+    /// The path of the field, with its names on the wire: `tags[1].name`.
     pub path: String,
-    /// What is wrong, for programs: `missing`, `wrong_type`, a validator's code.
+    /// The reason for programs: `missing`, `wrong_type`, or the code of a validator.
     pub code: Cow<'static, str>,
-    /// What is wrong, for people.
+    /// The reason for people.
     pub message: Cow<'static, str>,
-    /// The validator's parameters, never the rejected value.
+    /// The parameters of the validator. They never contain the rejected value.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Value>,
 }
 
 impl FieldError {
-    /// Names a field, what is wrong with it for programs, and what is for people.
+    /// Makes the error of a field, with a code for programs and a message for people.
     pub fn new(
         path: impl Into<String>,
         code: impl Into<Cow<'static, str>>,
@@ -44,7 +48,7 @@ impl FieldError {
 }
 
 impl FieldError {
-    /// Cuts a path that is too long.
+    /// Cuts the path if it is too long.
     pub(crate) fn cut(mut self) -> Self {
         self.path.truncate(cut(&self.path, MAX_PATH).len());
         self

@@ -1,3 +1,5 @@
+//! The type [`HandlerError`].
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
@@ -14,15 +16,18 @@ use crate::id;
 
 pub(super) type Source = Box<dyn StdError + Send + Sync + 'static>;
 
-/// What a handler answers instead of a message.
+/// The error of a handler, which the client receives in place of an answer.
 ///
-/// There are two kinds. A *visible* error is made with [`new`](Self::new): the peer gets its code,
-/// message and parameters. Any other error becomes an *internal* one through `?`: the peer sees
-/// the code `internal` and an `error_id`, and the log has the cause under that id. The exceptions are
-/// a [`RequestError`](super::RequestError) and a [`SendError`](super::SendError) that a client or the end of its connection has caused, also as
-/// the cause of another error: they are visible, each with a code of its own.
+/// There are two kinds. You make a *visible* error with [`new`](Self::new): the client receives its
+/// code, message and parameters. Any other error becomes an *internal* one if you return it with
+/// `?`: the client receives the code `internal` and an `error_id`, and the log has the cause under
+/// this id.
 ///
-/// The type does not implement [`std::error::Error`], which is what lets `?` take every error that
+/// The exceptions are a [`RequestError`](super::RequestError) and a [`SendError`](super::SendError)
+/// that were caused by a client or by the end of its connection, even if they are the cause of
+/// another error. They are visible, each with a code of its own.
+///
+/// The type does not implement [`std::error::Error`], so that `?` can convert every error that
 /// does.
 ///
 /// ```
@@ -48,25 +53,30 @@ struct Inner {
     message: Cow<'static, str>,
     params: Map<String, Value>,
     fields: Vec<FieldError>,
+    /// How many fields failed in addition to `fields`.
     more_fields: usize,
     retry_after: Option<Duration>,
+    /// Set by `close`: the connection is closed with this code after the answer.
     close: Option<CloseCode>,
+    /// Set by `status`: the HTTP status of a refused request.
     status: Option<u16>,
+    /// Set for internal errors only.
     error_id: Option<String>,
-    /// The peer is told nothing of the source.
+    /// If set, the client does not learn about the source.
     hides_source: bool,
+    /// The error that this was made from.
     source: Option<Source>,
 }
 
 impl HandlerError {
-    /// A visible error that says what the failure of `source` means for the client.
+    /// Makes a visible error with an explanation of `source` for the client.
     pub(super) fn caused(code: &'static str, message: &'static str, source: Source) -> Self {
         let mut error = Self::new(code, message);
         error.inner.source = Some(source);
         error
     }
 
-    /// Makes an error the peer sees.
+    /// Makes an error that is visible to the client.
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             inner: Box::new(Inner {
@@ -85,10 +95,10 @@ impl HandlerError {
         }
     }
 
-    /// Makes the error `validation_failed` of a message whose fields have wrong values.
+    /// Makes the error `validation_failed` for a message with invalid fields.
     ///
-    /// The first 32 fields are kept, and the others counted: [`more_fields`](Self::more_fields). A path is
-    /// cut at 128 bytes.
+    /// The first 32 fields are listed and the others are counted, see
+    /// [`more_fields`](Self::more_fields). Each path is cut at 128 bytes.
     pub fn invalid(fields: impl IntoIterator<Item = FieldError>) -> Self {
         let mut fields = fields.into_iter();
         let first = fields.by_ref().take(MAX_FIELDS).map(FieldError::cut).collect();
@@ -97,7 +107,7 @@ impl HandlerError {
             .with_more_fields(fields.count())
     }
 
-    /// Makes an error whose cause only the log shows.
+    /// Makes an internal error. Only the log shows its cause.
     pub(crate) fn internal(source: Source) -> Self {
         let mut error = Self::new(code::INTERNAL, "internal error");
         error.inner.error_id = Some(id::error_id());
@@ -106,7 +116,8 @@ impl HandlerError {
         error
     }
 
-    /// Makes the error of a connection that no middleware let pass; its peer sees the close alone.
+    /// Makes the error of a connection that middleware did not let pass. Its client receives only
+    /// the close frame.
     pub(crate) fn refused() -> Self {
         let mut error = Self::new(code::FORBIDDEN, closing::NOT_ADMITTED.reason);
         error.inner.hides_source = true;
@@ -119,16 +130,16 @@ impl HandlerError {
         self
     }
 
-    /// Says how many fields are refused besides those that are listed.
+    /// Sets how many fields failed in addition to those that are listed.
     pub(crate) fn with_more_fields(mut self, more: usize) -> Self {
         self.inner.more_fields = more;
         self
     }
 
-    /// Adds a parameter to the answer, under `params`.
+    /// Adds a parameter to the answer, in `params`.
     ///
-    /// A value that cannot be written as JSON is sent as `null`. If the answer would be larger than
-    /// 4 KiB, it is sent without parameters, and the log has a warning.
+    /// If the value cannot be serialized as JSON, `null` is sent. If the answer would be larger
+    /// than 4 KiB, it is sent without parameters, and the log has a warning.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);
@@ -136,17 +147,17 @@ impl HandlerError {
         self
     }
 
-    /// Tells the peer when to try again, as `retry_after_ms`.
+    /// Adds the time after which the client should try again, as `retry_after_ms`.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.inner.retry_after = Some(delay);
         self
     }
 
-    /// Ends the connection with this code after the answer was delivered.
+    /// Closes the connection with this code after the answer is delivered.
     ///
-    /// The close reason is the error's message. A code that must not be sent (RFC 6455 section
-    /// 7.4) is replaced by 1011.
+    /// The close reason is the message of the error. If the code must not be sent (RFC 6455 section
+    /// 7.4), it is replaced by 1011.
     #[must_use]
     pub fn close(mut self, code: impl Into<CloseCode>) -> Self {
         self.inner.close = Some(code.into().or_internal());
@@ -155,37 +166,39 @@ impl HandlerError {
 
     /// Sets the HTTP status of a refused request, for [`Middleware::on_handshake`].
     ///
-    /// Without it that is 403, 500 for an internal error, and 503 for a send or a question that failed with
-    /// `Closed`. A status that is not between 400 and 599
-    /// is replaced by 500. Elsewhere it has no effect.
+    /// The default is 403. It is 500 for an internal error, and 503 for a send or a request to a
+    /// client that failed with `Closed`. A status that is not between 400 and 599 is replaced by
+    /// 500. In other places than the handshake the status has no effect.
     ///
-    /// [`Middleware::on_handshake`]: crate::Middleware::on_handshake
+    /// [`Middleware::on_handshake`]: crate::middleware::Middleware::on_handshake
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
         self.inner.status = Some(if (400..=599).contains(&status) { status } else { 500 });
         self
     }
 
-    /// Returns the code as the peer sees it.
+    /// Returns the code that the client receives.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.inner.code
     }
 
-    /// Returns the message as the peer sees it.
+    /// Returns the message that the client receives.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.inner.message
     }
 
-    /// Lists the fields a decode or a validation refused, at most 32.
+    /// Returns the fields that failed to decode or to validate, at most 32.
     #[must_use]
     pub fn fields(&self) -> &[FieldError] {
         &self.inner.fields
     }
 
-    /// Returns how many fields are refused besides [`fields`](Self::fields). The validation of a message
-    /// with hundreds of nested values stops when there are more than 32, so it may be less than there are.
+    /// Returns how many fields failed in addition to [`fields`](Self::fields).
+    ///
+    /// If a message has hundreds of nested values, validation stops after more than 32 fields have
+    /// failed. The number may then be too low.
     #[must_use]
     pub fn more_fields(&self) -> usize {
         self.inner.more_fields
@@ -197,7 +210,7 @@ impl HandlerError {
         &self.inner.params
     }
 
-    /// Returns the id under which the log has the cause; internal errors have one.
+    /// Returns the id under which the log has the cause. Only internal errors have one.
     #[must_use]
     pub fn error_id(&self) -> Option<&str> {
         self.inner.error_id.as_deref()
@@ -209,7 +222,7 @@ impl HandlerError {
         self.inner.close
     }
 
-    /// Returns the HTTP status a request is refused with.
+    /// Returns the HTTP status with which a request is refused.
     #[must_use]
     pub fn status_code(&self) -> u16 {
         let default = match self.inner.error_id {
@@ -226,41 +239,43 @@ impl HandlerError {
         self.inner.retry_after
     }
 
-    /// Returns the error that this was made from, if it is an `E`.
+    /// Returns the error that this was made from if it is an `E`.
     #[must_use]
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         self.inner.source.as_ref()?.downcast_ref()
     }
 
-    /// Turns this into an error for a `main` that returns another type than [`Result`](super::Result).
+    /// Converts this to an error for a `main` that returns another type than
+    /// [`Result`](super::Result).
     ///
-    /// It is the cause of an internal error, and a text otherwise.
+    /// For an internal error it is the cause, otherwise the text of this error.
     #[must_use]
     pub fn into_boxed(self) -> Box<dyn StdError + Send + Sync + 'static> {
         let text = self.to_string();
         self.inner.source.unwrap_or_else(|| text.into())
     }
 
-    /// Tells whether this comes from a server that was stopped by force; see [`Error::is_forced`].
+    /// Returns whether this error comes from a forced shutdown of a server, see
+    /// [`Error::is_forced`].
     #[must_use]
     pub fn is_forced(&self) -> bool {
         self.downcast_ref::<Error>().is_some_and(Error::is_forced)
     }
 
-    /// Whether the peer is sent more than a close frame or an `error_id`.
+    /// Returns whether the client receives more than a close frame or an `error_id`.
     pub(crate) fn is_visible(&self) -> bool {
         !self.inner.hides_source
     }
 
-    /// A send or a question that failed because the connection had ended, or was about to, is nobody's
-    /// fault.
+    /// Returns whether a send or a request failed because the connection had ended or was about to.
+    /// This is not an error of the server.
     pub(crate) fn is_closed(&self) -> bool {
         self.inner.code == code::UNAVAILABLE && self.inner.source.is_some()
     }
 }
 
-/// Prints the causes of an internal error, and the message and the code of a visible one. What is longer
-/// than 4 KiB is cut: it may repeat what a client sent.
+/// Prints the causes of an internal error, and the message and the code of a visible one. The text
+/// is cut at 4 KiB, because it may repeat input of a client.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print_cut(f, |text| match &self.inner.source {
@@ -273,7 +288,7 @@ impl fmt::Display for HandlerError {
     }
 }
 
-// `main` prints its error with `Debug`, so it has to be readable.
+// `main` prints its error with `Debug`, so `Debug` has to be readable.
 impl fmt::Debug for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

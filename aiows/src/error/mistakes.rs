@@ -1,3 +1,5 @@
+//! The mistakes that one build error lists.
+
 use super::Error;
 
 /// The mistakes in a registration, collected so that one error lists them all.

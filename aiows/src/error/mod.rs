@@ -1,15 +1,19 @@
-//! What can fail: the server, a handler, a send.
+//! The errors of the server, of handlers, and of sends.
+//!
+//! Handlers return a [`HandlerError`], which decides about the answer to the client. A send fails
+//! with a [`SendError`], and a request to a client with a [`RequestError`]; both become a
+//! `HandlerError` if you return them with `?`. [`Error`] is the error of the server itself.
 
-mod codes;
-mod const_text;
-mod field;
-mod handler;
-mod mistakes;
-mod panic;
-mod request;
-mod send;
-mod text;
-mod visible;
+mod codes; // the codes, close codes and statuses that the framework sends
+mod const_text; // texts for compile errors
+mod field; // one invalid field
+mod handler; // the error of a handler
+mod mistakes; // the mistakes that one build error lists
+mod panic; // the payload of a panic
+mod request; // the error of a request to a client
+mod send; // the error of a send
+mod text; // cuts texts that may be long
+mod visible; // errors that become visible to the client
 
 use std::fmt;
 use std::io;
@@ -30,9 +34,9 @@ pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 
 /// An error of the server itself.
 ///
-/// It tells what went wrong through its predicates. Its text is for people: it describes this
-/// level only, may change between releases, and [`source`](std::error::Error::source) has the
-/// cause. The type of the cause is no part of the interface.
+/// Use its predicates to find out the kind of the error. The text is for people: it describes the
+/// error without its cause, and may change between releases. [`source`](std::error::Error::source)
+/// returns the cause. The type of the cause is not part of the public interface.
 pub struct Error {
     kind: Kind,
     cause: Option<io::Error>,
@@ -63,31 +67,33 @@ impl Error {
         Self { kind: Kind::Runtime(what), cause: Some(cause) }
     }
 
-    /// Tells whether an address could not be resolved or listened on.
+    /// Returns whether the server could not resolve an address or listen on it.
     #[must_use]
     pub fn is_bind(&self) -> bool {
         matches!(self.kind, Kind::Bind(_))
     }
 
-    /// Tells whether the server was built from routes or settings that contradict each other.
+    /// Returns whether the server could not be built, because routes or settings contradict each
+    /// other.
     #[must_use]
     pub fn is_registration(&self) -> bool {
         matches!(self.kind, Kind::Registration(_))
     }
 
-    /// Tells whether the server stopped before every connection had ended by itself.
+    /// Returns whether connections had to be cut because they had not ended before the timeout of
+    /// the shutdown.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         self.kind == Kind::Forced
     }
 
-    /// Tells whether the operating system refused something; the cause says what.
+    /// Returns whether the operating system returned an error, which is the cause.
     #[must_use]
     pub fn is_io(&self) -> bool {
         self.cause.is_some()
     }
 
-    /// Lists the mistakes that [`is_registration`](Self::is_registration) speaks of.
+    /// Returns the mistakes because of which [`is_registration`](Self::is_registration) is true.
     #[must_use]
     pub fn mistakes(&self) -> &[String] {
         match &self.kind {
@@ -111,7 +117,7 @@ impl fmt::Display for Error {
     }
 }
 
-// `main` prints an error with `Debug`, so it has to be readable.
+// `main` prints an error with `Debug`, so `Debug` has to be readable.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;

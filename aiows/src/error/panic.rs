@@ -1,4 +1,4 @@
-//! What a panic of the application carries.
+//! The payloads of panics in code of the application.
 
 use std::any::Any;
 use std::mem::ManuallyDrop;
@@ -6,19 +6,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// The message of a panic.
+/// Returns the message of a panic.
 pub(crate) fn panic_text(panic: &Panic) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is no text")
+        .unwrap_or("a value that is not text")
 }
 
-/// Drops what a panic carried, or anything else of the application; a panic of that stays here.
+/// Drops the payload of a panic, or another value of the application. A panic of that drop is
+/// caught.
 pub(crate) fn drop_quietly<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // It may panic as well, and so may what that panic carries.
+        // Its payload may panic on drop as well, and so on.
         let _leaked = ManuallyDrop::new(panic);
     }
 }

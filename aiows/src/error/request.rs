@@ -1,37 +1,42 @@
+//! The type [`RequestError`].
+
 use std::error::Error as StdError;
 use std::fmt;
 
 use super::{HandlerError, SendError};
 
-/// Why a question to a client has no answer.
+/// The error of a [`WebSocket::request`](crate::WebSocket::request) that got no valid answer.
 ///
-/// In a handler `?` makes it a visible error whose code says what happened, such as `question_refused`
-/// or `no_answer`; the guide has the [list](crate::guide::errors#codes). The client whose message is being
-/// handled is told no more, since another one may have been asked. What a client has written is in the
-/// fields and not in the text, so it does not get into a log by itself.
+/// If a handler returns it with `?`, it is a visible error with a code such as `question_refused`
+/// or `no_answer`. The guide has a [list](crate::guide::errors#codes). The client whose message the
+/// handler handles receives no more than the code, because the request may have been sent to
+/// another client. The text of the error contains no input of the client, so that none gets into a
+/// log by accident. You find this input in the fields.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The connection has ended or is about to: the peer leaves, it was closed, or the server stops.
+    /// The connection has ended or is about to: the client has left, the connection was closed, or
+    /// the server shuts down.
     Closed,
-    /// The client sent so much else before the answer that no more is read: see
+    /// The client has sent so many bytes before the answer that the server does not read more, see
     /// [`Limits::inbound_size`](crate::Limits::inbound_size).
     Congested,
-    /// The answer is of another type than was asked for, or its fields are refused; the error says which.
+    /// The answer has another message type, or its fields are invalid. The error describes which.
     Invalid(HandlerError),
     /// The client has answered with a message of type `error`.
     Refused {
-        /// Its `code`, a number as it was written, or nothing if it is neither text nor number; cut at
-        /// 64 bytes.
+        /// The `code` of the answer, cut at 64 bytes. A number is kept as it was written; any other
+        /// value is replaced by an empty text.
         code: String,
-        /// Its `message`, likewise; cut at 4 KiB.
+        /// The `message` of the answer, cut at 4 KiB. A number is kept as it was written; any other
+        /// value is replaced by an empty text.
         message: String,
     },
-    /// The question was not queued.
+    /// The request could not be queued.
     NotSent(SendError),
-    /// No answer came in time.
+    /// The answer did not arrive in time.
     Timeout,
-    /// 64 questions of this connection wait for their answers.
+    /// 64 requests of this connection already wait for their answers.
     TooMany,
 }
 
@@ -42,7 +47,7 @@ impl fmt::Display for RequestError {
             Self::Congested => f.write_str("too many messages wait before the client's answer"),
             Self::Invalid(error) => write!(f, "the client's answer is invalid: {error}"),
             Self::Refused { .. } => f.write_str("the client answered with an error"),
-            Self::NotSent(_) => f.write_str("the client could not be asked"),
+            Self::NotSent(_) => f.write_str("the request to the client could not be queued"),
             Self::Timeout => f.write_str("the client did not answer in time"),
             Self::TooMany => f.write_str("the client has too many questions to answer"),
         }

@@ -1,28 +1,30 @@
+//! The type [`SendError`].
+
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Why a message was not queued for a peer. The caller still has the message.
+/// The reason for which a message was not queued for a client. The caller still has the message.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The connection is closed or closing; nothing will be delivered any more.
+    /// The connection is closed or closing. No more messages can be delivered.
     Closed,
-    /// The message could not be written as a JSON object, or has a key of its head a second time:
-    /// `type` or the router's tag, `id`, `correlation_id`; or its type is one of the protocol's own, such
-    /// as `error` or `ack`.
+    /// The message cannot be sent: it does not serialize to a JSON object, it has a key of the head
+    /// (`type` or the router's tag, `id`, `correlation_id`), or its type is reserved for the
+    /// protocol, such as `error` or `ack`.
     Encode(serde_json::Error),
-    /// The peer does not read as fast as it is sent to.
+    /// The queue of the client is full, because the client does not read fast enough.
     Full,
-    /// Something was sent to everybody, where everything is sent to rooms.
+    /// The message was sent to all connections, but the server sends only to rooms.
     NoRoom,
-    /// Something was sent to a room, but the server has several namespaces and none was named.
+    /// The message was sent to a room, but the server has several namespaces and none was given.
     ///
-    /// A handler's [`Hub`](crate::Hub) has a namespace; that of
-    /// [`ServerHandle::hub`](crate::ServerHandle::hub) names one with
+    /// The [`Hub`](crate::Hub) of a handler has a namespace. For
+    /// [`ServerHandle::hub`](crate::ServerHandle::hub) use
     /// [`Hub::namespace`](crate::Hub::namespace).
     NoNamespace,
-    /// [`WebSocket::to`](crate::WebSocket::to) was used for a room that the connection is not in. As the
-    /// error of a handler it is visible: `forbidden`.
+    /// [`WebSocket::to`](crate::WebSocket::to) was used for a room that the connection is not in.
+    /// As the error of a handler it is visible, with the code `forbidden`.
     NotMember,
 }
 
@@ -37,7 +39,7 @@ impl fmt::Display for SendError {
                 "this server has several namespaces with rooms of their own, write \
                  `hub.namespace(\"..\")` to name one"
             }
-            Self::NoRoom => "nothing is sent to everybody on this server, name a room",
+            Self::NoRoom => "this server sends only to rooms, name a room",
         })
     }
 }

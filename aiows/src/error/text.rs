@@ -1,13 +1,14 @@
-//! Texts that a client or an application may make long.
+//! Texts that may be long, because a client or an application chose them.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write};
 use std::iter;
 
-/// Bytes of an error that are printed: it may repeat what a client sent, and stands in the log.
+/// The maximum length of a printed error, in bytes. It may repeat input of a client, and is written
+/// to the log.
 const MAX_PRINTED: usize = 4 * 1024;
 
-/// Returns the first `max` bytes of a text, or a little less to end with a whole character.
+/// Returns at most the first `max` bytes of a text, and ends with a whole character.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     // `str::floor_char_boundary` is newer than the oldest supported compiler.
     let mut end = text.len().min(max);
@@ -17,7 +18,7 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
-/// Prints what `print` writes, up to a length.
+/// Prints the text that `print` writes, up to a length.
 pub(super) fn print_cut(
     f: &mut fmt::Formatter<'_>,
     print: impl FnOnce(&mut Cut<'_, '_>) -> fmt::Result,
@@ -30,7 +31,7 @@ pub(super) fn print_cut(
     }
 }
 
-/// Takes a text, and fails when it becomes too long, which ends the printing.
+/// Takes a text, and fails once it is too long, which ends the printing.
 pub(super) struct Cut<'f, 'b> {
     f: &'f mut fmt::Formatter<'b>,
     left: usize,
@@ -47,7 +48,7 @@ impl Write for Cut<'_, '_> {
     }
 }
 
-/// An error and what has caused it.
+/// Returns an error and its causes.
 pub(super) fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

@@ -1,4 +1,4 @@
-//! Errors that a client can cause: they are visible, and no errors of the server.
+//! Errors that a client can cause. They are visible, because they are not errors of the server.
 
 use std::error::Error as StdError;
 
@@ -16,7 +16,8 @@ impl<E: Into<Source>> From<E> for HandlerError {
     }
 }
 
-/// What the peer is told of failures that a client causes, or the end of a connection.
+/// Returns the code and the message that the client receives, for a failure that was caused by a
+/// client or by the end of a connection.
 fn visible(error: &(dyn StdError + 'static)) -> Option<(&'static str, &'static str)> {
     match (error.downcast_ref(), error.downcast_ref()) {
         (Some(error), _) => visible_send(error),

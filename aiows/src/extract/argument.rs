@@ -1,3 +1,5 @@
+//! One argument of a handler, as the attributes expand it.
+
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -5,16 +7,16 @@ use super::serving::{Extractor, Payload, Serving};
 use super::{Call, Extraction, FromCall, Needs};
 use crate::message::{Incoming, Message};
 
-/// How one argument of a handler is taken; what the attributes expand to.
+/// How one argument of a handler is extracted. The attributes expand to it.
 ///
-/// The bound on `T` stands on the constructors alone, so that a wrong type is one error.
+/// Only the constructors bound `T`, so that a wrong type is one compile error.
 pub struct Arg<T> {
     needs: fn(&mut Needs),
     take: fn(&Call) -> Extraction<T>,
 }
 
 impl<T> Arg<T> {
-    /// Says what the argument asks for.
+    /// Returns the requirements of the argument.
     #[must_use]
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::default();
@@ -22,7 +24,7 @@ impl<T> Arg<T> {
         needs
     }
 
-    /// Takes the argument out of a call.
+    /// Extracts the argument from a call.
     pub fn take(&self, call: &Call) -> Extraction<T> {
         (self.take)(call)
     }
@@ -42,18 +44,18 @@ impl<T> fmt::Debug for Arg<T> {
     }
 }
 
-/// Describes an argument that is taken with [`FromCall`].
+/// Describes an argument that is extracted with [`FromCall`].
 #[must_use]
 pub fn arg<T: FromCall>() -> Arg<T> {
     Arg { needs: T::needs, take: T::from_call }
 }
 
-/// The last argument, and what its type is held against.
+/// The last argument, and the proof that the handler's attribute agrees with its type.
 pub type Last<T, Via> = (Arg<T>, Serving<fn(T, Via)>);
 
-/// Describes the last argument of a message handler: its payload, or one more extractor.
-// `Receive` is a bound on `Via` on purpose: while that is unknown the compiler keeps quiet about
-// it, so a type that is neither a message nor an extractor is one error.
+/// Describes the last argument of a message handler: its message, or one more extractor.
+// `Receive` bounds `Via` on purpose: the compiler does not report a `Via` that is still unknown, so
+// a type that is neither a message nor an extractor is one error.
 #[must_use]
 pub fn last<T, Via>() -> Last<T, Via>
 where
@@ -63,7 +65,7 @@ where
     (Arg { needs: Via::needs, take: Via::receive }, Serving(PhantomData))
 }
 
-/// A type that may be the last argument of a message handler.
+/// A type that can be the last argument of a message handler.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler argument",
     label = "neither a message nor an extractor",
@@ -79,7 +81,7 @@ impl<T: Message> Take<Payload> for T {}
 #[diagnostic::do_not_recommend]
 impl<T: FromCall> Take<Extractor> for T {}
 
-/// The way a `T` is taken, when there is everything it takes.
+/// A way to extract a `T`, implemented if `T` meets its requirements.
 #[diagnostic::on_unimplemented(
     message = "the message `{T}` cannot be received",
     label = "does not implement `serde::Deserialize`, or is not `Send`",
@@ -87,10 +89,10 @@ impl<T: FromCall> Take<Extractor> for T {}
     note = "a message must own its data and be `Send`, because another thread may handle it"
 )]
 pub trait Receive<T> {
-    /// Takes the value out of the call.
+    /// Extracts the value from the call.
     fn receive(call: &Call) -> Extraction<T>;
 
-    /// Says what has to be there.
+    /// Declares the requirements.
     fn needs(needs: &mut Needs);
 }
 

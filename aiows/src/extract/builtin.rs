@@ -1,3 +1,5 @@
+//! The extractors [`State`], [`Context`] and [`Text`], and [`FromCall`] for types of other modules.
+
 use std::any::type_name;
 
 use bytes::Bytes;
@@ -14,24 +16,26 @@ use crate::websocket::{Departure, WebSocket};
 
 /// A clone of the application's state of type `T`.
 ///
-/// It is given with `Server::state`, and overridden for the handlers of a router with
-/// `Router::state`. A state that is nowhere given is an error when the server is built.
+/// You provide it with [`Server::state`](crate::server::Server::state), and can replace it for the
+/// handlers of a router with [`Router::state`](crate::routing::Router::state). If neither provides
+/// a `T`, [`Server::build`](crate::server::Server::build) fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct State<T>(pub T);
 
-/// A clone of the value of type `T` that this connection keeps in `ws.context()`.
+/// A clone of the value of type `T` in [`WebSocket::context`] of this connection.
 ///
-/// An absent value answers `internal`; `Option<Context<T>>` takes it as `None`.
+/// If the connection has no such value, the handler fails with `internal`. Take
+/// `Option<Context<T>>` if you want `None` in this case.
 ///
-/// Use a type of your own: handlers of two modules that take the same `Context<String>` or
-/// `Context<Vec<u8>>` are a mistake that the build reports.
+/// Use a type of your own. If handlers of two modules take the same `Context<String>` or
+/// `Context<Vec<u8>>`, the build reports it as a mistake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Context<T>(pub T);
 
-/// The text of a frame as it was received, a copy.
+/// A copy of the text of a frame, as the client sent it.
 ///
-/// A `#[fallback]` that takes it is a relay: it gets every text that is no message of another handler,
-/// JSON or not, and nothing is acknowledged.
+/// A `#[fallback]` that takes it is a relay: it receives every text that no other handler takes as
+/// a message, JSON or not, and these texts are not acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Text(pub String);
 
@@ -54,7 +58,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for State<T> {
     fn from_call(call: &Call) -> Extraction<Self> {
         call.state()
             .map(State)
-            .ok_or_else(|| format!("no state of type `{}` is given", type_name::<T>()))
+            .ok_or_else(|| format!("there is no state of type `{}`", type_name::<T>()))
             .into()
     }
 
@@ -69,7 +73,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Context<T> {
         let value = call.websocket().context().get();
         value
             .map(Context)
-            .ok_or_else(|| format!("the connection keeps no `{}`", type_name::<T>()))
+            .ok_or_else(|| format!("the context of the connection has no `{}`", type_name::<T>()))
             .into()
     }
 
@@ -92,7 +96,7 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Option<Context<T>> {
 #[diagnostic::do_not_recommend]
 impl FromCall for Hub {
     fn from_call(call: &Call) -> Extraction<Self> {
-        call.state::<Self>().ok_or("the handler is not called by a server").into()
+        call.state::<Self>().ok_or("the handler was not called by a server").into()
     }
 }
 
@@ -186,5 +190,5 @@ impl FromCall for Departure {
 }
 
 pub(super) fn no_message(argument: &str) -> HandlerError {
-    format!("the call has no message `{argument}` could be taken from").into()
+    format!("the call has no message from which `{argument}` could be extracted").into()
 }

@@ -1,14 +1,16 @@
-//! What one call of a handler can see.
+//! One call of a handler: the connection, the state, and the stage of the connection's life that
+//! the handler is called for.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use super::received::{Received, RequestId};
 use crate::close::DisconnectReason;
 use crate::codec::{decode, leading_type, read_head};
 use crate::error::{HandlerError, Result};
@@ -18,33 +20,40 @@ use crate::protocol::Inbound;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 
-/// One call of a handler: the connection, the message, the state. Cheap to clone.
+/// One call of a handler: the connection, the application's state, and the message if there is one.
+///
+/// A `Call` is cheap to clone. Middleware receives it and passes it on; an extractor reads from it.
+/// In a test you make one with `testing::TestCall`.
 #[derive(Clone)]
 pub struct Call {
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    /// Never changes in the life of a call.
     socket: WebSocket,
+    /// The state of the router that registered the handler, over that of the server.
     state: Arc<StateMap>,
+    /// Set by the session before each handler runs, and cleared after it.
     stage: Stage,
 }
 
-/// What a handler is called for.
+/// The event that a handler is called for.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Connect,
     Disconnect(DisconnectReason, Arc<DisconnectTime>),
     Message(Received),
-    /// Between two calls, in a `Call` that will be used again.
+    /// The `Call` is between two handlers and will be used again.
     None,
 }
 
-/// The time of disconnect handlers inside of the same middleware.
+/// The time limit of the disconnect handlers that run inside of the same middleware.
 #[derive(Debug)]
 pub(crate) struct DisconnectTime {
+    /// The timeout of each handler.
     of_each: Duration,
-    /// A stop has cut the connection, and none of them may wait any more.
+    /// Set when a shutdown has cut the connection: from then on no handler may wait any more.
     is_over: AtomicBool,
 }
 
@@ -58,81 +67,13 @@ impl DisconnectTime {
     }
 }
 
-/// A message on its way to a handler.
-#[derive(Clone, Debug)]
-pub(crate) struct Received {
-    inbound: Inbound,
-    /// Found with the payload, or by reading the head.
-    id: FoundId,
-}
-
-/// The request id of a message, as far as its head was read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RequestId<T = MessageId> {
-    Unread,
-    Absent,
-    Present(T),
-}
-
-impl From<Option<MessageId>> for RequestId {
-    fn from(id: Option<MessageId>) -> Self {
-        id.map_or(Self::Absent, Self::Present)
-    }
-}
-
-/// Whether a message has a request id, once that is known.
-#[derive(Debug, Default)]
-struct FoundId {
-    /// Beside the cell, because filling one costs more and most messages have no id.
-    is_none: AtomicBool,
-    id: OnceLock<MessageId>,
-}
-
-impl FoundId {
-    #[inline]
-    fn get(&self) -> RequestId<&MessageId> {
-        match self.id.get() {
-            Some(id) => RequestId::Present(id),
-            None if self.is_none.load(Ordering::Relaxed) => RequestId::Absent,
-            None => RequestId::Unread,
-        }
-    }
-
-    /// Whoever finds the id again finds the same one.
-    #[inline]
-    fn set(&self, id: Option<MessageId>) {
-        match id {
-            None => self.is_none.store(true, Ordering::Relaxed),
-            Some(id) => drop(self.id.set(id)),
-        }
-    }
-}
-
-impl Clone for FoundId {
-    fn clone(&self) -> Self {
-        let is_none = AtomicBool::new(self.is_none.load(Ordering::Relaxed));
-        Self { is_none, id: self.id.clone() }
-    }
-}
-
-impl Received {
-    pub(crate) fn new(inbound: Inbound, id: RequestId) -> Self {
-        let found = FoundId::default();
-        match id {
-            RequestId::Unread => {}
-            RequestId::Absent => found.set(None),
-            RequestId::Present(id) => found.set(Some(id)),
-        }
-        Self { inbound, id: found }
-    }
-}
-
 impl Call {
     pub(crate) fn new(socket: WebSocket, state: Arc<StateMap>, stage: Stage) -> Self {
         Self { inner: Arc::new(Inner { socket, state, stage }) }
     }
 
-    /// Prepares a call that nobody else holds any more for the next handler.
+    /// Prepares the call for the next handler. If a handler has kept a clone, the next one gets a
+    /// new call.
     pub(crate) fn reuse(&mut self, state: &Arc<StateMap>, stage: Stage) {
         match Arc::get_mut(&mut self.inner) {
             Some(inner) => {
@@ -145,8 +86,8 @@ impl Call {
         }
     }
 
-    /// Lets go of the message; `false` when a handler has kept the call.
-    pub(crate) fn rest(&mut self) -> bool {
+    /// Drops the message. Returns `false` if a handler has kept a clone of the call.
+    pub(crate) fn clear_message(&mut self) -> bool {
         let inner = Arc::get_mut(&mut self.inner);
         inner.map(|inner| inner.stage = Stage::None).is_some()
     }
@@ -157,14 +98,16 @@ impl Call {
         &self.inner.socket
     }
 
-    /// Returns a clone of the state of type `T`: the router's, else the server's.
+    /// Returns a clone of the state of type `T`: that of the router if it has one, otherwise that
+    /// of the server.
     #[must_use]
     pub fn state<T: Clone + 'static>(&self) -> Option<T> {
         self.inner.state.get()
     }
 
-    /// Returns the message as text; `None` in connect and disconnect handlers, and for bytes that
-    /// are no UTF-8.
+    /// Returns the message as text.
+    ///
+    /// Returns `None` in connect and disconnect handlers, and for bytes that are not UTF-8.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.inbound()?.as_text()
@@ -172,7 +115,7 @@ impl Call {
 
     /// Returns the message type.
     ///
-    /// `None` outside of message handlers, and for a text without one.
+    /// Returns `None` outside of message handlers, and for a text that has no message type.
     #[must_use]
     pub fn message_type(&self) -> Option<Cow<'_, str>> {
         let (tag, text) = (self.inner.socket.tag(), self.text()?);
@@ -197,18 +140,22 @@ impl Call {
 
     #[cold]
     fn find_id<'a>(&self, received: &'a Received) -> Option<&'a MessageId> {
-        // A head that cannot be read stays unknown, so that its fault is still told.
+        // If the head cannot be read the id stays unread, so that the error is still reported.
         let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
         received.id.set(head.id);
-        received.id.id.get()
+        match received.id.get() {
+            RequestId::Present(id) => Some(id),
+            RequestId::Absent | RequestId::Unread => None,
+        }
     }
 
     /// Decodes and validates the message as a `T`.
     ///
     /// # Errors
     ///
-    /// What the peer is told: `invalid_json`, `invalid_message`, `invalid_payload` or
-    /// `validation_failed`. Outside of message handlers it is an internal error.
+    /// Returns the error that the client receives: `invalid_json`, `invalid_message`,
+    /// `invalid_payload` or `validation_failed`. Outside of message handlers it is an internal
+    /// error.
     pub fn payload<T: Incoming>(&self) -> Result<T> {
         let Stage::Message(received) = &self.inner.stage else {
             return Err("there is no message to decode outside of message handlers".into());
@@ -222,10 +169,10 @@ impl Call {
         Ok(payload)
     }
 
-    /// Makes the same call with another text, for middleware that rewrites messages.
+    /// Returns a copy of the call with another text, for middleware that rewrites messages.
     ///
-    /// The handler is not chosen again, and the answer still goes to the request that was
-    /// received. Outside of message handlers nothing changes.
+    /// The message still goes to the handler that was chosen for the original text, and the answer
+    /// to the request id of the original. Outside of message handlers the copy is unchanged.
     ///
     /// ```
     /// use aiows::middleware::from_fn;
@@ -252,8 +199,8 @@ impl Call {
         Self::new(self.inner.socket.clone(), Arc::clone(&self.inner.state), stage)
     }
 
-    /// The same call for a handler that has another state.
-    pub(crate) fn over_state(&self, state: &Arc<StateMap>) -> Self {
+    /// Returns the same call with another state, for a handler of another router.
+    pub(crate) fn with_state(&self, state: &Arc<StateMap>) -> Self {
         if Arc::ptr_eq(&self.inner.state, state) {
             return self.clone();
         }
@@ -274,13 +221,14 @@ impl Call {
         }
     }
 
-    /// The time that each disconnect handler has.
+    /// Returns the time that each disconnect handler has.
     pub(crate) fn disconnect_timeout(&self) -> Duration {
         self.time().map_or(Duration::MAX, |time| time.of_each)
     }
 
-    /// Runs a part of the call; `None` if it would wait when no time is left for disconnect handlers.
-    pub(crate) async fn while_in_time<T>(&self, part: impl Future<Output = T>) -> Option<T> {
+    /// Runs a part of the call. Returns `None` if the part would wait although the time of the
+    /// disconnect handlers is over.
+    pub(crate) async fn run_in_time<T>(&self, part: impl Future<Output = T>) -> Option<T> {
         let mut part = pin!(part);
         poll_fn(|cx| match part.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -301,7 +249,7 @@ impl Call {
         }
     }
 
-    /// Whether the head of the message was read, by itself or with the payload.
+    /// Returns whether the head of the message was read, by itself or with the payload.
     pub(crate) fn is_head_known(&self) -> bool {
         match &self.inner.stage {
             Stage::Message(received) => !matches!(received.id.get(), RequestId::Unread),
@@ -309,21 +257,21 @@ impl Call {
         }
     }
 
-    /// Reads the head if nobody did.
+    /// Reads the head unless it was read before.
     ///
     /// # Errors
     ///
-    /// The fault of the head.
+    /// Returns the error of the head.
     pub(crate) fn check_head(&self) -> Result<()> {
         let _ = self.id();
         match self.is_head_known() {
             true => Ok(()),
-            false => self.head_fault().map_or(Ok(()), Err),
+            false => self.head_error().map_or(Ok(()), Err),
         }
     }
 
-    /// The fault of the message's head, if a handler failed before it could be noticed.
-    pub(crate) fn head_fault(&self) -> Option<HandlerError> {
+    /// Returns the error of the message's head, for a handler that failed before the head was read.
+    pub(crate) fn head_error(&self) -> Option<HandlerError> {
         let text = self.text()?;
         read_head(self.inner.socket.tag(), text).err()
     }

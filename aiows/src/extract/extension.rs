@@ -1,3 +1,5 @@
+//! The extractor [`Extension`]: values that layers of a host application add to the request.
+
 use std::any::type_name;
 
 use http::Extensions;
@@ -8,19 +10,21 @@ use super::{Extraction, FromCall, Needs};
 use crate::error::HandlerError;
 use crate::handshake::RequestInfo;
 
-/// A clone of what a layer of the host has put into the extensions of the request: the user of a
-/// session, for instance.
+/// A clone of a value that a layer of the host application has added to the extensions of the
+/// request, such as the user of a session.
 ///
-/// Requests have extensions in a server that is part of an axum application (`App::into_service`, with
-/// the feature `axum`). If the request does not have one, it is the error `internal`, and the log names
-/// the type; a connect handler that fails with it closes the connection with 1011.
-/// `Option<Extension<T>>` takes it as `None`. Middleware reads them with
-/// [`Handshake::extensions`](crate::Handshake::extensions), and may refuse the request.
+/// Requests have extensions if the server is part of an axum application (`App::into_service`, with
+/// the feature `axum`). If the request does not have one of type `T`, the handler fails with
+/// `internal`, and the log names the type; a connect handler that fails in this way closes the
+/// connection with 1011. Take `Option<Extension<T>>` if you want `None` in this case. Middleware
+/// reads extensions with [`Handshake::extensions`](crate::middleware::Handshake::extensions), and
+/// can refuse the request.
 ///
-/// They are kept for connections only that have a handler which takes them.
+/// A connection keeps the extensions only if one of its handlers takes them.
 ///
 /// ```
-/// use aiows::{Extension, message};
+/// use aiows::extract::Extension;
+/// use aiows::message;
 ///
 /// #[derive(Clone)]
 /// struct User(String);
@@ -38,7 +42,10 @@ impl<T: Clone + Send + Sync + 'static> Extension<T> {
         let value = info.extensions.get::<T>().cloned().map(Self);
         value.ok_or_else(|| {
             let name = type_name::<T>();
-            format!("no layer of the host has put a `{name}` into the request's extensions").into()
+            format!(
+                "no layer of the host application has added a `{name}` to the request's extensions"
+            )
+            .into()
         })
     }
 
@@ -56,8 +63,8 @@ impl<T: Clone + Send + Sync + 'static> FromCall for Extension<T> {
     }
 
     fn needs(needs: &mut Needs) {
-        // Not checked before the upgrade: middleware runs after such checks, and is to refuse with a status
-        // of its own.
+        // Not checked before the upgrade: middleware runs after these checks and must be able to
+        // refuse the request with a status of its own.
         needs.keep(Self::keep);
     }
 }

@@ -1,3 +1,5 @@
+//! The extractor [`Frame`]: a message in the kind of frame it was sent in.
+
 use bytes::Bytes;
 
 use super::Call;
@@ -5,13 +7,15 @@ use super::builtin::no_message;
 use super::needs::Need;
 use super::{Extraction, FromCall, Needs};
 
-/// A message as it came: as text or as bytes. It is taken by relays and by protocols of your own.
+/// A message as the client sent it, as text or as bytes, for relays and for protocols of your own.
 ///
-/// Everywhere else bytes that are UTF-8 are as good as text. A fallback that takes it is a relay: it gets
-/// every frame that is no message of another handler, and nothing is acknowledged.
+/// All other extractors treat bytes that are UTF-8 like text. A `#[fallback]` that takes a `Frame`
+/// is a relay: it receives every frame that no other handler takes as a message, and these frames
+/// are not acknowledged.
 ///
 /// ```
-/// use aiows::{Frame, Result, WebSocket, fallback};
+/// use aiows::extract::Frame;
+/// use aiows::{Result, WebSocket, fallback};
 ///
 /// #[fallback]
 /// async fn echo(ws: WebSocket, frame: Frame) -> Result {
@@ -24,9 +28,9 @@ use super::{Extraction, FromCall, Needs};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// It came as text.
+    /// A text frame.
     Text(String),
-    /// It came as binary.
+    /// A binary frame.
     Binary(Bytes),
 }
 

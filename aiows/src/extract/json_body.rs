@@ -1,3 +1,5 @@
+//! The extractor of axum [`JsonBody`]: the JSON body of an HTTP request.
+
 use std::str::from_utf8;
 
 use axum::body::Bytes;

@@ -1,3 +1,5 @@
+//! The extractor [`Local`]: a value of one connection that only its handlers use.
+
 use std::any::type_name;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,15 +8,15 @@ use super::Call;
 use super::{Extraction, FromCall, Needs};
 use crate::websocket::WebSocket;
 
-/// Exclusive access to a value of this connection that only its handlers use.
+/// Exclusive access to a value that belongs to this connection.
 ///
-/// The first handler that takes it finds `T::default()`. Handlers of one connection run one at a
-/// time, so nothing waits and nothing is locked while it is held; it is dropped after the
-/// disconnect handlers. One handler can take each `T` once.
+/// The first handler that takes it finds `T::default()`. The handlers of one connection run one at
+/// a time, so you can hold the value across an `.await` without a lock. It is dropped after the
+/// disconnect handlers. One handler can take each `T` only once.
 ///
-/// All handlers of a connection that take the same `T` share it, so use a type of your own. Handlers of
-/// two modules that take the same `Local<Vec<String>>` or `Local<u32>` are a mistake that the build
-/// reports.
+/// All handlers of a connection that take the same `T` share the value, so use a type of your own.
+/// If handlers of two modules take the same `Local<Vec<String>>` or `Local<u32>`,
+/// [`Server::build`](crate::server::Server::build) reports it as a mistake.
 ///
 /// ```
 /// use aiows::{Local, message};
@@ -30,14 +32,15 @@ use crate::websocket::WebSocket;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// // A test makes one of a value.
+/// // In a test, make one from a value.
 /// assert_eq!(count(Local::from(Seen(6))).await["seen"], 7);
 /// # }
 /// ```
 pub struct Local<T: Send + Sync + 'static> {
-    /// Always there until the value is given back.
+    /// `None` only while the value is given back.
     value: Option<T>,
-    /// Where it is given back; a value made for a test belongs to no connection.
+    /// The connection that gets the value back when this is dropped. `None` for a value made in a
+    /// test.
     socket: Option<WebSocket>,
 }
 
@@ -54,14 +57,14 @@ impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
         let state = {
             let mut locals = socket.locals();
             let state = locals.remove::<LocalState<T>>();
-            // Under the same lock: the value may be given back by another task at any moment.
+            // Under the same lock, because another task may give the value back at any moment.
             if matches!(state, Some(LocalState::Taken)) {
-                // There is nothing in it that would have to be dropped outside of the lock.
+                // `Taken` holds no value, so dropping it under the lock is safe.
                 let _ = locals.insert(LocalState::<T>::Taken);
             }
             state
         };
-        // Made outside of the lock.
+        // The default is made outside of the lock, because it is code of the application.
         let LocalState::Free(value) = state.unwrap_or_default() else {
             let name = type_name::<T>();
             return Err::<Self, _>(format!("`Local<{name}>` is already taken")).into();
@@ -75,7 +78,7 @@ impl<T: Default + Send + Sync + 'static> FromCall for Local<T> {
     }
 }
 
-/// Keeps a state; after the end of the connection its value is dropped, outside of the lock.
+/// Stores a state. If the connection has ended, the value is dropped instead, outside of the lock.
 fn keep<T: Send + Sync + 'static>(socket: &WebSocket, state: LocalState<T>) {
     let replaced = socket.locals().insert(state);
     drop(replaced);

@@ -1,17 +1,23 @@
-//! What a handler may take as its arguments.
+//! Extractors: the types that a handler can take as its arguments.
+//!
+//! A handler is an `async fn` that you annotate with an attribute. Each of its arguments implements
+//! [`FromCall`], and the last argument of a `#[message]` handler can be the message itself.
+//! [`Needs`] collects at the build which arguments the handlers of a server take, so that a mistake
+//! is reported before the server listens.
 
-pub(crate) mod argument;
-mod builtin;
-mod call;
-mod extension;
-mod frame;
+pub(crate) mod argument; // one argument, as the attributes expand it
+mod builtin; // extractors for the types of other modules, and `State`, `Context`, `Text`
+mod call; // one call of a handler
+mod extension; // values that layers of a host application add to the request
+mod frame; // a message in its kind of frame
 #[cfg(feature = "axum")]
-pub(crate) mod json_body;
-mod local;
-mod needs;
-mod params;
-mod request;
-pub(crate) mod serving;
+pub(crate) mod json_body; // the body of an HTTP request
+mod local; // exclusive access to a value of the connection
+mod needs; // the requirements of extractors
+mod params; // reads a path or a query into a type
+mod received; // a message on its way to a handler
+mod request; // extractors that read the upgrade request
+pub(crate) mod serving; // compares message types at compile time
 
 use std::fmt;
 use std::future::Future;
@@ -20,19 +26,24 @@ use std::task::{Context as TaskContext, Poll};
 
 pub use self::builtin::{Context, State, Text};
 pub use self::call::Call;
-pub(crate) use self::call::{DisconnectTime, Received, RequestId, Stage};
+pub(crate) use self::call::{DisconnectTime, Stage};
 pub use self::extension::Extension;
 pub use self::frame::Frame;
 pub use self::local::Local;
 pub use self::needs::Needs;
 pub(crate) use self::needs::{Check, Keep, Kept, Need, PathType};
+pub(crate) use self::received::{Received, RequestId};
 pub use self::request::{ClientIp, Headers, Path, Query};
 use crate::error::HandlerError;
 
-/// A type a handler may take as an argument.
+/// A type that a handler can take as an argument: an extractor.
+///
+/// Implement it for your own types. If the extractor works only with a certain state or only in
+/// message handlers, declare it in [`needs`](Self::needs).
 ///
 /// ```
-/// use aiows::{Call, Extraction, FromCall, HandlerError, message};
+/// use aiows::extract::{Call, Extraction, FromCall};
+/// use aiows::{HandlerError, message};
 ///
 /// #[derive(Clone)]
 /// struct Tenant(String);
@@ -59,33 +70,34 @@ use crate::error::HandlerError;
 pub trait FromCall: Sized {
     /// Takes the value out of the call.
     ///
-    /// A value that is at hand is returned as [`Extraction::ready`] (`result.into()`), which costs
-    /// nothing; one that has to be waited for as [`Extraction::pending`].
+    /// If the value is available at once, return [`Extraction::ready`] (or `result.into()`), which
+    /// does not allocate. If it has to be awaited, return [`Extraction::pending`].
     fn from_call(call: &Call) -> Extraction<Self>;
 
-    /// Says what has to be there for the extractor to work; checked when the server is built.
+    /// Declares the requirements of the extractor. [`Server::build`](crate::server::Server::build)
+    /// checks it.
     fn needs(needs: &mut Needs) {
         let _ = needs;
     }
 }
 
-/// The way to a handler's argument: a result, or a future of one.
+/// The result of an extractor, or a future of it.
 pub struct Extraction<T> {
-    way: Way<T>,
+    progress: Progress<T>,
 }
 
-enum Way<T> {
+enum Progress<T> {
     Pending(Pin<Box<dyn Future<Output = Result<T, HandlerError>> + Send>>),
     Ready(Result<T, HandlerError>),
-    /// The result was handed out.
+    /// The result was returned, and the future must not be polled again.
     Taken,
 }
 
 impl<T> Extraction<T> {
-    /// Waits for the value.
+    /// Makes an extraction that awaits the value.
     ///
     /// ```
-    /// use aiows::{Call, Extraction, FromCall};
+    /// use aiows::extract::{Call, Extraction, FromCall};
     ///
     /// struct Quota(u32);
     ///
@@ -97,13 +109,13 @@ impl<T> Extraction<T> {
     /// # async fn load_quota() -> u32 { 7 }
     /// ```
     pub fn pending(future: impl Future<Output = Result<T, HandlerError>> + Send + 'static) -> Self {
-        Self { way: Way::Pending(Box::pin(future)) }
+        Self { progress: Progress::Pending(Box::pin(future)) }
     }
 
-    /// Has the value at hand; `result.into()` is the same.
+    /// Makes an extraction from a value that is available now. `result.into()` does the same.
     #[must_use]
     pub fn ready(result: Result<T, HandlerError>) -> Self {
-        Self { way: Way::Ready(result) }
+        Self { progress: Progress::Ready(result) }
     }
 }
 
@@ -114,36 +126,36 @@ impl<T, E: Into<HandlerError>> From<Result<T, E>> for Extraction<T> {
 }
 
 impl Call {
-    /// Takes anything a handler may take as an argument.
+    /// Extracts a value of any type that implements [`FromCall`].
     ///
     /// # Errors
     ///
-    /// What the extractor answers.
+    /// Returns the error of the extractor.
     pub async fn extract<T: FromCall>(&self) -> Result<T, HandlerError> {
         T::from_call(self).await
     }
 }
 
-// The value is moved out whole and never pinned.
+// The future in the box is pinned on its own, and a result is moved out whole.
 impl<T> Unpin for Extraction<T> {}
 
 impl<T> Future for Extraction<T> {
     type Output = Result<T, HandlerError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Way::Pending(future) = &mut self.way {
+        if let Progress::Pending(future) = &mut self.progress {
             return future.as_mut().poll(cx);
         }
-        match std::mem::replace(&mut self.way, Way::Taken) {
-            Way::Ready(result) => Poll::Ready(result),
-            Way::Pending(_) | Way::Taken => Poll::Pending,
+        match std::mem::replace(&mut self.progress, Progress::Taken) {
+            Progress::Ready(result) => Poll::Ready(result),
+            Progress::Pending(_) | Progress::Taken => Poll::Pending,
         }
     }
 }
 
 impl<T> fmt::Debug for Extraction<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ready = matches!(self.way, Way::Ready(_));
+        let ready = matches!(self.progress, Progress::Ready(_));
         f.debug_struct("Extraction").field("ready", &ready).finish()
     }
 }

@@ -1,77 +1,90 @@
+//! The requirements of extractors, which the build checks.
+
 use std::any::{TypeId, type_name};
 
 use http::Extensions;
 use serde::de::DeserializeOwned;
 
 use super::params::{fits_query, other_count};
-use crate::codec::Misfit;
+use crate::codec::Mismatch;
 use crate::error::HandlerError;
 use crate::handshake::RequestInfo;
-use crate::message::{Incoming, misfit_of};
+use crate::message::{Incoming, mismatch_of};
 
-/// What a handler's arguments ask for, collected when the server is built.
+/// The requirements of a handler's arguments, collected when the server is built.
+///
+/// An extractor adds its own in [`FromCall::needs`](super::FromCall::needs).
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
+    /// Every requirement that is described by a value.
     items: Vec<Need>,
+    /// Checks of the upgrade request that run before the connection is accepted.
     checks: Vec<Check>,
+    /// Copies of request extensions that the connection must keep.
     keeps: Vec<Keep>,
+    /// Message types that handlers receive.
     payloads: Vec<Payload>,
-    /// Types that no query fits, by name.
-    unfit: Vec<&'static str>,
+    /// The names of `Query` types that no query string can fill.
+    impossible_queries: Vec<&'static str>,
+    /// The types of `Path` extractors.
     paths: Vec<PathType>,
 }
 
-/// A type that is taken of a path.
+/// A type that is read from the parameters of a path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathType {
     pub(crate) name: &'static str,
-    /// Returns the number of parameters it takes, if no path with this many fits it.
+    /// Returns the number of parameters that the type takes, if no path with this many parameters
+    /// fits it.
     pub(crate) other_count: fn(usize) -> Option<usize>,
 }
 
-/// Tells why a message does not get what it reads, if these keys belong to the head.
+/// A message type that a handler receives, with functions that find mistakes in it.
 #[derive(Clone, Copy, Debug)]
 struct Payload {
     name: &'static str,
-    misfit: fn(&[&str]) -> Option<Misfit>,
+    /// Returns why the type cannot read its messages if these keys belong to the head.
+    mismatch: fn(&[&str]) -> Option<Mismatch>,
+    /// Returns the fields with unchecked rules.
     unchecked: fn() -> Vec<&'static str>,
 }
 
-/// Copies what an argument takes from the extensions of a request to those that are kept.
+/// Copies one type from the extensions of a request to those that the connection keeps.
 pub(crate) type Keep = fn(&Extensions, &mut Extensions);
 
-/// Tells whether an argument can be taken from a request.
+/// Checks whether an argument can be extracted from a request.
 pub(crate) type Check = fn(&RequestInfo) -> Result<(), HandlerError>;
 
-/// Where a connection keeps a value, as its extractor is called.
+/// Where a connection stores a value of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kept {
     Context,
     Local,
 }
 
+/// One requirement. `name` is always the type of the argument, for error messages.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Need {
-    /// Any frame, also one that is not JSON.
+    /// Any frame, including one that is not JSON.
     AnyFrame,
-    /// Any frame of UTF-8, also one that is not JSON.
+    /// Any frame of UTF-8, including one that is not JSON.
     AnyText,
-    /// Something of the end of a connection; `name` is the argument's type.
+    /// The end of a connection: only disconnect handlers can take the argument.
     End {
         name: &'static str,
     },
-    /// Something of the head, which only a message has; `name` is the argument's type.
+    /// The head of a message: a frame that is not a message has none.
     Head {
         name: &'static str,
     },
     Headers,
-    /// A value that the connection keeps by its type.
+    /// A value that the connection stores by its type.
     Kept {
         by: Kept,
         name: &'static str,
         key: TypeId,
     },
-    /// A message, as anything but its payload; `name` is the argument's type.
+    /// A message, in another form than its payload.
     Message {
         name: &'static str,
     },
@@ -88,17 +101,17 @@ pub(crate) enum Need {
 }
 
 impl Needs {
-    /// Asks for a state of type `T`, of the router or of the server.
+    /// Requires a state of type `T`, of the router or of the server.
     pub fn state<T: 'static>(&mut self) {
         self.push(Need::State { name: type_name::<T>(), key: TypeId::of::<T>() });
     }
 
-    /// Says that the argument exists in message handlers only.
+    /// Requires a message: the argument exists in message handlers only.
     pub fn message<T>(&mut self) {
         self.push(Need::Message { name: type_name::<T>() });
     }
 
-    /// Says that the argument is taken of the head of a message.
+    /// Requires the head of a message.
     pub(crate) fn head<T>(&mut self) {
         self.message::<T>();
         self.push(Need::Head { name: type_name::<T>() });
@@ -108,7 +121,7 @@ impl Needs {
         let declared = T::DECLARED.then_some(T::TYPE);
         self.push(Need::Payload { name: type_name::<T>(), declared });
         let (name, unchecked) = (type_name::<T>(), T::unchecked);
-        self.payloads.push(Payload { name, misfit: misfit_of::<T>, unchecked });
+        self.payloads.push(Payload { name, mismatch: mismatch_of::<T>, unchecked });
     }
 
     pub(crate) fn path<T: DeserializeOwned>(&mut self) {
@@ -119,7 +132,7 @@ impl Needs {
     pub(crate) fn query<T: DeserializeOwned>(&mut self) {
         self.push(Need::Query);
         if !fits_query::<T>() {
-            self.unfit.push(type_name::<T>());
+            self.impossible_queries.push(type_name::<T>());
         }
     }
 
@@ -139,12 +152,12 @@ impl Needs {
         self.items.push(need);
     }
 
-    /// Has a request checked before a connect handler runs.
+    /// Adds a check of the request that runs before a connect handler.
     pub(crate) fn check(&mut self, check: Check) {
         self.checks.push(check);
     }
 
-    /// Has something of a request's extensions kept.
+    /// Adds a copy of request extensions that the connection keeps.
     pub(crate) fn keep(&mut self, keep: Keep) {
         self.keeps.push(keep);
     }
@@ -157,24 +170,25 @@ impl Needs {
         self.checks.iter().copied()
     }
 
-    /// The messages that cannot be received as they are, by name.
-    pub(crate) fn misfits<'a>(
+    /// Returns the names of the message types that cannot read their messages, each with the
+    /// reason.
+    pub(crate) fn mismatches<'a>(
         &'a self,
         head: &'a [&str],
-    ) -> impl Iterator<Item = (&'static str, Misfit)> + 'a {
-        self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.misfit)(head)?)))
+    ) -> impl Iterator<Item = (&'static str, Mismatch)> + 'a {
+        self.payloads.iter().filter_map(|payload| Some((payload.name, (payload.mismatch)(head)?)))
     }
 
     pub(crate) fn paths(&self) -> &[PathType] {
         &self.paths
     }
 
-    /// The types of `Query` that no query fits, by name.
-    pub(crate) fn unfit(&self) -> &[&'static str] {
-        &self.unfit
+    /// Returns the names of the `Query` types that no query string can fill.
+    pub(crate) fn impossible_queries(&self) -> &[&'static str] {
+        &self.impossible_queries
     }
 
-    /// The fields with rules that are not checked, behind the names of their messages.
+    /// Returns the fields that have unchecked rules, each with the name of its message.
     pub(crate) fn unchecked(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.payloads.iter().flat_map(|payload| {
             (payload.unchecked)().into_iter().map(|field| (payload.name, field))
@@ -186,7 +200,7 @@ impl Needs {
         self.checks.extend_from_slice(&other.checks);
         self.keeps.extend_from_slice(&other.keeps);
         self.payloads.extend_from_slice(&other.payloads);
-        self.unfit.extend_from_slice(&other.unfit);
+        self.impossible_queries.extend_from_slice(&other.impossible_queries);
         self.paths.extend_from_slice(&other.paths);
     }
 

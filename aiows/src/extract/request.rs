@@ -1,4 +1,4 @@
-//! What a handler may take of the request its connection began with.
+//! Extractors that read the upgrade request of the connection.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,13 +14,14 @@ use super::{Extraction, FromCall, Needs, params};
 use crate::error::{HandlerError, code};
 use crate::handshake::{RequestInfo, is_utf8};
 
-/// The parameters of the path, for a router that `Server::route` binds to one like `/rooms/{room}`.
+/// The parameters of the path, for a router that [`Server::route`](crate::server::Server::route)
+/// binds to a path like `/rooms/{room}`.
 ///
-/// A struct is filled by the names of the parameters, a tuple, a list or a single value by their
-/// order. A list of pairs, such as `Vec<(String, String)>`, gets each name with its value.
-/// Values are percent-decoded. A request whose path does not fit what a connect handler takes is
-/// refused with 400 before the upgrade; in other handlers it is the error `invalid_path`. Neither
-/// repeats a value.
+/// A struct is filled by the names of the parameters; a tuple, a list or a single value by their
+/// order. A list of pairs, such as `Vec<(String, String)>`, gets each name with its value. Values
+/// are percent-decoded. If the path does not fit the type that a connect handler takes, the request
+/// is refused with 400 before the upgrade. In other handlers the error is `invalid_path`. Neither
+/// answer repeats a value.
 ///
 /// ```
 /// use aiows::{Path, Router, Server, connect, message, routes};
@@ -51,10 +52,10 @@ pub struct Path<T>(pub T);
 /// The query of the request's URL, read as a form into a struct, a map, or a list of pairs such as
 /// `Vec<(String, String)>`.
 ///
-/// A missing or wrong parameter refuses the request as it does for [`Path`]; in handlers of
-/// messages the error is `invalid_query`. A query that is not UTF-8 is refused with 400 before the
-/// upgrade, as such a path is. [`Server::build`](crate::Server::build) reports a type that no query
-/// fits, such as a single value.
+/// If a parameter is missing or wrong, the request is refused like for [`Path`]; in message
+/// handlers the error is `invalid_query`. A query that is not UTF-8 is refused with 400 before the
+/// upgrade, and so is such a path. [`Server::build`](crate::server::Server::build) reports a type
+/// that no query string can fill, such as a single value.
 ///
 /// ```
 /// use aiows::{Query, connect};
@@ -77,10 +78,11 @@ pub struct Query<T>(pub T);
 
 /// The headers of the request, shared by all handlers of the connection.
 ///
-/// They are kept for connections only that have a handler which takes them.
+/// A connection keeps the headers only if one of its handlers takes them.
 ///
 /// ```
-/// use aiows::{Headers, connect};
+/// use aiows::extract::Headers;
+/// use aiows::connect;
 ///
 /// #[connect]
 /// async fn arrive(headers: Headers) {
@@ -93,12 +95,16 @@ pub struct Headers {
     map: Arc<HeaderMap>,
 }
 
-/// The IP address of the peer: that of the other end of the socket.
+/// The IP address of the client, which is the address of the other end of the socket.
 ///
-/// A connection in memory or over a Unix socket has none: `Option<ClientIp>` takes that as `None`.
+/// If the server is behind a proxy, it is the address of the proxy.
+///
+/// A connection in memory or over a Unix socket has no address. Take `Option<ClientIp>` if you want
+/// `None` in this case.
 ///
 /// ```
-/// use aiows::{ClientIp, message};
+/// use aiows::extract::ClientIp;
+/// use aiows::message;
 ///
 /// #[message("whoami")]
 /// async fn whoami(ClientIp(ip): ClientIp) -> serde_json::Value {
@@ -110,7 +116,7 @@ pub struct ClientIp(pub IpAddr);
 
 impl<T: DeserializeOwned> Path<T> {
     pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
-        let params = info.params.clone().ok_or_else(|| unasked("Path"))?;
+        let params = info.params.clone().ok_or_else(|| not_kept("Path"))?;
         params::read(params, true).map(Self).map_err(|field| {
             HandlerError::new(code::INVALID_PATH, "the path does not have the expected parameters")
                 .with_fields(vec![field])
@@ -132,7 +138,7 @@ impl<T: DeserializeOwned> FromCall for Path<T> {
 
 impl<T: DeserializeOwned> Query<T> {
     pub(crate) fn read(info: &RequestInfo) -> Result<Self, HandlerError> {
-        let query = info.query.as_deref().ok_or_else(|| unasked("Query"))?;
+        let query = info.query.as_deref().ok_or_else(|| not_kept("Query"))?;
         if !is_utf8(query) {
             let text = "the query is not percent-encoded UTF-8";
             return Err(HandlerError::new(code::INVALID_QUERY, text));
@@ -162,7 +168,7 @@ impl FromCall for Headers {
     fn from_call(call: &Call) -> Extraction<Self> {
         let map = request(call, "Headers").and_then(|info| {
             let map = info.headers.as_ref().map(Arc::clone);
-            map.ok_or_else(|| unasked("Headers"))
+            map.ok_or_else(|| not_kept("Headers"))
         });
         map.map(|map| Self { map }).into()
     }
@@ -186,7 +192,7 @@ impl From<HeaderMap> for Headers {
     }
 }
 
-// Values may be secrets: the log is not to have them by accident.
+// Header values may be secrets, so `Debug` prints only the names.
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.map.keys()).finish()
@@ -208,15 +214,15 @@ impl FromCall for Option<ClientIp> {
 }
 
 fn client_ip(call: &Call) -> Option<ClientIp> {
-    // A socket for both families shows an IPv4 peer as a mapped IPv6 address.
+    // A dual-stack socket shows an IPv4 client as an IPv4-mapped IPv6 address.
     call.websocket().peer_addr().map(|peer| ClientIp(peer.ip().to_canonical()))
 }
 
 pub(super) fn request<'a>(call: &'a Call, what: &str) -> Result<&'a RequestInfo, HandlerError> {
-    call.websocket().request_info().ok_or_else(|| unasked(what))
+    call.websocket().request_info().ok_or_else(|| not_kept(what))
 }
 
-fn unasked(what: &str) -> HandlerError {
-    format!("the connection keeps no `{what}`: say that it is needed, as `Route::needing` does")
+fn not_kept(what: &str) -> HandlerError {
+    format!("the connection has not kept `{what}` of its request, declare it with `Route::needing`")
         .into()
 }

@@ -1,33 +1,36 @@
-//! Compares the message type in an attribute with the one its message declares, in the compiler.
+//! Compares the message type in an attribute with the type that the message declares, at compile
+//! time.
 
 use std::marker::PhantomData;
 
 use crate::error::ConstText;
 use crate::message::Message;
 
-/// Taken as the message itself.
+/// The argument is the message itself.
 #[derive(Debug)]
 pub enum Payload {}
 
-/// Taken with [`FromCall`](super::FromCall).
+/// The argument is extracted with [`FromCall`](super::FromCall).
 #[derive(Debug)]
 pub enum Extractor {}
 
-/// A handler whose attribute and last argument agree about the message type.
+/// Proof that a handler's attribute and its last argument agree on the message type.
 ///
-/// The expansion has [`Serves::SERVING`] in a pattern, next to what [`last`](super::argument::last) returns.
-/// The constant of a pattern is evaluated by `cargo check`, and inference gives it the argument's
-/// type: named a second time, a misspelled one would be two errors.
+/// The expansion has [`Serves::SERVING`] in a pattern, next to the value that
+/// [`last`](super::argument::last) returns. `cargo check` evaluates the constant of a pattern, and
+/// inference gives it the argument's type. If the expansion named the type a second time, a
+/// misspelled type would give two errors.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Serving<F>(pub(super) PhantomData<F>);
 
-/// Implemented by the handler for all arguments; evaluated for the one it has.
+/// Implemented by the handler for all types of arguments, and evaluated for the one it has.
 pub trait Serves<T, Via> {
-    /// What [`serving`] says about them.
+    /// The result of [`serving`] for this argument.
     const SERVING: Serving<fn(T, Via)>;
 }
 
-/// What a `T` that is taken this way declares; holds wherever [`Take`](super::argument::Take) does.
+/// The message type that a `T` declares if it is taken in this way. Implemented for every `T` that
+/// implements [`Take`](super::argument::Take).
 pub trait Declares<T> {
     /// The declared message type.
     const TYPE: Option<&'static str>;
@@ -41,14 +44,14 @@ impl<T> Declares<T> for Extractor {
     const TYPE: Option<&'static str> = None;
 }
 
-/// Stops the compilation when a `T` declares a type that `literal` cannot become.
+/// Stops the compilation if `T` declares a message type that `literal` cannot become.
 ///
-/// `Router::nest` puts prefixes before message types, so the literal may be the end of the declared
-/// type. What is left is compared when the server is built.
+/// `Router::nest` adds prefixes to message types, so the literal may be the end of the declared
+/// type. The build of the server compares the rest.
 ///
 /// # Panics
 ///
-/// In a constant, which makes the panic an error of the compiler.
+/// Panics in a constant, which makes the panic a compile error.
 #[must_use]
 #[track_caller]
 pub const fn serving<T, Via: Declares<T>>(literal: &'static str) -> Serving<fn(T, Via)> {
@@ -61,7 +64,7 @@ pub const fn serving<T, Via: Declares<T>>(literal: &'static str) -> Serving<fn(T
             .with("\", but its message declares \"")
             .with(declared)
             .with("\"")
-            .refuse();
+            .stop_compilation();
     }
     Serving(PhantomData)
 }

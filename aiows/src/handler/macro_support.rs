@@ -157,5 +157,5 @@ const fn fail_duplicate(earlier: HandlerMeta, key: Key) {
             .with(earlier.name)
             .with("` already handles every other message"),
     };
-    text.refuse();
+    text.stop_compilation();
 }

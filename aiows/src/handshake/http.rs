@@ -1,4 +1,4 @@
-//! The handshake in the types of the `http` crate, for requests that hyper has read.
+//! The handshake in the types of the `http` crate, for requests that hyper has parsed.
 
 use axum::extract::OriginalUri;
 use axum::http::header::{
@@ -11,12 +11,12 @@ use axum::response::AppendHeaders;
 use axum::response::{IntoResponse, Response};
 
 use super::SwitchingProtocols;
+use super::header_case::with_header_case;
 use super::refusal::Refusal;
 use super::request::Request;
-use super::spelling::spelled;
 use super::target::RequestTarget;
 
-/// Shows a request to the checks of the handshake.
+/// Converts a request for the checks of the handshake.
 pub(crate) fn view(parts: &Parts) -> Request<'_> {
     Request {
         method: parts.method.as_str(),
@@ -31,7 +31,7 @@ pub(crate) fn view(parts: &Parts) -> Request<'_> {
 fn target(uri: &Uri) -> RequestTarget<'_> {
     let authority = uri.authority().map(Authority::as_str);
     match uri.path_and_query() {
-        // Without a scheme, an authority is all there is.
+        // A URI without a scheme consists of an authority alone.
         Some(rest) if rest.path().starts_with('/') => {
             RequestTarget::resource(authority, rest.as_str())
         }
@@ -54,13 +54,13 @@ impl SwitchingProtocols {
         ];
         let subprotocol = self.subprotocol.as_deref().map(|name| (SEC_WEBSOCKET_PROTOCOL, name));
         let headers = AppendHeaders(headers.into_iter().chain(subprotocol));
-        spelled((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+        with_header_case((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
     }
 }
 
-/// The answer to a refused request.
+/// Returns the answer to a refused request.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let json = [(CONTENT_TYPE, "application/json")];
     let headers = AppendHeaders(refusal.headers().iter().map(|(name, value)| (*name, value)));
-    spelled((refusal.status(), json, headers, refusal.body().to_owned()).into_response())
+    with_header_case((refusal.status(), json, headers, refusal.body().to_owned()).into_response())
 }

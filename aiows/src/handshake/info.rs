@@ -1,3 +1,5 @@
+//! The parts of an upgrade request that a connection keeps.
+
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
@@ -6,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::refusal::Refusal;
 use super::request::Request;
 
-/// What is kept of the request a connection began with: the parts its handlers ask for.
+/// The parts of the upgrade request that the handlers of its connection need.
 #[derive(Debug, Default)]
 pub(crate) struct RequestInfo {
     /// The parameters of the path in their order, percent-decoded.
@@ -14,7 +16,7 @@ pub(crate) struct RequestInfo {
     /// The query as it was sent, without the `?`.
     pub(crate) query: Option<Box<str>>,
     pub(crate) headers: Option<Arc<HeaderMap>>,
-    /// Of what layers of a host have added, the types that handlers take.
+    /// The request extensions of the types that the handlers extract.
     pub(crate) extensions: Extensions,
 }
 
@@ -22,10 +24,10 @@ pub(crate) struct RequestInfo {
 ///
 /// # Errors
 ///
-/// 400 for one that is not UTF-8.
+/// Returns 400 if a parameter is not UTF-8.
 pub(crate) fn decode_params(params: &[(&str, &str)]) -> Result<Vec<(String, String)>, Refusal> {
     let decoded = params.iter().map(|(name, value)| {
-        // Decoded after the path was matched: an encoded slash stays inside its parameter.
+        // Decoded after the path was matched, so that an encoded slash stays in its parameter.
         let value = percent_decode_str(value).decode_utf8();
         value.map(|value| ((*name).to_owned(), value.into_owned()))
     });
@@ -33,7 +35,7 @@ pub(crate) fn decode_params(params: &[(&str, &str)]) -> Result<Vec<(String, Stri
     decoded.map_err(|_| Refusal::bad_request("the path is not percent-encoded UTF-8"))
 }
 
-/// Whether a query is UTF-8 when its percent-encoding is decoded.
+/// Returns whether a query is UTF-8 after percent-decoding.
 pub(crate) fn is_utf8(query: &str) -> bool {
     percent_decode_str(query).decode_utf8().is_ok()
 }
@@ -43,9 +45,11 @@ impl Request<'_> {
         self.target.query()
     }
 
+    /// Returns the headers as a map.
+    ///
     /// # Errors
     ///
-    /// 400 for a header that may not be sent.
+    /// Returns 400 if a header is not valid HTTP.
     pub(crate) fn header_map(&self) -> Result<HeaderMap, Refusal> {
         let invalid = || Refusal::bad_request("the request is not valid HTTP");
         let mut map = HeaderMap::with_capacity(self.headers.len());

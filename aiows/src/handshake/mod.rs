@@ -1,15 +1,19 @@
 //! The HTTP upgrade request and its answers. Source: RFC 6455 section 4.
+//!
+//! Requests arrive as bytes, which `request` parses, or in the types of the `http` crate, from
+//! hyper. Both become a [`Request`], which the checks in this module read. A check that fails
+//! returns a [`Refusal`].
 
 #[cfg(feature = "axum")]
-mod http;
-mod info;
-mod origin;
-mod refusal;
-mod request;
+mod header_case; // header names in the case that their RFCs use
 #[cfg(feature = "axum")]
-mod spelling;
-mod subprotocol;
-mod target;
+mod http; // requests and answers in the types of the `http` crate
+mod info; // the parts of a request that a connection keeps
+mod origin; // which pages may connect
+mod refusal; // answers that refuse a request
+mod request; // reads and parses a request
+mod subprotocol; // chooses a subprotocol
+mod target; // the target in the request line
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -38,7 +42,7 @@ pub(crate) struct SwitchingProtocols {
 ///
 /// # Errors
 ///
-/// 400, 403, 405 or 426, depending on what the client must change.
+/// Returns 400, 403, 405 or 426, depending on the change that the client has to make.
 pub(crate) fn accept_upgrade(
     request: &Request<'_>,
     origins: &Origins,
@@ -50,13 +54,13 @@ pub(crate) fn accept_upgrade(
     Ok(SwitchingProtocols { accept_key, subprotocol: subprotocols.choose(request) })
 }
 
-/// Checks everything that RFC 6455 section 4.2.1 requires of a request, and that it has no body.
-/// Returns its key.
+/// Checks all requirements of RFC 6455 section 4.2.1, and that the request has no body. Returns its
+/// key.
 fn check_upgrade<'a>(request: &Request<'a>) -> Result<&'a str, Refusal> {
     if request.method != "GET" {
         return Err(Refusal::method());
     }
-    if !asks_for_websocket(request) {
+    if !is_websocket_request(request) {
         return Err(Refusal::upgrade_required());
     }
     if !has_token(request, "connection", "upgrade") {
@@ -96,7 +100,7 @@ fn check_no_body(request: &Request<'_>) -> Result<(), Refusal> {
 }
 
 /// Returns whether a request is for a WebSocket and not for a page.
-pub(crate) fn asks_for_websocket(request: &Request<'_>) -> bool {
+pub(crate) fn is_websocket_request(request: &Request<'_>) -> bool {
     has_token(request, "upgrade", "websocket")
 }
 
@@ -108,10 +112,10 @@ fn has_token(request: &Request<'_>, header: &str, token: &str) -> bool {
         .any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-/// 16 bytes in base64: 22 characters and two signs of padding.
+/// Returns whether a key is 16 bytes in base64: 22 characters and two signs of padding.
 ///
-/// The last character carries two bits; the other four may be anything, as in the example that RFC 6455
-/// section 4.1 prints. Nothing is decoded, so only the characters count.
+/// The last character carries two bits. Its other four may have any value, like in the example of
+/// RFC 6455 section 4.1. The key is not decoded, so only its characters are checked.
 fn is_key(key: &str) -> bool {
     let Some(digits) = key.strip_suffix("==") else {
         return false;

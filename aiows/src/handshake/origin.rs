@@ -1,18 +1,20 @@
+//! The check of the `Origin` header, against pages of other sites.
+
 use super::refusal::Refusal;
 use super::request::Request;
 
-/// Which pages may connect. Source: RFC 6455 section 10.2.
+/// The pages that may connect. Source: RFC 6455 section 10.2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Origins {
     Any,
     Listed(Vec<String>),
-    /// Pages this host served itself.
+    /// Pages that were served by the host of the request.
     #[default]
     Same,
 }
 
 impl Origins {
-    /// Names every listed origin that no browser would ever send.
+    /// Returns a text for every listed origin that no browser would send.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let Self::Listed(origins) = self else {
             return Vec::new();
@@ -35,9 +37,11 @@ impl Origins {
             .collect()
     }
 
+    /// Checks the `Origin` of a request. A request without one does not come from a browser.
+    ///
     /// # Errors
     ///
-    /// 403 for a page that may not connect. A request without `Origin` is not a browser's.
+    /// Returns 403 for a page that may not connect.
     pub(crate) fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
         let refused = || Refusal::forbidden("this origin may not connect");
         let Some(origin) = request.one("origin").map_err(|()| refused())? else {
@@ -48,7 +52,8 @@ impl Origins {
             Self::Listed(listed) if is_of_the_web(origin) => parse(origin).is_some_and(|origin| {
                 listed.iter().any(|listed| parse(listed).is_some_and(|listed| listed == origin))
             }),
-            // Such an origin has no default port, and perhaps no host: text is all there is.
+            // An origin with another scheme has no default port, and perhaps no host, so the texts
+            // are compared.
             Self::Listed(listed) => listed.iter().any(|listed| listed == origin),
             Self::Same => is_same(origin, request),
         };
@@ -56,7 +61,8 @@ impl Origins {
     }
 }
 
-/// Behind a proxy that ends TLS the scheme of the page is not the one we serve: it is not compared.
+/// Returns whether the page was served by the host of the request. The schemes are not compared,
+/// because behind a proxy that ends TLS they differ.
 fn is_same(origin: &str, request: &Request<'_>) -> bool {
     let Some(host) = request.host() else {
         return false;
@@ -66,7 +72,7 @@ fn is_same(origin: &str, request: &Request<'_>) -> bool {
         .is_some_and(|origin| parse_host(host, &origin.scheme) == Some((origin.host, origin.port)))
 }
 
-/// Whether a text may stand in a list of origins.
+/// Returns whether a text may be in a list of origins.
 fn is_origin(origin: &str) -> bool {
     if is_of_the_web(origin) {
         return parse(origin).is_some();
@@ -76,7 +82,7 @@ fn is_origin(origin: &str) -> bool {
     })
 }
 
-/// Whether the scheme of an origin is one whose default port is known.
+/// Returns whether the default port of an origin's scheme is known.
 fn is_of_the_web(origin: &str) -> bool {
     let scheme = origin.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| {
@@ -96,7 +102,7 @@ struct Origin {
     port: u16,
 }
 
-/// Reads `scheme://host[:port]` and nothing else: no path, no user, no list.
+/// Parses `scheme://host[:port]`, without a path, a user or a list.
 fn parse(origin: &str) -> Option<Origin> {
     let (scheme, authority) = origin.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
@@ -145,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_origin_that_is_none_is_a_mistake() {
+    fn a_listed_text_that_is_not_an_origin_is_a_mistake() {
         let origins = Origins::Listed(vec!["https://a.example".into(), "b.example".into()]);
         assert_eq!(
             origins.mistakes(),

@@ -1,3 +1,5 @@
+//! HTTP answers that refuse an upgrade request.
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -13,11 +15,11 @@ pub(crate) struct Refusal {
     status: StatusCode,
     body: String,
     answers: Answers,
-    /// What tells the client what to change, or when to come back.
+    /// Headers that show the client what to change, or when to come back.
     headers: Vec<(&'static str, String)>,
 }
 
-/// The request that a refusal answers.
+/// The kind of request that a refusal answers.
 #[derive(Debug)]
 enum Answers {
     Any,
@@ -32,7 +34,7 @@ impl Refusal {
     }
 
     fn fixed(refusal: HttpRefusal, message: &'static str) -> Self {
-        Self::told(&HandlerError::new(refusal.code, message).status(refusal.status))
+        Self::from_error(&HandlerError::new(refusal.code, message).status(refusal.status))
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -40,12 +42,12 @@ impl Refusal {
         self
     }
 
-    /// Tells an error of the application's in HTTP.
-    pub(crate) fn told(error: &HandlerError) -> Self {
+    /// Converts an error of the application to an HTTP answer.
+    pub(crate) fn from_error(error: &HandlerError) -> Self {
         let status = StatusCode::from_u16(error.status_code());
         let mut refusal = Self::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error);
         if refusal.status == StatusCode::UNAUTHORIZED {
-            // RFC 9110 section 15.5.2 demands a challenge.
+            // RFC 9110 section 15.5.2 requires a challenge.
             refusal = refusal.with_header("WWW-Authenticate", "Bearer");
         }
         match error.retry_delay() {
@@ -93,7 +95,7 @@ impl Refusal {
             .with_header("Retry-After", whole_seconds(retry_after).to_string())
     }
 
-    /// Makes it the answer to a request with this method.
+    /// Adapts the answer to the method of the request.
     pub(crate) fn answering(mut self, method: &str) -> Self {
         if method == "HEAD" {
             self.answers = Answers::Head;
@@ -115,7 +117,7 @@ impl Refusal {
         &self.body
     }
 
-    /// The whole answer; the connection ends with it.
+    /// Returns the whole answer. The connection ends after it.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let phrase = self.status.canonical_reason().unwrap_or("Error");
         let mut head = format!("HTTP/1.1 {} {phrase}\r\n", self.status.as_u16());

@@ -1,3 +1,5 @@
+//! Reads the head of an upgrade request from a stream and parses it.
+
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -6,10 +8,11 @@ use super::refusal::Refusal;
 use super::target::RequestTarget;
 use crate::limits::Limits;
 
-/// Headers the parser has room for; `Limits::request_headers` bounds what is accepted.
+/// The number of headers that the parser has space for. A request is accepted with at most
+/// `Limits::request_headers`.
 pub(crate) const MAX_HEADERS: usize = 256;
 
-/// The bytes of a request up to the blank line, and what came behind it.
+/// The bytes of a request up to the blank line, and the bytes that arrived behind it.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     bytes: Vec<u8>,
@@ -21,16 +24,17 @@ pub(crate) struct RequestHead {
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) target: RequestTarget<'a>,
-    /// The path that was sent, if a host has cut its own part from the target.
+    /// The path that the client sent, if a host application has removed its own part from the
+    /// target.
     pub(super) uncut_path: Option<&'a str>,
     pub(crate) minor_version: u8,
     pub(super) headers: Vec<httparse::Header<'a>>,
-    /// What layers of a host have added to the request.
+    /// Values that layers of a host application have added to the request.
     pub(crate) extensions: Option<&'a http::Extensions>,
 }
 
 impl RequestHead {
-    /// Everything that was read, the head included.
+    /// Returns all bytes that were read, including the head.
     #[cfg(feature = "axum")]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -40,13 +44,16 @@ impl RequestHead {
         &self.bytes[self.length..]
     }
 
+    /// Parses the head.
+    ///
     /// # Errors
     ///
-    /// 400 for what is no HTTP/1 request, 431 for too many headers.
+    /// Returns 400 if the bytes are not an HTTP/1 request, and 431 if it has too many headers.
     pub(crate) fn parse(&self, limits: &Limits) -> Result<Request<'_>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
-        let status = request.parse(&self.bytes[..self.length]).map_err(|error| refuse(&error))?;
+        let status =
+            request.parse(&self.bytes[..self.length]).map_err(|error| parse_refusal(&error))?;
         let (Some(method), Some(target), Some(minor_version)) =
             (request.method, request.path, request.version)
         else {
@@ -69,19 +76,20 @@ impl<'a> Request<'a> {
         self.target.path()
     }
 
-    /// The path as the client sent it.
+    /// Returns the path as the client sent it.
     pub(crate) fn sent_path(&self) -> &'a str {
         self.uncut_path.unwrap_or_else(|| self.path())
     }
 
-    /// The host the request names: in its target, which then counts alone, or in its header.
+    /// Returns the host of the request, from its target if the target has one, otherwise from its
+    /// header.
     ///
     /// Source: RFC 9112 section 3.2.2.
     pub(super) fn host(&self) -> Option<&'a str> {
         self.target.authority().or_else(|| self.one("host").ok().flatten())
     }
 
-    /// All values of a header, in order.
+    /// Returns all values of a header, in order.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers
             .iter()
@@ -89,7 +97,7 @@ impl<'a> Request<'a> {
             .map(|header| header.value)
     }
 
-    /// The value of a header that may be given once only; `Err` when it is given twice or is not
+    /// Returns the value of a header that may occur only once. Fails if it occurs twice or is not
     /// text.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&'a str>, ()> {
         let mut values = self.all(name);
@@ -102,7 +110,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Reads the rest of a request head, whose first bytes have been read. It has no deadline of its own.
+/// Reads the rest of a request head. Its first bytes have been read. It has no deadline of its own.
 ///
 /// Returns `Ok(Err(_))` for a request to refuse, and `Err(_)` if the client has left.
 pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
@@ -124,7 +132,7 @@ pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
         if bytes.len() >= limits.request_head_size {
             return Ok(Err(Refusal::head_too_large()));
         }
-        // Bytes that cannot become a request are refused at once, not at the deadline.
+        // Bytes that cannot become a request are refused at once instead of at the deadline.
         if known == 0
             && let Err(refusal) = check_start(&bytes)
         {
@@ -140,10 +148,10 @@ pub(crate) async fn read_request_head<S: AsyncRead + Unpin>(
 fn check_start(bytes: &[u8]) -> Result<(), Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    request.parse(bytes).map(drop).map_err(|error| refuse(&error))
+    request.parse(bytes).map(drop).map_err(|error| parse_refusal(&error))
 }
 
-fn refuse(error: &httparse::Error) -> Refusal {
+fn parse_refusal(error: &httparse::Error) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::head_too_large(),
         _ => Refusal::bad_request("the request is not valid HTTP"),
@@ -153,10 +161,11 @@ fn refuse(error: &httparse::Error) -> Refusal {
 /// A line feed without a carriage return before it.
 struct BareLineFeed;
 
-/// The length of the head, blank line included. Everything before `known` was searched before.
+/// Returns the length of the head, including the blank line. The bytes before `known` were searched
+/// before.
 ///
-/// RFC 9112 section 2.2 lets a server accept bare line feeds. It is not done here: a proxy that reads
-/// them differently would see other requests than this server.
+/// RFC 9112 section 2.2 lets a server accept bare line feeds. This server does not: a proxy that
+/// interprets them differently would see other requests than this server.
 fn end_of_head(bytes: &[u8], known: usize) -> Result<Option<usize>, BareLineFeed> {
     for at in (known..bytes.len()).filter(|at| bytes[*at] == b'\n') {
         let Some(line) = bytes[..at].strip_suffix(b"\r") else { return Err(BareLineFeed) };
@@ -172,7 +181,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_head_may_come_byte_by_byte_with_a_frame_behind_it() {
+    async fn a_head_may_arrive_byte_by_byte_with_a_frame_behind_it() {
         let bytes = b"ET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n\x81\x00".to_vec();
         let (mut client, mut server) = tokio::io::duplex(1);
         let writer = tokio::spawn(async move {
@@ -189,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_http_is_refused_at_once() {
+    async fn bytes_that_are_not_http_are_refused_at_once() {
         let limits = Limits::default();
         let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
         let refusal =

@@ -1,8 +1,10 @@
+//! Chooses the subprotocol of a connection.
+
 use std::sync::Arc;
 
 use super::request::Request;
 
-/// The subprotocols a server speaks, the preferred first.
+/// The subprotocols of a server, in the order of preference.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Subprotocols(Vec<Arc<str>>);
 
@@ -11,7 +13,7 @@ impl Subprotocols {
         Self(names.into_iter().map(|name| Arc::from(name.into())).collect())
     }
 
-    /// Names what no client could offer.
+    /// Returns a text for every name that no client could offer.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         for (at, name) in self.0.iter().enumerate() {
@@ -25,7 +27,8 @@ impl Subprotocols {
         mistakes
     }
 
-    /// Chooses the first of ours that the client offers. Source: RFC 6455 section 4.2.2.
+    /// Chooses the first of the server's subprotocols that the client offers. Source: RFC 6455
+    /// section 4.2.2.
     pub(crate) fn choose(&self, request: &Request<'_>) -> Option<Arc<str>> {
         self.0.iter().find(|name| is_offered(request, name)).cloned()
     }
@@ -38,7 +41,7 @@ fn is_offered(request: &Request<'_>, name: &str) -> bool {
         .any(|offered| offered.trim_ascii() == name.as_bytes())
 }
 
-/// RFC 9110 section 5.6.2.
+/// Returns whether a name is a token. Source: RFC 9110 section 5.6.2.
 fn is_token(name: &str) -> bool {
     let is_char = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_char)

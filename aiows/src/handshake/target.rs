@@ -1,9 +1,11 @@
-/// What a request asks for. Source: RFC 9112 section 3.2.
+//! The target in the request line of a request.
+
+/// The target of a request. Source: RFC 9112 section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestTarget<'a> {
-    /// A path, and in absolute form the host it is asked of.
+    /// A path, and in absolute form also the authority.
     Resource { authority: Option<&'a str>, path: &'a str, query: &'a str },
-    /// `*`, a host alone, or no valid target: nothing a GET can ask for.
+    /// `*`, an authority alone, or an invalid target. A GET request cannot have one of these.
     Other(&'a str),
 }
 
@@ -17,7 +19,7 @@ impl<'a> RequestTarget<'a> {
         });
         let Some((_, rest)) = absolute else { return Self::Other(target) };
         let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        // A user has no place in the target of a request (RFC 9110 section 4.2.4).
+        // The target of a request must not contain a user (RFC 9110 section 4.2.4).
         match authority.is_empty() || authority.contains('@') || rest.starts_with('#') {
             true => Self::Other(target),
             false => Self::resource(Some(authority), rest),

@@ -1,3 +1,5 @@
+//! The id of a request.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -6,13 +8,13 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// The longest string id, in bytes after unescaping.
+/// The length of the longest id that is a string, in bytes after unescaping.
 const MAX_LENGTH: usize = 64;
 
 /// The `id` of a request: a string of at most 64 bytes, or an integer.
 ///
-/// It is kept as the peer wrote it, so that an answer carries it byte for byte as its
-/// `correlation_id`. Cloning is cheap.
+/// It is kept in the form in which the client wrote it, so that the answer has it byte for byte as
+/// its `correlation_id`. Cloning is cheap.
 ///
 /// ```
 /// use aiows::MessageId;
@@ -34,7 +36,8 @@ impl MessageId {
         &self.json
     }
 
-    /// Takes an id as it stands in a message; `None` unless it is a short string or an integer.
+    /// Parses an id from the JSON of a message. Returns `None` unless it is a short string or an
+    /// integer.
     pub(crate) fn from_json(json: &str) -> Option<Self> {
         let valid = match json.as_bytes().first()? {
             b'"' => is_short_string(json),
@@ -48,7 +51,7 @@ impl MessageId {
 }
 
 fn is_short_string(json: &str) -> bool {
-    // Unescaping never makes a string longer, so most ids need no parse.
+    // Unescaping never makes a string longer, so most ids need no parser.
     let escaped = json.contains('\\');
     match escaped {
         false => json.len() <= MAX_LENGTH + 2,
@@ -89,13 +92,14 @@ impl Serialize for MessageId {
 
 impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As a `RawValue` asks: serde_json shows the text then, everything else the value.
-        deserializer.deserialize_newtype_struct(RAW, IdVisitor)
+        // Requested like a `RawValue`: serde_json then passes the text, and every other format the
+        // value.
+        deserializer.deserialize_newtype_struct(RAW_VALUE, IdVisitor)
     }
 }
 
-/// What serde_json calls a `RawValue`.
-pub(crate) const RAW: &str = "$serde_json::private::RawValue";
+/// The name that serde_json uses for a `RawValue`.
+pub(crate) const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 struct IdVisitor;
 
@@ -118,7 +122,8 @@ impl<'de> Visitor<'de> for IdVisitor {
         Self::id(raw.get())
     }
 
-    /// A field that was kept before its type was known, as those of a flattened struct.
+    /// Called for a field that was buffered before its type was known, like the fields of a
+    /// flattened struct.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<MessageId, D::Error> {
         value.deserialize_any(self)
     }

@@ -1,7 +1,7 @@
-//! Identifiers: of connections, of requests, and of failures.
+//! Identifiers of connections, of requests, and of errors.
 
-mod message;
-mod permutation;
+mod message; // the id of a request
+mod permutation; // makes ids unpredictable
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Serialize, Serializer};
 
 pub use self::message::MessageId;
-pub(crate) use self::message::RAW;
+pub(crate) use self::message::RAW_VALUE;
 use self::permutation::Permutation;
 
-/// Bits of a connection's id that the process counts in; the upper 20 are left for the process itself.
+/// The bits of a connection id that the counter uses. The upper 20 bits are reserved for the
+/// process itself.
 const ID_BITS: u32 = 44;
 
 /// Identifies one connection of this process.
 ///
-/// It prints as 16 hexadecimal digits, of which the first five are zero. No two of the first 2^44
-/// connections of a process have the same id. From the ids of some connections nobody can compute those
-/// of others, or how many there are.
+/// It is displayed as 16 hexadecimal digits, of which the first five are zero. No two of the first
+/// 2^44 connections of a process have the same id. The ids of some connections reveal neither the
+/// ids of others nor the number of connections.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(u64);
 
@@ -49,14 +50,13 @@ impl Serialize for ConnectionId {
     }
 }
 
-/// Makes the `error_id` that a peer sees and the log explains.
+/// Makes the `error_id` that the client receives and the log explains.
 pub(crate) fn error_id() -> String {
     static IDS: LazyLock<Ids> = LazyLock::new(|| Ids::of_bits(64));
     format!("{:016x}", IDS.next())
 }
 
-/// Numbers that do not repeat, and from which the next one cannot be told: a counter under a keyed
-/// permutation.
+/// Numbers that do not repeat and cannot be predicted: a counter under a keyed permutation.
 #[derive(Debug)]
 struct Ids {
     counter: AtomicU64,
@@ -93,9 +93,9 @@ mod tests {
         assert_eq!(bits, (1 << ID_BITS) - 1, "every bit of it is used");
     }
 
-    /// What an observer could do with the ids of the affine map that made them once.
+    /// An attack on ids that an affine map makes, as an earlier version did.
     #[test]
-    fn the_next_id_is_not_told_by_the_ids_before() {
+    fn earlier_ids_do_not_reveal_the_next_one() {
         let errors = || u64::from_str_radix(&error_id(), 16).unwrap();
         let unmixed = |id: u64| {
             const INVERSE: u64 = 0xf1de_83e1_9937_733d;
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_prints_as_sixteen_digits() {
+    fn an_id_is_displayed_as_sixteen_digits() {
         assert_eq!(ConnectionId(0xff).to_string(), "00000000000000ff");
         assert_eq!(serde_json::to_string(&ConnectionId(1)).unwrap(), "\"0000000000000001\"");
     }

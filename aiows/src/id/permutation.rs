@@ -1,14 +1,16 @@
+//! A permutation of numbers with random keys.
+
 use std::hash::{BuildHasher, RandomState};
 
-/// Four rounds would do against an observer of a few ids; a connection can afford twice as many.
+/// Four rounds are enough against an observer of a few ids. A connection can afford twice as many.
 const ROUNDS: u8 = 8;
 
-/// A bijection on numbers of `2 * half` bits that only its random keys explain: a Feistel network
-/// whose round function is a keyed hash.
+/// A bijection on numbers of `2 * half` bits that depends on random keys: a Feistel network with a
+/// keyed hash as its round function.
 #[derive(Debug)]
 pub(super) struct Permutation {
     keys: RandomState,
-    /// Bits of one half of a number.
+    /// The bits of one half of a number.
     half: u32,
 }
 
@@ -17,7 +19,7 @@ impl Permutation {
         Self { keys: RandomState::new(), half }
     }
 
-    /// Returns the image of a number, of which the lower `2 * half` bits count.
+    /// Returns the image of a number, of which only the lower `2 * half` bits count.
     pub(super) fn apply(&self, number: u64) -> u64 {
         let mask = (1 << self.half) - 1;
         let (mut left, mut right) = (number >> self.half & mask, number & mask);
@@ -46,13 +48,13 @@ mod tests {
     }
 
     #[test]
-    fn two_permutations_have_nothing_in_common() {
+    fn two_permutations_have_different_images() {
         let (one, other) = (Permutation::new(22), Permutation::new(22));
         assert!((0..1_000).filter(|n| one.apply(*n) == other.apply(*n)).count() < 5);
     }
 
-    /// An affine map, and what is left of one after a xor with its own upper half, has few differences
-    /// between the images of neighbours.
+    /// The images of an affine map, even after a xor with their own upper half, have few different
+    /// distances between neighbours.
     #[test]
     fn the_images_of_neighbours_differ_at_random() {
         let permutation = Permutation::new(22);

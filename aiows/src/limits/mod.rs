@@ -1,7 +1,10 @@
-//! Sizes, counts and deadlines, as plain values.
+//! Sizes, counts, deadlines and overflow policies, as plain values.
+//!
+//! The modules that enforce a limit read it from [`Limits`]. `Limits` belong to a server;
+//! [`RouteLimits`] replace some of them for one route.
 
-mod overflow;
-mod route;
+mod overflow; // what happens to a message if the queue of its recipient is full
+mod route; // the limits of one route
 
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ pub use self::route::RouteLimits;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// The longest wait that is added to an instant: about 30 years.
+/// The longest timeout that is added to an instant: about 30 years.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// Returns the instant at which a timeout that starts now expires.
@@ -29,17 +32,17 @@ pub(crate) fn deadline_of(since: Instant, timeout: Duration) -> Instant {
     since + timeout.min(LONGEST_WAIT)
 }
 
-/// How long a handler or a check of a room may take before the log names it.
+/// The time after which the log names a handler, or a room check, that is still running.
 pub(crate) const SLOW_HANDLER: Duration = Duration::from_secs(10);
 
-/// What is waited for a connection that a stop has cut, its disconnect handlers included.
+/// The time that a shutdown waits for a connection it has cut, including its disconnect handlers.
 pub(crate) const CUT_GRACE: Duration = Duration::from_secs(1);
 
-/// What one server accepts from its peers, and how long it waits for them.
+/// The amounts that one server accepts from its clients, and the times it waits for them.
 ///
-/// Every value has a default that is safe on the open internet; set fields by name and hand the
-/// result to [`Server::limits`](crate::Server::limits). One route may have some of them of its own, see
-/// [`RouteLimits`].
+/// Every value has a default that is safe on the open internet. Set the fields you want to change,
+/// and pass the result to [`Server::limits`](crate::server::Server::limits). If one route needs
+/// other values, use [`RouteLimits`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,99 +56,155 @@ pub(crate) const CUT_GRACE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Largest message and largest frame from a peer, in bytes: 1 MiB. A larger one closes with
-    /// 1009, and the reason says how large one may be.
+    /// The largest message and the largest frame from a client, in bytes. Default: 1 MiB.
+    ///
+    /// If a message is larger, the connection is closed with 1009, and the close reason names the
+    /// limit.
     pub message_size: usize,
-    /// Most frames of one message, empty ones included: 16,384. More close with 1009.
+    /// The maximum number of frames of one message, empty ones included. Default: 16,384.
+    ///
+    /// If a message has more, the connection is closed with 1009.
     pub fragments: usize,
-    /// Deepest nesting of arrays and objects in a message: 128. Deeper is `invalid_json`.
+    /// The deepest nesting of arrays and objects in a message. Default: 128.
     ///
-    /// serde_json keeps values that are nested at most 127 deep: if a field of a message holds more, the
-    /// message is refused with `invalid_payload`, whatever this limit is.
+    /// A deeper message is refused with `invalid_json`. serde_json keeps values that are nested at
+    /// most 127 deep: if a field of a message holds more, the message is refused with
+    /// `invalid_payload`, whatever this limit is.
     pub nesting: usize,
-    /// Largest request head, in bytes: 16 KiB. A larger one is refused with 431.
-    pub request_head_size: usize,
-    /// Most headers of a request: 64. More are refused with 431.
-    pub request_headers: usize,
-    /// Time from accepting a socket to a complete request head: 10 s. A socket that has waited for one
-    /// of the [`handshakes`](Self::handshakes) has a tenth of it at least. Middleware that is asked
-    /// about the request has as long again.
-    pub handshake_timeout: Duration,
-    /// Accepted sockets whose request is not decided yet: 4,096. Beyond it, the client that has been
-    /// silent for longest is dropped, if it has had 20 ms to send something; if all have sent something,
-    /// more wait in the listener's backlog.
-    /// As many refused clients may take up to 1 s to read their answers; further ones are dropped
-    /// once the answer is written.
-    pub handshakes: usize,
-    /// Accepted messages that wait while a handler is pending: 32. Up to 64 KiB behind them are read
-    /// and not decoded, so that pings are answered and a client that leaves is noticed; everything
-    /// else stays in the socket. While the server waits for the answer to a
-    /// [`WebSocket::request`](crate::WebSocket::request), only [`inbound_size`](Self::inbound_size) counts.
-    pub inbound_messages: usize,
-    /// Bytes of accepted messages that wait while a handler is pending: 256 KiB. The last message may
-    /// exceed it, and 64 KiB are read ahead as for [`inbound_messages`](Self::inbound_messages).
+    /// The largest request head, in bytes. Default: 16 KiB.
     ///
-    /// From the moment the server waits for an answer to a
-    /// [`WebSocket::request`](crate::WebSocket::request), as many bytes may come before the answer, in any
-    /// number of messages; together with those that waited before, twice as many. Then the question fails
-    /// as [`Congested`](crate::RequestError::Congested). Empty messages count as two bytes.
+    /// A larger one is refused with 431.
+    pub request_head_size: usize,
+    /// The maximum number of headers of a request. Default: 64.
+    ///
+    /// A request with more is refused with 431.
+    pub request_headers: usize,
+    /// The time from accepting a socket to a complete request head. Default: 10 s.
+    ///
+    /// A socket that had to wait for one of the [`handshakes`](Self::handshakes) has at least a
+    /// tenth of it. Middleware that checks the request has the same time again.
+    pub handshake_timeout: Duration,
+    /// The maximum number of accepted sockets with an unfinished handshake. Default: 4,096.
+    ///
+    /// If there are more, the server drops the client that has been silent for longest, provided
+    /// that this client has had 20 ms to send something. If all of them have sent something, new
+    /// clients wait in the listener's backlog.
+    ///
+    /// The same number of refused clients may take up to 1 s to read their answers; further ones
+    /// are dropped as soon as the answer is written.
+    pub handshakes: usize,
+    /// The maximum number of accepted messages that wait while a handler is running. Default: 32.
+    ///
+    /// Up to 64 KiB behind them are read but not decoded, so that pings are answered and the server
+    /// notices a client that leaves; all further bytes stay in the socket. While the server waits
+    /// for the answer to a [`WebSocket::request`](crate::WebSocket::request), only
+    /// [`inbound_size`](Self::inbound_size) counts.
+    pub inbound_messages: usize,
+    /// The maximum number of bytes of accepted messages that wait while a handler is running.
+    /// Default: 256 KiB.
+    ///
+    /// The last message may exceed the limit, and 64 KiB are read ahead as for
+    /// [`inbound_messages`](Self::inbound_messages).
+    ///
+    /// While the server waits for the answer to a
+    /// [`WebSocket::request`](crate::WebSocket::request), the client may send this many bytes
+    /// before the answer, in any number of messages; together with the messages that waited before,
+    /// twice as many. If it sends more, the request fails with
+    /// [`Congested`](crate::error::RequestError::Congested). An empty message counts as two bytes.
     pub inbound_size: usize,
-    /// Time from the first byte of a message to its last: 60 s. A slower one closes with 1008. Time in
-    /// which the server does not read, because a handler is pending, does not count.
+    /// The time from the first byte of a message to its last. Default: 60 s.
+    ///
+    /// If a message takes longer, the connection is closed with 1008. Time in which the server does
+    /// not read, because a handler is running, does not count.
     pub message_timeout: Duration,
-    /// Bytes of unfinished messages of all clients together: 128 MiB. Beyond it, clients whose
-    /// unfinished message is larger than their share are closed with 1013 within a second.
+    /// The maximum number of bytes of unfinished messages of all clients together. Default:
+    /// 128 MiB.
+    ///
+    /// If there are more, each client with an unfinished message larger than its share is closed
+    /// with 1013 within a second.
     pub inbound_total: usize,
-    /// Time for the middleware and the connect handlers of a connection together: 30 s. Then it is closed
-    /// with 1013, and the log names the handler. One that takes 10 s is named in a warning.
+    /// The time for the middleware and the connect handlers of a connection together.
+    /// Default: 30 s.
+    ///
+    /// If they take longer, the connection is closed with 1013, and the log names the handler. A
+    /// handler that takes 10 s is named in a warning.
     pub connect_timeout: Duration,
-    /// Messages handled in one turn before other connections get theirs: 64.
+    /// The maximum number of messages that one connection handles before other connections get
+    /// their turn. Default: 64.
     pub messages_per_turn: usize,
-    /// Messages that wait to be written to one peer: 1,024.
+    /// The maximum number of messages that wait to be written to one client. Default: 1,024.
     pub outbound_messages: usize,
-    /// Bytes that wait to be written to one peer: 1 MiB. An empty queue takes one message of any
-    /// size.
+    /// The maximum number of bytes that wait to be written to one client. Default: 1 MiB.
+    ///
+    /// An empty queue takes one message of any size.
     pub outbound_size: usize,
-    /// Bytes that wait to be written to all clients together that refuse to read: 256 MiB. Beyond it
-    /// the client with the largest queue is closed as a slow client; if that is the recipient of the
-    /// next message, its queue counts as full. An empty queue takes one message in any case.
+    /// The maximum number of bytes that wait for clients that do not read, over all connections
+    /// together. Default: 256 MiB.
+    ///
+    /// If there are more, the client with the largest queue is closed as a slow client. If that
+    /// client is the recipient of the next message, its queue counts as full instead. An empty
+    /// queue takes one message in any case.
     pub outbound_total: usize,
-    /// What happens to a message that finds no room in the queue of its peer:
-    /// [`Overflow::Disconnect`]. A message type may say otherwise, see
-    /// [`Message`](trait@crate::Message).
+    /// What happens to a message if the queue of its recipient is full. Default:
+    /// [`Overflow::Disconnect`].
+    ///
+    /// A message type can have a policy of its own, see [`Message`](trait@crate::Message).
     pub overflow: Overflow,
-    /// Time a peer may refuse to read before it is cut off as a slow consumer: 10 s. A send waits
-    /// no longer than this for room. It also bounds a peer that refuses to read what is queued before
-    /// its close frame.
+    /// The time for which a client may refuse to read before it is disconnected as a slow client.
+    /// Default: 10 s.
+    ///
+    /// A send waits for space in the queue no longer than this. The limit also applies to a client
+    /// that refuses to read the messages queued before its close frame.
     pub write_timeout: Duration,
-    /// Time between two pings to a peer, busy or not: 20 s.
+    /// The time between two pings to a client, whether it is busy or idle. Default: 20 s.
     pub ping_interval: Duration,
-    /// Silence after a ping that ends the connection: 20 s. Any bytes are a sign of life.
+    /// The silence after a ping that ends the connection. Default: 20 s.
+    ///
+    /// Any bytes from the client count as a sign of life.
     pub ping_timeout: Duration,
-    /// Time for the closing handshake, and for a handler whose peer is gone: 10 s. The closing handshake
-    /// begins when the close frame is written, so a slow peer that reads what was sent before it has as
-    /// long as it needs for that.
+    /// The time for the closing handshake, and for a handler that is still running after its client
+    /// has left. Default: 10 s.
+    ///
+    /// The closing handshake begins when the close frame is written, so a slow client has as long
+    /// as it needs to read the messages before it, if it reads.
     pub close_timeout: Duration,
-    /// Time for each disconnect handler of a connection: 10 s. One that takes longer is dropped, and the next one
-    /// runs. Middleware around them has as long again, not counting their time. After a stop has cut the
-    /// connection, all together have 0.9 s.
+    /// The time for each disconnect handler of a connection. Default: 10 s.
+    ///
+    /// A handler that takes longer is dropped, and the next one runs. Middleware around the
+    /// handlers has the same time again, not counting theirs. After a shutdown has cut the
+    /// connection, all of them together have 0.9 s.
     pub disconnect_timeout: Duration,
-    /// Rooms one connection may be in: 128. One more is `too_many_rooms`.
+    /// The maximum number of rooms that one connection can be in. Default: 128.
+    ///
+    /// One more fails with `too_many_rooms`.
     pub rooms: usize,
-    /// Members a room may have: 10,000. One more is `room_full`.
+    /// The maximum number of members of a room. Default: 10,000.
+    ///
+    /// One more fails with `room_full`.
     pub room_members: usize,
-    /// Longest name of a room, in bytes: 128. A longer one is `invalid_room`.
+    /// The longest name of a room, in bytes. Default: 128.
+    ///
+    /// A longer one fails with `invalid_room`.
     pub room_name_size: usize,
-    /// Longest name of a connection and of its user, in bytes: 128. `WebSocket::set_name` and `set_user`
-    /// refuse a longer one with `invalid_name`.
+    /// The longest name of a connection and of its user, in bytes. Default: 128.
+    ///
+    /// [`WebSocket::set_name`](crate::WebSocket::set_name) and
+    /// [`set_user`](crate::WebSocket::set_user) refuse a longer one with `invalid_name`.
     pub name_size: usize,
-    /// What `WebSocket::join_as` may say about a member, in bytes of JSON: 1 KiB. More is
-    /// `member_too_large`. A long list of a room is sent in parts.
+    /// The maximum size of the information about a member in
+    /// [`WebSocket::join_as`](crate::WebSocket::join_as), in bytes of JSON. Default: 1 KiB.
+    ///
+    /// More fails with `member_too_large`. A long list of members is sent in parts.
     pub member_info_size: usize,
-    /// Time for which a user stays listed in a room after the last connection has gone that joined with
-    /// `WebSocket::join_as_user`: 2 s, so that a page may load again. Zero is allowed.
+    /// The time for which a user stays listed in a room after the last connection that joined with
+    /// [`WebSocket::join_as_user`](crate::WebSocket::join_as_user) has gone, so that a page can be
+    /// reloaded. Default: 2 s.
+    ///
+    /// Zero is allowed.
     pub presence_grace: Duration,
-    /// Connections of the whole server: 10,000. More are refused with 503.
+    /// The maximum number of connections of the whole server. Default: 10,000.
+    ///
+    /// Further requests are refused with 503.
     pub connections: usize,
 }
 
@@ -186,7 +245,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Names every value with which a server cannot work.
+    /// Returns a text for every value that a server cannot work with.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let counts = [
             ("message_size", self.message_size),
@@ -241,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zero_is_named() {
+    fn a_zero_is_a_mistake() {
         let limits = Limits { fragments: 0, ping_timeout: Duration::ZERO, ..Limits::default() };
         assert_eq!(
             limits.mistakes(),

@@ -1,18 +1,19 @@
-//! What happens to a message that finds no room in the queue of its peer.
+//! What happens to a message if the queue of its recipient is full.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a server does with a message for a peer that does not read as fast as it is sent to.
+/// The policy of a server for messages to a client that reads too slowly.
 ///
-/// It acts when the connection's outbound queue has no room; see
-/// [`Limits::overflow`](crate::Limits::overflow) for all messages, and
-/// `#[aiows(delivery = "..")]` of [`Message`](trait@crate::Message) for those of one type. The guide has
-/// a chapter on it, *Slow clients*.
+/// The policy applies when the outbound queue of the connection is full. Set it for all messages
+/// with [`Limits::overflow`](crate::Limits::overflow), and for one message type with
+/// `#[aiows(delivery = "..")]` of [`Message`](trait@crate::Message). The chapter *Slow clients* of
+/// the guide compares the policies.
 ///
 /// ```
-/// use aiows::{Limits, Overflow};
+/// use aiows::messages::Overflow;
+/// use aiows::Limits;
 ///
 /// let mut limits = Limits::default();
 /// assert_eq!(limits.overflow, Overflow::Disconnect);
@@ -21,17 +22,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The connection is closed with 1008, `Slow client detected`: the default.
+    /// Closes the connection with 1008, `Slow client detected`. This is the default.
     #[default]
     Disconnect,
-    /// The new message is dropped, and its sender told nothing.
+    /// Drops the new message. The sender gets no error.
     DropNewest,
-    /// The oldest messages that are not begun to be written make room, and their senders are told
-    /// nothing. As the policy of a server it drops no answer, no question and no message of a type
-    /// with a policy of its own; as that of a type it drops only messages of the type. If none of
-    /// these wait, the new message is dropped.
+    /// Drops the oldest messages that are not partly written, until the new one fits. Their senders
+    /// get no error.
+    ///
+    /// As the policy of a server, it drops no answers, no questions, and no messages of a type with
+    /// a policy of its own. As the policy of a message type, it drops only messages of that type.
+    /// If none of these wait, the new message is dropped.
     DropOldest,
-    /// The sender gets [`SendError::Full`](crate::SendError::Full), and the connection lives.
+    /// Returns [`SendError::Full`](crate::error::SendError::Full) to the sender. The connection
+    /// stays open.
     Reject,
 }
 
@@ -45,43 +49,45 @@ impl Overflow {
         }
     }
 
-    /// Whether a message may get lost without a word to anybody but the log.
+    /// Returns whether the policy may drop a message with no other trace than the log.
     pub(crate) fn drops(self) -> bool {
         matches!(self, Self::DropNewest | Self::DropOldest)
     }
 }
 
-/// What one message wants in place of the server's policy.
+/// The overflow rule of one message, in place of the server's policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[doc(hidden)]
 pub enum Rule {
     #[default]
     Server,
     Policy(Overflow),
-    /// It makes room by dropping older messages of the same kind.
+    /// Drops older messages of the same kind.
     DropOldest(Kind),
-    /// It takes the place of an unsent message with the same key.
+    /// Replaces an unsent message with the same key.
     Latest(CoalesceKey),
-    /// An answer or a question, which no policy drops; with the key of its type, if it has one.
+    /// The rule of an answer or a question, which no policy drops. It has the key of its message
+    /// type, if there is one.
     Kept(Option<CoalesceKey>),
 }
 
-/// Tells the message types apart that drop their oldest messages.
+/// A message type that drops its own oldest messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
 pub struct Kind(u32);
 
-/// The kind of one message type, chosen when it is first used; a static of its own for each type.
+/// The kind of one message type, assigned at its first use. Each type has a static of its own.
 #[derive(Debug, Default)]
 #[doc(hidden)]
 pub struct KindOf(AtomicU32);
 
-/// Who may drop a message that waits in a queue.
+/// The rule that may drop a message while it waits in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// The policy of the server.
     Server,
-    /// Nobody: it answers or asks something, or its sender would have been told.
+    /// No rule: the message is an answer or a question, or its type has a policy of its own other
+    /// than `DropOldest`.
     Kept,
     /// Later messages of its own type.
     Own(Kind),
@@ -89,7 +95,8 @@ pub(crate) enum Class {
 
 /// A message type and a key, as 128 bits under two random keys of this process.
 ///
-/// Who chooses keys cannot aim at a collision, and by chance one message in 10^30 replaces another's.
+/// A client that chooses keys cannot aim for a collision. By chance, one message in 10^30 replaces
+/// another message with a different key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[doc(hidden)]
 pub struct CoalesceKey(u64, u64);
@@ -103,13 +110,13 @@ impl Rule {
         Self::Latest(CoalesceKey(one, other))
     }
 
-    /// The rule of a type that drops its own oldest messages.
+    /// Returns the rule of a type that drops its own oldest messages.
     #[must_use]
     pub fn drop_oldest(kind: &'static KindOf) -> Self {
         Self::DropOldest(kind.get())
     }
 
-    /// The rule of a message of the same type that answers or asks something.
+    /// Returns the rule of an answer or a question of the same message type.
     pub(crate) fn kept(self) -> Self {
         match self {
             Self::Latest(key) | Self::Kept(Some(key)) => Self::Kept(Some(key)),
@@ -152,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_told_apart_by_type_and_key() {
+    fn keys_differ_by_message_type_and_key() {
         assert_eq!(Rule::latest("tick", "AAPL"), Rule::latest("tick", &"AAPL".to_owned()));
         assert_ne!(Rule::latest("tick", "AAPL"), Rule::latest("tick", "MSFT"));
         assert_ne!(Rule::latest("tick", "AAPL"), Rule::latest("quote", "AAPL"));

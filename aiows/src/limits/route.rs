@@ -1,3 +1,5 @@
+//! The limits that one route can replace.
+
 use std::time::Duration;
 
 use super::Limits;
@@ -5,14 +7,17 @@ use super::Overflow;
 
 macro_rules! route_limits {
     ($($name:ident: $type:ty,)*) => {
-        /// The limits that one route may have of its own, in place of the server's.
+        /// The limits of one route, in place of the server's.
         ///
-        /// Every value is `None` at first: the route then has the server's. Set fields by name and hand
-        /// the result to [`Router::limits`](crate::Router::limits). What is missing here is counted before
-        /// the path of a request is known, or over all connections together, and is the server's alone.
+        /// Every value is `None` at first, and the route then has the value of the server. Set the
+        /// fields you want to change, and pass the result to
+        /// [`Router::limits`](crate::routing::Router::limits). The limits that are missing here
+        /// belong to the server alone, because it counts them before it knows the path of a
+        /// request, or over all connections together.
         ///
         /// ```
-        /// use aiows::{Limits, RouteLimits, Router, Server};
+        /// use aiows::server::RouteLimits;
+        /// use aiows::{Limits, Router, Server};
         ///
         /// let mut server = Limits::default();
         /// server.message_size = 64 * 1024;
@@ -35,7 +40,7 @@ macro_rules! route_limits {
         }
 
         impl RouteLimits {
-            /// The limits of the route, on a server with these.
+            /// Returns the limits of the route on a server with the limits `server`.
             pub(crate) fn over(&self, server: &Limits) -> Limits {
                 let mut limits = server.clone();
                 $(if let Some(value) = self.$name {
@@ -67,7 +72,7 @@ route_limits! {
 }
 
 impl RouteLimits {
-    /// Names every value with which a route cannot work.
+    /// Returns a text for every value that a route cannot work with.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let mistakes = self.over(&Limits::default()).mistakes();
         mistakes.into_iter().map(|mistake| format!("{mistake}, nor may that of a router")).collect()

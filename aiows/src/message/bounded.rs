@@ -1,3 +1,5 @@
+//! The type [`BoundedVec`]: a list with a bound that is checked while the list is read.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -5,18 +7,19 @@ use std::ops::Deref;
 use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The most items there is room for before one was read.
+/// The most items that the list reserves memory for before it has read one.
 const MAX_AHEAD: usize = 64;
 
 /// A list of at most `N` items, for the fields of messages.
 ///
-/// A longer list is refused while it is read, with the code `too_many` for the field: item `N + 1` is
-/// not kept, and no rule is checked. A `length` rule on a `Vec` is checked later, when the whole list is
-/// in memory.
+/// A longer list is refused while it is read, with the code `too_many` for the field: item `N + 1`
+/// is not kept, and no rule of the message is checked. A `length` rule on a `Vec` is checked later,
+/// when the whole list is in memory.
 ///
 /// ```
 /// use aiows::testing::TestServer;
-/// use aiows::{BoundedVec, Message, Router, message, routes};
+/// use aiows::messages::BoundedVec;
+/// use aiows::{Message, Router, message, routes};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Message, Deserialize, Serialize)]
@@ -80,7 +83,7 @@ impl<T, const N: usize> Deref for BoundedVec<T, N> {
     }
 }
 
-/// Fails for more than `N` items, and gives them back.
+/// Fails if there are more than `N` items, and returns them as the error.
 impl<T, const N: usize> TryFrom<Vec<T>> for BoundedVec<T, N> {
     type Error = Vec<T>;
 
@@ -142,7 +145,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for ListVisitor<T, N
         }
         match seq.next_element::<IgnoredAny>()? {
             None => Ok(BoundedVec { items }),
-            // `codec::failure` reads this text.
+            // `codec::failure` recognizes this text.
             Some(_) => Err(A::Error::custom(format_args!("too many items, at most {N}"))),
         }
     }
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_made_of_a_vec_and_back() {
+    fn a_list_is_converted_from_a_vec_and_back() {
         let list = List::try_from(vec![1, 2]).unwrap();
         assert_eq!((&list).into_iter().sum::<u8>(), 3);
         assert_eq!(Vec::from(list.clone()), list.into_vec());

@@ -1,3 +1,5 @@
+//! Errors as they are written on the wire, within a fixed size.
+
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,23 +10,26 @@ use tracing::field::display;
 use crate::error::{FieldError, HandlerError, cut};
 use crate::id::ConnectionId;
 
-/// The most an error has on the wire, in bytes.
+/// The largest error on the wire, in bytes.
 const MAX_FRAME: usize = 4 * 1024;
-/// What of it is left to the head: a `correlation_id` of 64 bytes, six for each if it is escaped.
+/// The part of it that is reserved for the head: a `correlation_id` of 64 bytes, with six bytes for
+/// each if it is escaped.
 const HEAD: usize = 512;
 
-/// An error without fields and parameters is no larger than it may be with a code and a message of so
-/// many bytes, whatever is escaped.
+/// If the code and the message together have at most this many bytes, an error without fields and
+/// parameters fits in any case, even if every byte is escaped.
 const SHORT: usize = 384;
 
-/// What remains of the code and the message of an error that is too large, in bytes.
+/// The bytes to which the code and the message of a too large error are cut.
 const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = SHORT - MAX_CODE;
 
-/// The largest integer that every reader of JSON reads exactly (RFC 7493 section 2.2).
+/// The largest integer that every JSON parser reads exactly (RFC 7493 section 2.2).
 const MAX_EXACT: u64 = (1 << 53) - 1;
 
-/// The fields of an error on the wire, without the head: small enough for 4 KiB together with it.
+/// The fields of an error on the wire, without the head.
+///
+/// Together with the head they have at most 4 KiB.
 #[derive(Serialize)]
 pub(crate) struct ErrorFrame<'a> {
     code: &'a str,
@@ -47,7 +52,7 @@ impl<'a> ErrorFrame<'a> {
     /// The message type of every error.
     pub(crate) const TYPE: &'static str = "error";
 
-    /// `connection` is for the log; a request has none.
+    /// Makes the fields of an error. `connection` is only for the log; an HTTP request has none.
     pub(crate) fn new(
         error: &'a HandlerError,
         message_type: Option<&'a str>,
@@ -75,7 +80,8 @@ impl<'a> ErrorFrame<'a> {
         (is_plain && is_short) || size_within(self, MAX_FRAME - HEAD).is_some()
     }
 
-    /// The same without parameters and, where that is not enough, with less of the texts and the fields.
+    /// Returns the error without parameters and, if that is not enough, with shorter texts and
+    /// fewer fields.
     fn shrunk(self, connection: Option<ConnectionId>) -> Self {
         let Self { code, message, fields, more_fields, .. } = self;
         let without_fields = Self { fields: &[], more_fields: usize::MAX, params: None, ..self };
@@ -101,7 +107,7 @@ impl<'a> ErrorFrame<'a> {
         shrunk
     }
 
-    /// How many of these fields there is room for besides the rest.
+    /// Returns how many of these fields fit into the frame next to the other keys.
     fn fitting(&self, fields: &[FieldError]) -> usize {
         let around = r#","fields":[]"#.len();
         let rest = size_within(self, MAX_FRAME).unwrap_or(MAX_FRAME);
@@ -120,23 +126,23 @@ fn is_zero(count: &usize) -> bool {
 }
 
 fn whole_millis(delay: Duration) -> u64 {
-    // Rounded up: a client that comes too early is refused again.
+    // Rounded up, because a client that comes back too early is refused again.
     let millis = u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     millis.min(MAX_EXACT)
 }
 
-/// The size of a value as JSON, if it is within this; a larger one is not looked at any further.
+/// Returns the size of a value as JSON, or `None` if it is larger than `max`. Stops at the bound.
 fn size_within(value: &impl Serialize, max: usize) -> Option<usize> {
-    let mut size = Size { left: max };
+    let mut size = SizeCounter { left: max };
     serde_json::to_writer(&mut size, value).ok().map(|()| max - size.left)
 }
 
-/// Takes a number of bytes, and keeps none.
-struct Size {
+/// Counts the bytes written to it, up to a bound.
+struct SizeCounter {
     left: usize,
 }
 
-impl Write for Size {
+impl Write for SizeCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left.checked_sub(bytes.len());
         self.left = left.ok_or(io::ErrorKind::StorageFull)?;

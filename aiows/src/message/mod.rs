@@ -1,18 +1,22 @@
-//! Messages: the typed ones, the raw one, and the frames the framework itself writes.
+//! Messages: typed ones, raw ones, and errors as they are written on the wire.
+//!
+//! A type that implements [`Message`] has a message type and optional validation. [`Incoming`] and
+//! [`Outgoing`] are the messages that a server can receive and send. The module `codec` turns them
+//! into JSON and back.
 
-mod bounded;
-mod error_frame;
-mod probe;
-mod raw;
+mod bounded; // a list with a bound
+mod error_frame; // errors as they are written on the wire
+mod probe; // what the type of a field implements
+mod raw; // a message as it was received
 #[cfg(feature = "validator")]
-mod validation;
+mod validation; // the `#[validate]` rules
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::bounded::BoundedVec;
 pub(crate) use self::error_frame::ErrorFrame;
-pub(crate) use self::probe::misfit_of;
+pub(crate) use self::probe::mismatch_of;
 pub use self::probe::{Probe, ReadKeys, ViaNoReads, ViaReads};
 pub use self::raw::RawMessage;
 #[cfg(feature = "validator")]
@@ -28,11 +32,11 @@ use crate::error::HandlerError;
 use crate::id::MessageId;
 use crate::limits::Rule;
 
-/// A type that travels as one JSON object with a message type.
+/// A type that is sent and received as one JSON object with a message type.
 ///
-/// It is derived: `#[derive(Message)]` names the message type after the struct in snake case,
-/// `#[aiows(type = "..")]` names it otherwise. A message that is received also derives
-/// [`serde::Deserialize`], one that is sent [`serde::Serialize`].
+/// You derive it: `#[derive(Message)]` takes the message type from the name of the struct in snake
+/// case, and `#[aiows(type = "..")]` sets another one. If you receive the message, also derive
+/// [`serde::Deserialize`]; if you send it, [`serde::Serialize`].
 ///
 /// ```
 /// use aiows::Message;
@@ -48,10 +52,11 @@ use crate::limits::Rule;
 /// assert_eq!(Join::TYPE, "room.join");
 /// ```
 ///
-/// By hand it is:
+/// You can also implement it by hand:
 ///
 /// ```
-/// use aiows::{FieldError, HandlerError, Message, Result};
+/// use aiows::error::FieldError;
+/// use aiows::{HandlerError, Message, Result};
 ///
 /// struct Guess {
 ///     number: u8,
@@ -75,43 +80,49 @@ use crate::limits::Rule;
     note = "annotate `{Self}` with `#[derive(aiows::Message)]`"
 )]
 pub trait Message {
-    /// The message type, as it stands on the wire. A message that is sent does not compile if this is a
-    /// type of the protocol (`ack`, `auth`, `auth_success`, `error`, `room.joined`, `room.left`,
-    /// `room.members`), empty, or has white space.
+    /// The message type on the wire.
+    ///
+    /// If you send the message, it does not compile if this is a type of the protocol (`ack`,
+    /// `auth`, `auth_success`, `error`, `room.joined`, `room.left`, `room.members`), if it is
+    /// empty, or if it contains white space or control characters.
     const TYPE: &'static str;
 
     /// Whether handlers of this message must be registered for [`TYPE`](Self::TYPE) and no other
-    /// type; derived, it is true where `#[aiows(type = "..")]` stands.
+    /// type. The derive sets it to `true` if `#[aiows(type = "..")]` is present.
     const DECLARED: bool = false;
 
-    /// Returns what is to be done when there is no room for this message.
+    /// Returns the overflow rule of this message, for recipients with a full queue.
     #[doc(hidden)]
     fn delivery(&self) -> Rule {
         Rule::Server
     }
 
-    /// Notes the keys that the message reads besides those its type shows.
+    /// Adds the keys that the message reads through flattened or wrapped fields.
     #[doc(hidden)]
     fn flattened(_keys: &mut ReadKeys<'_>) {}
 
-    /// Names the fields whose types have rules that are not checked.
+    /// Returns the fields with types that have unchecked rules.
     #[doc(hidden)]
     #[must_use]
     fn unchecked() -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// Checks a message that was received and decoded; derived, it is the `#[validate]` rules.
+    /// Checks a message after it was received and decoded. The derive checks the `#[validate]`
+    /// rules.
     ///
     /// # Errors
     ///
-    /// The client receives `validation_failed` with every failing field.
+    /// The client receives `validation_failed` with every field that failed.
     fn validate(&self) -> Result<(), HandlerError> {
         Ok(())
     }
 }
 
-/// A message that can be received; every [`Message`] that owns its data and is `Deserialize`.
+/// A message that you can receive: every [`Message`] that owns its data and implements
+/// `Deserialize`.
+///
+/// It is implemented for you.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be received as a message",
     label = "not a message that can be received",
@@ -122,15 +133,18 @@ pub trait Incoming: Message + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Message + DeserializeOwned + Send + 'static> Incoming for T {}
 
-/// What can be sent: every [`Message`] that is `Serialize`, and every set of messages.
+/// A message that you can send: every [`Message`] that implements `Serialize`, and every set of
+/// messages.
 ///
-/// A set is an enum that derives [`Message`]: each variant holds one message, which
-/// is sent as if it stood alone. A handler that answers with one of several messages returns a set.
+/// A set is an enum that derives [`Message`](trait@crate::Message): each variant holds one message,
+/// which is sent as if it were on its own. If a handler answers with one of several messages, it
+/// returns a set.
 #[cfg_attr(
     feature = "macros",
     doc = r#"
 ```
-use aiows::{Message, Outgoing, message};
+use aiows::messages::Outgoing;
+use aiows::{Message, message};
 use serde::{Deserialize, Serialize};
 
 #[derive(Message, Deserialize)]
@@ -171,11 +185,11 @@ assert_eq!(Answer::Full(Full).message_type(), "full");
     note = "annotate `{Self}` with `#[derive(aiows::Message, serde::Serialize)]`"
 )]
 pub trait Outgoing {
-    /// Shows the message type and the payload to a visitor.
+    /// Passes the message type and the payload to a visitor.
     #[doc(hidden)]
     fn visit<V: Visitor>(&self, visitor: V) -> V::Output;
 
-    /// Returns the message type this value is sent under.
+    /// Returns the message type that this value is sent with.
     fn message_type(&self) -> &'static str {
         self.visit(TypeOf)
     }
@@ -190,18 +204,18 @@ impl<T: Message + Serialize + ?Sized> Outgoing for T {
     }
 }
 
-/// What looks at a message that is to be sent.
+/// Receives the message type and the payload of a message to send.
 #[doc(hidden)]
 pub trait Visitor {
     type Output;
 
-    /// Comes before the visit.
+    /// Sets the overflow rule of the message, before the visit.
     fn set_rule(&mut self, _rule: impl FnOnce() -> Rule) {}
 
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output;
 }
 
-/// Shows what a set holds to a visitor.
+/// Passes the message in a set to a visitor.
 #[doc(hidden)]
 pub fn visit<M: Outgoing, V: Visitor>(message: &M, visitor: V) -> V::Output {
     message.visit(visitor)
@@ -221,7 +235,7 @@ impl Visitor for TypeOf {
     }
 }
 
-/// Encodes a message, as the answer to `id` if there is one.
+/// Encodes a message. If there is an `id`, it is the answer to the request with this id.
 pub(crate) fn encode<M: Outgoing + ?Sized>(
     tag: &Tag,
     id: Option<&MessageId>,
@@ -269,7 +283,7 @@ impl Visitor for Encode<'_> {
 
     fn set_rule(&mut self, rule: impl FnOnce() -> Rule) {
         let rule = rule();
-        // The client waits for this very answer.
+        // The client waits for this answer, so no policy drops it.
         self.rule = if self.id.is_none() { rule } else { rule.kept() };
     }
 

@@ -1,16 +1,20 @@
+//! Inspects the types of a message's fields: which traits they implement, and which keys they read.
+
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 
 use super::Message;
-use crate::codec::{Misfit, misfit};
+use crate::codec::{Mismatch, mismatch};
 
-/// Finds out what the type of a field implements, without naming the type.
+/// Finds out which traits the type of a field implements, without naming the type.
+///
+/// A method call on a probe resolves to the first trait with bounds that the type meets.
 pub struct Probe<T: ?Sized>(PhantomData<fn() -> Box<T>>);
 
 impl<T: ?Sized> Probe<T> {
-    /// Takes the type from the access to a field.
+    /// Takes the type from a function that borrows the field.
     #[must_use]
     pub fn of<S>(_: fn(&S) -> &T) -> Self {
         Self(PhantomData)
@@ -23,39 +27,39 @@ impl<T: ?Sized> fmt::Debug for Probe<T> {
     }
 }
 
-/// Looks for keys of the head among those that a message reads.
+/// Looks for keys of the head among the keys that a message reads.
 #[derive(Debug)]
 pub struct ReadKeys<'a> {
     head: &'a [&'a str],
-    misfit: Option<Misfit>,
+    mismatch: Option<Mismatch>,
 }
 
 impl ReadKeys<'_> {
-    /// Notes a field of the message.
+    /// Adds a field of the message.
     pub fn field(&mut self, key: &str) {
-        if self.misfit.is_none() && self.head.contains(&key) {
-            self.misfit = Some(Misfit::Field(key.to_owned()));
+        if self.mismatch.is_none() && self.head.contains(&key) {
+            self.mismatch = Some(Mismatch::Field(key.to_owned()));
         }
     }
 }
 
 /// Found first, for types that can be received.
 pub trait ViaReads {
-    /// Notes what the type reads.
+    /// Adds the keys that the type reads.
     fn read(&self, keys: &mut ReadKeys<'_>);
 }
 
 impl<T: DeserializeOwned> ViaReads for Probe<T> {
     fn read(&self, keys: &mut ReadKeys<'_>) {
-        if keys.misfit.is_none() {
-            keys.misfit = misfit::<T>(keys.head);
+        if keys.mismatch.is_none() {
+            keys.mismatch = mismatch::<T>(keys.head);
         }
     }
 }
 
 /// Found one reference further, for all other types.
 pub trait ViaNoReads {
-    /// Notes nothing.
+    /// Adds no keys.
     fn read(&self, keys: &mut ReadKeys<'_>);
 }
 
@@ -63,11 +67,11 @@ impl<T: ?Sized> ViaNoReads for &Probe<T> {
     fn read(&self, _: &mut ReadKeys<'_>) {}
 }
 
-/// Tells why a message does not get all that it reads, as far as its type shows it.
-pub(crate) fn misfit_of<T: Message + DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
-    misfit::<T>(head).or_else(|| {
-        let mut keys = ReadKeys { head, misfit: None };
+/// Returns why a message cannot read all of its fields, as far as its type shows it.
+pub(crate) fn mismatch_of<T: Message + DeserializeOwned>(head: &[&str]) -> Option<Mismatch> {
+    mismatch::<T>(head).or_else(|| {
+        let mut keys = ReadKeys { head, mismatch: None };
         T::flattened(&mut keys);
-        keys.misfit
+        keys.mismatch
     })
 }

@@ -1,3 +1,5 @@
+//! The type [`RawMessage`].
+
 use serde_json::Value;
 
 use super::Incoming;
@@ -5,9 +7,10 @@ use crate::codec::{self, Tag};
 use crate::error::Result;
 use crate::id::MessageId;
 
-/// A message as it was received: for handlers that have no type for it, and for unknown fields.
+/// A message as it was received, for handlers that have no type for it, and for access to unknown
+/// fields.
 ///
-/// It owns a copy of the text, so it may be kept and moved to other tasks.
+/// It owns a copy of the text, so you can keep it and move it to other tasks.
 ///
 /// ```
 /// use aiows::{HandlerError, RawMessage, fallback};
@@ -30,11 +33,11 @@ impl RawMessage {
         Self { text: text.to_owned(), message_type: message_type.to_owned(), id, tag }
     }
 
-    /// Reads a message from its text, for tests and for messages that come another way.
+    /// Parses a message from its text, for tests and for messages that arrive in another way.
     ///
     /// # Errors
     ///
-    /// `invalid_json` or `invalid_message`, as it is answered to a peer.
+    /// Returns `invalid_json` or `invalid_message`, the same error that a client would receive.
     pub fn from_text(text: impl Into<String>) -> Result<Self> {
         let (text, tag) = (text.into(), Tag::default());
         let head = codec::read_head(&tag, &text)?;
@@ -42,7 +45,7 @@ impl RawMessage {
         Ok(Self { text, message_type, id, tag })
     }
 
-    /// Returns the text of the message, as it was received.
+    /// Returns the text of the message as it was received.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -60,21 +63,21 @@ impl RawMessage {
         self.id.as_ref()
     }
 
-    /// Returns the whole message as a JSON value, `type` and `id` included.
+    /// Returns the whole message as a JSON value, including `type` and `id`.
     ///
     /// # Errors
     ///
-    /// `invalid_payload` for JSON that no [`Value`] holds: a number like `1e400`, half of a surrogate
-    /// pair in a string, or arrays and objects nested 128 deep.
+    /// Returns `invalid_payload` for JSON that a [`Value`] cannot hold: a number like `1e400`, half
+    /// of a surrogate pair in a string, or arrays and objects nested 128 deep.
     pub fn json(&self) -> Result<Value> {
         codec::decode_whole(&self.text)
     }
 
-    /// Decodes and validates the message as a `T`, whatever its message type.
+    /// Decodes and validates the message as a `T`, whatever its message type is.
     ///
     /// # Errors
     ///
-    /// `invalid_payload` or `validation_failed`, as if the handler took a `T`.
+    /// Returns `invalid_payload` or `validation_failed`, as if the handler had taken a `T`.
     pub fn parse<T: Incoming>(&self) -> Result<T> {
         let (value, _) = codec::decode::<T>(&self.tag, &self.text)?;
         value.validate()?;

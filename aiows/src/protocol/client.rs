@@ -1,4 +1,4 @@
-//! A client over any stream, for the test kit.
+//! A WebSocket client over any stream, for the test kit.
 
 use std::io;
 
@@ -17,7 +17,7 @@ pub(crate) struct Client {
     stream: WebSocketStream<Box<dyn Stream>>,
 }
 
-/// What a client was sent.
+/// An event that a client receives.
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Binary(Vec<u8>),
@@ -28,9 +28,10 @@ pub(crate) enum Incoming {
 }
 
 impl Client {
+    /// Performs the handshake over a stream.
     /// # Errors
     ///
-    /// The status and body of the answer that refused the handshake.
+    /// Returns the status and the body of the answer that refused the handshake.
     pub(crate) async fn connect(
         stream: Box<dyn Stream>,
         path: &str,
@@ -66,14 +67,14 @@ impl Client {
         self.stream.close(Some(frame)).await.map_err(io::Error::other)
     }
 
-    /// Waits for the next message; pings are answered on the way.
+    /// Waits for the next message, and answers pings while it waits.
     pub(crate) async fn receive(&mut self) -> Incoming {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
                 Some(Ok(Message::Binary(bytes))) => return Incoming::Binary(bytes.to_vec()),
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    // Our answer completes the closing handshake.
+                    // Sends our answer, which completes the closing handshake.
                     let _ = self.stream.flush().await;
                     let code = CloseCode::from(u16::from(frame.code));
                     return Incoming::Closed(code, frame.reason.as_str().to_owned());

@@ -1,4 +1,5 @@
-//! The contexts connections decode with: one that is between two messages serves any of them.
+//! The decoding contexts of connections. Between two messages a connection has none, so that
+//! connections can share them.
 
 use std::cell::Cell;
 use std::io::{self, Read, Write};
@@ -6,17 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
-/// What a context reads at once, in bytes; it zero-fills this much before every read.
+/// The bytes that a context reads at once. It zero-fills as many before every read.
 const READ_BUFFER: usize = 1024;
 
-/// Room for one control frame; a context writes nothing else.
+/// Space for one control frame. A context writes only control frames.
 const WRITE_BUFFER: usize = 256;
 
 thread_local! {
     static SPARE: Cell<Option<Box<WebSocketContext>>> = const { Cell::new(None) };
 }
 
-/// A context that has seen nothing, for messages of up to `message_size` bytes.
+/// Returns an unused context, for messages of up to `message_size` bytes.
 pub(super) fn take(message_size: usize) -> Box<WebSocketContext> {
     match SPARE.take() {
         Some(spare) if spare.get_config().max_message_size == Some(message_size) => spare,
@@ -33,25 +34,26 @@ fn config(message_size: usize) -> WebSocketConfig {
         .max_frame_size(Some(message_size))
 }
 
-/// Keeps a context for the next [`take`] on this thread; it must hold no byte of its connection.
+/// Keeps a context for the next [`take`] on this thread. It must hold no bytes of its connection.
 pub(super) fn give_back(context: Box<WebSocketContext>) {
     SPARE.set(Some(context));
 }
 
-/// What all connections together keep of grown buffers, in bytes.
+/// The maximum number of bytes that all connections together keep in grown buffers.
 const KEPT_TOTAL: usize = 16 * 1024 * 1024;
 
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// The buffer of a context after a large message: it would be kept for ever.
+/// The buffer of a context after a large message. The context itself would never shrink it.
 #[derive(Debug)]
-pub(super) struct Grown {
+pub(super) struct GrownBuffer {
+    /// The size of the largest message that the context has decoded.
     size: usize,
     /// How much of the size is counted in [`KEPT`].
     kept: usize,
 }
 
-impl Grown {
+impl GrownBuffer {
     pub(super) fn new(size: usize) -> Self {
         Self { size, kept: 0 }
     }
@@ -60,7 +62,8 @@ impl Grown {
         self.size = self.size.max(size);
     }
 
-    /// Counts the buffer as kept for further messages; `false` if others keep too much.
+    /// Counts the buffer as kept for further messages. Returns `false` if the buffers of others
+    /// have reached the maximum.
     pub(super) fn keep(&mut self) -> bool {
         let more = self.size - self.kept;
         let kept = KEPT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |kept| {
@@ -73,14 +76,14 @@ impl Grown {
     }
 }
 
-impl Drop for Grown {
+impl Drop for GrownBuffer {
     fn drop(&mut self) {
         KEPT.fetch_sub(self.kept, Ordering::Relaxed);
     }
 }
 
-/// The stream a context sees: the bytes that are there. It writes nothing, because it is given no
-/// control frames to answer.
+/// The stream that a context reads: the bytes that have arrived. It drops writes, because a context
+/// that receives no control frames has no answers to write.
 pub(super) struct Feed<'a> {
     pub(super) bytes: &'a [u8],
 }

@@ -1,16 +1,16 @@
-//! Control frames of a peer, which are handled ahead of the messages they arrive with.
+//! The control frames of a peer, which are handled ahead of the messages they arrive with.
 
-use super::Failure;
+use super::failure::Failure;
 use super::frame::{CLOSE, MASK, MAX_CONTROL, PING, PONG};
 use crate::close::CloseCode;
 
-/// What one attempt to read a control frame has found.
+/// The result of one attempt to parse a control frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// The rest of the frame has not come yet.
+    /// The rest of the frame has not arrived yet.
     Incomplete,
     Frame {
-        /// Bytes of the whole frame.
+        /// The length of the whole frame in bytes.
         length: usize,
         frame: ControlFrame,
     },
@@ -34,18 +34,18 @@ pub(super) struct Payload {
 /// The close frame of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerClose {
-    /// `None` for a frame without one.
+    /// `None` if the frame has no code.
     pub(crate) code: Option<CloseCode>,
     pub(crate) reason: String,
 }
 
-/// Reads the control frame that `bytes` begins with. Source: RFC 6455 sections 5.2 and 5.5.
+/// Parses the control frame at the start of `bytes`. Source: RFC 6455 sections 5.2 and 5.5.
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let [first, rest @ ..] = bytes else {
         return Parsed::Incomplete;
     };
     if !matches!(*first, CLOSE | PING | PONG) {
-        // Fragmented, with a reserved bit, or with an opcode that has no meaning.
+        // The frame is a fragment, has a reserved bit, or has an opcode without a meaning.
         return Parsed::Invalid(Failure::Protocol);
     }
     let [second, rest @ ..] = rest else {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_read_once_all_of_it_has_come() {
+    fn a_frame_is_parsed_once_all_of_it_has_arrived() {
         let bytes = [masked(PING, b"payload"), vec![0x81]].concat();
         for end in 0..bytes.len() - 1 {
             assert_eq!(parse(&bytes[..end]), Parsed::Incomplete, "{end}");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_no_client_may_send_are_invalid_as_soon_as_that_is_known() {
+    fn frames_that_no_client_may_send_are_invalid_from_the_first_wrong_byte() {
         for bytes in [
             &[0x09][..],
             &[0xc9],

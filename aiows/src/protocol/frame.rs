@@ -1,13 +1,14 @@
-//! Frame headers: writing ours, and following a peer's without decoding them.
+//! Frame headers: writes those of the server, and follows those of a peer without decoding the
+//! frames.
 
 use bytes::Bytes;
 
 use crate::close::{CloseCode, cut_reason};
 
-/// Room at the front of an encoded text for the longest frame header of a server.
+/// Space at the front of an encoded payload for the longest frame header of a server.
 pub(crate) const HEADROOM: usize = 10;
 
-/// What a frame of ours carries. Source: RFC 6455 section 5.2.
+/// The opcode of a data frame. Source: RFC 6455 section 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Binary = 0x2,
@@ -16,13 +17,14 @@ pub(crate) enum Opcode {
 
 const FIN: u8 = 0x80;
 pub(super) const MASK: u8 = 0x80;
-/// Set in the opcode of every control frame.
+/// The bit that is set in the opcode of every control frame.
 const CONTROL: u8 = 0x08;
 const OPCODE: u8 = 0x0f;
-/// Bits that only an extension may set, and none is ever agreed on.
+/// The bits that only an extension may set. The server negotiates no extension.
 const RESERVED: u8 = 0x70;
 
-/// The first bytes of control frames, which are always whole. Source: RFC 6455 section 5.5.
+/// The first byte of each control frame, which is always a single fragment. Source: RFC 6455
+/// section 5.5.
 pub(super) const CLOSE: u8 = FIN | 0x8;
 pub(super) const PING: u8 = FIN | 0x9;
 pub(super) const PONG: u8 = FIN | 0xa;
@@ -35,12 +37,13 @@ pub(crate) fn ping_frame() -> Bytes {
     Bytes::from_static(FRAME)
 }
 
-/// Answers a ping with its payload, of at most `MAX_CONTROL` bytes.
+/// Returns the pong that answers a ping with this payload, of at most `MAX_CONTROL` bytes.
 pub(crate) fn pong_frame(payload: &[u8]) -> Bytes {
     control_frame(PONG, payload)
 }
 
-/// Without a code the frame has no payload: the answer to one that has none.
+/// Returns a close frame. Without a code it has no payload, like the frame of a peer that it
+/// answers.
 pub(crate) fn close_frame(code: Option<CloseCode>, reason: &str) -> Bytes {
     let Some(code) = code else {
         return control_frame(CLOSE, &[]);
@@ -54,8 +57,8 @@ fn control_frame(first: u8, payload: &[u8]) -> Bytes {
     [&[first, payload.len() as u8], payload].concat().into()
 }
 
-/// Bytes of payload in a fragment. Longer messages are sent in several, so that control frames can
-/// pass between them.
+/// The payload of a fragment, in bytes. Longer messages are sent in several fragments, so that
+/// control frames can be sent between them.
 pub(crate) const FRAGMENT: usize = 64 * 1024;
 
 /// The header of every fragment between the first and the last.
@@ -63,16 +66,16 @@ pub(crate) const NEXT_FRAGMENT: &[u8; 10] = &[0, 127, 0, 0, 0, 0, 0, 1, 0, 0];
 /// The header of the last of several fragments.
 pub(crate) const LAST_FRAGMENT: &[u8; 10] = &[FIN, 127, 0, 0, 0, 0, 0, 1, 0, 0];
 
-/// Bytes of payload in the first fragment of a message: all others are of full length, so that their
-/// headers are constant.
+/// Returns the payload of the first fragment of a message, in bytes. All other fragments have the
+/// full length, so that their headers are constant.
 pub(crate) fn first_fragment(size: usize) -> usize {
     size.saturating_sub(1) % FRAGMENT + size.min(1)
 }
 
-/// Writes the header of the first fragment of a message, unmasked, right before the payload that
-/// begins at `HEADROOM`.
+/// Writes the header of the first fragment of a message, without a mask, right before the payload,
+/// which starts at `HEADROOM`.
 ///
-/// Returns where the fragment begins in `buffer`.
+/// Returns the position in `buffer` at which the fragment starts.
 pub(crate) fn write_header(opcode: Opcode, buffer: &mut [u8]) -> usize {
     let size = buffer.len() - HEADROOM;
     let length = first_fragment(size);
@@ -95,30 +98,33 @@ pub(crate) fn write_header(opcode: Opcode, buffer: &mut [u8]) -> usize {
     }
 }
 
-/// Follows the frame boundaries of what a peer sends; control frames are left to the caller.
+/// Follows the frame boundaries in the bytes of a peer. Control frames are left to the caller.
 #[derive(Debug)]
 pub(super) struct Scanner {
+    /// The bytes of the current header that have arrived.
     header: [u8; 14],
     header_length: u8,
-    /// Payload bytes of the current frame that have not come yet.
+    /// The payload bytes of the current frame that have not arrived yet.
     payload: u64,
-    /// Payload bytes announced by the frames of the current message so far.
+    /// The payload bytes that the frames of the current message have announced so far.
     announced: u64,
+    /// The frames of the current message so far. Zero between two messages.
     fragments: usize,
     max_fragments: usize,
     message_size: usize,
-    /// Counts messages as they begin.
+    /// The number of messages that have started.
     message: u32,
 }
 
-/// Where a scan stopped short of the end.
+/// The reason for which a scan ended before the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// At the first byte of a control frame.
     Control,
-    /// Before the last header byte of one fragment too many: without it the frame is never decoded.
+    /// Before the last header byte of one fragment too many. The frame is never decoded without
+    /// this byte.
     Fragments,
-    /// Within the header of a data frame that is not allowed here.
+    /// In the header of a data frame that is not allowed here.
     Invalid,
     /// Before the last header byte of a frame that makes its message too large.
     TooLarge,
@@ -138,33 +144,34 @@ impl Scanner {
         }
     }
 
-    /// Frames that a message may have.
+    /// Returns the number of frames that a message may have.
     pub(super) fn max_fragments(&self) -> usize {
         self.max_fragments
     }
 
-    /// Bytes that a message may have.
+    /// Returns the number of bytes that a message may have.
     pub(super) fn message_size(&self) -> usize {
         self.message_size
     }
 
-    /// Whether everything seen so far is whole messages.
+    /// Returns whether all bytes so far are whole messages.
     pub(super) fn at_boundary(&self) -> bool {
         self.payload == 0 && self.header_length == 0 && self.fragments == 0
     }
 
-    /// Messages that have begun so far.
+    /// Returns the number of messages that have started so far.
     pub(super) fn begun(&self) -> u32 {
         self.message
     }
 
-    /// The number of the message that has begun and not ended, and how many of its bytes have come.
+    /// Returns the number of the unfinished message, and how many of its bytes have arrived.
     pub(super) fn under_way(&self) -> Option<(u32, u64)> {
         let arrived = self.announced.saturating_sub(self.payload);
         (!self.at_boundary()).then_some((self.message, arrived))
     }
 
-    /// Passes over the bytes of data frames; tells how many there are, and why it stopped.
+    /// Passes over the bytes of data frames. Returns how many bytes it has passed, and why it
+    /// stopped.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
         let mut at = 0;
         loop {
@@ -206,7 +213,8 @@ impl Scanner {
         self.header_length = 1;
     }
 
-    /// Takes what there is of the header behind its first two bytes, and tells how much that was.
+    /// Takes the bytes of the header that have arrived, beyond the first two. Returns how many it
+    /// has taken.
     fn take_header(&mut self, bytes: &[u8]) -> usize {
         let start = usize::from(self.header_length);
         let end = self.header_size().min(start + bytes.len());
@@ -216,7 +224,8 @@ impl Scanner {
         taken
     }
 
-    /// The size of the header, whose second byte has come. It has a mask.
+    /// Returns the size of the header, once its second byte has arrived. Every header of a client
+    /// has a mask.
     fn header_size(&self) -> usize {
         match self.header[1] & !MASK {
             126 => 8,
@@ -225,7 +234,8 @@ impl Scanner {
         }
     }
 
-    /// Announces the payload if the header is whole; tells if the frame must not be decoded.
+    /// Announces the payload once the header is whole. Returns the reason if the frame must not be
+    /// decoded.
     fn end_header(&mut self) -> Option<Stop> {
         if usize::from(self.header_length) < self.header_size() {
             return None;
@@ -244,7 +254,8 @@ impl Scanner {
         (self.announced > self.message_size as u64).then_some(Stop::TooLarge)
     }
 
-    /// Whether a data frame may begin with this byte. Source: RFC 6455 sections 5.2 and 5.4.
+    /// Returns whether a data frame may start with this byte. Source: RFC 6455 sections 5.2 and
+    /// 5.4.
     fn may_begin_with(&self, first: u8) -> bool {
         let is_in_order = match first & OPCODE {
             0 => self.fragments > 0,
@@ -253,7 +264,7 @@ impl Scanner {
         is_in_order && first & RESERVED == 0
     }
 
-    /// How many frames the current message has.
+    /// Counts a frame, and returns how many the current message has.
     fn count_fragment(&mut self) -> usize {
         self.fragments += 1;
         let count = self.fragments;
@@ -299,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fragment_has_what_full_ones_leave() {
+    fn the_first_fragment_has_the_bytes_that_do_not_fill_a_fragment() {
         for (size, first) in
             [(0, 0), (1, 1), (FRAGMENT, FRAGMENT), (FRAGMENT + 1, 1), (3 * FRAGMENT, FRAGMENT)]
         {
@@ -346,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_count_per_message_and_empty_ones_too() {
+    fn fragments_are_counted_per_message_including_empty_ones() {
         let whole = [frame(0x01, 0), frame(0x00, 0), frame(0x80, 0)].concat();
         let mut scanner = Scanner::new(3, 1 << 20);
         assert_eq!(scanner.scan(&whole), (whole.len(), None));

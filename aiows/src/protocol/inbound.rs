@@ -1,12 +1,12 @@
-//! Messages that a peer has sent.
+//! The data messages of a peer.
 
 use bytes::Bytes;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// What was needed for a larger message is not kept for the next one, in bytes.
+/// The size of a message, in bytes, above which its buffer is not kept unconditionally.
 const LARGE_MESSAGE: usize = 64 * 1024;
 
-/// One data message of a peer, whole and unmasked.
+/// One data message of a peer, complete and unmasked.
 #[derive(Clone, Debug)]
 pub(crate) enum Inbound {
     Binary(Bytes),
@@ -18,11 +18,11 @@ impl Inbound {
         Self::Text(Text::new(text.into()))
     }
 
-    /// Makes a message of the bytes of another one.
+    /// Makes a message from bytes of another one.
     pub(crate) fn of_bytes(bytes: Bytes, is_binary: bool) -> Self {
         match is_binary {
             true => Self::Binary(bytes),
-            // Copied, so that it does not keep what it is a part of.
+            // The text is copied, so that it does not keep the buffer of the other message alive.
             false => match str::from_utf8(&bytes) {
                 Ok(text) => Self::text(text.to_owned()),
                 Err(_) => Self::Binary(bytes),
@@ -30,7 +30,7 @@ impl Inbound {
         }
     }
 
-    /// Whether it came in binary frames, though it may be text by now.
+    /// Returns whether the message arrived in binary frames, even if it was turned into text since.
     pub(crate) fn is_binary(&self) -> bool {
         match self {
             Self::Binary(_) => true,
@@ -56,7 +56,7 @@ impl Inbound {
         }
     }
 
-    /// Turns a binary message that holds UTF-8 into a text one; other messages stay.
+    /// Turns a binary message that holds UTF-8 into a text message. Other messages stay unchanged.
     pub(crate) fn into_text_if_utf8(self) -> Self {
         match self {
             Self::Text(_) => self,
@@ -68,7 +68,7 @@ impl Inbound {
     }
 }
 
-/// A checked text that shares the buffer it was read into.
+/// A valid text that shares the buffer it was read into.
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     text: Utf8Bytes,

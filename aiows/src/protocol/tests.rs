@@ -1,4 +1,5 @@
 use super::*;
+use crate::close::CloseCode;
 
 /// A whole frame with a mask of zeros.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -27,21 +28,21 @@ fn protocol() -> Protocol {
     Protocol::new(&Limits::default(), &[])
 }
 
-/// What one call has found: messages, payloads of pings, how the frames end.
+/// The result of one call: messages, payloads of pings, and the end of the frames.
 type Received = (Vec<String>, Vec<Vec<u8>>, Option<ProtocolEnd>);
 
-/// Receives at most `room` messages.
-fn receive(protocol: &mut Protocol, bytes: &[u8], room: usize) -> Received {
+/// Receives at most `limit` messages.
+fn receive(protocol: &mut Protocol, bytes: &[u8], limit: usize) -> Received {
     let (mut inbound, mut pings) = (VecDeque::new(), Vec::new());
     let mut on_ping = |payload: &[u8]| pings.push(payload.to_vec());
-    let room = (room > 0).then_some(Room { messages: room, bytes: usize::MAX });
-    let end = protocol.receive(bytes, room, &mut inbound, &mut on_ping);
+    let limit = (limit > 0).then_some(DecodeLimit { messages: limit, bytes: usize::MAX });
+    let end = protocol.receive(bytes, limit, &mut inbound, &mut on_ping);
     let texts = inbound.iter().map(|message| message.as_text().unwrap().to_owned());
     (texts.collect(), pings, end)
 }
 
-fn texts(protocol: &mut Protocol, bytes: &[u8], room: usize) -> Vec<String> {
-    let (texts, pings, end) = receive(protocol, bytes, room);
+fn texts(protocol: &mut Protocol, bytes: &[u8], limit: usize) -> Vec<String> {
+    let (texts, pings, end) = receive(protocol, bytes, limit);
     assert_eq!((pings, end), (vec![], None));
     texts
 }
@@ -65,7 +66,7 @@ fn between_two_messages_there_is_no_context() {
 }
 
 #[test]
-fn a_context_is_kept_while_it_has_something_to_remember() {
+fn a_context_is_kept_while_it_holds_state() {
     let mut protocol = protocol();
     texts(&mut protocol, &frame(0x01, b"frag"), 9);
     assert!(protocol.context.is_some());
@@ -98,7 +99,7 @@ fn control_frames_are_seen_while_messages_wait_to_be_decoded() {
 }
 
 #[test]
-fn a_control_frame_between_the_fragments_of_a_message_is_cut_out_however_the_bytes_come() {
+fn a_control_frame_between_the_fragments_of_a_message_is_removed_however_the_bytes_arrive() {
     let whole = [frame(0x01, b"one "), frame(0x89, b"ping"), frame(0x80, b"message"), text("two")];
     let whole = whole.concat();
     for size in 1..whole.len() {
@@ -134,7 +135,7 @@ fn at_most_64_control_frames_are_handled_in_one_turn() {
 }
 
 #[test]
-fn a_fault_of_a_message_comes_before_the_close_frame_behind_it() {
+fn an_error_in_a_message_comes_before_the_close_frame_behind_it() {
     let mut protocol = protocol();
     let bytes = [frame(0x81, b"\xff"), frame(0x88, &1000_u16.to_be_bytes())].concat();
     let end = receive(&mut protocol, &bytes, 0).2;
@@ -144,7 +145,7 @@ fn a_fault_of_a_message_comes_before_the_close_frame_behind_it() {
 }
 
 #[test]
-fn after_our_close_frame_only_that_of_the_peer_is_looked_for() {
+fn after_our_close_frame_only_the_close_frame_of_the_peer_matters() {
     let mut protocol = protocol();
     assert_eq!(protocol.skip(&text("late")[..4]), None);
     let rest = [&text("late")[4..], &frame(0x89, b""), &frame(0x88, &1000_u16.to_be_bytes())];
@@ -153,7 +154,7 @@ fn after_our_close_frame_only_that_of_the_peer_is_looked_for() {
 }
 
 #[test]
-fn connections_of_one_thread_do_not_mix_what_they_were_sent() {
+fn connections_of_one_thread_do_not_mix_their_bytes() {
     let (mut ann, mut bob) = (protocol(), protocol());
     let (to_ann, to_bob) = (text("for ann"), text("for bob"));
     texts(&mut ann, &to_ann[..8], 9);
@@ -187,7 +188,7 @@ fn the_context_of_a_large_message_is_kept_until_it_is_shrunk() {
 }
 
 #[test]
-fn all_connections_together_keep_so_many_large_buffers_and_no_more() {
+fn connections_together_keep_a_limited_number_of_large_buffers() {
     let large = "x".repeat(1 << 20);
     let mut protocols: Vec<_> = (0..32).map(|_| protocol()).collect();
     let keep = |protocol: &mut Protocol| {
@@ -204,10 +205,10 @@ fn all_connections_together_keep_so_many_large_buffers_and_no_more() {
 }
 
 #[test]
-fn decoding_stops_behind_the_message_that_fills_the_room_in_bytes() {
+fn decoding_stops_after_the_message_that_reaches_the_limit_in_bytes() {
     let (mut protocol, mut inbound) = (protocol(), VecDeque::new());
-    let room = Some(Room { messages: 9, bytes: 5 });
-    let end = protocol.receive(&text("four").repeat(3), room, &mut inbound, &mut |_| {});
+    let limit = Some(DecodeLimit { messages: 9, bytes: 5 });
+    let end = protocol.receive(&text("four").repeat(3), limit, &mut inbound, &mut |_| {});
     assert_eq!((end, inbound.len()), (None, 2));
     assert!(protocol.has_undecoded());
 }
@@ -240,7 +241,7 @@ fn the_rest_of_a_message_with_too_many_fragments_reaches_no_other_connection() {
 }
 
 #[test]
-fn nothing_behind_a_frame_that_is_not_allowed_is_looked_at() {
+fn bytes_behind_a_frame_that_is_not_allowed_are_ignored() {
     for invalid in [frame(0xa1, b"x"), frame(0x83, b"x"), frame(0x80, b"x")] {
         let bytes = [text("before"), invalid, frame(0x89, b"after")].concat();
         for size in [1, bytes.len()] {

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 
 use super::compiled::Frames;
-use crate::codec::{Misfit, Tag, is_reserved};
+use crate::codec::{Mismatch, Tag, is_reserved};
 use crate::error::Mistakes;
 use crate::extract::{Kept, Need};
 use crate::handler::{Kind, Route};
@@ -74,14 +74,14 @@ fn check_needs(route: &Route, state: &StateMap, mistakes: &mut Mistakes) {
 /// Reports messages with fields that cannot be received.
 fn check_payload(route: &Route, tag: &Tag, mistakes: &mut Mistakes) {
     let title = route.title();
-    for (name, misfit) in route.needs().misfits(&tag.head_keys()) {
-        mistakes.add(match misfit {
-            Misfit::Field(key) => format!(
+    for (name, mismatch) in route.needs().mismatches(&tag.head_keys()) {
+        mistakes.add(match mismatch {
+            Mismatch::Field(key) => format!(
                 "handler {title} receives `{name}`, but `{name}` has a field `{key}`, which \
                  belongs to the head of every message: rename it with serde or move it into a \
                  field that holds an object"
             ),
-            Misfit::NoObject => format!(
+            Mismatch::NotAnObject => format!(
                 "handler {title} receives `{name}`, but `{name}` wraps a value that is not a JSON \
                  object: give it a named field"
             ),
@@ -102,7 +102,7 @@ fn check_rules(route: &Route, mistakes: &mut Mistakes) {
 
 /// Reports query types that would make every request fail.
 fn check_query(route: &Route, mistakes: &mut Mistakes) {
-    for name in route.needs().unfit() {
+    for name in route.needs().impossible_queries() {
         mistakes.add(format!(
             "handler {} takes `Query<{name}>`, which no query fits: take a struct, a map or a list \
              of pairs",

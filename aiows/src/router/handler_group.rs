@@ -87,7 +87,7 @@ impl HandlerGroup {
     }
 
     async fn call_handler(&self, handler: &CompiledHandler, call: &Call) -> Returned {
-        let call = call.over_state(&handler.state);
+        let call = call.with_state(&handler.state);
         match isolated(Some(call.websocket().id()), || (handler.run)(call.clone())).await {
             Err(error) if handler.errors.len() > self.shared_hooks => {
                 handler.log(&error, call.websocket());
@@ -116,7 +116,7 @@ impl HandlerGroup {
         clock: Arc<MiddlewareClock>,
     ) -> Returned {
         for handler in &self.handlers {
-            let call = call.over_state(&handler.state);
+            let call = call.with_state(&handler.state);
             let running = clock.run_handler(handler, &call);
             if run_disconnect_handler(handler, &call).await.is_some() {
                 running.finish();
@@ -130,11 +130,11 @@ impl HandlerGroup {
 async fn run_disconnect_handler(handler: &CompiledHandler, call: &Call) -> Option<()> {
     let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
     let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
-    if let Err(error) = call.while_in_time(timeout(limit, run)).await?.ok()? {
+    if let Err(error) = call.run_in_time(timeout(limit, run)).await?.ok()? {
         handler.log(&error, call.websocket());
         let review = handler.errors.review(0, call.clone(), error);
         let review = timeout(call.disconnect_timeout(), review);
-        let _ = call.while_in_time(review).await?.ok()?;
+        let _ = call.run_in_time(review).await?.ok()?;
     }
     Some(())
 }

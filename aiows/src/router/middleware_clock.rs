@@ -92,7 +92,7 @@ impl MiddlewareClock {
         let returned = tokio::select! {
             biased;
             returned = &mut middleware => returned,
-            _ = call.while_in_time(self.expires(limit)) => return None,
+            _ = call.run_in_time(self.expires(limit)) => return None,
         };
         run.running.take().into_iter().for_each(Running::finish);
         Some(returned)

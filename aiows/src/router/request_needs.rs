@@ -48,7 +48,7 @@ impl RequestNeeds {
 
     /// Returns the handlers with a `Path` type that does not accept this number of parameters: the
     /// title, the type, and the number that the type accepts.
-    pub(crate) fn misfits(&self, params: usize) -> impl Iterator<Item = (&str, &str, usize)> {
+    pub(crate) fn mismatches(&self, params: usize) -> impl Iterator<Item = (&str, &str, usize)> {
         self.paths.iter().filter_map(move |(title, path)| {
             Some((&**title, path.name, (path.other_count)(params)?))
         })
@@ -75,8 +75,9 @@ impl RequestNeeds {
             extensions: self.extensions(request),
         };
         for check in &self.checks {
-            check(&info)
-                .map_err(|error| Refusal::told(&error.status(http_refusal::BAD_REQUEST.status)))?;
+            check(&info).map_err(|error| {
+                Refusal::from_error(&error.status(http_refusal::BAD_REQUEST.status))
+            })?;
         }
         Ok(Some(Arc::new(info)))
     }

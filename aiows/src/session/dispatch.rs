@@ -95,7 +95,7 @@ impl Session {
     fn keep(&mut self, mut call: Call) {
         // A call that was allocated beside a large buffer is not kept, see `Inbox::pop`.
         let large = call.inbound().is_some_and(Inbound::is_large);
-        if !large && call.rest() {
+        if !large && call.clear_message() {
             self.call = Some(call);
         }
     }

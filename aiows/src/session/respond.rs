@@ -7,7 +7,7 @@ use super::Session;
 use super::dispatch::{Report, Unrouted};
 use super::drive::drive;
 use crate::close::CloseCode;
-use crate::codec::{encode, encode_own};
+use crate::codec::{encode, encode_builtin};
 use crate::error::{HandlerError, closing};
 use crate::extract::{Call, Received, Stage};
 use crate::handler::Outcome;
@@ -117,7 +117,7 @@ impl Session {
         self.socket.end_handling(None);
         // A fault of the head is reported first, even if an extractor failed before the head was
         // checked.
-        let fault = if call.is_head_known() { None } else { call.head_fault() };
+        let fault = if call.is_head_known() { None } else { call.head_error() };
         if let (Some(_), Some(relay)) = (&fault, router.relay()) {
             return self.relay(relay, call).await;
         }
@@ -148,7 +148,7 @@ impl Session {
     ) {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type, Some(self.socket.id()));
-        match encode_own(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
+        match encode_builtin(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
             Ok(frame) => self.io.answer(frame),
             Err(error) => {
                 let connection = self.socket.id();

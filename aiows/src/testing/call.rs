@@ -1,3 +1,5 @@
+//! Calls of handlers, middleware and extractors without a server.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +14,14 @@ use crate::protocol::Inbound;
 use crate::state::StateMap;
 use crate::websocket::WebSocket;
 
-/// Makes the [`Call`] that a middleware, an extractor or the handler of a route sees.
+/// Makes the [`Call`] that a middleware, an extractor or the handler of a route receives.
 ///
 /// ```
 /// use aiows::testing::{TestCall, answer, next, socket};
-/// use aiows::{Call, HandlerError, Middleware, Next, Outcome, Result};
+/// use aiows::extract::Call;
+/// use aiows::middleware::{Middleware, Next};
+/// use aiows::routing::Outcome;
+/// use aiows::{HandlerError, Result};
 /// use serde_json::json;
 ///
 /// #[derive(Clone)]
@@ -56,12 +61,12 @@ pub struct TestCall {
 }
 
 impl TestCall {
-    /// Begins the call of a connect handler.
+    /// Starts the call of a connect handler.
     pub fn connect(socket: &WebSocket) -> Self {
         Self::at(socket, Stage::Connect)
     }
 
-    /// Begins the call for a message, any text.
+    /// Starts the call for a message, with any text.
     pub fn message(socket: &WebSocket, text: impl Into<String>) -> Self {
         Self::at(
             socket,
@@ -69,7 +74,7 @@ impl TestCall {
         )
     }
 
-    /// Begins the call of a disconnect handler.
+    /// Starts the call of a disconnect handler.
     pub fn disconnect(socket: &WebSocket, reason: DisconnectReason) -> Self {
         Self::at(socket, Stage::Disconnect(reason, DisconnectTime::new(Duration::MAX)))
     }
@@ -78,20 +83,20 @@ impl TestCall {
         Self { socket: socket.clone(), state: StateMap::default(), stage }
     }
 
-    /// Gives the call a state, as a server or a router does.
+    /// Adds a state to the call, as a server or a router does.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
         self
     }
 
-    /// Makes the call.
+    /// Returns the call.
     #[must_use]
     pub fn call(self) -> Call {
         Call::new(self.socket, Arc::new(self.state), self.stage)
     }
 }
 
-/// Makes what is left of a call, for a middleware to continue with.
+/// Makes the rest of a call, for a middleware to continue with.
 pub fn next<F, Fut>(handler: F) -> Next
 where
     F: Fn(Call) -> Fut + Send + Sync + 'static,
@@ -101,11 +106,11 @@ where
     Next::to(Arc::clone(Route::fallback(handler).run()))
 }
 
-/// Returns what an outcome answers, as JSON; `None` when that is nothing.
+/// Returns the answer of an outcome as JSON, or `None` if it has none.
 ///
 /// # Panics
 ///
-/// Never: an answer is JSON.
+/// Never, because an answer is JSON.
 #[must_use]
 pub fn answer(outcome: &Outcome) -> Option<Value> {
     let answer = outcome.answer()?;

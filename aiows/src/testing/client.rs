@@ -1,3 +1,5 @@
+//! A client of the test kit.
+
 use std::fmt;
 use std::time::Duration;
 
@@ -5,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::relay::{Answers, relay};
+use super::auto_pong::{AutoPong, with_auto_pong};
 use crate::close::CloseCode;
 use crate::codec::{Tag, decode, read_head};
 use crate::id::MessageId;
@@ -13,10 +15,10 @@ use crate::message::{Incoming, Outgoing, encode};
 use crate::protocol::client::{Client, Incoming as Received};
 use crate::transport::Stream;
 
-/// How long anything that is expected may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of every wait in a test.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A handshake that was refused.
+/// The answer to a handshake that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The status of the answer.
@@ -27,12 +29,14 @@ pub struct Refused {
 
 /// A client of a [`TestServer`](super::TestServer).
 ///
-/// It answers pings, also while nothing is expected of it, as long as not more than 16 KiB of messages
-/// wait to be received. With more it is a client that does not read; see [`hang`](Self::hang) for one
-/// that is silent.
+/// The client answers pings even while your test does not receive, as long as no more than 16 KiB
+/// of messages wait to be received. Beyond that it behaves like a client that does not read. To
+/// test a client that is silent, use [`hang`](Self::hang).
 pub struct TestClient {
+    /// Whether pings are answered while the test does not receive; changed by `hang` and by each
+    /// receive.
     client: Client,
-    answers: Answers,
+    auto_pong: AutoPong,
     tag: Tag,
 }
 
@@ -42,13 +46,13 @@ impl TestClient {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, Refused> {
-        let (stream, answers) = relay(stream);
+        let (stream, auto_pong) = with_auto_pong(stream);
         let connected = in_time("the handshake", Client::connect(stream, path, headers)).await;
         let client = connected.map_err(|(status, body)| Refused { status, body })?;
-        Ok(Self { client, answers, tag: Tag::default() })
+        Ok(Self { client, auto_pong, tag: Tag::default() })
     }
 
-    /// Uses another key than `type` for the message type, as `Router::tag` does.
+    /// Uses another key than `type` for the message type, like `Router::tag` does.
     #[must_use]
     pub fn tag(mut self, key: &str) -> Self {
         self.tag = Tag::new(key);
@@ -59,7 +63,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When the connection is closed.
+    /// Panics if the connection is closed.
     pub async fn send<M: Outgoing>(&mut self, message: &M) {
         let encoded = encode(&self.tag, None, message).expect("a message is an object");
         self.send_text(&String::from_utf8_lossy(encoded.payload())).await;
@@ -69,7 +73,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When the connection is closed.
+    /// Panics if the connection is closed.
     pub async fn request<M: Outgoing>(&mut self, id: impl Into<MessageId>, message: &M) {
         let encoded = encode(&self.tag, None, message).expect("a message is an object");
         let mut value: Value =
@@ -82,27 +86,27 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When the connection is closed.
+    /// Panics if the connection is closed.
     pub async fn send_json<T: Serialize + ?Sized>(&mut self, value: &T) {
         let text = serde_json::to_string(value).expect("the value can be encoded");
         self.send_text(&text).await;
     }
 
-    /// Sends a text as it is.
+    /// Sends a text unchanged.
     ///
     /// # Panics
     ///
-    /// When the connection is closed.
+    /// Panics if the connection is closed.
     pub async fn send_text(&mut self, text: &str) {
         let sent = in_time("room to send", self.client.send_text(text)).await;
         sent.expect("the connection is open");
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     ///
     /// # Panics
     ///
-    /// When the connection is closed.
+    /// Panics if the connection is closed.
     pub async fn send_binary(&mut self, bytes: &[u8]) {
         let sent = in_time("room to send", self.client.send_binary(bytes)).await;
         sent.expect("the connection is open");
@@ -112,7 +116,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When something else comes, or nothing for 5 s.
+    /// Panics if another message or frame arrives, or none within 5 s.
     pub async fn recv<M: Incoming>(&mut self) -> M {
         let text = self.recv_text().await;
         self.read(&text).0
@@ -124,16 +128,18 @@ impl TestClient {
         assert!(is_expected, "expected a message of type `{}`, received {text}", M::TYPE);
         match decode(&self.tag, text) {
             Ok(decoded) => decoded,
-            Err(error) => panic!("{text} is no `{}`: {:?}", M::TYPE, error.fields()),
+            Err(error) => panic!("{text} is not a valid `{}`: {:?}", M::TYPE, error.fields()),
         }
     }
 
-    /// Receives what a handler asks with [`WebSocket::request`](crate::WebSocket::request), and the id
-    /// to [`answer`](Self::answer).
+    /// Receives a question of a handler that calls
+    /// [`WebSocket::request`](crate::WebSocket::request). Returns the message, and the id for
+    /// [`answer`](Self::answer).
     ///
     /// # Panics
     ///
-    /// When something else comes, a message without an `id` too, or nothing for 5 s.
+    /// Panics if another message arrives, if the message has no `id`, or if none arrives within
+    /// 5 s.
     pub async fn recv_question<M: Incoming>(&mut self) -> (M, MessageId) {
         let text = self.recv_text().await;
         let (message, id) = self.read(&text);
@@ -141,7 +147,7 @@ impl TestClient {
         (message, id)
     }
 
-    /// Answers a question.
+    /// Answers a question of a handler.
     ///
     /// ```
     /// use aiows::testing::TestServer;
@@ -176,7 +182,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When the connection is closed.
+    /// Panics if the connection is closed.
     pub async fn answer<M: Outgoing>(&mut self, id: impl Into<MessageId>, message: &M) {
         let id = id.into();
         let encoded = encode(&self.tag, Some(&id), message).expect("a message is an object");
@@ -187,17 +193,17 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When the connection ends, or nothing comes for 5 s.
+    /// Panics if the connection ends, or if no message arrives within 5 s.
     pub async fn recv_json(&mut self) -> Value {
         let text = self.recv_text().await;
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text} is no JSON: {error}"))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text} is not JSON: {error}"))
     }
 
     /// Receives a text.
     ///
     /// # Panics
     ///
-    /// When something else comes, or nothing for 5 s.
+    /// Panics if another frame arrives, or none within 5 s.
     pub async fn recv_text(&mut self) -> String {
         match in_time("a text", self.receive()).await {
             Received::Text(text) => text,
@@ -209,7 +215,7 @@ impl TestClient {
     ///
     /// # Panics
     ///
-    /// When something else comes, or nothing for 5 s.
+    /// Panics if another frame arrives, or none within 5 s.
     pub async fn recv_binary(&mut self) -> Vec<u8> {
         match in_time("bytes", self.receive()).await {
             Received::Binary(bytes) => bytes,
@@ -217,22 +223,22 @@ impl TestClient {
         }
     }
 
-    /// Expects that nothing comes for this long; with paused time it takes none.
+    /// Expects that no frame arrives for this long. With paused time it returns at once.
     ///
     /// # Panics
     ///
-    /// When something comes.
+    /// Panics if a frame arrives.
     pub async fn expect_silence(&mut self, duration: Duration) {
         if let Ok(received) = timeout(duration, self.receive()).await {
             panic!("expected silence, received {received:?}");
         }
     }
 
-    /// Expects that the server closes with this code, and returns the reason.
+    /// Expects that the server closes the connection with this code. Returns the close reason.
     ///
     /// # Panics
     ///
-    /// When something else comes, or nothing for 5 s.
+    /// Panics if another frame arrives, or none within 5 s.
     pub async fn expect_closed(&mut self, code: impl Into<CloseCode>) -> String {
         let code = code.into();
         match in_time("the close frame", self.receive()).await {
@@ -241,7 +247,7 @@ impl TestClient {
         }
     }
 
-    /// Answers no pings until something is received again, as a client does that hangs.
+    /// Stops answering pings until you receive again, like a client that hangs.
     ///
     /// ```
     /// use aiows::testing::TestServer;
@@ -263,23 +269,23 @@ impl TestClient {
     /// }
     /// ```
     pub fn hang(&mut self) {
-        self.answers.set(false);
+        self.auto_pong.set(false);
     }
 
     async fn receive(&mut self) -> Received {
-        self.answers.set(true);
+        self.auto_pong.set(true);
         self.client.receive().await
     }
 
-    /// Closes the connection, and waits until the server has answered.
+    /// Closes the connection and waits until the server has answered.
     ///
-    /// What the server sent before is passed over.
+    /// Messages that the server sent before its answer are dropped.
     ///
     /// # Panics
     ///
-    /// When the server does not answer for 5 s.
+    /// Panics if the server does not answer within 5 s.
     pub async fn close(mut self, code: impl Into<CloseCode>, reason: &str) {
-        // Closed by the server at the same time is closed as well.
+        // Fails if the server closes the connection at the same time, which is as good.
         let _ = in_time("room to send", self.client.close(code.into(), reason)).await;
         in_time("the answer to a close frame", async {
             while let Received::Text(_) | Received::Binary(_) = self.receive().await {}
@@ -295,6 +301,6 @@ impl fmt::Debug for TestClient {
 }
 
 async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let result = timeout(PATIENCE, future).await;
-    result.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+    let result = timeout(TIMEOUT, future).await;
+    result.unwrap_or_else(|_| panic!("waited {TIMEOUT:?} for {what}"))
 }

@@ -1,7 +1,8 @@
 //! A test kit: a server and its clients in one process, and a socket without a connection.
 //!
-//! Needs the feature `test-util`. Everything here panics when an expectation is not met, with a
-//! text that says what was expected and what came instead.
+//! It needs the feature `test-util`. With [`TestServer`] you test handlers over a connection; with
+//! [`socket`] and [`TestCall`] you call a handler or a middleware directly. If an expectation is
+//! not met, the functions panic with a text that names the expected and the actual event.
 //!
 //! ```
 //! use aiows::testing::TestServer;
@@ -27,11 +28,11 @@
 //! }
 //! ```
 
-mod call;
-mod client;
-mod relay;
-mod server;
-mod socket;
+mod auto_pong; // answers pings while a test does not receive
+mod call; // calls without a server
+mod client; // the client
+mod server; // the server
+mod socket; // a socket without a connection
 
 pub use self::call::{TestCall, answer, next};
 pub use self::client::{Refused, TestClient};

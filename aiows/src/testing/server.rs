@@ -1,3 +1,5 @@
+//! The server of the test kit.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,10 +12,10 @@ use crate::error::Error;
 use crate::server::{App, Listener, Server, ServerHandle};
 use crate::transport::Stream;
 
-/// Bytes an in-memory stream holds in each direction.
+/// The bytes that an in-memory stream holds in each direction.
 const BUFFER: usize = 64 * 1024;
 
-/// A running server for a test; dropping it ends it.
+/// A running server for a test. Dropping it shuts the server down.
 #[derive(Debug)]
 pub struct TestServer {
     app: App,
@@ -22,12 +24,12 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Serves in memory: no port, no real time needed, `tokio::time::pause` works. The server is ready
-    /// when this returns.
+    /// Serves in memory, without a port and without real time: `tokio::time::pause` works. The
+    /// server is ready when this returns.
     ///
     /// # Panics
     ///
-    /// When the server cannot be built, and outside of a tokio runtime.
+    /// Panics if the server cannot be built, and outside of a tokio runtime.
     #[track_caller]
     pub fn new(server: impl Into<Server>) -> Self {
         let app = build(server.into());
@@ -40,7 +42,7 @@ impl TestServer {
     ///
     /// # Panics
     ///
-    /// When the server cannot be built or no port is free.
+    /// Panics if the server cannot be built, or if no port is free.
     pub async fn bind(server: impl Into<Server>) -> Self {
         let app = build(server.into());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
@@ -51,17 +53,17 @@ impl TestServer {
         Self { app, address: Some(address), running }
     }
 
-    /// Returns the address of a server that was made with [`bind`](Self::bind).
+    /// Returns the address of a server that you made with [`bind`](Self::bind).
     ///
     /// # Panics
     ///
-    /// For a server in memory, which has none.
+    /// Panics for a server in memory, which has no address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address.expect("a server in memory has no address, use `TestServer::bind`")
     }
 
-    /// Returns the handle on the server.
+    /// Returns the handle of the server.
     #[must_use]
     pub fn handle(&self) -> &ServerHandle {
         self.app.handle()
@@ -71,7 +73,7 @@ impl TestServer {
     ///
     /// # Panics
     ///
-    /// When the handshake is refused.
+    /// Panics if the handshake is refused.
     pub async fn connect(&self) -> TestClient {
         self.connect_to("/").await
     }
@@ -80,17 +82,17 @@ impl TestServer {
     ///
     /// # Panics
     ///
-    /// When the handshake is refused.
+    /// Panics if the handshake is refused.
     pub async fn connect_to(&self, path: &str) -> TestClient {
         let connected = self.try_connect(path, &[]).await;
         connected.unwrap_or_else(|refused| panic!("the handshake was refused: {refused:?}"))
     }
 
-    /// Connects a client to a path, with further request headers.
+    /// Connects a client to a path, with additional request headers.
     ///
     /// # Errors
     ///
-    /// The answer that refused the handshake.
+    /// Returns the answer if the handshake is refused.
     pub async fn try_connect(
         &self,
         path: &str,
@@ -104,7 +106,7 @@ impl TestServer {
     ///
     /// # Panics
     ///
-    /// When the server does not listen.
+    /// Panics if the server does not listen.
     pub async fn stream(&self) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> {
         self.open().await
     }
@@ -119,15 +121,16 @@ impl TestServer {
         Box::new(stream)
     }
 
-    /// Stops the server, and returns when every connection has ended.
+    /// Shuts the server down, and returns when every connection has ended.
     ///
     /// # Errors
     ///
-    /// [`Error::is_forced`] when connections had to be cut after `timeout`.
+    /// Returns an error for which [`Error::is_forced`] is true if connections had to be cut after
+    /// `timeout`.
     ///
     /// # Panics
     ///
-    /// When the server itself has panicked.
+    /// Panics if the server itself has panicked.
     pub async fn shutdown(mut self, timeout: Duration) -> Result<(), Error> {
         drop(self.handle().shutdown(timeout));
         (&mut self.running).await.expect("the server does not panic")

@@ -1,3 +1,5 @@
+//! A socket without a connection.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,12 +11,13 @@ use crate::message::Incoming;
 use crate::outbox::{AcceptedMessages, CloseOrder, CloseRequest, Outbox};
 use crate::websocket::{Peer, WebSocket};
 
-/// Makes a socket without a connection, to call a handler with, and what is sent through it.
+/// Makes a socket without a connection, to call a handler with, and the record of the messages sent
+/// through it.
 ///
-/// Its queue takes any number of messages, as that of a client which reads.
+/// Its queue takes any number of messages, like the queue of a client that reads.
 ///
-/// Nobody answers what is asked through it: a handler that calls `WebSocket::request` is tested with a
-/// [`TestServer`](super::TestServer).
+/// The socket has no client that answers questions. To test a handler that calls
+/// [`WebSocket::request`], use a [`TestServer`](super::TestServer).
 ///
 /// ```
 /// use aiows::testing::socket;
@@ -38,7 +41,7 @@ use crate::websocket::{Peer, WebSocket};
 /// ```
 #[must_use]
 pub fn socket() -> (WebSocket, Sent) {
-    // As for a client that reads: it never finds the queue full.
+    // Like a client that reads, so that the queue is never full.
     let limits = Limits {
         outbound_messages: usize::MAX,
         outbound_size: usize::MAX,
@@ -53,7 +56,7 @@ pub fn socket() -> (WebSocket, Sent) {
     (socket, sent)
 }
 
-/// What was sent through a socket made by [`socket`].
+/// The messages that were sent through a [`socket`].
 pub struct Sent {
     socket: WebSocket,
     texts: Vec<String>,
@@ -71,25 +74,26 @@ pub struct SentClose {
 }
 
 impl Sent {
-    /// Takes the texts that were sent since the last call.
+    /// Returns the texts that were sent since the last call.
     #[must_use]
     pub fn texts(&mut self) -> Vec<String> {
         self.collect();
         std::mem::take(&mut self.texts)
     }
 
-    /// Takes the binary messages that were sent since the last call.
+    /// Returns the binary messages that were sent since the last call.
     #[must_use]
     pub fn binaries(&mut self) -> Vec<Vec<u8>> {
         self.collect();
         std::mem::take(&mut self.binaries)
     }
 
-    /// Takes the oldest text that was sent, as an `M`; `None` when there is none.
+    /// Removes the oldest text that was sent, and returns it as an `M`. Returns `None` if there is
+    /// none.
     ///
     /// # Panics
     ///
-    /// When its type or its content is not that of an `M`.
+    /// Panics if the text is not a valid `M`, or has another message type.
     #[must_use]
     pub fn take<M: Incoming>(&mut self) -> Option<M> {
         self.collect();
@@ -102,11 +106,11 @@ impl Sent {
         assert!(is_expected, "expected a message of type `{}`, the handler sent {text}", M::TYPE);
         match decode(&Tag::default(), &text) {
             Ok((message, _)) => Some(message),
-            Err(error) => panic!("{text} is no `{}`: {error}", M::TYPE),
+            Err(error) => panic!("{text} is not a valid `{}`: {error}", M::TYPE),
         }
     }
 
-    /// Returns how the socket was closed, if it was.
+    /// Returns how the socket was closed, or `None` if it is open.
     #[must_use]
     pub fn closed(&mut self) -> Option<&SentClose> {
         if let CloseOrder::Close(request) =

@@ -1,3 +1,5 @@
+//! A request body with a timeout between its parts.
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;

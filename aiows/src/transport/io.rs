@@ -15,45 +15,45 @@ use tokio::net::TcpStream;
 
 use crate::error::{Panic, drop_quietly};
 
-/// Any byte stream a session can run over.
+/// A byte stream that a session can run over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// The part of a connection that its session owns, chosen when the connection is accepted.
 ///
-/// The write side of plain TCP lies in the outbox, so that publishers can write without the session;
-/// any other stream is written by the session alone.
+/// The write half of plain TCP belongs to the outbox, so that publishers can write without the
+/// session. Any other stream is written by the session alone.
 pub(crate) enum Io {
-    Stream(Guarded),
+    Stream(CatchUnwindStream),
     Tcp(TcpReader),
 }
 
-/// How a client that is not read from may leave.
+/// How a client has hung up while the server does not read from it.
 #[cfg_attr(
     not(any(target_os = "linux", target_os = "android")),
     expect(
         dead_code,
-        reason = "other systems do not tell how a client leaves that is not read from"
+        reason = "other systems do not report how a client hangs up while it is not read from"
     )
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Departure {
-    /// Its side of the stream has ended; bytes before the end may wait in the socket.
+pub(crate) enum Hangup {
+    /// The client has ended its side of the stream. Bytes before the end may wait in the socket.
     Finished,
-    /// The connection was reset: nothing can be delivered any more.
+    /// The connection was reset. No more messages can be delivered.
     Reset,
 }
 
-/// Which end of a client is waited for.
+/// Which way of hanging up to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaited {
+pub(crate) enum HangupInterest {
     Any,
-    /// That its side of the stream has ended is known.
+    /// Only a reset: the client is known to have ended its side of the stream.
     Reset,
 }
 
-type Watch = Pin<Box<dyn Future<Output = Departure> + Send>>;
+type Watch = Pin<Box<dyn Future<Output = Hangup> + Send>>;
 
 impl Io {
     pub(crate) fn tcp(stream: TcpStream) -> (Self, TcpWriter) {
@@ -63,7 +63,7 @@ impl Io {
     }
 
     pub(crate) fn stream(stream: Box<dyn Stream>) -> Self {
-        Self::Stream(Guarded { stream: Some(stream), panic: None })
+        Self::Stream(CatchUnwindStream { stream: Some(stream), panic: None })
     }
 
     pub(crate) fn poll_read(
@@ -77,29 +77,30 @@ impl Io {
         }
     }
 
-    /// Notices a client that leaves although nothing is read; pending for ever where that cannot be
-    /// noticed.
-    pub(crate) fn poll_departure(
+    /// Notices a client that hangs up while the server does not read from it. Stays pending if the
+    /// stream cannot report that.
+    pub(crate) fn poll_hangup(
         &mut self,
         cx: &mut Context<'_>,
-        awaited: Awaited,
-    ) -> Poll<Departure> {
+        interest: HangupInterest,
+    ) -> Poll<Hangup> {
         match self {
             Self::Stream(_) => Poll::Pending,
-            Self::Tcp(reader) => reader.poll_departure(cx, awaited),
+            Self::Tcp(reader) => reader.poll_hangup(cx, interest),
         }
     }
 
-    /// Whether [`poll_departure`](Self::poll_departure) can notice anything.
-    pub(crate) fn notices_departure(&self) -> bool {
+    /// Returns whether [`poll_hangup`](Self::poll_hangup) can notice a client that hangs up.
+    pub(crate) fn reports_hangup(&self) -> bool {
         cfg!(any(target_os = "linux", target_os = "android")) && matches!(self, Self::Tcp(_))
     }
 }
 
-/// The side of a TCP connection that is read.
+/// The read half of a TCP connection.
 pub(crate) struct TcpReader {
     stream: Arc<TcpStream>,
-    /// Made while the client is not read from.
+    /// Waits for the client to hang up. Created while the server does not read, and dropped by the
+    /// next read.
     watch: Option<Watch>,
 }
 
@@ -128,8 +129,9 @@ impl TcpReader {
         let read = self.stream.try_io(Interest::READABLE, || {
             let read = (&*SockRef::from(&*self.stream)).read(buffer)?;
             taken = Some(read);
-            // A short read has emptied the socket. Saying so here, as tokio's own reads do, saves the
-            // call that would find it empty; readiness that has come since is kept.
+            // A short read has emptied the socket. Reporting this here, like tokio's own reads do,
+            // saves a call that would find the socket empty. Readiness that has arrived since is
+            // kept.
             let is_short = 0 < read && read < buffer.len();
             if cfg!(any(target_os = "linux", target_os = "android")) && is_short {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -147,50 +149,50 @@ impl TcpReader {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn poll_departure(&mut self, cx: &mut Context<'_>, awaited: Awaited) -> Poll<Departure> {
-        // Unlike readability, these are not ready because of bytes that wait unread.
-        let interest = match awaited {
-            Awaited::Any => Interest::PRIORITY | Interest::ERROR,
-            Awaited::Reset => Interest::ERROR,
+    fn poll_hangup(&mut self, cx: &mut Context<'_>, interest: HangupInterest) -> Poll<Hangup> {
+        // Unlike readability, these are not ready if bytes wait unread.
+        let interest = match interest {
+            HangupInterest::Any => Interest::PRIORITY | Interest::ERROR,
+            HangupInterest::Reset => Interest::ERROR,
         };
         let stream = &self.stream;
         let watch = self.watch.get_or_insert_with(|| {
             let stream = Arc::clone(stream);
             Box::pin(async move {
                 match stream.ready(interest).await {
-                    Ok(ready) if !ready.is_error() => Departure::Finished,
-                    Ok(_) | Err(_) => Departure::Reset,
+                    Ok(ready) if !ready.is_error() => Hangup::Finished,
+                    Ok(_) | Err(_) => Hangup::Reset,
                 }
             })
         });
-        let departure = ready!(watch.as_mut().poll(cx));
+        let hangup = ready!(watch.as_mut().poll(cx));
         self.watch = None;
-        Poll::Ready(departure)
+        Poll::Ready(hangup)
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn poll_departure(&mut self, _: &mut Context<'_>, _: Awaited) -> Poll<Departure> {
+    fn poll_hangup(&mut self, _: &mut Context<'_>, _: HangupInterest) -> Poll<Hangup> {
         Poll::Pending
     }
 }
 
-/// The side of a TCP connection that is written; dropping it ends the server's side of the stream.
+/// The write half of a TCP connection. Dropping it ends the server's side of the stream.
 #[derive(Debug)]
 pub(crate) struct TcpWriter {
     stream: Arc<TcpStream>,
 }
 
 impl TcpWriter {
-    /// Writes what the socket takes, unless the runtime knows that it takes nothing.
+    /// Writes the bytes that the socket takes, unless the runtime knows that it takes none.
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match slices {
-            // The common case, for which the kernel has a shorter way.
+            // The common case, which takes a shorter path in the kernel.
             [slice] => self.stream.try_write(slice),
             slices => self.stream.try_write_vectored(slices),
         }
     }
 
-    /// Writes without regard to what the runtime knows of the socket.
+    /// Writes without checking the runtime's readiness of the socket.
     pub(crate) fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         SockRef::from(&*self.stream).send_vectored(slices)
     }
@@ -198,22 +200,23 @@ impl TcpWriter {
 
 impl Drop for TcpWriter {
     fn drop(&mut self) {
-        // A client that has left has ended its side, and ours with it.
+        // Fails if the client has left, because its reset has also ended the server's side.
         let _ = SockRef::from(&*self.stream).shutdown(Shutdown::Write);
     }
 }
 
-/// A stream of the application's: a panic in it is an error, and it is not polled again. One that is
-/// interrupted is polled again in the next turn.
-pub(crate) struct Guarded {
-    /// Taken when this is dropped.
+/// A stream of the application. Its panics become errors. After a panic it is not polled again. If
+/// the stream is interrupted, it is polled again in the next turn.
+pub(crate) struct CatchUnwindStream {
+    /// `None` only while this is dropped.
     stream: Option<Box<dyn Stream>>,
-    /// What its panic carried. Neither is dropped before this is: the outbox is locked while the
-    /// stream is written, and their drops may use it. Boxed twice to keep this small.
+    /// The payload of the panic. It is dropped together with the stream, and not before: the outbox
+    /// is locked while the stream is written, and the drops may use the outbox. Boxed twice to keep
+    /// this small.
     panic: Option<Box<Panic>>,
 }
 
-/// The error of a stream that has panicked, which its session logs.
+/// The error of a stream that has panicked. The session logs it.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream panicked")]
 pub(crate) struct StreamPanicked;
@@ -224,7 +227,7 @@ impl StreamPanicked {
     }
 }
 
-impl Guarded {
+impl CatchUnwindStream {
     fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -238,7 +241,7 @@ impl Guarded {
         if let Ok(Poll::Ready(Err(error))) = &polled
             && error.kind() == io::ErrorKind::Interrupted
         {
-            // Not at once: the stream may be interrupted without end.
+            // Not at once, because the stream may be interrupted without end.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -255,7 +258,9 @@ impl Guarded {
     ) -> Poll<io::Result<usize>> {
         let written = ready!(self.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices)))?;
         if written > slices.iter().map(|slice| slice.len()).sum() {
-            return Poll::Ready(Err(io::Error::other("the stream took more than it was given")));
+            return Poll::Ready(Err(io::Error::other(
+                "the stream reported that it wrote more than it was given",
+            )));
         }
         Poll::Ready(Ok(written))
     }
@@ -269,7 +274,7 @@ impl Guarded {
     }
 }
 
-impl Drop for Guarded {
+impl Drop for CatchUnwindStream {
     fn drop(&mut self) {
         drop_quietly(self.stream.take());
         drop_quietly(self.panic.take());

@@ -1,3 +1,5 @@
+//! The sockets that a server accepts connections from.
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::io::Stream;
 use super::tcp::tune;
 
-/// A socket a server accepts connections from: TCP or, on Unix systems, a Unix socket.
+/// A socket that a server accepts connections from: TCP or, on Unix systems, a Unix socket.
 ///
 /// You make it from a listener of tokio. The file of a Unix socket is yours: remove it before you
 /// bind the socket again, and set its permissions to decide which users may connect.
@@ -17,7 +19,7 @@ use super::tcp::tune;
 /// ```no_run
 /// use aiows::server::Listener;
 /// use aiows::{Result, Router, Server};
-/// use tokio::net::{TcpListener, TcpStream};
+/// use tokio::net::TcpListener;
 ///
 /// # #[cfg(unix)]
 /// #[tokio::main]

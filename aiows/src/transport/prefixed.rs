@@ -1,3 +1,5 @@
+//! A stream with bytes in front that were read from it before.
+
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
@@ -8,10 +10,12 @@ use tokio::net::TcpStream;
 
 use super::write_timeout::MaybeTcp;
 
-/// A stream some bytes were read from, which are read again first.
+/// A stream from which the first bytes were read before. They are read again first.
 #[derive(Debug)]
 pub(crate) struct Prefixed<S> {
+    /// The bytes to read first; freed once they are read.
     prefix: Vec<u8>,
+    /// How many bytes of the prefix were read.
     taken: usize,
     stream: S,
 }
@@ -21,7 +25,7 @@ impl<S> Prefixed<S> {
         Self { prefix, taken: 0, stream }
     }
 
-    /// The stream, and the bytes that nobody has read again.
+    /// Returns the stream and the bytes of the prefix that were not read.
     pub(crate) fn into_parts(mut self) -> (S, Vec<u8>) {
         (self.stream, self.prefix.split_off(self.taken))
     }
@@ -48,7 +52,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         buffer.put_slice(&rest[..length]);
         this.taken += length;
         if this.taken == this.prefix.len() {
-            // A connection may live long after its first request.
+            // Freed, because a connection may live long after its first request.
             this.prefix = Vec::new();
             this.taken = 0;
         }
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_read_again_is_given_back() {
+    async fn unread_bytes_of_the_prefix_are_returned() {
         let mut stream = Prefixed::new(b"first".to_vec(), &b""[..]);
         stream.read_exact(&mut [0; 2]).await.unwrap();
         assert_eq!(stream.into_parts().1, b"rst");

@@ -1,3 +1,5 @@
+//! A stream with a timeout for writes.
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,18 +10,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose peer may refuse to read for so long only; then writing to it fails.
+/// A stream on which a write fails if the client refuses to read for too long.
 #[derive(Debug)]
 pub(crate) struct WriteTimeout<S> {
     stream: S,
     timeout: Duration,
-    /// Runs while the stream takes nothing.
-    stuck: Option<Pin<Box<Sleep>>>,
+    /// Runs while the stream takes no bytes.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
     pub(crate) fn new(stream: S, timeout: Duration) -> Self {
-        Self { stream, timeout, stuck: None }
+        Self { stream, timeout, timer: None }
     }
 
     pub(crate) fn into_inner(self) -> S {
@@ -34,12 +36,12 @@ impl<S> WriteTimeout<S> {
     ) -> Poll<io::Result<T>> {
         let polled = poll(&mut self.stream, cx);
         if polled.is_ready() {
-            self.stuck = None;
+            self.timer = None;
             return polled;
         }
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
-        ready!(stuck.as_mut().poll(cx));
-        self.stuck = None;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.timeout)));
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
         Poll::Ready(last(&self.stream))
     }
 }
@@ -54,15 +56,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     }
 }
 
-/// A stream that may be a socket of plain TCP.
+/// A stream that may be plain TCP.
 pub(crate) trait MaybeTcp {
     fn as_tcp(&self) -> Option<&TcpStream>;
 }
 
-/// Writes past tokio's readiness, as the last attempt.
+/// Writes past the readiness of tokio, as the last attempt before the timeout.
 ///
-/// The kernel reports that a socket takes bytes only when a large part of those it holds has gone, which a
-/// client that reads slowly may not achieve in time; it takes some before.
+/// The kernel reports that a socket takes bytes only when a large part of those it holds is sent. A
+/// client that reads slowly may not achieve that in time, although the socket takes some bytes
+/// earlier.
 fn write_last<S: MaybeTcp>(stream: &S, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
     let Some(tcp) = stream.as_tcp() else { return timed_out(stream) };
     match SockRef::from(tcp).send_vectored(bytes) {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::time::{self, sleep};
 
 use super::WebSocket;
-use crate::codec::{Tag, answered, check_nesting, decode, read_head};
+use crate::codec::{Tag, check_nesting, decode, question_number, read_head};
 use crate::error::{HandlerError, RequestError, SendError, code, cut};
 use crate::limits::Limits;
 use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
@@ -171,7 +171,7 @@ impl WebSocket {
         let number = std::str::from_utf8(message.bytes())
             .ok()
             .filter(|text| check_nesting(text, limits.nesting).is_ok())
-            .and_then(answered);
+            .and_then(question_number);
         let Some(number) = number else {
             return Some(message);
         };

@@ -1,20 +1,20 @@
-//! Writes a payload as the rest of an object that the head of a message began.
+//! Writes a payload as the rest of an object that the head of a message has begun.
 //!
-//! The fields are written here one by one, so that an object without fields and a key of the head are
-//! seen while they are written, whatever type the payload has. What the fields hold is left to
-//! serde_json.
+//! The top-level fields are written here one by one, so that an object without fields and a key of
+//! the head are found on the way, whatever type the payload has. The values of the fields are left
+//! to serde_json.
 
-mod raw;
-mod variant;
+mod raw; // payloads that are JSON already
+mod variant; // variants of enums
 
 use serde::ser::{Error as _, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::Error;
 
 use self::raw::append_raw;
 use self::variant::{Fields, Items};
-use super::private::PRIVATE;
+use super::reserved_keys::PRIVATE;
 
-/// The keys a payload may not have, one of them as often as there is no other.
+/// The keys that a payload must not have. If there are fewer than three, one of them is repeated.
 #[derive(Clone, Copy)]
 pub(super) struct HeadKeys<'a>(pub(super) [&'a str; 3]);
 
@@ -28,7 +28,7 @@ impl HeadKeys<'_> {
         }
     }
 
-    /// Checks a key that is written as JSON, as serde_json writes it.
+    /// Checks a key that serde_json has written as JSON.
     fn check_json(self, json: &[u8]) -> Result<(), Error> {
         if json.contains(&b'\\') {
             return self.check(&serde_json::from_slice::<String>(json)?);
@@ -50,11 +50,12 @@ fn taken(key: &str) -> Error {
 }
 
 #[cold]
-fn no_object() -> Error {
+fn not_an_object() -> Error {
     Error::custom("a message is written as a JSON object")
 }
 
-/// Appends the fields of a payload to an object that has at least one key, without closing it.
+/// Appends the fields of a payload to an object that has at least one key. Does not close the
+/// object.
 pub(super) struct Object<'a> {
     pub(super) buffer: &'a mut Vec<u8>,
     pub(super) keys: HeadKeys<'a>,
@@ -78,11 +79,11 @@ impl Object<'_> {
     }
 }
 
-/// Refuses what JSON writes otherwise than as an object.
-macro_rules! no_objects {
+/// Rejects values that JSON does not write as an object.
+macro_rules! not_objects {
     ($($method:ident($($argument:ty),*) -> $output:ty;)*) => {
         $(fn $method(self, $(_: $argument),*) -> Result<$output, Error> {
-            Err(no_object())
+            Err(not_an_object())
         })*
     };
 }
@@ -98,7 +99,7 @@ impl<'a> Serializer for Object<'a> {
     type SerializeStruct = ObjectStruct<'a>;
     type SerializeStructVariant = Fields<'a>;
 
-    no_objects! {
+    not_objects! {
         serialize_bool(bool) -> ();
         serialize_i8(i8) -> ();
         serialize_i16(i16) -> ();
@@ -173,7 +174,7 @@ impl<'a> Serializer for Object<'a> {
 
     #[inline]
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<ObjectStruct<'a>, Error> {
-        // serde_json writes texts and numbers that are already JSON as structs of these names.
+        // serde_json passes texts and numbers that are JSON already as structs with these names.
         Ok(match name.starts_with(PRIVATE) {
             false => ObjectStruct::Fields(self),
             true => ObjectStruct::Raw(self, name),
@@ -194,7 +195,7 @@ impl<'a> Serializer for Object<'a> {
 
 pub(super) enum ObjectStruct<'a> {
     Fields(Object<'a>),
-    /// JSON as it is, with the name serde_json has for it.
+    /// A text or number that is JSON already, with the name that serde_json uses for it.
     Raw(Object<'a>, &'static str),
 }
 
@@ -225,7 +226,8 @@ impl SerializeMap for Object<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
         let at = self.buffer.len();
-        // A key is written by serde_json, in an object of its own: a number becomes a text, for example.
+        // serde_json writes the key, in an object of its own, because it converts a number to a
+        // text, for example.
         serde_json::to_writer(&mut *self.buffer, &OnlyKey(key))?;
         self.buffer.truncate(self.buffer.len() - "null}".len());
         self.buffer[at] = b',';
@@ -241,7 +243,7 @@ impl SerializeMap for Object<'_> {
     }
 }
 
-/// An object of one key, which holds `null`.
+/// An object with one key and the value `null`.
 struct OnlyKey<'a, T: ?Sized>(&'a T);
 
 impl<T: Serialize + ?Sized> Serialize for OnlyKey<'_, T> {

@@ -8,9 +8,9 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::Error;
 
 use super::super::head::Key;
-use super::{Object, no_object};
+use super::{Object, not_an_object};
 
-/// Appends the fields of an object that is written already, however it is written.
+/// Appends the fields of an object that is JSON already, in the form in which it is written.
 #[cold]
 pub(super) fn append_raw<T: Serialize + ?Sized>(
     object: &mut Object<'_>,
@@ -32,7 +32,7 @@ pub(super) fn append_raw<T: Serialize + ?Sized>(
     Ok(())
 }
 
-/// JSON as serde_json takes it.
+/// JSON in the form that serde_json expects for it.
 struct Raw<'a, T: ?Sized> {
     name: &'static str,
     value: &'a T,
@@ -53,7 +53,7 @@ struct Keys<'a>(Vec<Cow<'a, str>>);
 impl<'a> Keys<'a> {
     fn read(text: &'a [u8]) -> Result<Self, Error> {
         if text.first() != Some(&b'{') || text.last() != Some(&b'}') {
-            return Err(no_object());
+            return Err(not_an_object());
         }
         let mut json = serde_json::Deserializer::from_slice(text);
         let keys = json.deserialize_map(KeysVisitor)?;

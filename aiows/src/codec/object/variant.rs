@@ -1,9 +1,9 @@
-//! What a variant of an enum holds, written under its name.
+//! The content of an enum variant, written under the name of the variant.
 
 use serde::ser::{Serialize, SerializeStructVariant, SerializeTupleVariant};
 use serde_json::Error;
 
-/// The list of a variant like `Line(u32, u32)`.
+/// The array of a variant like `Line(u32, u32)`.
 pub(crate) struct Items<'a> {
     buffer: &'a mut Vec<u8>,
     is_begun: bool,
@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Writes a comma, except before the first.
+/// Writes a comma, except before the first item.
 fn separate(buffer: &mut Vec<u8>, is_begun: &mut bool) {
     if std::mem::replace(is_begun, true) {
         buffer.push(b',');

@@ -1,10 +1,10 @@
-//! What a list of parameters and a single one are read as.
+//! Deserializers for a single parameter and for one item of a list of parameters.
 
 use serde::de::value::{Error, SeqDeserializer, StringDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// An item of a list: a pair, or the value alone where the order counts.
+/// An item of a list: a pair, or only the value if parameters are read by their order.
 pub(super) struct Entry {
     pub(super) pair: (String, String),
     pub(super) by_order: bool,
@@ -57,7 +57,7 @@ impl<'de> IntoDeserializer<'de, Error> for Entry {
     }
 }
 
-/// One text, read as what is asked for.
+/// The text of one parameter, parsed as the type that the visitor expects.
 pub(super) struct Value(pub(super) String);
 
 impl Value {
@@ -82,7 +82,7 @@ impl<'de> Deserializer<'de> for Value {
 
     newtype! {}
 
-    // The visitor refuses a number that its type cannot hold.
+    // The visitor rejects a number that its type cannot hold.
     parsed! {
         deserialize_bool visit_bool bool;
         deserialize_i8 visit_i64 i64;

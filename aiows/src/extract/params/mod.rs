@@ -1,8 +1,8 @@
-//! Named texts, as a path or a query holds them, read into any type.
+//! Reads named texts, from a path or a query, into any type.
 
-// What a `Deserializer` of parameters does in the same way as others.
+// Parts that several deserializers of parameters have in common.
 
-/// Reads the value that stands alone, if it does.
+/// Reads the only value, if there is exactly one.
 macro_rules! single {
     () => {
         single! {
@@ -28,7 +28,7 @@ macro_rules! single {
     )*};
 }
 
-/// Reads a list or a tuple with one method.
+/// Reads a list or a tuple with the given method.
 macro_rules! sequence {
     ($read:ident) => {
         fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -54,7 +54,7 @@ macro_rules! sequence {
     };
 }
 
-/// Reads a newtype as what it holds.
+/// Reads a newtype like the type in it.
 macro_rules! newtype {
     () => {
         fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -82,11 +82,11 @@ use crate::error::{FieldError, field_code};
 
 const NO_PARAMETER: &str = "is not a parameter of this request";
 
-/// Reads a `T` out of `pairs`, by their names or, where that is allowed, by their order.
+/// Reads a `T` from `pairs`, by their names or, if `by_order` allows it, by their order.
 ///
 /// # Errors
 ///
-/// The pair that does not fit, never its value.
+/// Returns the error of the pair that does not fit, without its value.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
     pairs: Vec<(String, String)>,
     by_order: bool,
@@ -100,7 +100,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
         if field.code == field_code::UNKNOWN {
             field.message = NO_PARAMETER.into();
         }
-        // A value taken by its order is told under its name.
+        // A value that was read by its order is reported under its name.
         let order = match field.path.as_str() {
             "" if by_order && names.len() == 1 => Some(0),
             path => path.strip_prefix('[').and_then(|rest| rest.split(']').next()?.parse().ok()),
@@ -133,7 +133,7 @@ impl Params {
         seq.end().map(|()| value)
     }
 
-    /// The value, if there is one alone.
+    /// Returns the value if it is the only one.
     fn single(mut self) -> Result<Value, Error> {
         match self.pairs.pop() {
             Some((_, value)) if self.by_order && self.pairs.is_empty() => Ok(Value(value)),

@@ -1,4 +1,4 @@
-//! Whether a type is one that a query or a path may fit, found at the build by letting the type read.
+//! Checks at the build whether a query or a path can fit a type, by letting the type deserialize.
 
 use std::fmt::{self, Display};
 use std::panic::catch_unwind;
@@ -7,13 +7,15 @@ use serde::de::value::SeqDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Tells whether some query fits a `T`, as far as its type shows it.
+/// Returns whether a query can fit a `T`, as far as the type shows it.
 pub(in crate::extract) fn fits_query<T: DeserializeOwned>() -> bool {
-    // Code of the application: a panic is left to the requests that cause it again.
+    // The type is code of the application. If it panics here, the requests that cause the panic
+    // report it.
     !matches!(catch_unwind(|| T::deserialize(Query).err()), Ok(Some(Read::Single)))
 }
 
-/// Returns the number of parameters a `T` takes by their order, if no path with `params` of them fits it.
+/// Returns the number of parameters that a `T` takes by their order, if no path with `params` of
+/// them fits it.
 pub(in crate::extract) fn other_count<T: DeserializeOwned>(params: usize) -> Option<usize> {
     let taken = match catch_unwind(|| T::deserialize(Path).err()) {
         Ok(Some(Read::Single)) => 1,
@@ -25,11 +27,11 @@ pub(in crate::extract) fn other_count<T: DeserializeOwned>(params: usize) -> Opt
     (taken != params).then_some(taken)
 }
 
-/// What was read first.
+/// The first thing that the type read.
 #[derive(Debug)]
 enum Read {
     Other,
-    /// One value, where a query has names and values.
+    /// One value, although a query has names and values.
     Single,
     Tuple(usize),
     TupleStruct(usize),
@@ -165,7 +167,7 @@ impl<'de> Deserializer<'de> for Path {
     }
 }
 
-/// One parameter: a pair.
+/// One parameter of a query, as a pair.
 struct Item;
 
 impl<'de> Deserializer<'de> for Item {

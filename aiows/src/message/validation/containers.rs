@@ -1,4 +1,5 @@
-//! What is known of containers, whatever they hold.
+//! What validation knows about the containers of the standard library: the order of their items and
+//! the keys of maps.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -8,9 +9,10 @@ use std::sync::Arc;
 use super::{Names, Walk, WireNames};
 use crate::message::BoundedVec;
 
-/// A container whose items have no place on the wire, or one that holds such containers.
+/// A container of items that have no position on the wire, or a container of such containers.
 pub(super) trait Unordered {
-    /// One bit for each container, set where items have no place; that of the outermost is the lowest.
+    /// One bit for each nested container, from the outermost at the lowest bit. Set if the items of
+    /// that container have no position.
     const LEVELS: u32;
 }
 
@@ -46,9 +48,9 @@ unordered! {
     [T: Unordered + ?Sized] Arc<T>,
 }
 
-/// A map whose keys are known.
+/// A map with keys that can be written in a path.
 pub(super) trait Keyed {
-    /// The key of an entry, counted as the values are.
+    /// Returns the key of an entry, counted in the order of the values.
     fn nth_key(&self, index: usize) -> Option<String>;
 }
 
@@ -70,7 +72,7 @@ impl<T: Keyed> Keyed for Option<T> {
     }
 }
 
-/// A key that stands on the wire as it is displayed.
+/// A key that is written on the wire in the same way as it is displayed.
 pub(super) trait Key: ToString {}
 
 macro_rules! keys {

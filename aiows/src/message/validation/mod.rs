@@ -1,22 +1,26 @@
-//! `#[validate]` rules: what is wrong with a message, under the names of the wire, and no more of it
-//! than an answer tells.
+//! The `#[validate]` rules of messages: failed fields are reported under their wire names, and only
+//! as many as an error lists.
+//!
+//! `#[derive(Message)]` expands to calls of [`validated`] and [`validated_in_parts`]. [`WireNames`]
+//! has the names of a type's fields, [`Walk`] visits the values of a message, and `failures`
+//! collects the failed fields.
 
-mod containers;
-mod faults;
-mod inner;
-mod names;
-mod path;
-mod probe;
-mod walk;
+mod containers; // containers of the standard library
+mod failures; // the failed fields of a message
+mod names; // the wire names of a type's fields
+mod newtype; // the rules of the value in a newtype message
+mod path; // the path from a message to a value in it
+mod probe; // what the type of a field implements
+mod walk; // visits the values of a message
 
 use validator::{Validate, ValidateLength, ValidationErrors};
 
-use self::faults::Faults;
-pub use self::inner::{
+use self::failures::Failures;
+pub use self::names::Names;
+pub use self::newtype::{
     ViaInnerHeld, ViaInnerHeldRules, ViaInnerMessage, ViaInnerNamed, ViaInnerRules, ViaNoInner,
     ViaNotRuled, ViaRuled, ViaRuledHeld, ViaRuledNames,
 };
-pub use self::names::Names;
 pub use self::probe::{
     ViaItems, ViaKeys, ViaList, ViaNames, ViaNoCheck, ViaNoKeys, ViaNoList, ViaNoWalk, ViaNothing,
     ViaUnordered, ViaValidated, ViaWalk,
@@ -25,7 +29,7 @@ pub use self::walk::{ListSize, Walk, WireNames};
 use super::BoundedVec;
 use crate::error::HandlerError;
 
-/// A type whose `#[validate]` rules are checked.
+/// A type with `#[validate]` rules, which are checked.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has `#[validate]` but does not implement `Validate`",
     label = "its rules are never checked",
@@ -36,7 +40,7 @@ pub trait Validated {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, as validator says it.
+    /// Returns all failed rules, in validator's form.
     fn check(&self) -> Result<(), ValidationErrors>;
 }
 
@@ -47,20 +51,20 @@ impl<T: Validate> Validated for T {
     }
 }
 
-/// Validates a message; every failing field is told under its wire name.
+/// Validates a message. The error lists the failed fields under their wire names.
 ///
 /// # Errors
 ///
-/// `validation_failed`.
+/// Returns `validation_failed`.
 pub fn validated<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
     field_errors(value, value.check())
 }
 
-/// Tells what is wrong with a message, if anything is, under the names of the wire.
+/// Converts the result of validator: an error lists the failed fields under their wire names.
 ///
 /// # Errors
 ///
-/// `validation_failed`.
+/// Returns `validation_failed`.
 #[inline]
 pub fn field_errors<T: WireNames>(
     value: &T,
@@ -71,28 +75,29 @@ pub fn field_errors<T: WireNames>(
     })
 }
 
-/// Validates a message with nested values.
+/// Validates a message that has nested values.
 ///
-/// validator collects everything that is wrong, at about a kilobyte for each value in a list, before
-/// anybody can look at it. So the values of a message that has many are validated a few at a time, until
-/// there is more wrong than an answer tells; only a message that passes is validated as a whole.
+/// validator collects every failed rule before it returns, at about a kilobyte for each value in a
+/// list. So if a message has many values, they are validated a few at a time, until more fields
+/// have failed than an error lists. Only a message that passes is then validated as a whole.
 ///
 /// # Errors
 ///
-/// `validation_failed`.
+/// Returns `validation_failed`.
 pub fn validated_in_parts<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
     match Walk::search(value) {
-        Some(faults) => Err(faults.into_error(|path, at| Walk::find_key(value, path, at))),
+        Some(failures) => Err(failures.into_error(|path, at| Walk::find_key(value, path, at))),
         None => validated(value),
     }
 }
 
 impl HandlerError {
-    /// Makes the error `validation_failed` of what validator found, for messages that implement
-    /// [`Message`](trait@crate::Message) by hand.
+    /// Makes the error `validation_failed` from the errors of validator, for messages that
+    /// implement [`Message`](trait@crate::Message) by hand.
     ///
-    /// Fields have the names they have in Rust; the derives know those of the wire. As in
-    /// [`invalid`](Self::invalid), the first 32 are listed and the others counted.
+    /// The fields have their names in Rust, because only the derives know the names on the wire.
+    /// Like in [`invalid`](Self::invalid), the first 32 fields are listed and the others are
+    /// counted.
     #[must_use]
     pub fn from_validation(errors: &ValidationErrors) -> Self {
         failed(errors, None).into_error(|_, _| None)
@@ -111,8 +116,8 @@ impl<T, const N: usize> ValidateLength<u64> for BoundedVec<T, N> {
     }
 }
 
-fn failed(errors: &ValidationErrors, names: Option<Names>) -> Faults {
-    let mut faults = Faults::default();
-    faults.add(errors, names, &mut Vec::new());
-    faults
+fn failed(errors: &ValidationErrors, names: Option<Names>) -> Failures {
+    let mut failures = Failures::default();
+    failures.add(errors, names, &mut Vec::new());
+    failures
 }

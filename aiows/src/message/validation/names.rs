@@ -1,17 +1,22 @@
-/// How the fields of a type are called on the wire.
+//! The wire names of a type's fields.
+
+/// The names of a type's fields on the wire.
 #[derive(Clone, Copy, Debug)]
 pub struct Names {
+    /// Returns the wire name of a field, or `None` for a field that it does not know.
     pub(super) wire: fn(&str) -> Option<&'static str>,
+    /// Returns the names of the type that a field holds, if they are known.
     pub(super) nested: fn(&str) -> Option<Self>,
-    /// The code of the rule `must_match` of a field; `None` where the rules are not known.
+    /// Returns the code of the `must_match` rule of a field, if it has one. `None` if the rules of
+    /// the type are not known.
     pub(super) matched: Option<fn(&str) -> Option<&'static str>>,
-    /// The containers around the type whose items have no place on the wire, maps and sets, one bit
-    /// for each, that of the outermost the lowest.
+    /// The containers around the type in which items have no position on the wire, such as maps and
+    /// sets. One bit for each nested container, from the outermost at the lowest bit.
     unordered: u32,
 }
 
 impl Names {
-    /// Combines the names of a type's own fields with the names of what its fields hold.
+    /// Combines the names of a type's own fields with the names of the types in its fields.
     #[must_use]
     pub const fn new(
         wire: fn(&str) -> Option<&'static str>,
@@ -20,33 +25,33 @@ impl Names {
         Self { wire, nested, matched: Some(|_| None), unordered: 0 }
     }
 
-    /// Adds which fields have a rule `must_match`, and with which code.
+    /// Adds the fields that have a rule `must_match`, with the code of that rule.
     #[must_use]
     pub const fn with_matched(self, matched: fn(&str) -> Option<&'static str>) -> Self {
         Self { matched: Some(matched), ..self }
     }
 
-    /// Knows nothing but which containers are around a type.
+    /// Makes names that know only the containers around a type.
     pub(super) const fn unknown(unordered: u32) -> Self {
         Self { wire: |_| None, nested: |_| None, matched: None, unordered }
     }
 
-    /// The names of the items of a list are its own.
+    /// Returns the names of a list of this type.
     pub(super) const fn in_list(self) -> Self {
         Self { unordered: self.unordered << 1, ..self }
     }
 
-    /// As those of the values of a map or of a set.
+    /// Returns the names of a map with values of this type, or of a set of it.
     pub(super) const fn in_map(self) -> Self {
         Self { unordered: self.unordered << 1 | 1, ..self }
     }
 
-    /// Whether the items of the outermost container have places.
-    pub(super) fn have_places(self) -> bool {
+    /// Returns whether the items of the outermost container have positions.
+    pub(super) fn have_positions(self) -> bool {
         self.unordered & 1 == 0
     }
 
-    /// The names of what is in the outermost container.
+    /// Returns the names of the items in the outermost container.
     pub(super) fn of_items(self) -> Self {
         Self { unordered: self.unordered >> 1, ..self }
     }

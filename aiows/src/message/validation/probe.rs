@@ -1,3 +1,5 @@
+//! Finds out at compile time which traits of validation the type of a field implements.
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use super::containers::{Keyed, Unordered};
 use super::{ListSize, Names, Validated, Walk, WireNames};
 use crate::message::{BoundedVec, Probe};
 
-// A method that is called on a `&&Probe` is looked for on `&Probe`, then on `&&Probe`, then on `Probe`.
+// A method call on a `&&Probe` is resolved on `&Probe` first, then on `&&Probe`, then on `Probe`.
 
 /// Found first, for types with wire names.
 pub trait ViaNames {
@@ -21,9 +23,9 @@ impl<T: WireNames + ?Sized> ViaNames for &Probe<T> {
     }
 }
 
-/// Found next, for maps and sets of types whose wire names are not known.
+/// Found next, for maps and sets of types with unknown wire names.
 pub trait ViaUnordered {
-    /// Returns that their items have no places.
+    /// Returns names that know only that the items have no positions.
     fn names(&self) -> Option<Names>;
 }
 
@@ -35,7 +37,7 @@ impl<T: Unordered + ?Sized> ViaUnordered for &&Probe<T> {
 
 /// Found last, for all other types.
 pub trait ViaNothing {
-    /// Returns that there are none.
+    /// Returns `None`: the type has no names.
     fn names(&self) -> Option<Names>;
 }
 
@@ -45,9 +47,9 @@ impl<T: ?Sized> ViaNothing for Probe<T> {
     }
 }
 
-/// Found first, for maps whose keys are known.
+/// Found first, for maps with known keys.
 pub trait ViaKeys<T: ?Sized> {
-    /// Returns the key of an entry as it stands on the wire.
+    /// Returns the key of an entry as it is written on the wire.
     fn key(&self, map: &T, index: usize) -> Option<String>;
 }
 
@@ -59,7 +61,7 @@ impl<T: Keyed + ?Sized> ViaKeys<T> for Probe<T> {
 
 /// Found one reference further, for all other types.
 pub trait ViaNoKeys<T: ?Sized> {
-    /// Knows no key.
+    /// Returns `None`: no key is known.
     fn key(&self, map: &T, index: usize) -> Option<String>;
 }
 
@@ -74,7 +76,7 @@ pub trait ViaValidated<T: ?Sized> {
     /// Checks the rules.
     fn check(&self, value: &T) -> Result<(), ValidationErrors>;
 
-    /// Tells whether there are rules.
+    /// Returns `true`: the type has rules.
     fn has_rules(&self) -> bool {
         true
     }
@@ -88,10 +90,10 @@ impl<T: Validated + ?Sized> ViaValidated<T> for Probe<T> {
 
 /// Found one reference further, for all other types.
 pub trait ViaNoCheck<T: ?Sized> {
-    /// Finds nothing wrong.
+    /// Returns `Ok`: there are no rules to break.
     fn check(&self, value: &T) -> Result<(), ValidationErrors>;
 
-    /// Tells that there are no rules.
+    /// Returns `false`: the type has no rules.
     fn has_rules(&self) -> bool {
         false
     }
@@ -103,9 +105,9 @@ impl<T: ?Sized> ViaNoCheck<T> for &Probe<T> {
     }
 }
 
-/// Found first, for fields whose types have wire names.
+/// Found first, for fields of types with wire names.
 pub trait ViaWalk<T: ?Sized> {
-    /// Shows the field to a walk.
+    /// Passes the field to a walk.
     fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk);
 }
 
@@ -115,9 +117,9 @@ impl<T: WireNames + ?Sized> ViaWalk<T> for &Probe<T> {
     }
 }
 
-/// Found next, for lists of types whose wire names are not known.
+/// Found next, for lists of types with unknown wire names.
 pub trait ViaItems<T: ?Sized> {
-    /// Shows the items to a walk.
+    /// Passes the items to a walk.
     fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk);
 }
 
@@ -129,7 +131,7 @@ impl<T: Items + ?Sized> ViaItems<T> for &&Probe<T> {
 
 /// Found last, for all other types.
 pub trait ViaNoWalk<T: ?Sized> {
-    /// Shows nothing.
+    /// Passes no value to the walk.
     fn walk(&self, wire: &'static str, value: &T, walk: &mut Walk);
 }
 
@@ -151,7 +153,7 @@ impl<T: List + ?Sized> ViaList<T> for Probe<T> {
 
 /// Found one reference further, for all other types.
 pub trait ViaNoList<T: ?Sized> {
-    /// Returns that it is no list.
+    /// Returns that the type is not a list.
     fn size(&self, value: &T) -> ListSize;
 }
 
@@ -206,7 +208,7 @@ impl<T: List + ?Sized> List for Arc<T> {
     }
 }
 
-/// A container of values that have rules, and no names.
+/// A container of values that have rules and no wire names.
 trait Items {
     fn walk_items(&self, walk: &mut Walk);
 }

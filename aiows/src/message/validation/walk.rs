@@ -1,16 +1,19 @@
+//! Visits the values of a message, to validate a large message in parts and to find the keys of
+//! maps.
+
 use std::borrow::Cow;
 use std::fmt;
 
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::Names;
-use super::faults::Faults;
+use super::failures::Failures;
 use super::path::Segment;
 
-/// A type whose fields are called on the wire as serde's attributes say.
+/// The names that serde's attributes give to the fields of a type on the wire.
 ///
-/// `#[derive(Message)]` implements it for messages, `#[derive(WireNames)]` for the types nested in
-/// them, so that a failed validation names `homeAddress.zipCode` and not `home_address.zip_code`.
+/// `#[derive(Message)]` implements it for messages, and `#[derive(WireNames)]` for the types nested
+/// in them. A failed validation then names `homeAddress.zipCode` and not `home_address.zip_code`.
 ///
 /// ```
 /// use aiows::WireNames;
@@ -33,78 +36,80 @@ pub trait WireNames {
     /// Returns the names of the type's fields.
     fn names() -> Names;
 
-    /// Tells whether the type has rules.
+    /// Returns whether the type has rules.
     #[doc(hidden)]
     fn has_rules() -> bool {
         false
     }
 
-    /// Shows the value to a walk, or the values in it.
+    /// Passes the value, or the values in it, to a walk.
     #[doc(hidden)]
     fn walk(&self, walk: &mut Walk) {
         walk.count();
     }
 }
 
-/// Values that are validated at once at most; what validator finds in so many is small enough.
+/// The most values that are validated at once. The errors that validator returns for so many are
+/// small enough.
 const CHUNK: usize = 256;
 
-/// Goes through the values a message consists of, nested ones included.
+/// Visits the values of a message, including nested ones.
 pub struct Walk {
     purpose: Purpose,
 }
 
 enum Purpose {
-    /// Counts up to `CHUNK`: this many are left.
+    /// Counts values. The number is what remains of `CHUNK`.
     Count(usize),
-    /// Validates what is small enough.
+    /// Validates each part that is small enough.
     Search(Search),
-    /// Goes one way.
+    /// Follows one path.
     Find(Find),
 }
 
-/// What is known about the size of a field whose length has a rule.
+/// The size of a field that has a rule for its length.
 #[derive(Clone, Copy, Debug)]
 pub enum ListSize {
-    /// The walk counts the items, which have rules.
+    /// The walk counts the items, because they have rules.
     Walked,
-    /// The items are of no interest to the walk.
+    /// The items have no rules, so the walk does not visit them.
     Items(usize),
-    /// It is a text, or of a type that is not known.
+    /// The field is a text, or its type is not known.
     NoList,
 }
 
 #[derive(Default)]
 struct Search {
-    faults: Faults,
+    failures: Failures,
+    /// The path from the message to the current value.
     path: Vec<Segment>,
 }
 
-/// Looks for the keys of the maps on the way to a value.
+/// Collects the keys of the maps on the way to a value.
 struct Find {
     path: Vec<Segment>,
-    /// How much of the path is walked.
+    /// How much of the path the walk has followed.
     depth: usize,
-    /// With the depths at which they stand.
+    /// Each key with its depth in the path.
     keys: Vec<(usize, String)>,
 }
 
 impl Walk {
-    /// Looks for more faults than are told in a message that is too large to be validated at once; `None`
-    /// if it may be.
-    pub(super) fn search<T: WireNames>(message: &T) -> Option<Faults> {
+    /// Searches a large message for failed fields, part by part. Returns `None` if the message is
+    /// small enough to be validated as a whole, or if no more fields failed than an error lists.
+    pub(super) fn search<T: WireNames>(message: &T) -> Option<Failures> {
         if is_small(|walk| message.walk(walk)) {
             return None;
         }
         let mut walk = Self { purpose: Purpose::Search(Search::default()) };
         message.walk(&mut walk);
         match walk.purpose {
-            Purpose::Search(search) => Some(search.faults).filter(Faults::are_enough),
+            Purpose::Search(search) => Some(search.failures).filter(Failures::is_full),
             Purpose::Count(_) | Purpose::Find(_) => None,
         }
     }
 
-    /// Finds the key of the map entry that stands at this depth of a path.
+    /// Returns the key of the map entry at this depth of a path.
     pub(super) fn find_key<T: WireNames>(
         message: &T,
         path: &[Segment],
@@ -121,7 +126,7 @@ impl Walk {
         }
     }
 
-    /// Shows one value and what is nested in it.
+    /// Visits one value and the values nested in it.
     pub fn value<T: WireNames>(
         &mut self,
         value: &T,
@@ -136,13 +141,15 @@ impl Walk {
             Purpose::Search(search) if is_small(|walk| nested(value, walk)) => {
                 search.note(check(value), Some(T::names()));
             }
-            // Its own rules are left to the validation of the whole message.
+            // The rules of the value itself are left to the validation of the whole message.
             Purpose::Search(_) | Purpose::Find(_) => nested(value, self),
         }
     }
 
-    /// Shows the rule for the length of a list. validator copies a list that breaks it, so if the list
-    /// is large, nothing else is looked at.
+    /// Visits the rule for the length of a list.
+    ///
+    /// validator copies a list that breaks the rule. So if the list is large, the search reports
+    /// this rule alone and ends.
     pub fn length(
         &mut self,
         wire: &'static str,
@@ -161,7 +168,7 @@ impl Walk {
         }
     }
 
-    /// Shows one value that has rules, and no names.
+    /// Visits one value that has rules and no wire names.
     pub(super) fn unnamed<T: Validate>(&mut self, value: &T) {
         match &mut self.purpose {
             Purpose::Count(_) => self.count(),
@@ -170,19 +177,19 @@ impl Walk {
         }
     }
 
-    /// Counts one value, in which nothing is nested.
+    /// Counts one value without nested values.
     pub(super) fn count(&mut self) {
         if let Purpose::Count(left) = &mut self.purpose {
             *left = left.saturating_sub(1);
         }
     }
 
-    /// Shows what is in the field of this name.
+    /// Visits the values in the field with this name.
     pub(super) fn field(&mut self, wire: &'static str, walk: impl FnOnce(&mut Self)) {
         self.within(Segment::Field(Cow::Borrowed(wire)), walk);
     }
 
-    /// Shows the keys of the field of this name, which may be a map.
+    /// Visits the keys of the field with this name, which may be a map.
     pub fn keys(&mut self, wire: &'static str, key: impl FnOnce(usize) -> Option<String>) {
         let Purpose::Find(find) = &mut self.purpose else { return };
         if let [Segment::Field(name), Segment::Entry(index)] = &find.path[find.depth..]
@@ -193,7 +200,7 @@ impl Walk {
         }
     }
 
-    /// Shows the items of a list.
+    /// Visits the items of a list.
     pub(super) fn items<'a, T: 'a>(
         &mut self,
         items: impl IntoIterator<Item = &'a T>,
@@ -207,7 +214,7 @@ impl Walk {
         }
     }
 
-    /// Shows the values of a map, or the items of a set.
+    /// Visits the values of a map, or the items of a set.
     pub(super) fn entries<'a, T: 'a>(
         &mut self,
         values: impl IntoIterator<Item = &'a T>,
@@ -224,7 +231,7 @@ impl Walk {
     fn is_over(&self) -> bool {
         match &self.purpose {
             Purpose::Count(left) => *left == 0,
-            Purpose::Search(search) => search.faults.are_enough(),
+            Purpose::Search(search) => search.failures.is_full(),
             Purpose::Find(_) => false,
         }
     }
@@ -245,7 +252,7 @@ impl Walk {
     }
 }
 
-/// Tells whether what is shown to a walk is not too much to be validated at once.
+/// Returns whether the values that `show` passes to a walk are few enough to be validated at once.
 fn is_small(show: impl FnOnce(&mut Walk)) -> bool {
     let mut walk = Walk { purpose: Purpose::Count(CHUNK) };
     show(&mut walk);
@@ -268,7 +275,7 @@ fn length_error(
 }
 
 impl ListSize {
-    /// Whether a copy of the list may cost much.
+    /// Returns whether a copy of the list may be expensive.
     fn is_large(self) -> bool {
         match self {
             Self::Walked => true,
@@ -281,13 +288,13 @@ impl ListSize {
 impl Search {
     fn end_with(&mut self, wire: &'static str, error: &ValidationError) {
         self.path.push(Segment::Field(Cow::Borrowed(wire)));
-        self.faults.end_with(&self.path, error);
+        self.failures.end_with(&self.path, error);
         self.path.pop();
     }
 
     fn note(&mut self, checked: Result<(), ValidationErrors>, names: Option<Names>) {
         if let Err(errors) = checked {
-            self.faults.add(&errors, names, &mut self.path);
+            self.failures.add(&errors, names, &mut self.path);
         }
     }
 }

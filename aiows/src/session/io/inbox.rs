@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::packed::PackedMessages;
 use crate::limits::Limits;
-use crate::protocol::{Inbound, Room};
+use crate::protocol::{DecodeLimit, Inbound};
 
 /// The number of messages that are decoded at a time while a request is pending. Each batch is
 /// packed before the next one is decoded.
@@ -73,24 +73,24 @@ impl Inbox {
     }
 
     /// Returns how much more may be decoded; `None` if the queue is full.
-    pub(super) fn room(&self, limits: &Limits) -> Option<Room> {
+    pub(super) fn room(&self, limits: &Limits) -> Option<DecodeLimit> {
         if let Some(requests) = &self.requests {
             return self.room_with_requests(requests, limits);
         }
         let messages = limits.inbound_messages.checked_sub(self.messages.len())?;
         let bytes = limits.inbound_size.checked_sub(self.size)?;
-        (messages > 0 && bytes > 0).then_some(Room { messages, bytes })
+        (messages > 0 && bytes > 0).then_some(DecodeLimit { messages, bytes })
     }
 
     #[cold]
-    fn room_with_requests(&self, requests: &OpenRequests, limits: &Limits) -> Option<Room> {
+    fn room_with_requests(&self, requests: &OpenRequests, limits: &Limits) -> Option<DecodeLimit> {
         let (messages, bound) = match requests.are_open {
             true if requests.packed.has_room(limits) => (BATCH, requests.bound),
             // The packed messages are handled first.
             _ => (0, limits.inbound_size),
         };
         let bytes = bound.checked_sub(self.size)?;
-        (messages > 0 && bytes > 0).then_some(Room { messages, bytes })
+        (messages > 0 && bytes > 0).then_some(DecodeLimit { messages, bytes })
     }
 
     /// Notes whether a request waits for an answer; `true` if there is one now and was none before.

@@ -7,9 +7,9 @@ use tokio::io::ReadBuf;
 
 use super::phase::ClientEnd;
 use super::{ConnectionIo, Phase, Turn};
-use crate::protocol::{Inbound, ProtocolEnd, Room};
+use crate::protocol::{DecodeLimit, Inbound, ProtocolEnd};
 use crate::session::clock::Reading;
-use crate::transport::{Awaited, Departure};
+use crate::transport::{Hangup, HangupInterest};
 
 /// The most bytes of one read. One buffer serves all connections of a thread.
 const SCRATCH: usize = 64 * 1024;
@@ -35,7 +35,7 @@ impl ConnectionIo {
     pub(super) fn reading(&self) -> Reading {
         match &self.phase {
             Phase::Open | Phase::Leaving { end: None, .. } if self.reads_ahead() => Reading::On,
-            Phase::Open | Phase::Leaving { end: None, .. } if self.io.notices_departure() => {
+            Phase::Open | Phase::Leaving { end: None, .. } if self.io.reports_hangup() => {
                 Reading::Watched
             }
             Phase::Open | Phase::Leaving { end: None, .. } => Reading::Blind,
@@ -89,22 +89,22 @@ impl ConnectionIo {
         if self.phase.takes_messages() && self.reads_ahead() {
             return self.poll_read(cx, intake, turn);
         }
-        self.poll_departure(cx)
+        self.poll_hangup(cx)
     }
 
     /// Checks whether the client has left while no bytes are read from it.
-    fn poll_departure(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_hangup(&mut self, cx: &mut Context<'_>) -> bool {
         let awaited = match &self.phase {
-            Phase::Open => Awaited::Any,
+            Phase::Open => HangupInterest::Any,
             Phase::Leaving { end: Some(end), .. } if matches!(**end, ClientEnd::Reset) => {
                 return false;
             }
-            _ => Awaited::Reset,
+            _ => HangupInterest::Reset,
         };
-        match self.io.poll_departure(cx, awaited) {
+        match self.io.poll_hangup(cx, awaited) {
             Poll::Pending => return false,
-            Poll::Ready(Departure::Finished) => self.note_finished(),
-            Poll::Ready(Departure::Reset) => self.client_ended(ClientEnd::Reset),
+            Poll::Ready(Hangup::Finished) => self.note_finished(),
+            Poll::Ready(Hangup::Reset) => self.client_ended(ClientEnd::Reset),
         }
         true
     }
@@ -151,7 +151,7 @@ impl ConnectionIo {
         loop {
             let room = match intake {
                 Intake::Messages => self.inbox.room(&self.limits),
-                Intake::AnswersOnly => Some(Room::UNLIMITED),
+                Intake::AnswersOnly => Some(DecodeLimit::UNLIMITED),
             };
             let known = self.inbox.len();
             let outbox = self.socket.outbox();

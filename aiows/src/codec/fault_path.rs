@@ -1,7 +1,8 @@
-//! The place of a fault that serde does not report.
+//! The field of an error for which serde reports no complete path.
 //!
-//! Behind `flatten` and inside of internally tagged enums serde reads a copy of the fields that knows no
-//! path. Its error shows the value, though: a value that is in the message once has one place.
+//! Behind `flatten` and in internally tagged enums, serde deserializes from a buffered copy that
+//! has no path. But the error text contains the rejected value: if the message has this value only
+//! once, its path is known.
 
 use std::fmt::Write as _;
 
@@ -11,21 +12,21 @@ use serde_path_to_error::{Path, Segment};
 
 use super::Tag;
 
-/// Finds the rest of a path that ends too early, as it is written behind the path; empty if that is not
-/// known.
-pub(super) fn beyond(tag: &Tag, text: &str, path: &Path, fault: &str) -> String {
+/// Finds the rest of a path that ends too early, in the form in which it is appended to the path.
+/// Returns an empty text if the rest is not known.
+pub(super) fn remaining_path(tag: &Tag, text: &str, path: &Path, error_text: &str) -> String {
     let Ok(mut message) = serde_json::from_str::<Value>(text) else { return String::new() };
     if let Value::Object(fields) = &mut message {
         tag.head_keys().iter().for_each(|key| drop(fields.remove(*key)));
     }
     let Some(start) = path.iter().try_fold(&message, step) else { return String::new() };
-    let mut search = Search { fault, path: String::new(), found: None, is_repeated: false };
+    let mut search = Search { error_text, path: String::new(), found: None, is_ambiguous: false };
     match path.iter().len() {
-        // That the message is an object is right.
+        // The error cannot be about the message itself, which is an object.
         0 => search.look_into(start),
         _ => search.look(start),
     }
-    search.found.filter(|_| !search.is_repeated).unwrap_or_default()
+    search.found.filter(|_| !search.is_ambiguous).unwrap_or_default()
 }
 
 fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
@@ -37,17 +38,22 @@ fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
     }
 }
 
+/// Looks for the value that an error text shows.
 struct Search<'a> {
-    fault: &'a str,
+    /// The text of the error.
+    error_text: &'a str,
+    /// The path to the current value, behind the path that serde reports.
     path: String,
+    /// The path of a value that the error shows.
     found: Option<String>,
-    is_repeated: bool,
+    /// Set if the error shows more than one value, so that none of the paths is certain.
+    is_ambiguous: bool,
 }
 
 impl Search<'_> {
     fn look(&mut self, value: &Value) {
-        if is_shown(value, self.fault) {
-            self.is_repeated |= self.found.replace(self.path.clone()).is_some();
+        if is_shown(value, self.error_text) {
+            self.is_ambiguous |= self.found.replace(self.path.clone()).is_some();
         }
         self.look_into(value);
     }
@@ -75,9 +81,9 @@ impl Search<'_> {
     }
 }
 
-/// Whether an error is about such a value.
-fn is_shown(value: &Value, fault: &str) -> bool {
-    let about = |text: &Error| fault.starts_with(&text.to_string());
+/// Returns whether an error text is about this value.
+fn is_shown(value: &Value, error_text: &str) -> bool {
+    let about = |text: &Error| error_text.starts_with(&text.to_string());
     if let Value::String(text) = value
         && about(&Error::custom(format_args!("unknown variant `{text}`, ")))
     {

@@ -1,3 +1,5 @@
+//! The failed fields of a message, collected up to the number that one error lists.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -7,31 +9,33 @@ use super::Names;
 use super::path::{self, Segment};
 use crate::error::{FieldError, HandlerError, MAX_FIELDS};
 
-/// What validator calls a list that is no field; in a list it is an item.
+/// The name that validator gives to a list that is not a field: the value is an item of another
+/// list.
 const NO_FIELD: &str = "_tmp_validator";
-/// What validator calls the whole struct.
+/// The name that validator gives to the whole struct.
 const WHOLE: &str = "__all__";
 
-/// What is wrong with a message: the first fields, and how many more there are.
+/// The failed fields of a message: the first ones, and the number of the others.
 #[derive(Default)]
-pub(super) struct Faults {
-    /// Their paths are not written yet.
+pub(super) struct Failures {
+    /// Each with its path, which becomes a text only in `into_error`.
     fields: Vec<(Vec<Segment>, FieldError)>,
+    /// How many fields failed in addition to `fields`.
     more: usize,
-    /// No more is looked for.
-    are_enough: bool,
+    /// Set by `end_with`: the search stops although more fields may have failed.
+    is_full: bool,
 }
 
-impl Faults {
-    /// Whether there is more wrong than is told.
-    pub(super) fn are_enough(&self) -> bool {
-        self.are_enough || self.more > 0
+impl Failures {
+    /// Returns whether more fields failed than an error lists, or the search ended early.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full || self.more > 0
     }
 
-    /// Adds one fault, after which no other is looked for.
+    /// Adds one failed field and ends the search.
     pub(super) fn end_with(&mut self, path: &[Segment], error: &ValidationError) {
-        self.add_field(path, field_error(error, Told::WithoutOther));
-        self.are_enough = true;
+        self.add_field(path, field_error(error, ShownParams::WithoutOther));
+        self.is_full = true;
     }
 
     fn add_field(&mut self, path: &[Segment], error: FieldError) {
@@ -41,7 +45,7 @@ impl Faults {
         }
     }
 
-    /// Adds what validator found in the value at `path`.
+    /// Adds the errors that validator returned for the value at `path`.
     pub(super) fn add(
         &mut self,
         errors: &ValidationErrors,
@@ -52,7 +56,7 @@ impl Faults {
             self.more += count(errors);
             return;
         }
-        // validator has them in no order.
+        // validator returns them in no particular order.
         let mut entries: Vec<_> = errors
             .errors()
             .iter()
@@ -64,12 +68,12 @@ impl Faults {
         entries.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         for (wire, name, kind) in entries {
             match name {
-                NO_FIELD => self.add_kind(kind, Told::WithoutOther, names, path),
-                WHOLE => self.add_kind(kind, Told::All, None, path),
+                NO_FIELD => self.add_kind(kind, ShownParams::WithoutOther, names, path),
+                WHOLE => self.add_kind(kind, ShownParams::All, None, path),
                 name => {
                     let nested = names.and_then(|names| (names.nested)(name));
                     path.push(Segment::Field(wire));
-                    self.add_kind(kind, Told::of(names, name), nested, path);
+                    self.add_kind(kind, ShownParams::of(names, name), nested, path);
                     path.pop();
                 }
             }
@@ -79,20 +83,20 @@ impl Faults {
     fn add_kind(
         &mut self,
         kind: &ValidationErrorsKind,
-        told: Told,
+        shown: ShownParams,
         nested: Option<Names>,
         path: &mut Vec<Segment>,
     ) {
         match kind {
             ValidationErrorsKind::Field(errors) => {
-                errors.iter().for_each(|error| self.add_field(path, field_error(error, told)));
+                errors.iter().for_each(|error| self.add_field(path, field_error(error, shown)));
             }
             ValidationErrorsKind::Struct(errors) => self.add(errors, nested, path),
             ValidationErrorsKind::List(items) => {
-                let have_places = nested.is_none_or(Names::have_places);
+                let have_positions = nested.is_none_or(Names::have_positions);
                 let inner = nested.map(Names::of_items);
                 for (&index, errors) in items {
-                    path.push(match have_places {
+                    path.push(match have_positions {
                         true => Segment::Index(index),
                         false => Segment::Entry(index),
                     });
@@ -103,8 +107,8 @@ impl Faults {
         }
     }
 
-    /// Makes the error of them; `key` knows the keys of maps, by the path to the value and the length of
-    /// the path to the map.
+    /// Makes the error. `key` returns the key of a map entry, for the path to the value and the
+    /// length of the path to the map.
     pub(super) fn into_error(
         self,
         key: impl Fn(&[Segment], usize) -> Option<String>,
@@ -119,19 +123,19 @@ impl Faults {
     }
 }
 
-/// Which parameters of an error are told: `value` is what was rejected, `other` what `must_match`
-/// compared it with.
+/// Which parameters of a validator error are sent. `value` is the rejected value; `other` is the
+/// value that `must_match` compared it with.
 #[derive(Clone, Copy)]
-enum Told {
-    /// All: validator adds none to the error of a whole struct.
+enum ShownParams {
+    /// All parameters: validator adds none to the error of a whole struct.
     All,
-    /// Not `value`; `other` unless the error has this code, which is that of `must_match`.
+    /// All but `value`, and but `other` if the error has this code, which is that of `must_match`.
     Without(Option<&'static str>),
-    /// Neither.
+    /// All but `value` and `other`.
     WithoutOther,
 }
 
-impl Told {
+impl ShownParams {
     fn of(names: Option<Names>, field: &str) -> Self {
         match names.and_then(|names| names.matched) {
             Some(matched) => Self::Without(matched(field)),
@@ -161,12 +165,12 @@ fn count(errors: &ValidationErrors) -> usize {
         .sum()
 }
 
-fn field_error(error: &ValidationError, told: Told) -> FieldError {
+fn field_error(error: &ValidationError, shown: ShownParams) -> FieldError {
     let text = error.message.clone().unwrap_or_else(|| Cow::Borrowed(text(&error.code)));
     let params: BTreeMap<_, _> = error
         .params
         .iter()
-        .filter(|(name, _)| told.has(name, &error.code))
+        .filter(|(name, _)| shown.has(name, &error.code))
         .map(|(name, value)| (name.clone().into_owned(), value.clone()))
         .collect();
     FieldError { path: String::new(), code: error.code.clone(), message: text, params }

@@ -1,4 +1,4 @@
-//! Message types that the protocol itself uses.
+//! Message types that belong to the protocol.
 
 use serde::ser::Error as _;
 use serde_json::Error;
@@ -28,20 +28,20 @@ const fn is_same(first: &[u8], second: &[u8]) -> bool {
     at == first.len() && at == second.len()
 }
 
-/// Refuses a JSON text of the application that is a message of a reserved type.
+/// Returns an error if a JSON text of the application is a message of a reserved type.
 pub(crate) fn check_reserved(tag: &Tag, text: &[u8]) -> Result<(), Error> {
     let text = str::from_utf8(text).unwrap_or_default();
     if !text.starts_with('{') || !may_be_reserved(tag, text) {
         return Ok(());
     }
-    // A text that is no message, or has its type twice, is the application's own affair.
+    // A text that is not a message, or has its type twice, is left to the application.
     match read_head(tag, text) {
         Ok(head) => check_type(&head.message_type),
         Err(_) => Ok(()),
     }
 }
 
-/// Whether such a type stands behind the key of the tag, anywhere in the text.
+/// Returns whether a reserved type follows the key of the tag, anywhere in the text.
 fn may_be_reserved(tag: &Tag, text: &str) -> bool {
     let key = tag.key();
     text.match_indices(key).any(|(at, _)| {
@@ -54,7 +54,7 @@ fn may_be_reserved(tag: &Tag, text: &str) -> bool {
     }) || key.contains(|letter: char| matches!(letter, '"' | '\\' | '\0'..' '))
 }
 
-/// Refuses a reserved message type.
+/// Returns an error if the message type is reserved.
 pub(crate) fn check_type(message_type: &str) -> Result<(), Error> {
     match is_reserved(message_type) {
         false => Ok(()),
@@ -64,7 +64,7 @@ pub(crate) fn check_type(message_type: &str) -> Result<(), Error> {
     }
 }
 
-/// Stops the compilation of a message that is sent under a type of the protocol, as the derive does.
+/// Stops the compilation if a message type cannot be sent. The derive checks the same.
 ///
 /// ```compile_fail,E0080
 /// #[derive(serde::Serialize)]
@@ -74,7 +74,7 @@ pub(crate) fn check_type(message_type: &str) -> Result<(), Error> {
 ///     const TYPE: &'static str = "error";
 /// }
 ///
-/// let _ = aiows::Outgoing::message_type(&Notice);
+/// let _ = aiows::messages::Outgoing::message_type(&Notice);
 /// ```
 #[track_caller]
 pub(crate) const fn assert_type(message_type: &str) {
@@ -83,7 +83,7 @@ pub(crate) const fn assert_type(message_type: &str) {
             .with("message type `")
             .with(message_type)
             .with("` is reserved for the protocol, choose another")
-            .refuse();
+            .stop_compilation();
     }
     let mut at = 0;
     while at < message_type.len() {

@@ -1,7 +1,8 @@
-//! Answers the pings of the server for a client of which nothing is expected.
+//! Answers pings of the server while a test does not receive from its client.
 //!
-//! A relay stands between a client and its stream. It passes on what both send, and cuts out pings where
-//! they come, so that the client need not be read from for that.
+//! A task passes bytes between the client and its stream in both directions. It removes the pings
+//! of the server on the way and answers them, so that the test need not read from the client for
+//! that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +15,13 @@ use tokio::task::unconstrained;
 
 use crate::transport::Stream;
 
-/// Bytes that wait for the client to receive them; the stream has room for more.
+/// The bytes that wait for the client to receive them. The stream has space for more.
 const UNREAD: usize = 16 * 1024;
 
-/// What is passed on at once, in bytes.
+/// The bytes that are passed on at once.
 const CHUNK: usize = 1024;
 
-/// Pongs that wait while a frame of the client is passed on. Further pings are not answered.
+/// The pongs that wait while a frame of the client is passed on. Further pings are not answered.
 const PONGS: usize = 16;
 
 /// Source: RFC 6455 section 5.2.
@@ -28,11 +29,11 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 const MASK: u8 = 0x80;
 
-/// Whether the relay answers pings; otherwise it leaves them to the client.
+/// Whether pings are answered here. If not, they are passed on to the client.
 #[derive(Clone, Debug)]
-pub(super) struct Answers(Arc<AtomicBool>);
+pub(super) struct AutoPong(Arc<AtomicBool>);
 
-impl Answers {
+impl AutoPong {
     pub(super) fn set(&self, answers: bool) {
         self.0.store(answers, Ordering::Relaxed);
     }
@@ -42,20 +43,20 @@ impl Answers {
     }
 }
 
-/// Puts a relay in front of a stream. It ends when the client drops its side.
-pub(super) fn relay(stream: Box<dyn Stream>) -> (Box<dyn Stream>, Answers) {
+/// Puts the task in front of a stream. The task ends when the client drops its side.
+pub(super) fn with_auto_pong(stream: Box<dyn Stream>) -> (Box<dyn Stream>, AutoPong) {
     let (client, near) = duplex(UNREAD);
-    let answers = Answers(Arc::new(AtomicBool::new(true)));
+    let auto_pong = AutoPong(Arc::new(AtomicBool::new(true)));
     let (to_answer, pings) = mpsc::channel(PONGS);
     let (from_client, to_client) = split(near);
     let (from_server, to_server) = split(stream);
-    let down = pass_down(from_server, to_client, to_answer, answers.clone());
+    let down = pass_down(from_server, to_client, to_answer, auto_pong.clone());
     let up = pass_up(from_client, to_server, pings);
     tokio::spawn(pass_both(up, down));
-    (Box::new(client), answers)
+    (Box::new(client), auto_pong)
 }
 
-/// The side of a relay that does not take or send any more.
+/// The side that does not receive or send any more.
 enum Gone {
     Client,
     Server,
@@ -65,14 +66,14 @@ async fn pass_both(up: impl Future<Output = Gone>, down: impl Future<Output = Go
     tokio::pin!(up, down);
     tokio::select! {
         gone = &mut up => {
-            // What a server sent before it left is still to be received.
+            // The client can still receive the bytes that the server sent before it left.
             if let Gone::Server = gone {
                 down.await;
             }
         }
         gone = &mut down => match gone {
-            // The server gets what it has room for, and finds the connection closed at once, as without
-            // a relay.
+            // The server receives the bytes it has space for, and finds the connection closed at
+            // once, as if it were connected directly.
             Gone::Client => {
                 unconstrained(up).now_or_never();
             }
@@ -83,17 +84,17 @@ async fn pass_both(up: impl Future<Output = Gone>, down: impl Future<Output = Go
     }
 }
 
-/// Passes on what the server sends.
+/// Passes on the bytes of the server.
 async fn pass_down(
     mut server: ReadHalf<Box<dyn Stream>>,
     mut client: WriteHalf<DuplexStream>,
     to_answer: mpsc::Sender<BytesMut>,
-    answers: Answers,
+    auto_pong: AutoPong,
 ) -> Gone {
     let mut bytes = BytesMut::with_capacity(CHUNK);
     let mut frames = Frames::Head;
     while let Ok(1..) = server.read_buf(&mut bytes).await {
-        while let Some(piece) = frames.next(&mut bytes, answers.get()) {
+        while let Some(piece) = frames.next(&mut bytes, auto_pong.get()) {
             match piece {
                 Piece::Ping(payload) => drop(to_answer.try_send(payload)),
                 Piece::Other(piece) => {
@@ -109,7 +110,7 @@ async fn pass_down(
     Gone::Server
 }
 
-/// Passes on what the client sends, and answers to pings between its frames.
+/// Passes on the bytes of the client, and sends pongs between its frames.
 async fn pass_up(
     mut client: ReadHalf<DuplexStream>,
     mut server: WriteHalf<Box<dyn Stream>>,
@@ -128,7 +129,8 @@ async fn pass_up(
             }
             read = client.read_buf(&mut bytes) => {
                 let Ok(1..) = read else { return Gone::Client };
-                // In one write: of several, TCP would send the second when the first is acknowledged.
+                // In one write: TCP would send the second of several only after the first is
+                // acknowledged.
                 let mut whole = BytesMut::new();
                 while let Some(Piece::Other(piece)) = frames.next(&mut bytes, false) {
                     whole.unsplit(piece);
@@ -141,12 +143,12 @@ async fn pass_up(
     }
 }
 
-/// What one side sends: a head, then frames.
+/// The progress in the bytes of one side: a head, then frames.
 enum Frames {
     Head,
-    /// The server has refused the handshake: its answer has a body.
+    /// The server has refused the handshake, and the body of its answer follows.
     Refused,
-    /// This much of a frame is left.
+    /// The number of bytes left of a frame.
     Payload(u64),
 }
 
@@ -157,7 +159,7 @@ enum Piece {
 }
 
 impl Frames {
-    /// Takes a piece off the bytes; `None` if more of them are needed.
+    /// Takes a piece from the bytes. Returns `None` if more bytes are needed.
     fn next(&mut self, bytes: &mut BytesMut, cuts_pings: bool) -> Option<Piece> {
         match self {
             Self::Head => {
@@ -191,7 +193,8 @@ impl Frames {
     }
 }
 
-/// The sizes of the header and the payload of the frame that begins here, once the header is whole.
+/// Returns the sizes of the header and of the payload of the first frame, once the header is
+/// complete.
 fn header(bytes: &[u8]) -> Option<(usize, u64)> {
     let [_, second, extended @ ..] = bytes else { return None };
     let (size, length) = match second & !MASK {

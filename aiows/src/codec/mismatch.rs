@@ -1,7 +1,8 @@
-//! What a type does not get of a message, found at the build by letting the type read.
+//! Finds types that cannot read the messages they are declared for. The build of a server runs it.
 //!
-//! A type says what it reads when it is asked to: a struct names its fields. Keys of the head are taken
-//! out of every message, so a type that reads one of them gets it never.
+//! A type reveals the fields that it reads when it is deserialized, because a struct names its
+//! fields. The keys of the head are removed from every payload, so a type never receives a field
+//! with the name of one of them.
 
 use std::fmt::{self, Display};
 
@@ -12,54 +13,55 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use crate::id::RAW;
+use crate::id::RAW_VALUE;
 
-/// Why a type does not read a message as it is sent.
+/// The reason for which a type cannot read its messages.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Misfit {
-    /// It has a field of this name, which the head takes.
+pub(crate) enum Mismatch {
+    /// The type has a field with this name, which is a key of the head.
     Field(String),
-    /// It reads something else than an object.
-    NoObject,
+    /// The type does not deserialize from an object.
+    NotAnObject,
 }
 
-/// Lets a `T` read, and tells which of the keys of the head it reads as its own.
-pub(crate) fn misfit<T: DeserializeOwned>(head: &[&str]) -> Option<Misfit> {
+/// Deserializes a `T` from a probe, and returns the first key of the head that it reads as its own.
+pub(crate) fn mismatch<T: DeserializeOwned>(head: &[&str]) -> Option<Mismatch> {
     let read = |entry| match T::deserialize(Reader { head, entry }) {
         Ok(_) => Read::Nothing,
         Err(read) => read,
     };
     match read(None) {
-        Read::Field(key) => return Some(Misfit::Field(key)),
-        Read::Missing(key) if head.contains(&key) => return Some(Misfit::Field(key.to_owned())),
-        Read::NoObject => return Some(Misfit::NoObject),
+        Read::Field(key) => return Some(Mismatch::Field(key)),
+        Read::Missing(key) if head.contains(&key) => return Some(Mismatch::Field(key.to_owned())),
+        Read::NotAnObject => return Some(Mismatch::NotAnObject),
         Read::Missing(_) | Read::Nothing | Read::Value => {}
     }
-    // What takes any key is a map, which does not miss those of the head.
+    // A type that accepts any key is a map, which loses no field if the keys of the head are
+    // removed.
     if read(Some(NO_KEY)) == Read::Value {
         return None;
     }
     let key = head.iter().find(|key| read(Some(key)) == Read::Value)?;
-    Some(Misfit::Field((*key).to_owned()))
+    Some(Mismatch::Field((*key).to_owned()))
 }
 
-/// What was read, as far as it came.
+/// The first step of a type that is deserialized.
 #[derive(Debug, PartialEq)]
 enum Read {
-    /// A struct with a field that is a key of the head.
+    /// It expected a struct that has a field with the name of a key of the head.
     Field(String),
     Missing(&'static str),
-    NoObject,
+    NotAnObject,
     Nothing,
-    /// The value that no type takes.
+    /// It read the value that no type accepts.
     Value,
 }
 
 /// A key that no struct has.
 const NO_KEY: &str = "\0 aiows";
 
-/// A value that no type takes, unless it takes every one: bytes that are no UTF-8.
-const NO_VALUE: &[u8] = b"\xff aiows";
+/// A value that only a type accepts that accepts every value: bytes that are not UTF-8.
+const UNREADABLE: &[u8] = b"\xff aiows";
 
 impl std::error::Error for Read {}
 
@@ -76,7 +78,7 @@ impl Error for Read {
 
     fn invalid_type(found: Unexpected<'_>, _: &dyn Expected) -> Self {
         match found {
-            Unexpected::Bytes(NO_VALUE) => Self::Value,
+            Unexpected::Bytes(UNREADABLE) => Self::Value,
             _ => Self::Nothing,
         }
     }
@@ -90,7 +92,7 @@ impl Error for Read {
     }
 }
 
-/// An object of at most one key.
+/// An object with at most one key.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     head: &'a [&'a str],
@@ -98,17 +100,17 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Ends with what is known of a type that has these keys.
+    /// Returns the result for a type that has these keys.
     fn end(self, keys: &[&str]) -> Read {
         let key = keys.iter().find(|key| self.head.contains(key));
         key.map_or(Read::Nothing, |key| Read::Field((*key).to_owned()))
     }
 }
 
-macro_rules! no_objects {
+macro_rules! not_objects {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Read> {
-            Err(Read::NoObject)
+            Err(Read::NotAnObject)
         })*
     };
 }
@@ -116,7 +118,7 @@ macro_rules! no_objects {
 impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Read;
 
-    no_objects! {
+    not_objects! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
         deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char deserialize_str
@@ -158,13 +160,13 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         visitor: V,
     ) -> Result<V::Value, Read> {
         match name {
-            RAW => Err(Read::Nothing),
+            RAW_VALUE => Err(Read::Nothing),
             _ => visitor.visit_newtype_struct(self),
         }
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Read> {
-        Err(Read::NoObject)
+        Err(Read::NotAnObject)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -173,7 +175,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         _: usize,
         _: V,
     ) -> Result<V::Value, Read> {
-        Err(Read::NoObject)
+        Err(Read::NotAnObject)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -207,17 +209,17 @@ impl<'de> MapAccess<'de> for Reader<'_> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Read> {
-        seed.deserialize(NoValue)
+        seed.deserialize(UnreadableValue)
     }
 }
 
-struct NoValue;
+struct UnreadableValue;
 
-impl<'de> Deserializer<'de> for NoValue {
+impl<'de> Deserializer<'de> for UnreadableValue {
     type Error = Read;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Read> {
-        visitor.visit_bytes(NO_VALUE)
+        visitor.visit_bytes(UNREADABLE)
     }
 
     forward_to_deserialize_any! {

@@ -1,5 +1,5 @@
-//! The rules of what a message of one unnamed field holds: its fields stand on the wire as the
-//! message's own.
+//! The rules of the value in a newtype message. On the wire, the fields of the value are the fields
+//! of the message.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use super::{Validated, Walk, WireNames, failed, validated_in_parts};
 use crate::error::HandlerError;
 use crate::message::{Message, Probe};
 
-// A method that is called on a `&&&&&Probe` is looked for on `&&&&Probe`, then on `&&&&&Probe`, then with
+// A method call on a `&&&&&Probe` is resolved on `&&&&Probe` first, then on `&&&&&Probe`, then with
 // one reference less each time.
 
 macro_rules! via {
@@ -24,7 +24,7 @@ macro_rules! via {
             ///
             /// # Errors
             ///
-            /// `validation_failed`.
+            /// Returns `validation_failed`.
             fn check_inner(&self, value: &T) -> Result<(), HandlerError>;
         }
 
@@ -55,9 +55,9 @@ fn plain<T: Validated>(value: &T) -> Result<(), HandlerError> {
     value.check().map_err(|errors| HandlerError::from_validation(&errors))
 }
 
-/// Found first, for the fields whose types have wire names.
+/// Found first, for fields of types with wire names.
 pub trait ViaRuledNames {
-    /// Tells whether the type has rules.
+    /// Returns whether the type has rules.
     fn is_ruled(&self) -> bool;
 }
 
@@ -67,9 +67,9 @@ impl<T: WireNames> ViaRuledNames for &&Probe<T> {
     }
 }
 
-/// Found next, for other types with rules, maps of them included.
+/// Found next, for other types with rules, and for maps of them.
 pub trait ViaRuled {
-    /// Tells that the type has rules.
+    /// Returns `true`: the type has rules.
     fn is_ruled(&self) -> bool;
 }
 
@@ -82,9 +82,9 @@ where
     }
 }
 
-/// Found next, for such types in a box or the like.
+/// Found next, for such types in a box or another container of one value.
 pub trait ViaRuledHeld {
-    /// Tells that the type has rules.
+    /// Returns `true`: the type has rules.
     fn is_ruled(&self) -> bool;
 }
 
@@ -96,7 +96,7 @@ impl<T: HeldPlain> ViaRuledHeld for &Probe<T> {
 
 /// Found last, for all other types.
 pub trait ViaNotRuled {
-    /// Tells that the type has no rules.
+    /// Returns `false`: the type has no rules.
     fn is_ruled(&self) -> bool;
 }
 
@@ -106,12 +106,12 @@ impl<T: ?Sized> ViaNotRuled for Probe<T> {
     }
 }
 
-/// Holds one value that has rules and wire names.
+/// A container of one value that has rules and wire names.
 trait Held {
     fn check_held(&self) -> Result<(), HandlerError>;
 }
 
-/// Holds one value that has rules.
+/// A container of one value that has rules.
 trait HeldPlain {
     fn check_held(&self) -> Result<(), HandlerError>;
 }
@@ -154,8 +154,8 @@ macro_rules! held_maps {
                     Segment::Entry(index) if at == 0 => self.nth_key(index),
                     _ => Walk::find_key(self, path, at),
                 };
-                if let Some(faults) = Walk::search(self) {
-                    return Err(faults.into_error(key));
+                if let Some(failures) = Walk::search(self) {
+                    return Err(failures.into_error(key));
                 }
                 Validate::validate(&self)
                     .map_err(|errors| failed(&errors, Some(Self::names())).into_error(key))

@@ -1,14 +1,15 @@
-//! Keys that serde_json keeps for itself.
+//! Keys that serde_json reserves for itself.
 //!
-//! A `Value` whose first key is one of them is something else: the text behind `RawValue` is read anew,
-//! as deep as a text of its own, so that nothing bounds the depth of the whole.
+//! If the first key of a `Value` is one of them, serde_json treats it specially: it parses the text
+//! behind the key of a `RawValue` again, with a new bound on the depth, so that the depth of the
+//! whole is unbounded.
 
 use crate::error::{HandlerError, code};
 
-/// What they begin with.
+/// The prefix of these keys.
 pub(crate) const PRIVATE: &str = "$serde_json::private::";
 
-/// Refuses a text in which an object has such a key, however it is escaped.
+/// Returns an error if an object in the text has such a key, in whatever way it is escaped.
 pub(crate) fn check_keys(text: &str) -> Result<(), HandlerError> {
     match may_have_private(text.as_bytes()) && has_private(text.as_bytes()) {
         true => Err(refused()),
@@ -21,12 +22,13 @@ fn refused() -> HandlerError {
     HandlerError::new(code::INVALID_JSON, "the message has a key that is reserved")
 }
 
-/// Whether a text has a dollar sign or an escape; one of less than 32 bytes has no room for a key.
+/// Returns whether a text has a dollar sign or an escape. A text of less than 32 bytes has no space
+/// for such a key.
 #[inline]
 fn may_have_private(text: &[u8]) -> bool {
     let Some(last) = text.last_chunk::<32>() else { return false };
-    // Whole chunks, then the last bytes once more, and numbers for truths: of this the compiler makes
-    // vector instructions.
+    // Whole chunks, then the last bytes once more, and numbers instead of `bool`: the compiler
+    // turns this into vector instructions.
     let mut found = [0_u8; 32];
     for chunk in text.as_chunks().0.iter().chain([last]) {
         for (found, byte) in found.iter_mut().zip(chunk) {
@@ -36,7 +38,7 @@ fn may_have_private(text: &[u8]) -> bool {
     found != [0; 32]
 }
 
-/// Whether a string that a colon follows is such a key.
+/// Returns whether a string that is followed by a colon is such a key.
 #[cold]
 fn has_private(mut text: &[u8]) -> bool {
     while let Some(start) = text.iter().position(|byte| *byte == b'"') {
@@ -50,7 +52,7 @@ fn has_private(mut text: &[u8]) -> bool {
     false
 }
 
-/// The place of the quotation mark that ends a string.
+/// Returns the position of the quotation mark that ends a string.
 fn end_of_string(string: &[u8]) -> Option<usize> {
     let mut escaped = false;
     string.iter().position(|byte| {
@@ -60,7 +62,8 @@ fn end_of_string(string: &[u8]) -> Option<usize> {
     })
 }
 
-/// Whether a key begins as those of serde_json do; of escapes, only `\u` makes such a character.
+/// Returns whether a key has the prefix of serde_json. Of the escapes, only `\u` can produce one of
+/// its characters.
 fn is_private(mut key: &[u8]) -> bool {
     PRIVATE.bytes().all(|expected| {
         let (found, rest) = match key {
@@ -73,7 +76,7 @@ fn is_private(mut key: &[u8]) -> bool {
     })
 }
 
-/// The ASCII character of four hexadecimal digits.
+/// Returns the ASCII character with this code of four hexadecimal digits.
 fn unescaped(digits: [u8; 4]) -> Option<u8> {
     let digits = std::str::from_utf8(&digits).ok()?;
     u8::try_from(u16::from_str_radix(digits, 16).ok()?).ok()
@@ -84,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_wherever_it_stands_and_however_long_the_text_is() {
+    fn a_reserved_key_is_found_at_every_position_in_a_text_of_any_length() {
         for before in 0..80 {
             for after in 0..80 {
                 let (before, after) = (" ".repeat(before), " ".repeat(after));
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_ends_anywhere_is_looked_at_to_its_end() {
+    fn a_text_cut_at_any_position_is_searched_to_its_end() {
         let text = r#"{"a\"b":"\\","\u0024serde_json::private:":"\"$serde_json::private::\"":"#;
         for end in 0..=text.len() {
             assert!(check_keys(&text[..end]).is_ok(), "{}", &text[..end]);
