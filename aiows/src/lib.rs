@@ -560,22 +560,6 @@ pub use self::server::{App, Limits, Server, ServerHandle};
 #[doc(no_inline)]
 pub use self::websocket::{CloseCode, ConnectionId, DisconnectReason, MessageId, WebSocket};
 
-// Until every program names them by their modules.
-#[doc(hidden)]
-#[cfg(feature = "axum")]
-pub use self::server::{JsonBody, WebSocketService};
-#[doc(hidden)]
-pub use self::{
-    error::{FieldError, RequestError, SendError},
-    extract::{Call, ClientIp, Extension, Extraction, Frame, FromCall, Headers, Needs},
-    hub::{Delivery, Recipients},
-    messages::{BoundedVec, Incoming, Outbound, Outgoing, Overflow},
-    middleware::{Handshake, Middleware, Next},
-    routing::{IntoOutcome, Outcome, Route, Routes},
-    server::{Listener, RouteLimits, Shutdown, Stats},
-    websocket::{ContextMap, Departure, Joined, Left, UserChange},
-};
-
 /// Messages: the traits that `#[derive(Message)]` implements, and types for fields and counts.
 pub mod messages {
     /// Derives [`Message`](trait@Message), with the name of the struct in snake case as message
