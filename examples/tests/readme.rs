@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that reads the repository")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -232,4 +233,38 @@ fn the_floors_of_the_architecture_are_those_of_the_crate() {
         .map(|name| floors.split_once(&format!("  {name}")).map(|(before, _)| before.len()))
         .collect();
     assert!(places.is_sorted() && !places.contains(&None), "{modules:?} {places:?}");
+}
+
+/// The words of all Rust files of a folder.
+fn words(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            words(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            found.extend(text.split(|char| !is_word(char)).map(str::to_owned));
+        }
+    }
+}
+
+fn is_word(char: char) -> bool {
+    char.is_alphanumeric() || char == '_'
+}
+
+#[test]
+fn the_items_that_the_architecture_names_exist() {
+    let mut known = BTreeSet::new();
+    for folder in ["aiows/src", "aiows/tests", "aiows-macros/src"] {
+        words(&root().join(folder), &mut known);
+    }
+    let page = read("ARCHITECTURE.md");
+    let text = page.split("\n```").step_by(2).collect::<String>();
+    let items = code_spans(&text).filter(|span| {
+        !span.contains(['/', '-', '=', '$'])
+            && ![".rs", ".md"].iter().any(|end| span.ends_with(end))
+    });
+    let names = items.flat_map(|item| item.split(|char| !is_word(char)));
+    let missing: BTreeSet<_> = names.filter(|name| !known.contains(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -50,8 +50,8 @@ impl AdmissionControl {
         let path = pattern::canonical(request.path());
         let (router, params) = self.rules.paths.find(&path).ok_or_else(Refusal::not_found)?;
         let answer = accept_upgrade(request, &self.rules.origins, &router.subprotocols)?;
-        // The result is returned last: a request that connect handlers cannot take and a stop of the
-        // server come first.
+        // The result is returned last: a request that connect handlers cannot take and a stop of
+        // the server come first.
         let checks = ApplicationChecks::read(router, request, &params, peer_addr);
         // Connect handlers may take the path and the query as types of the application.
         let info = caught(|| router.request_needs.read(request, &params));

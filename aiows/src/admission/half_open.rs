@@ -12,8 +12,9 @@ use crate::limits::deadline_after;
 /// The time a client may be silent before it is dropped for another one, if there is no room.
 const FIRST_BYTE: Duration = Duration::from_millis(20);
 
-/// The time between two clients that are dropped for others. Before a timer fires, the runtime notices
-/// which sockets are readable, so a client does not count as silent once its request has arrived.
+/// The time between two clients that are dropped for others. Before a timer fires, the runtime
+/// notices which sockets are readable, so a client does not count as silent once its request has
+/// arrived.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Bounds the sockets that wait for a decision about their request.
@@ -57,8 +58,8 @@ impl Handshakes {
         Self { room: Arc::new(Semaphore::new(limit)), silent: Mutex::default() }
     }
 
-    /// Waits for room for a socket that has just been accepted. If there is none, the client that has
-    /// been silent for longest is dropped.
+    /// Waits for room for a socket that has just been accepted. If there is none, the client that
+    /// has been silent for longest is dropped.
     pub(super) async fn enter(self: &Arc<Self>, timeout: Duration) -> HalfOpen {
         let (accepted, deadline) = (Instant::now(), deadline_after(timeout));
         let mut permit = Box::pin(Arc::clone(&self.room).acquire_owned());

@@ -1,8 +1,8 @@
 //! Decides about connections, from an accepted stream to the 101 or a refusal.
 //!
-//! Admission reads an upgrade request from a stream and checks it against the rules of the server. It
-//! returns a value: a WebSocket for a session, or a request for the HTTP application. A
-//! refused request has been answered by then. Admission runs neither sessions nor HTTP.
+//! Admission reads an upgrade request from a stream and checks it against the rules of the server.
+//! It returns a value: a WebSocket for a session, or a request for the HTTP application. A refused
+//! request has been answered by then. Admission runs neither sessions nor HTTP.
 //!
 //! - `rules.rs`: [`AdmissionRules`], the rules of a server, frozen at its build
 //! - `paths.rs`, `pattern.rs`: the paths of a server, and the form in which paths are compared
@@ -90,8 +90,8 @@ impl AdmissionControl {
         HalfOpen::uncounted(self.rules.limits.handshake_timeout)
     }
 
-    /// Reads a request and decides about it. Returns `None` if the client has left, or if the request
-    /// was refused and answered.
+    /// Reads a request and decides about it. Returns `None` if the client has left, or if the
+    /// request was refused and answered.
     pub(crate) async fn admit<S: Stream>(
         &self,
         stream: &mut S,

@@ -7,8 +7,8 @@ use crate::limits::Limits;
 
 /// The capacity of a server for connections that are not admitted.
 ///
-/// Admitted connections hold a [`ConnectionPermit`](crate::shutdown::ConnectionPermit), which the stop of
-/// the server waits for.
+/// Admitted connections hold a [`ConnectionPermit`](crate::shutdown::ConnectionPermit), which the
+/// stop of the server waits for.
 pub(super) struct Permits {
     pub(super) handshakes: Arc<Handshakes>,
     /// Bounds the refused clients that still read their answers.

@@ -106,8 +106,8 @@ impl Directory for Namespace {
         Ok(match selector {
             Selector::All if self.rules.needs_room => return Err(SendError::NoRoom),
             Selector::All => self.connections.all(),
-            Selector::Room { name, speaker } => {
-                speaker.membership().may_speak(name)?;
+            Selector::Room { name, sender } => {
+                sender.membership().may_send_to(name)?;
                 self.rooms.members(name)
             }
             Selector::Rooms(names) => union(names, |name| self.rooms.members(name)),

@@ -286,7 +286,7 @@ impl WebSocket {
     /// message is sent. To send on behalf of the server, use [`Hub::room`](crate::Hub::room).
     /// Disconnect handlers may still send to the rooms that the connection was in when it ended.
     pub fn to(&self, room: impl AsRef<str>) -> Recipients {
-        let selector = Selector::Room { name: room.as_ref().to_owned(), speaker: self.clone() };
+        let selector = Selector::Room { name: room.as_ref().to_owned(), sender: self.clone() };
         Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())
     }
 }

@@ -46,7 +46,7 @@ impl PendingMember {
 impl Drop for PendingMember {
     fn drop(&mut self) {
         if !self.is_accepted {
-            self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
+            self.namespace.depart(&self.socket, Standing::Disconnected, EndedBy::Server);
             self.socket.outbox().end();
             // After the end of the outbox no task can be spawned.
             self.socket.abort_tasks();
@@ -82,7 +82,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.namespace.depart(&self.socket, Standing::Gone, EndedBy::Server);
+        self.namespace.depart(&self.socket, Standing::Disconnected, EndedBy::Server);
         self.namespace.connections.remove(self.socket.id());
         // If a runtime shuts down, the session has not done this.
         self.socket.close_values();

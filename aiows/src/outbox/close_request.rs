@@ -1,4 +1,4 @@
-//! What a session is to do about the end of its connection.
+//! Requests to close a connection, and the orders that its session derives from them.
 
 use std::time::Duration;
 
@@ -10,26 +10,27 @@ use crate::error::{Closing, closing};
 pub(crate) struct CloseRequest {
     pub(crate) code: CloseCode,
     pub(crate) reason: String,
-    /// What the disconnect handlers see.
+    /// The reason that the disconnect handlers see.
     pub(crate) because: DisconnectReason,
     pub(crate) mode: CloseMode,
-    /// How long a drain lets the client answer and make room for the handlers that are pending.
+    /// In a drain, how long the client may take to answer pending requests and to make room in the
+    /// queue.
     pub(crate) grace: Duration,
 }
 
-/// How a connection is closed, the most patient mode first.
+/// How quickly a connection is closed, the slowest mode first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CloseMode {
     /// Accepted messages are answered first.
     Drain,
-    /// At once, with a closing handshake.
+    /// Closed at once, with a closing handshake.
     Handshake,
-    /// At once; handlers are dropped and the client's close frame is not awaited.
+    /// Closed at once; handlers are dropped, and the client's close frame is not awaited.
     Cut,
 }
 
 impl CloseRequest {
-    /// Closes with a closing handshake; `because` is what the disconnect handlers see.
+    /// Closes with a closing handshake; `because` is the reason that the disconnect handlers see.
     pub(crate) fn handshake(
         code: CloseCode,
         reason: impl Into<String>,
@@ -39,7 +40,7 @@ impl CloseRequest {
         Self { code, reason, because, mode: CloseMode::Handshake, grace: Duration::ZERO }
     }
 
-    /// Closes because the server stops.
+    /// Closes because the server shuts down.
     pub(crate) fn shutdown(mode: CloseMode) -> Self {
         Self {
             code: closing::SHUTDOWN.code,
@@ -50,7 +51,7 @@ impl CloseRequest {
         }
     }
 
-    /// Closes because the server stops, once the accepted messages are answered.
+    /// Closes because the server shuts down, once the accepted messages are answered.
     pub(crate) fn drain(grace: Duration) -> Self {
         Self { grace, ..Self::shutdown(CloseMode::Drain) }
     }
@@ -60,26 +61,28 @@ impl CloseRequest {
         Self::handshake(code, reason, DisconnectReason::SlowConsumer)
     }
 
-    /// A drain waits until every accepted message is answered.
+    /// Whether the request can be carried out now; a drain waits until every accepted message is
+    /// answered.
     pub(super) fn is_due(&self, accepted: AcceptedMessages) -> bool {
         accepted == AcceptedMessages::Answered || self.mode != CloseMode::Drain
     }
 }
 
-/// What the session has to do about a request to close.
+/// The session's next action for a request to close.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CloseOrder {
     /// There is no request.
     None,
-    /// Answer the accepted messages and take no more of them.
+    /// Answer the accepted messages, and accept no more.
     Drain,
     /// Send this close frame now.
     Close(Box<CloseRequest>),
-    /// The close frame is queued already, or the stream is gone; wait for nobody.
+    /// The close frame is queued already, or the stream has ended: stop waiting for the client and
+    /// for handlers.
     Cut,
 }
 
-/// Whether the messages that a session has accepted are answered.
+/// Whether all messages that a session has accepted are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptedMessages {
     Answered,

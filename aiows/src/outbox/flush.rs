@@ -1,4 +1,4 @@
-//! From the queue to the socket: by the session, or by a publisher while the session sleeps.
+//! Writing the queue to the socket: by the session, or by a publisher while the session sleeps.
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -6,26 +6,27 @@ use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use super::policy::{Aftermath, Attempts};
+use super::policy::{AfterUnlock, Attempts};
 use super::{AcceptedMessages, CloseRequest, Outbox, SessionTurn, State, Writability};
 use crate::transport::TcpWriter;
 
-/// Which side must write the frame just queued.
+/// The task that writes the frame just queued.
 pub(super) enum Flush {
-    /// The session, which is awake, or a publisher that has deferred a flush before.
-    Known,
-    /// The publisher, which has deferred the flush now.
+    /// The session, which is awake or waits for the socket, or a publisher that has already
+    /// deferred a flush.
+    AlreadyScheduled,
+    /// This publisher: its flush is now deferred.
     Deferred,
-    /// The session, which is to be woken.
+    /// The session, which the publisher has to wake.
     Session(Waker),
 }
 
 impl State {
-    /// Finds out who has to write what was just appended; the session of a plain TCP connection
-    /// is left asleep as long as the socket takes everything.
-    pub(super) fn published(&mut self) -> Flush {
-        if self.blocked || self.is_flush_deferred || self.sleeper.is_none() {
-            return Flush::Known;
+    /// Determines which task writes the frame just appended. The session of a plain TCP connection
+    /// stays asleep as long as the socket takes all bytes.
+    pub(super) fn schedule_flush(&mut self) -> Flush {
+        if self.is_blocked || self.is_flush_deferred || self.sleeper.is_none() {
+            return Flush::AlreadyScheduled;
         }
         self.is_flush_deferred = self.writer.is_some();
         match self.sleeper.take_if(|_| self.writer.is_none()) {
@@ -34,26 +35,27 @@ impl State {
         }
     }
 
-    /// Writes what plain TCP takes, for a sender that finds no room; `false` when that is nothing.
+    /// Writes as much as plain TCP takes, for a sender that finds the queue full; `false` if no
+    /// byte was written.
     ///
-    /// The kernel is asked, whatever the runtime believes: its news of a socket come only when its
-    /// thread has time for them.
-    pub(super) fn try_tcp(&mut self, aftermath: &mut Aftermath) -> bool {
+    /// The write goes to the kernel even if the runtime considers the socket not ready: the runtime
+    /// learns of readiness only when its thread has time for it.
+    pub(super) fn try_tcp(&mut self, after_unlock: &mut AfterUnlock) -> bool {
         if self.writer.is_none() {
             return false;
         }
         let (result, freed) = self.write(write_at_once);
-        let was_blocked = mem::replace(&mut self.blocked, result.is_pending());
+        let was_blocked = mem::replace(&mut self.is_blocked, result.is_pending());
         let has_failed = matches!(result, Poll::Ready(Err(_)));
-        // The session waits for the socket, notes progress, and finds the failure.
-        if has_failed || (self.blocked && !was_blocked) || (was_blocked && freed) {
-            aftermath.session = self.sleeper.take();
+        // The session has to wait for the socket, note progress, or find the failure.
+        if has_failed || (self.is_blocked && !was_blocked) || (was_blocked && freed) {
+            after_unlock.session = self.sleeper.take();
         }
-        aftermath.made_room |= freed;
+        after_unlock.made_room |= freed;
         freed
     }
 
-    /// Writes through `write`; tells as well whether that made room.
+    /// Writes through `write`. Also returns whether that made room.
     fn write(
         &mut self,
         mut write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
@@ -77,10 +79,11 @@ impl State {
 }
 
 impl Outbox {
-    /// Writes what is queued through `write`: [`write_tcp`] for plain TCP, where the server's side of the
-    /// stream ends behind the last frame.
+    /// Writes the queue through `write`, which is [`write_tcp`] for plain TCP. If the outbox is
+    /// sealed and all is written, it ends the server's side of a plain TCP stream.
     ///
-    /// `Ready` when nothing is left; `Pending` without any wake-up when `write` fails with `WouldBlock`.
+    /// Returns `Ready` if the queue is empty, and `Pending` without registering a waker if `write`
+    /// fails with `WouldBlock`.
     #[inline]
     pub(crate) fn flush(
         &self,
@@ -88,20 +91,21 @@ impl Outbox {
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
         let (result, freed) = state.write(write);
-        state.blocked = result.is_pending();
+        state.is_blocked = result.is_pending();
         let Attempts(attempts) = state.attempts;
         state.attempts = Attempts(attempts.wrapping_add(1));
-        // A sender that has waited for this may act on a socket that refuses every byte.
+        // A sender that has waited for this attempt may now apply its policy if the socket refuses
+        // every byte.
         let is_awaited =
             mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
         state.account(self.bounds.totals());
-        let line = if result.is_ready() { state.end_spell() } else { None };
+        let line = if result.is_ready() { state.end_burst() } else { None };
         let State { writer, lifecycle, .. } = &mut *state;
         let ended = writer.take_if(|_| result.is_ready() && lifecycle.is_sealed());
         drop(state);
         drop(ended);
         if freed || is_awaited {
-            self.room.notify_waiters();
+            self.waiters.notify_waiters();
         }
         if let Some(line) = line {
             line.write(self.id);
@@ -109,20 +113,21 @@ impl Outbox {
         result
     }
 
-    /// Does a deferred flush; what the socket refuses, and its failure, is left to the session.
+    /// Does a deferred flush. If the socket would block or fails, the session is woken and takes
+    /// over.
     pub(crate) fn flush_deferred(&self) {
         let mut state = self.lock();
-        // A session that is awake looks into the queue before it sleeps.
-        if !mem::take(&mut state.is_flush_deferred) || state.blocked || state.sleeper.is_none() {
+        // A session that is awake checks the queue before it sleeps.
+        if !mem::take(&mut state.is_flush_deferred) || state.is_blocked || state.sleeper.is_none() {
             return;
         }
         let (result, freed) = state.write(write_tcp);
         let done = matches!(result, Poll::Ready(Ok(())));
         let sleeper = if done { None } else { state.sleeper.take() };
-        let line = if done { state.end_spell() } else { None };
+        let line = if done { state.end_burst() } else { None };
         drop(state);
         if freed {
-            self.room.notify_waiters();
+            self.waiters.notify_waiters();
         }
         if let Some(sleeper) = sleeper {
             sleeper.wake();
@@ -132,7 +137,7 @@ impl Outbox {
         }
     }
 
-    /// Leaves a deferred flush to the session.
+    /// Cancels a deferred flush and wakes the session to write instead.
     pub(crate) fn cancel_deferred(&self) {
         let mut state = self.lock();
         let was_deferred = mem::take(&mut state.is_flush_deferred);
@@ -143,7 +148,10 @@ impl Outbox {
         }
     }
 
-    /// Lets the session sleep unless there is something to do: `false` means look again.
+    /// Stores the session's waker, unless there is work left for it: then it returns `false`, and
+    /// the session must make another turn. This check under the lock is the second one. It finds a
+    /// frame or a request to close that came after the session last looked, so that no wake-up is
+    /// lost.
     #[inline]
     pub(crate) fn sleep(
         &self,
@@ -152,14 +160,14 @@ impl Outbox {
         accepted: AcceptedMessages,
     ) -> bool {
         let mut state = self.lock();
-        // A sender came between the last write and this moment, and waits for the next one.
+        // A sender came after the last write and waits for the next one.
         let is_awaited = state.turn == SessionTurn::Awaited && state.writer.is_none();
         let is_blocked = writability == Writability::Blocked;
         let work = is_awaited || (!is_blocked && !state.queue.is_empty());
         if work || state.has_close_order(accepted) {
             return false;
         }
-        state.blocked = is_blocked;
+        state.is_blocked = is_blocked;
         state.account(self.bounds.totals());
         if is_blocked {
             return self.sleep_blocked(cx.waker(), state);
@@ -168,10 +176,10 @@ impl Outbox {
         true
     }
 
-    /// Sleeps while the socket refuses bytes.
+    /// Lets the session sleep while the socket refuses bytes.
     #[cold]
     fn sleep_blocked(&self, session: &Waker, mut state: MutexGuard<'_, State>) -> bool {
-        let closed = self.bounds.relieve_blocked(&state);
+        let closed = self.bounds.enforce_total(&state);
         let is_chosen = state.await_choice(session);
         if !is_chosen {
             self.fall_asleep(session, &mut state);
@@ -184,10 +192,12 @@ impl Outbox {
         !is_chosen
     }
 
-    /// Closes a connection whose queue is the largest when all of them hold too much.
+    /// Closes this connection because its queue was chosen: all blocked queues together exceed the
+    /// limit.
     pub(super) fn close_chosen(&self) {
         if self.is_closed() {
-            // It closes for another reason, and does not read what comes before the close frame.
+            // The connection closes for another reason, and its client does not read the messages
+            // before the close frame.
             self.discard_unsent();
         } else {
             self.request_close(CloseRequest::slow_consumer());
@@ -203,7 +213,7 @@ impl Outbox {
         }
     }
 
-    /// Takes everything that is queued, for a handle without a connection.
+    /// Takes all queued bytes, for a handle without a connection.
     #[cfg(feature = "test-util")]
     pub(crate) fn drain(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -211,17 +221,18 @@ impl Outbox {
             slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
-        // No session follows, for which a publisher could wait.
+        // There is no session for which a publisher could wait.
         self.lock().turn = SessionTurn::Missing;
         bytes
     }
 }
 
+/// Writes to the write half of plain TCP.
 pub(crate) fn write_tcp(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?.write(slices)
 }
 
-/// Writes without regard to what the runtime knows of the socket.
+/// Writes to the kernel even if the runtime considers the socket not ready.
 fn write_at_once(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let writer = writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
     writer.write_at_once(slices)

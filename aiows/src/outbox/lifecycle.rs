@@ -1,6 +1,6 @@
-//! How far a connection is on its way to the end: one state, changed under the queue's lock.
+//! The state of a connection from open to ended, changed under the lock of the queue.
 //!
-//! ARCHITECTURE.md has the diagram that relates these states to the phases of a session.
+//! ARCHITECTURE.md has a diagram that relates these states to the phases of a session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,34 +12,36 @@ use tokio::sync::Notify;
 use super::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use super::{Outbox, SessionTurn, State};
 
-/// The state of a connection that everybody who holds a handle on it shares.
+/// The state of a connection, shared by all handles on it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Lifecycle {
     #[default]
     Open,
-    /// The client has closed, or its stream has ended. What it sent before is still answered.
+    /// The client has closed, or its stream has ended. Messages that it sent before are still
+    /// answered.
     CloseReceived,
-    /// The server has to close the connection; its session has not done so yet.
+    /// A close was requested; the session has not carried it out yet.
     CloseRequested(Box<CloseRequest>),
-    /// Nothing is queued any more: the close frame was, or the client needs none.
+    /// No frame is queued any more: the close frame is already in the queue, or the client needs
+    /// none.
     CloseSent,
-    /// As `CloseSent`, but the session must not wait for the client any longer.
+    /// Like `CloseSent`, but the session must stop waiting for the client.
     CutRequested,
-    /// The stream is gone and the counts are settled.
+    /// The stream has ended, and the counts are final.
     Ended,
-    /// As `Ended`, but the session must not wait for a handler any longer.
+    /// Like `Ended`, but the session must stop waiting for handlers.
     CutAfterEnd,
 }
 
-/// What anybody may read of the lifecycle without the lock, in the order it happens.
+/// A summary of the lifecycle that is read without the lock. Its values only grow.
 #[derive(Debug, Default)]
 pub(super) struct Mirror(AtomicU8);
 
 const OPEN: u8 = 0;
-/// The end is in sight: `WebSocket::closed` resolves.
+/// The connection is about to end: `WebSocket::closed` resolves.
 const ENDING: u8 = 1;
-/// No message is accepted any more; the session has to close.
-const ORDERED: u8 = 2;
+/// No message is accepted any more, and the session has to close the connection.
+const CLOSE_REQUESTED: u8 = 2;
 /// No message is accepted any more.
 const CLOSED: u8 = 3;
 
@@ -48,7 +50,7 @@ impl Lifecycle {
         matches!(self, Self::Ended | Self::CutAfterEnd)
     }
 
-    /// Whether nothing is queued any more, not even a control frame.
+    /// Whether no frame is queued any more, not even a control frame.
     pub(super) fn is_sealed(&self) -> bool {
         use Lifecycle::{CloseSent, CutAfterEnd, CutRequested, Ended};
         matches!(self, CloseSent | CutRequested | Ended | CutAfterEnd)
@@ -58,21 +60,21 @@ impl Lifecycle {
 impl Outbox {
     /// Whether no message is accepted any more.
     pub(crate) fn is_closed(&self) -> bool {
-        self.mirror.0.load(Ordering::Acquire) >= ORDERED
+        self.mirror.0.load(Ordering::Acquire) >= CLOSE_REQUESTED
     }
 
     /// Whether the session has to close the connection before it handles another message.
     pub(crate) fn awaits_close(&self) -> bool {
-        self.mirror.0.load(Ordering::Acquire) == ORDERED
+        self.mirror.0.load(Ordering::Acquire) == CLOSE_REQUESTED
     }
 
-    /// Whether the connection ends or is about to.
+    /// Whether the connection has ended or is about to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.mirror.0.load(Ordering::Acquire) >= ENDING
     }
 
-    /// While the server stops and the session still answers what it has accepted: how long it waits for
-    /// the client at most.
+    /// Returns how long the session waits for the client at most, if the server shuts down and the
+    /// session still answers accepted messages.
     pub(crate) fn drain_grace(&self) -> Option<Duration> {
         match &self.lock().lifecycle {
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => {
@@ -87,7 +89,7 @@ impl Outbox {
             Lifecycle::Open => OPEN,
             Lifecycle::CloseReceived => ENDING,
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Drain => ENDING,
-            Lifecycle::CloseRequested(_) => ORDERED,
+            Lifecycle::CloseRequested(_) => CLOSE_REQUESTED,
             Lifecycle::CloseSent
             | Lifecycle::CutRequested
             | Lifecycle::Ended
@@ -100,8 +102,8 @@ impl Outbox {
         }
     }
 
-    /// Makes the session close the connection. The first request counts, unless a later one is less
-    /// patient.
+    /// Requests that the session close the connection. The first request counts, unless a later one
+    /// has a quicker mode.
     pub(crate) fn request_close(&self, request: CloseRequest) {
         let mut state = self.lock();
         let to = match &state.lifecycle {
@@ -118,18 +120,18 @@ impl Outbox {
         self.transition(&mut state, to);
         let sleeper = state.sleeper.take();
         drop(state);
-        self.room.notify_waiters();
+        self.waiters.notify_waiters();
         if let Some(sleeper) = sleeper {
             sleeper.wake();
         }
     }
 
-    /// Takes the request to close if its time has come; the session that calls this is awake and
-    /// needs no waker.
+    /// Takes the request to close if it can be carried out. The session that calls this is awake,
+    /// so its waker is removed.
     #[inline]
     pub(crate) fn take_close_order(&self, accepted: AcceptedMessages) -> CloseOrder {
-        // Looked at without the lock, because this is called for every message. An order that comes now
-        // is found under the lock before the session sleeps.
+        // Checked without the lock, because this runs for every message. A request that comes right
+        // after this check is found under the lock before the session sleeps.
         let is_open = self.mirror.0.load(Ordering::Acquire) == OPEN;
         if is_open && !self.has_slept.load(Ordering::Relaxed) {
             return CloseOrder::None;
@@ -140,7 +142,7 @@ impl Outbox {
         match &mut state.lifecycle {
             Lifecycle::CloseRequested(request) if request.is_due(accepted) => {
                 let request = request.clone();
-                // Until the close frame is queued, nothing else may be.
+                // From now on no other frame is queued; the close frame is the next one.
                 self.transition(&mut state, Lifecycle::CloseSent);
                 CloseOrder::Close(request)
             }
@@ -157,7 +159,7 @@ impl Outbox {
         }
     }
 
-    /// Notes that the client has closed or left: its messages that wait are still answered.
+    /// Notes that the client has closed or left. Its messages that wait are still answered.
     pub(crate) fn note_client_end(&self) {
         let mut state = self.lock();
         if state.lifecycle == Lifecycle::Open {
@@ -165,7 +167,7 @@ impl Outbox {
         }
     }
 
-    /// Accepts nothing more, and queues a close frame behind everything if the client needs one.
+    /// Accepts no more frames, and queues a close frame behind all others if the client needs one.
     pub(crate) fn seal(&self, close_frame: Option<Bytes>) {
         let mut state = self.lock();
         if let Some(frame) = close_frame
@@ -175,24 +177,27 @@ impl Outbox {
         }
         match &state.lifecycle {
             Lifecycle::CutRequested | Lifecycle::Ended | Lifecycle::CutAfterEnd => {}
-            // The session has closed for another reason meanwhile, and still has to be quick.
+            // The session has closed for another reason in the meantime, but still has to cut the
+            // connection.
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
                 self.transition(&mut state, Lifecycle::CutRequested);
             }
             _ => self.transition(&mut state, Lifecycle::CloseSent),
         }
         drop(state);
-        self.room.notify_waiters();
+        self.waiters.notify_waiters();
     }
 
-    /// Whether everything that was queued is written.
+    /// Whether all queued frames are written.
     pub(crate) fn is_flushed(&self) -> bool {
         self.lock().queue.is_empty()
     }
 
-    /// Ends the server's side of the stream, drops what was not written and settles the counts, once.
+    /// Ends the server's side of the stream, drops the messages that are not written, and adds the
+    /// counts to the totals, once.
     pub(crate) fn end(&self) {
-        // Looked at first: this may be called more than once, and all connections share the totals.
+        // Checked first without the totals: this may be called more than once, and all connections
+        // share the lock of the totals.
         if self.lock().lifecycle.has_ended() {
             return;
         }
@@ -202,7 +207,7 @@ impl Outbox {
             return;
         }
         let to = match &state.lifecycle {
-            // An order to cut that was not obeyed yet outlives the stream.
+            // A cut that the session has not carried out yet is kept beyond the end of the stream.
             Lifecycle::CutRequested => Lifecycle::CutAfterEnd,
             Lifecycle::CloseRequested(request) if request.mode == CloseMode::Cut => {
                 Lifecycle::CutAfterEnd
@@ -211,22 +216,22 @@ impl Outbox {
         };
         self.transition(&mut state, to);
         state.queue.clear();
-        state.blocked = false;
+        state.is_blocked = false;
         state.turn = SessionTurn::Missing;
         state.account(self.bounds.totals());
         *ended += state.outbound();
-        let line = state.last_spell();
+        let line = state.last_burst();
         let writer = state.writer.take();
         drop(state);
         drop(ended);
         drop(writer);
-        self.room.notify_waiters();
+        self.waiters.notify_waiters();
         if let Some(line) = line {
             line.write(self.id);
         }
     }
 
-    /// Waits until the connection ends or is about to.
+    /// Waits until the connection ends or is about to end.
     pub(crate) async fn ending(&self) {
         let watched = {
             let mut state = self.lock();
@@ -236,7 +241,7 @@ impl Outbox {
             Arc::<Notify>::clone(state.watched.get_or_insert_default())
         };
         let mut notified = std::pin::pin!(watched.notified());
-        // Registered before the second look: an end in between is not missed.
+        // Registered before the second check, so that an end in between is not missed.
         notified.as_mut().enable();
         if !self.is_ending() {
             notified.await;
@@ -245,7 +250,7 @@ impl Outbox {
 }
 
 impl State {
-    /// Whether a request to close can be acted on.
+    /// Whether a request to close can be carried out now.
     pub(super) fn has_close_order(&self, accepted: AcceptedMessages) -> bool {
         match &self.lifecycle {
             Lifecycle::CloseRequested(request) => request.is_due(accepted),

@@ -1,18 +1,22 @@
-//! The bounded outbound queue of one connection, and the only writer of its socket.
+//! The bounded queue of outbound messages of one connection, and the only writer of its socket.
+//!
+//! Any task may append to the queue under its lock. The session writes it to the socket; over plain
+//! TCP, a publisher writes as well while the session sleeps. The outbox also holds the
+//! [`Lifecycle`] of the connection.
 
-mod close_request;
-mod drops;
-mod flush;
-mod lifecycle;
-mod policy;
-mod push;
-mod queue;
-mod room;
-mod shared;
-mod stuck;
+mod blocked; // the limit on the bytes that wait for all blocked sockets together
+mod close_request; // requests to close the connection, and the session's orders
+mod drop_log; // log lines about dropped messages
+mod flush; // writing the queue to the socket
+mod lifecycle; // the state of the connection from open to ended
+mod policy; // the limits of the queue, and the action for a message beyond them
+mod push; // messages to one client
+mod queue; // the frames that wait, in the order in which they are written
+mod shared; // messages to many clients, encoded once
 #[cfg(test)]
 mod tests;
-mod totals;
+mod totals; // counts for one client and for the whole server
+mod waiters; // senders that wait until the queue has room
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,44 +25,46 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use self::blocked::BlockedQueue;
 pub(crate) use self::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
-use self::drops::Spell;
+use self::drop_log::DropBurst;
 pub(crate) use self::flush::write_tcp;
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::policy::Attempts;
 use self::policy::Bounds;
 pub(crate) use self::push::Refused;
 use self::queue::Queue;
-use self::room::Room;
 pub(crate) use self::shared::{Published, SharedFrame};
-use self::stuck::Stuck;
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
+use self::waiters::Waiters;
 use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::protocol::{ping_frame, pong_frame};
 use crate::transport::TcpWriter;
 
-/// Messages up to this size are copied into one run of bytes, larger ones are handed over whole.
+/// Messages up to this size, in bytes, are copied into one buffer; larger ones are queued without a
+/// copy.
 const MAX_INLINE: usize = 4096;
 
-/// What one connection still has to be sent.
+/// The queue of one connection, with the state that its writers share.
 ///
-/// `mod.rs` has its state and the control frames, `push.rs` messages to one client, `shared.rs`
-/// messages to many, `flush.rs` the way to the socket, `lifecycle.rs` the end.
+/// The methods are spread over `mod.rs` (state and control frames), `push.rs`, `shared.rs`,
+/// `flush.rs` and `lifecycle.rs`.
 ///
-/// Any task appends under the lock, which is never held across an await; only the session waits
-/// for the socket. Nothing is queued behind a close frame.
+/// Any task appends under the lock, which is never held across an await. Only the session waits for
+/// the socket. No frame is queued behind a close frame.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     id: ConnectionId,
     state: Mutex<State>,
-    /// What may be read of the lifecycle without the lock; changed under it.
+    /// The part of the lifecycle that is read without the lock; changed under it.
     mirror: Mirror,
-    /// Whether the session has left its waker here since it last looked for orders; used by it alone.
+    /// Whether the session has stored its waker since it last checked for orders. Only the session
+    /// uses it.
     has_slept: AtomicBool,
-    /// Wakes senders that wait for room.
-    room: Room,
+    /// Senders that wait until the queue has room.
+    waiters: Waiters,
     bounds: Bounds,
     write_timeout: Duration,
 }
@@ -66,41 +72,45 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct State {
     queue: Queue,
-    /// The write half of plain TCP; dropping it ends our side of the stream.
+    /// The write half of plain TCP; `None` on other streams. Dropping it ends the server's side of
+    /// the stream.
     writer: Option<TcpWriter>,
-    /// The session's task, while it sleeps: whoever appends wakes it.
+    /// Wakes the session. Set when it falls asleep, taken by the task that wakes it.
     sleeper: Option<Waker>,
-    /// The socket refuses bytes: appending is no reason to wake the session.
-    blocked: bool,
-    /// What the totals have of the bytes that wait; made when the socket first refuses bytes.
-    stuck: Option<Arc<Stuck>>,
-    /// How often the session has tried to write to a stream.
+    /// Whether the socket refused bytes when it was last written to. Then an append does not wake
+    /// the session.
+    is_blocked: bool,
+    /// This queue's part of the total for blocked sockets; allocated when the socket first refuses
+    /// bytes.
+    blocked_queue: Option<Arc<BlockedQueue>>,
+    /// How often the session has tried to write.
     attempts: Attempts,
     turn: SessionTurn,
-    /// Messages that were dropped, until the log has their number.
-    spell: Option<Box<Spell>>,
-    /// A publisher will flush the queue.
+    /// Dropped messages that are not logged yet.
+    burst: Option<Box<DropBurst>>,
+    /// Whether a publisher has deferred a flush that it still has to do.
     is_flush_deferred: bool,
     lifecycle: Lifecycle,
-    /// Wakes tasks that wait for the end; made for the first of them.
+    /// Wakes tasks that wait for the end of the connection; allocated for the first of them.
     watched: Option<Arc<Notify>>,
 }
 
-/// Whether the socket took everything when it was last written.
+/// Whether the socket took all queued bytes when it was last written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writability {
     Ready,
     Blocked,
 }
 
-/// What senders may expect of the session of a stream, when the queue is full.
+/// Whether senders can rely on the session of a stream to write when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SessionTurn {
-    /// It writes when it is woken.
+    /// The session writes when it is woken.
     Expected,
-    /// A sender waits until it has tried its stream.
+    /// A sender waits until the session has tried to write to its stream.
     Awaited,
-    /// There is none yet, or it was waited for in vain. No publisher waits until it has written.
+    /// There is no session yet, or a publisher has waited for it in vain. Publishers do not wait
+    /// for it until it has written again.
     Missing,
 }
 
@@ -112,24 +122,24 @@ impl Outbox {
                 queue: Queue::default(),
                 writer: None,
                 sleeper: None,
-                blocked: false,
-                stuck: None,
+                is_blocked: false,
+                blocked_queue: None,
                 attempts: Attempts(0),
                 turn: SessionTurn::Missing,
-                spell: None,
+                burst: None,
                 is_flush_deferred: false,
                 lifecycle: Lifecycle::default(),
                 watched: None,
             }),
             mirror: Mirror::default(),
             has_slept: AtomicBool::new(false),
-            room: Room::default(),
+            waiters: Waiters::default(),
             bounds: Bounds::new(limits, totals),
             write_timeout: limits.write_timeout,
         }
     }
 
-    /// Gives it what it writes to, and the answer to the handshake, which leaves before anything else.
+    /// Sets the writer, and queues the response to the handshake ahead of all messages.
     pub(crate) fn open(&self, answer: Option<Vec<u8>>, writer: Option<TcpWriter>) {
         let mut state = self.lock();
         state.writer = writer;
@@ -139,7 +149,7 @@ impl Outbox {
         }
     }
 
-    /// The connection's id.
+    /// Returns the connection's id.
     pub(crate) fn id(&self) -> ConnectionId {
         self.id
     }
@@ -149,7 +159,8 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether answers to the peer have to wait until it has read more.
+    /// Whether the queue is full, so that further answers have to wait until the client has read
+    /// more.
     pub(crate) fn is_full(&self) -> bool {
         !self.bounds.has_room(&self.lock(), 0)
     }
@@ -170,24 +181,25 @@ impl Outbox {
         }
     }
 
-    /// Forgets every message that was not begun to be written; tells how many.
+    /// Drops every message that is not partly written, and returns how many were dropped.
     ///
-    /// Of a message in fragments the one is kept that is partly written; no message may follow it, so
-    /// the caller has sealed the outbox.
+    /// If a message has several fragments, only the partly written fragment is kept. No message may
+    /// follow it, so the caller must have sealed the outbox.
     pub(crate) fn discard_unsent(&self) -> usize {
         let mut state = self.lock();
-        let is_cut = state.queue.cut_begun();
+        let is_cut = state.queue.cut_partial();
         let dropped = state.queue.discard_unsent() + usize::from(is_cut);
         state.account(self.bounds.totals());
         dropped
     }
 
-    /// The counts of this connection.
+    /// Returns the counts of this connection.
     pub(crate) fn outbound(&self) -> Outbound {
         self.lock().outbound()
     }
 
-    /// How many bytes were written so far; tells a slow peer from one that reads nothing.
+    /// Returns the number of bytes written so far, which distinguishes a slow client from one that
+    /// reads no bytes.
     pub(crate) fn written(&self) -> u64 {
         self.lock().queue.written()
     }

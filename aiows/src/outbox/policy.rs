@@ -1,61 +1,63 @@
-//! What happens to a message that finds no room: written, waited for, or as its policy says.
+//! The limits of one queue, and the action for a message beyond them: write first, wait, or apply
+//! the policy.
 
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::drops::Dropped;
+use super::drop_log::Dropped;
 use super::{SessionTurn, State, Totals};
 use crate::limits::{Class, Limits, Overflow, Rule};
 
-/// How often a session has tried to write to its stream, wrapping around; see [`When`].
+/// How often a session has tried to write, wrapping around; see [`When`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempts(pub(super) u32);
 
-/// When a policy may act on a message that finds no room and whose socket refuses bytes.
+/// When a policy may be applied to a message that finds the queue full and the socket blocked.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
-    /// At once, since the sender cannot wait.
+    /// At once, because the sender cannot wait.
     Now,
-    /// Over plain TCP, where the sender tries the socket, at once. Not on a stream: its session has
-    /// not tried it since the message was offered.
+    /// Over plain TCP at once, because the sender has just tried the socket. On a stream not yet:
+    /// its session has not tried to write since the message was offered.
     Offered,
-    /// On a stream as soon as the session has tried it again.
+    /// On a stream as soon as the session has made another attempt.
     TriedAgain(Attempts),
 }
 
-/// What is done with a message.
+/// The decision on a message.
 pub(super) enum Admission {
-    /// It is queued, in the place of an older message with its key if there is one.
+    /// Queue it, in place of an older message with its key if there is one.
     Append,
-    /// It was counted, and that is all.
+    /// Drop it; it is already counted.
     Drop,
-    /// There is no room. The policy does not drop messages.
+    /// The queue is full, and this policy does not drop messages.
     Refuse(Overflow),
-    /// There is no room, and the socket is not known to refuse bytes.
+    /// The queue is full, but it is not known whether the socket refuses bytes.
     Wait,
 }
 
-/// What has to be done about a change once the lock is released.
+/// Actions of a sender that follow once the lock is released.
 #[derive(Default)]
-pub(super) struct Aftermath {
-    /// The session, if it must try its socket again.
+pub(super) struct AfterUnlock {
+    /// Wakes the session, if it must try its socket again.
     pub(super) session: Option<Waker>,
-    /// Whether bytes were written, so that senders may find room.
+    /// Whether bytes were written, so that waiting senders may find room.
     pub(super) made_room: bool,
+    /// Messages that the policy has dropped, for the log.
     pub(super) dropped: Option<Dropped>,
-    /// Sessions of other connections that were closed to make room.
+    /// Wakes the sessions of other connections that were chosen to be closed to make room.
     pub(super) closed: Vec<Waker>,
 }
 
-/// What the queue of one connection may hold, and what happens to a message beyond that.
+/// The limits of one queue, and the default policy for a message beyond them.
 #[derive(Debug)]
 pub(super) struct Bounds {
     max_messages: usize,
     max_size: usize,
-    /// For all sockets that refuse bytes together.
+    /// The limit, in bytes, for the queues of all blocked sockets together.
     max_total: usize,
     overflow: Overflow,
-    /// Of all connections of the server.
+    /// The totals of all connections of the server.
     totals: Arc<Totals>,
 }
 
@@ -74,62 +76,65 @@ impl Bounds {
         &self.totals
     }
 
-    /// Bytes of payload that may wait.
+    /// Returns the most bytes of payload that the queue may hold.
     pub(super) fn max_size(&self) -> usize {
         self.max_size
     }
 
-    /// Whether there is room for `size` more bytes of payload.
+    /// Whether the queue has room for `size` more bytes of payload.
     pub(super) fn has_room(&self, state: &State, size: usize) -> bool {
         state.queue.has_room(size, self.max_messages, self.max_size)
-            && (!state.blocked
+            && (!state.is_blocked
                 || state.queue.messages() == 0
-                || self.totals.stuck.may_hold(
+                || self.totals.blocked.may_hold(
                     state.queue.size() + size,
                     state.accounted(),
                     self.max_total,
                 ))
     }
 
-    /// Whether a message is just to be appended: the common case, in few instructions.
+    /// Whether a message can simply be appended. This is the common case, decided in few
+    /// instructions.
     pub(super) fn has_plain_room(&self, state: &State, size: usize, rule: Rule) -> bool {
-        !state.blocked
+        !state.is_blocked
             && !matches!(rule, Rule::Latest(_))
             && state.queue.has_room(size, self.max_messages, self.max_size)
     }
 
-    /// Whether a part fits without closing another connection for it: a part can wait.
+    /// Whether a part of a list fits without closing another connection for it, because a part can
+    /// wait.
     pub(super) fn has_room_for_part(&self, state: &State, size: usize) -> bool {
         let own = state.queue.size() + size;
         state.queue.has_room(size, self.max_messages / 2, self.max_size / 2)
-            && (!state.blocked
+            && (!state.is_blocked
                 || state.queue.messages() == 0
-                || self.totals.stuck.without(state.accounted()).saturating_add(own)
+                || self.totals.blocked.without(state.accounted()).saturating_add(own)
                     <= self.max_total)
     }
 
-    /// Makes what waits for all blocked sockets fit into the bound. Messages that were queued before
-    /// this socket refused bytes were not compared with it. Returns the sessions to be woken.
+    /// Enforces the limit for all blocked sockets. It is needed because messages that were queued
+    /// before this socket refused bytes were not checked against that limit. Returns the wakers of
+    /// the sessions that have to close.
     ///
-    /// A queue of one message, or one that exceeds the bound by itself, was allowed to.
-    pub(super) fn relieve_blocked(&self, state: &State) -> Vec<Waker> {
+    /// A queue with one message, or one that exceeds the limit by itself, was allowed to do so.
+    pub(super) fn enforce_total(&self, state: &State) -> Vec<Waker> {
         let mut closed = Vec::new();
         let may_exceed = state.queue.messages() < 2 || state.queue.size() > self.max_total;
-        if state.blocked && !may_exceed {
-            self.totals.stuck.relieve(0, 0, self.max_total, &mut closed);
+        if state.is_blocked && !may_exceed {
+            self.totals.blocked.close_larger(0, 0, self.max_total, &mut closed);
         }
         closed
     }
 
-    /// Decides on a message, and makes room for it: over plain TCP by writing, then as its policy
-    /// says.
+    /// Decides on a message and makes room for it: first by writing, over plain TCP, then with its
+    /// policy.
     pub(super) fn admit(
         &self,
         state: &mut State,
         size: usize,
         rule: Rule,
         when: When,
-        aftermath: &mut Aftermath,
+        after_unlock: &mut AfterUnlock,
     ) -> Admission {
         if let Rule::Latest(key) = rule
             && let Some(found) = state.queue.find(key)
@@ -137,28 +142,28 @@ impl Bounds {
         {
             return Admission::Append;
         }
-        if self.finds_room(state, size, aftermath)
-            || (state.try_tcp(aftermath) && self.finds_room(state, size, aftermath))
+        if self.finds_room(state, size, after_unlock)
+            || (state.try_tcp(after_unlock) && self.finds_room(state, size, after_unlock))
         {
             return Admission::Append;
         }
-        if !state.may_act(when) {
-            aftermath.session = aftermath.session.take().or_else(|| state.sleeper.take());
+        if !state.may_apply_policy(when) {
+            after_unlock.session = after_unlock.session.take().or_else(|| state.sleeper.take());
             if state.turn == SessionTurn::Expected {
                 state.turn = SessionTurn::Awaited;
             }
             return Admission::Wait;
         }
-        self.act(state, size, rule, aftermath)
+        self.apply_policy(state, size, rule, after_unlock)
     }
 
-    /// Does what the policy says about a message for a socket that refuses bytes.
-    fn act(
+    /// Applies the policy to a message for a socket that refuses bytes.
+    fn apply_policy(
         &self,
         state: &mut State,
         size: usize,
         rule: Rule,
-        aftermath: &mut Aftermath,
+        after_unlock: &mut AfterUnlock,
     ) -> Admission {
         let class = match rule {
             Rule::DropOldest(kind) => Class::Own(kind),
@@ -172,13 +177,13 @@ impl Bounds {
                     state.queue.remove_replaced(found);
                     state.account(&self.totals);
                 }
-                let count = self.drop_oldest(state, class, size, aftermath);
-                aftermath.dropped = Some(Dropped { policy, count });
+                let count = self.drop_oldest(state, class, size, after_unlock);
+                after_unlock.dropped = Some(Dropped { policy, count });
                 Admission::Append
             }
             policy if policy.drops() && !matches!(rule, Rule::Kept(_)) => {
                 state.queue.note_newest_dropped();
-                aftermath.dropped = Some(Dropped { policy, count: 1 });
+                after_unlock.dropped = Some(Dropped { policy, count: 1 });
                 Admission::Drop
             }
             policy => Admission::Refuse(policy),
@@ -189,38 +194,41 @@ impl Bounds {
         state.queue.can_make_room(class, size, self.max_messages, self.max_size)
     }
 
-    /// Whether a message is to be queued; closes those who hold more of what all may hold together.
-    fn finds_room(&self, state: &State, size: usize, aftermath: &mut Aftermath) -> bool {
+    /// Whether the queue has room for a message. If the limit for all blocked sockets is reached,
+    /// connections with larger queues are closed for it.
+    fn finds_room(&self, state: &State, size: usize, after_unlock: &mut AfterUnlock) -> bool {
         self.has_room(state, size)
-            && (!state.blocked
+            && (!state.is_blocked
                 || state.queue.messages() == 0
-                || self.totals.stuck.relieve(
+                || self.totals.blocked.close_larger(
                     state.queue.size() + size,
                     state.accounted(),
                     self.max_total,
-                    &mut aftermath.closed,
+                    &mut after_unlock.closed,
                 ))
     }
 
-    /// Whether there is room for a message in place of one with `before` bytes of payload.
+    /// Whether the queue has room for a message in place of one with `before` bytes of payload.
     fn has_room_instead(&self, state: &State, size: usize, before: usize) -> bool {
         let more = size.saturating_sub(before);
         state.queue.messages() == 1
             || (state.queue.size() + more <= self.max_size
-                && (!state.blocked || self.totals.stuck.without(0) + more <= self.max_total))
+                && (!state.is_blocked || self.totals.blocked.without(0) + more <= self.max_total))
     }
 
-    /// Drops the oldest until there is room, or nothing left that may be dropped.
+    /// Drops the oldest messages of a class until the queue has room, or none is left that may be
+    /// dropped. Returns how many were dropped.
     fn drop_oldest(
         &self,
         state: &mut State,
         class: Class,
         size: usize,
-        aftermath: &mut Aftermath,
+        after_unlock: &mut AfterUnlock,
     ) -> u64 {
         let mut dropped = 0;
-        while !self.finds_room(state, size, aftermath) && state.queue.drop_oldest(class) {
-            // Otherwise this queue may be chosen to be closed for bytes that it no longer holds.
+        while !self.finds_room(state, size, after_unlock) && state.queue.drop_oldest(class) {
+            // Updated each time, because otherwise this queue may be chosen to be closed for bytes
+            // that it no longer holds.
             state.account(&self.totals);
             dropped += 1;
         }
@@ -237,13 +245,14 @@ impl Bounds {
 }
 
 impl State {
-    /// Whether the socket refuses bytes, as far as a policy has to know it.
-    pub(super) fn may_act(&self, when: When) -> bool {
+    /// Whether the socket refuses bytes according to an attempt that is recent enough for the
+    /// policy.
+    pub(super) fn may_apply_policy(&self, when: When) -> bool {
         let tried = match when {
             When::Now => true,
             When::Offered => self.writer.is_some(),
             When::TriedAgain(since) => self.writer.is_some() || self.attempts != since,
         };
-        self.blocked && tried
+        self.is_blocked && tried
     }
 }

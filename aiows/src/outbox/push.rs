@@ -1,4 +1,4 @@
-//! Into the queue, or not: what happens where there is no room.
+//! Messages to one client: queued at once, after waiting, or refused.
 
 use std::pin::pin;
 use std::sync::MutexGuard;
@@ -7,7 +7,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
-use super::policy::{Admission, Aftermath, Attempts, When};
+use super::policy::{Admission, AfterUnlock, Attempts, When};
 use super::{CloseRequest, MAX_INLINE, Outbox, State};
 use crate::codec::{Encoded, buffer};
 use crate::error::SendError;
@@ -18,11 +18,11 @@ use crate::protocol::write_header;
 #[derive(Debug)]
 pub(crate) enum Refused {
     Closed,
-    /// There is no room; this is the message.
+    /// The queue is full; the message is returned.
     Full(Encoded),
 }
 
-/// How far an outbox was when a sender began to wait.
+/// The progress of an outbox when a sender began to wait.
 #[derive(Clone, Copy)]
 struct Progress {
     attempts: Attempts,
@@ -30,23 +30,25 @@ struct Progress {
 }
 
 impl Outbox {
-    /// Appends a message, or does at once what its policy says; for a policy that drops, that is `Ok`.
+    /// Appends a message, or applies its policy at once. If the policy drops the message, the
+    /// result is `Ok`.
     ///
     /// # Errors
     ///
-    /// `Full` gives the message back, `Closed` drops it.
+    /// `Full` returns the message, `Closed` drops it.
     pub(crate) fn try_push(&self, message: Encoded) -> Result<(), Refused> {
         self.offer(message, When::Now)
     }
 
-    /// Appends a message, waiting for room at most as long as a client may refuse to read.
+    /// Appends a message. If the queue is full, it waits for at most the write timeout.
     ///
-    /// Under a policy that drops it waits only while the socket takes bytes. Senders that wait are
-    /// served in the order in which they came. When the server stops they wait for the grace of the stop.
+    /// Under a policy that drops messages, it waits only while the socket takes bytes. Senders that
+    /// wait are served in the order in which they began. While the server shuts down, they wait for
+    /// the grace of the drain at most.
     ///
-    /// Cancel safe: a dropped future has queued nothing.
+    /// Cancel safe: if the future is dropped, the message is not queued.
     pub(crate) async fn push(&self, message: Encoded) -> Result<(), SendError> {
-        let message = if self.room.has_line() {
+        let message = if self.waiters.has_senders() {
             message
         } else {
             match self.offer(message, When::Offered) {
@@ -55,19 +57,19 @@ impl Outbox {
                 Err(Refused::Full(message)) => message,
             }
         };
-        // Boxed because it is rare: handlers keep this future in theirs.
-        Box::pin(self.push_in_line(message)).await
+        // Boxed because it is rare: the futures of handlers contain this one.
+        Box::pin(self.push_waiting(message)).await
     }
 
-    async fn push_in_line(&self, message: Encoded) -> Result<(), SendError> {
+    async fn push_waiting(&self, message: Encoded) -> Result<(), SendError> {
         let began = self.progress();
         let mut refused = Some(message);
         let wait = async {
-            let line = self.room.stand_in_line();
+            let line = self.waiters.enter();
             let _turn = line.turn().await;
             loop {
-                let mut changed = pin!(self.room.changed());
-                // Registered before the attempt: room made in between is not missed.
+                let mut changed = pin!(self.waiters.changed());
+                // Registered before the attempt, so that room made in between is not missed.
                 changed.as_mut().enable();
                 let Some(message) = refused.take() else { return Ok(()) };
                 match self.offer(message, When::TriedAgain(began.attempts)) {
@@ -91,11 +93,11 @@ impl Outbox {
         }
     }
 
-    /// Resolves when the server stops and its clients have had the time to make room.
+    /// Resolves when the server shuts down and the client's grace to make room is over.
     async fn drain_over(&self) {
         loop {
-            let mut changed = pin!(self.room.changed());
-            // Registered before the look, so that a stop in between is not missed.
+            let mut changed = pin!(self.waiters.changed());
+            // Registered before the check, so that a drain that begins in between is not missed.
             changed.as_mut().enable();
             if let Some(grace) = self.drain_grace() {
                 return sleep(grace).await;
@@ -104,7 +106,7 @@ impl Outbox {
         }
     }
 
-    /// Does what the policy says about a message that has waited long enough.
+    /// Applies the policy to a message that has waited long enough.
     fn give_up(&self, message: Encoded, began: Progress) -> Result<(), SendError> {
         let policy = self.bounds.policy(message.rule());
         if policy.drops() {
@@ -113,17 +115,18 @@ impl Outbox {
                 Refused::Full(_) => SendError::Full,
             });
         }
-        if policy == Overflow::Disconnect && self.is_stuck_since(began) {
+        if policy == Overflow::Disconnect && self.is_blocked_since(began) {
             self.request_close(CloseRequest::slow_consumer());
         }
         Err(SendError::Full)
     }
 
-    /// Whether the socket has refused every byte meanwhile. A session that was not scheduled says
-    /// nothing about its client.
-    fn is_stuck_since(&self, began: Progress) -> bool {
+    /// Whether the socket has refused every byte since the sender began to wait. If the session was
+    /// not scheduled in that time, this is no evidence of a slow client.
+    fn is_blocked_since(&self, began: Progress) -> bool {
         let state = self.lock();
-        state.queue.written() == began.written && state.may_act(When::TriedAgain(began.attempts))
+        state.queue.written() == began.written
+            && state.may_apply_policy(When::TriedAgain(began.attempts))
     }
 
     fn progress(&self) -> Progress {
@@ -155,31 +158,32 @@ impl Outbox {
         when: When,
     ) -> Result<(), Refused> {
         let size = message.payload().len();
-        let mut aftermath = Aftermath::default();
-        let admission = self.bounds.admit(&mut state, size, message.rule(), when, &mut aftermath);
+        let mut after_unlock = AfterUnlock::default();
+        let admission =
+            self.bounds.admit(&mut state, size, message.rule(), when, &mut after_unlock);
         let mut refused = None;
         match admission {
             Admission::Append => append(&mut state, message),
             Admission::Drop => {}
             Admission::Refuse(_) | Admission::Wait => refused = Some(message),
         }
-        self.release(state, aftermath);
+        self.release(state, after_unlock);
         refused.map_or(Ok(()), |message| Err(Refused::Full(message)))
     }
 
-    /// Ends a change of the queue by a sender: wakes the session for what was queued, and whoever
-    /// else the change concerns.
-    pub(super) fn release(&self, mut state: MutexGuard<'_, State>, mut aftermath: Aftermath) {
-        if !state.blocked {
-            aftermath.session = aftermath.session.or_else(|| state.sleeper.take());
+    /// Ends a sender's change of the queue: wakes the session for the appended message, and all
+    /// other tasks that the change concerns.
+    pub(super) fn release(&self, mut state: MutexGuard<'_, State>, mut after_unlock: AfterUnlock) {
+        if !state.is_blocked {
+            after_unlock.session = after_unlock.session.or_else(|| state.sleeper.take());
         }
-        self.finish(state, aftermath);
+        self.finish(state, after_unlock);
     }
 
-    /// As [`release`](Self::release), for a sender that has the frame written itself.
-    pub(super) fn finish(&self, mut state: MutexGuard<'_, State>, aftermath: Aftermath) {
+    /// Like [`release`](Self::release), for a sender that arranges the write itself.
+    pub(super) fn finish(&self, mut state: MutexGuard<'_, State>, after_unlock: AfterUnlock) {
         state.account(self.bounds.totals());
-        let Aftermath { session, made_room, dropped, closed } = aftermath;
+        let AfterUnlock { session, made_room, dropped, closed } = after_unlock;
         let line = dropped.and_then(|dropped| state.note_dropped(dropped));
         drop(state);
         if let Some(session) = session {
@@ -187,15 +191,16 @@ impl Outbox {
         }
         closed.into_iter().for_each(Waker::wake);
         if made_room {
-            self.room.notify_waiters();
+            self.waiters.notify_waiters();
         }
         if let Some(line) = line {
             line.write(self.id);
         }
     }
 
-    /// Appends the session's own answer to its peer, which is bounded by the one message it
-    /// answers; `true` when no other message should be handled before the peer has read some.
+    /// Appends the session's answer to a message, even if the queue is full: one message has at
+    /// most one answer. Returns `true` if no other message should be handled until the client has
+    /// read more.
     pub(crate) fn push_answer(&self, message: Encoded) -> bool {
         let mut state = self.lock();
         if !self.is_closed() {
@@ -225,7 +230,8 @@ fn append(state: &mut State, message: Encoded) {
     }
 }
 
-/// The whole frame; a small one in memory of its own size, since buffers are larger.
+/// Returns the whole frame. A small one is copied into memory of its exact size, because buffers
+/// are larger.
 fn compact(message: Encoded) -> Bytes {
     let (size, opcode) = (message.payload().len(), message.opcode());
     let mut frame = message.into_buffer();

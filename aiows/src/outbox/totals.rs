@@ -1,17 +1,18 @@
-//! What was sent to one peer, and to all of them.
+//! Counts of the messages to one client, and to all clients of a server.
 
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use super::stuck::StuckQueues;
+use super::blocked::BlockedQueues;
 use super::{Outbox, State};
 
-/// Counts of the messages to one peer, or to all peers of a server.
+/// Counts of the messages to one client, or to all clients of a server.
 ///
-/// At every moment `queued` is the sum of `sent`, `dropped` and `pending`. Control frames are no
-/// messages.
+/// At any time `queued` is the sum of `sent`, `dropped` and `pending`. Control frames are not
+/// counted as messages. You get the counts of one connection from
+/// [`WebSocket::outbound`](crate::WebSocket::outbound).
 ///
 /// ```
 /// use aiows::Message;
@@ -32,22 +33,23 @@ use super::{Outbox, State};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Outbound {
-    /// Messages that were accepted: every send that returned `Ok`, and every answer.
+    /// Messages that were accepted: every send that returned `Ok`, and every answer of a handler.
     pub queued: u64,
-    /// Messages that were handed to the socket whole.
+    /// Messages that were handed to the socket completely.
     pub sent: u64,
-    /// Messages that were accepted and will not be sent: a policy dropped them, a newer one replaced
-    /// them, or the connection ended before them.
+    /// Messages that were accepted but will not be sent, because a policy dropped them, a newer
+    /// message replaced them, or the connection ended first.
     pub dropped: u64,
-    /// Those among the dropped that a newer message replaced.
+    /// Dropped messages that a newer message replaced; they are included in `dropped`.
     pub replaced: u64,
-    /// Messages that wait, the one included that is partly written.
+    /// Messages that wait, including one that is partly written.
     pub pending: u64,
-    /// Bytes of payload of the messages that wait.
+    /// Bytes of payload in the messages that wait.
     pub pending_bytes: u64,
-    /// Most messages that have waited at once; of all peers, the one with the most.
+    /// The most messages that have waited at once. For all clients together, it is the highest of
+    /// their peaks.
     pub peak: u64,
-    /// Bytes that were handed to the socket, with frame headers and control frames.
+    /// Bytes that were handed to the socket, including frame headers and control frames.
     pub written: u64,
 }
 
@@ -64,11 +66,11 @@ impl AddAssign for Outbound {
     }
 }
 
-/// What all outboxes of a server share.
+/// The counts that all outboxes of a server share.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
-    /// Bytes that wait for sockets that refuse them.
-    pub(super) stuck: StuckQueues,
+    /// Bytes that wait for blocked sockets.
+    pub(super) blocked: BlockedQueues,
     /// The counts of the connections that have ended. Locked before any outbox.
     ended: Mutex<Outbound>,
 }
@@ -78,7 +80,7 @@ impl Totals {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds up the connections that have ended and those in `live`, each of them once.
+    /// Adds up the connections that have ended and those in `live`, counting each of them once.
     pub(crate) fn with<'a>(&self, live: impl IntoIterator<Item = &'a Outbox>) -> Outbound {
         let ended = self.lock();
         let mut sum = *ended;
@@ -93,11 +95,11 @@ impl Totals {
 }
 
 impl State {
-    /// Tells the totals what waits here; nothing to do while the socket takes everything.
+    /// Updates the total of blocked sockets, unless the socket takes all bytes.
     #[inline]
     pub(super) fn account(&mut self, totals: &Totals) {
-        if self.blocked || self.stuck.is_some() {
-            self.account_stuck(&totals.stuck);
+        if self.is_blocked || self.blocked_queue.is_some() {
+            self.account_blocked(&totals.blocked);
         }
     }
 

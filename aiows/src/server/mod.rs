@@ -1,8 +1,8 @@
 //! Servers: build one with [`Server`], run it, and stop it with a [`ServerHandle`].
 //!
-//! [`Server::run`] is enough for most programs. [`Server::build`] returns an [`App`], which also serves
-//! several listeners and streams of your own. A [`ServerHandle`] stops a server and returns its
-//! connections and counts.
+//! For most programs [`Server::run`] is enough. [`Server::build`] returns an [`App`], which also
+//! serves several listeners and streams of your own. A [`ServerHandle`] stops a server and returns
+//! its connections and counts.
 
 // Builds a server, accepts connections and serves them:
 //
@@ -91,16 +91,17 @@ impl Server {
     /// Binds a router to a URL path, like `/chat` or `/rooms/{room}`.
     ///
     /// You may write a pattern as readers see it, `/räume/{name}`, or percent-encoded. It matches
-    /// requests for its percent-encoded form. `{{` and `}}` stand for braces. The last part of a path may
-    /// be `{*rest}`, which also matches slashes. A pattern that no request can match is a mistake at the
-    /// build.
+    /// requests for its percent-encoded form. `{{` and `}}` stand for braces. The last part of a
+    /// path may be `{*rest}`, which also matches slashes. A pattern that no request can match is a
+    /// mistake at the build.
     ///
     /// If a server has routes only, it answers any other path with 404.
     ///
-    /// Each route has rooms, names and a [`Hub`](crate::Hub) of its own: connections of `/chat/{room}` and
-    /// `/game/{room}` that join the room `red` do not reach each other. The name of the namespace is the
-    /// path as you write it here, and [`Hub::namespace`](crate::Hub::namespace) finds it. To put several
-    /// routes into one namespace, use [`Router::namespace`](crate::Router::namespace).
+    /// Each route has rooms, names and a [`Hub`](crate::Hub) of its own: connections of
+    /// `/chat/{room}` and `/game/{room}` that join the room `red` do not reach each other. The name
+    /// of the namespace is the path as you write it here, and
+    /// [`Hub::namespace`](crate::Hub::namespace) finds it. To put several routes into one
+    /// namespace, use [`Router::namespace`](crate::Router::namespace).
     pub fn route(mut self, path: impl Into<String>, router: Router) -> Self {
         self.paths.push((path.into(), router));
         self
@@ -117,8 +118,8 @@ impl Server {
 
     /// Replaces the state of this type, for tests.
     ///
-    /// If the server has none, this adds it, as [`state`](Self::state) does. A router that has a state of
-    /// this type keeps its own, see [`Router::replace_state`].
+    /// If the server has none, this adds it, as [`state`](Self::state) does. A router that has a
+    /// state of this type keeps its own, see [`Router::replace_state`].
     ///
     /// ```
     /// use aiows::{Router, Server};
@@ -150,8 +151,8 @@ impl Server {
 
     /// Sets the limits of the server: sizes, counts and timeouts.
     ///
-    /// A second call is a mistake at the build, as with every setting that a server has once. To set the
-    /// limits of one route, use [`Router::limits`].
+    /// A second call is a mistake at the build, as with every setting that a server has once. To
+    /// set the limits of one route, use [`Router::limits`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits.set(limits);
         self
@@ -159,11 +160,12 @@ impl Server {
 
     /// Allows pages of these origins to connect, in place of pages of this host.
     ///
-    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. Scheme and host
-    /// are compared without regard to case, and a port that is left out is the default port of the
-    /// scheme. Applications made of web pages send origins of other schemes, `capacitor://localhost` or
-    /// `file://`; these are compared as text. The origin `null` is accepted only if you list it. Requests
-    /// without an `Origin` do not come from a page and are accepted. Source: RFC 6455 section 10.2.
+    /// An origin is scheme, host and port: `https://example.com`, `http://localhost:3000`. Scheme
+    /// and host are compared without regard to case, and a port that is left out is the default
+    /// port of the scheme. Applications made of web pages send origins of other schemes,
+    /// `capacitor://localhost` or `file://`; these are compared as text. The origin `null` is
+    /// accepted only if you list it. Requests without an `Origin` do not come from a page and are
+    /// accepted. Source: RFC 6455 section 10.2.
     ///
     /// List all origins in one call. A second call, or a call of
     /// [`allow_any_origin`](Self::allow_any_origin), is a mistake at the build.
@@ -183,10 +185,10 @@ impl Server {
     /// Sets the subprotocols that the server speaks, the preferred one first.
     ///
     /// The server selects the first of them that a client offers, and
-    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) returns it. If a client offers none of
-    /// them, it is accepted without one. Browsers then fail the connection if the page had listed
-    /// subprotocols, and other clients may go on. Names are case-sensitive. To set the subprotocols of
-    /// one route, use [`Router::subprotocols`].
+    /// [`WebSocket::subprotocol`](crate::WebSocket::subprotocol) returns it. If a client offers
+    /// none of them, it is accepted without one. Browsers then fail the connection if the page had
+    /// listed subprotocols, and other clients may go on. Names are case-sensitive. To set the
+    /// subprotocols of one route, use [`Router::subprotocols`].
     ///
     /// ```
     /// use aiows::{Router, Server, WebSocket, connect, routes};
@@ -209,8 +211,8 @@ impl Server {
 
     /// Runs `check` before any connection joins a room.
     ///
-    /// If the check returns an error, the join fails with that error. A second call is a mistake at the
-    /// build.
+    /// If the check returns an error, the join fails with that error. A second call is a mistake at
+    /// the build.
     ///
     /// For a room of the path ([`Router::join_from_path`]), the check runs before the upgrade and
     /// therefore before any connect handler, so the connection has no user yet. Use the values that
@@ -228,8 +230,9 @@ impl Server {
     ///
     /// impl Middleware for Login {
     ///     async fn on_handshake(&self, handshake: &Handshake) -> Result<(), HandlerError> {
-    ///         let member = handshake.headers().get("x-member").and_then(|name| name.to_str().ok());
-    ///         member.map(|name| handshake.context().insert(Member(name.to_owned())));
+    ///         if let Some(Ok(name)) = handshake.headers().get("x-member").map(|name| name.to_str()) {
+    ///             handshake.context().insert(Member(name.to_owned()));
+    ///         }
     ///         Ok(())
     ///     }
     /// }
@@ -248,7 +251,8 @@ impl Server {
     ///
     /// let server = TestServer::new(server);
     /// assert!(server.try_connect("/rooms/ann-1", &[("x-member", "ann")]).await.is_ok());
-    /// assert_eq!(server.try_connect("/rooms/bob-1", &[("x-member", "ann")]).await.unwrap_err().status, 403);
+    /// let refused = server.try_connect("/rooms/bob-1", &[("x-member", "ann")]).await.unwrap_err();
+    /// assert_eq!(refused.status, 403);
     /// # }
     /// ```
     pub fn check_rooms<F, Fut, E>(mut self, check: F) -> Self
@@ -261,7 +265,8 @@ impl Server {
         self
     }
 
-    /// Makes sending to all connections an error, [`SendError::NoRoom`](crate::error::SendError::NoRoom).
+    /// Makes sending to all connections an error,
+    /// [`SendError::NoRoom`](crate::error::SendError::NoRoom).
     ///
     /// Use this if every message of your server belongs to a room.
     pub fn require_room(mut self) -> Self {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 /// An outage that follows another one within this time is not logged.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// A period in which no connection can be accepted, for example without file descriptors. All listeners
-/// of a server share it, so that it is logged once.
+/// A period in which no connection can be accepted, for example without file descriptors. All
+/// listeners of a server share it, so that it is logged once.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     state: Mutex<State>,

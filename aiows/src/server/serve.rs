@@ -15,16 +15,16 @@ use crate::transport::{Listener, Stream};
 impl Server {
     /// Builds the server and serves every address that `address` resolves to, until a signal.
     ///
-    /// If there are several addresses, those that this host does not have are left out, as `::1` where
-    /// IPv6 is off.
+    /// If there are several addresses, those that this host does not have are left out, as `::1`
+    /// where IPv6 is off.
     ///
     /// SIGINT (Ctrl-C) and SIGTERM stop the server: connections are closed with 1001, and the
     /// disconnect handlers run. A second signal cuts the connections that are left. The server also
     /// stops if you drop the future, see [`App::serve`].
     ///
-    /// When this returns, a signal has the effect it had before. By default it ends the process, even
-    /// while your program cleans up. If your program handles these signals itself, install its handlers
-    /// before you call this, or use [`serve`](Self::serve), which handles no signal.
+    /// When this returns, a signal has the effect it had before. By default it ends the process,
+    /// even while your program cleans up. If your program handles these signals itself, install its
+    /// handlers before you call this, or use [`serve`](Self::serve), which handles no signal.
     ///
     /// # Errors
     ///
@@ -58,8 +58,8 @@ impl App {
     /// Serves any number of listeners until
     /// [`ServerHandle::shutdown`](crate::ServerHandle::shutdown), then stops.
     ///
-    /// Pass listeners of one kind as they are, and listeners of several kinds as [`Listener`]s. If you
-    /// pass none, the server has the streams of [`serve_stream`](Self::serve_stream) only.
+    /// Pass listeners of one kind as they are, and listeners of several kinds as [`Listener`]s. If
+    /// you pass none, the server has the streams of [`serve_stream`](Self::serve_stream) only.
     ///
     /// If you drop the future, the server stops as with `ServerHandle::shutdown`, within
     /// [`Server::shutdown_timeout`]: a task of the runtime closes the connections with 1001, and
@@ -93,9 +93,9 @@ impl App {
     /// Serves one connection over any byte stream, on a task of its own.
     ///
     /// The stream begins with the upgrade request, as it would on a socket. Your program performs
-    /// earlier steps, such as TLS, and bounds the number of streams. `peer_addr` is the address of the client,
-    /// if it has one. The connection ends with the server, for which [`serve`](Self::serve) must run. A
-    /// server that is stopping refuses the connection with 503.
+    /// earlier steps, such as TLS, and bounds the number of streams. `peer_addr` is the address of
+    /// the client, if it has one. The connection ends with the server, for which
+    /// [`serve`](Self::serve) must run. A server that is stopping refuses the connection with 503.
     ///
     /// ```
     /// use aiows::server::Listener;
@@ -121,9 +121,10 @@ impl App {
     /// # }
     /// ```
     ///
-    /// The connection is locked while the stream is written. The `poll_write` of the stream must not send
-    /// to that connection, to a room or to all connections, and neither must code that it calls, such as
-    /// a subscriber that sends log lines to clients. If you need that, pass the line to another task.
+    /// The connection is locked while the stream is written. The `poll_write` of the stream must
+    /// not send to that connection, to a room or to all connections, and neither must code that it
+    /// calls, such as a subscriber that sends log lines to clients. If you need that, pass the line
+    /// to another task.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What a session begins with.
+//! The values that a session begins with.
 
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::outbox::Outbox;
 use crate::router::CompiledRouter;
 use crate::websocket::{Peer, WebSocket};
 
-/// What a session needs besides its socket.
+/// The settings of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionConfig {
     pub(crate) router: Arc<CompiledRouter>,
@@ -21,7 +21,7 @@ pub(crate) struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// Makes the handle on a connection, which has nothing to write to yet.
+    /// Creates the handle on a connection. Its outbox has no writer yet.
     pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
         let CompiledRouter { namespace, tag, .. } = &*self.router;
         let outbox = Outbox::new(&self.limits, namespace.totals());
@@ -29,28 +29,26 @@ impl SessionConfig {
     }
 }
 
-/// A connection whose handshake was accepted.
+/// A connection after its handshake was accepted.
 pub(crate) struct Accepted<'a> {
     pub(crate) peer: AcceptedPeer,
-    /// The answer to the handshake, which the session writes. `None` if an HTTP server writes it.
+    /// The response to the handshake, which the session writes; `None` if an HTTP server writes it.
     pub(crate) answer: Option<SwitchingProtocols>,
-    /// What the peer sent right behind its request.
+    /// Bytes that the client sent right behind its request.
     pub(crate) leftover: &'a [u8],
 }
 
-/// Who is at the other end of an accepted connection.
+/// The client of an accepted connection.
 pub(crate) enum AcceptedPeer {
+    /// No handle was needed for the handshake.
     Peer(Peer),
-    /// A room had to be asked before the acceptance, so there is a handle already.
-    Member {
-        member: PendingMember,
-        room: Box<str>,
-    },
+    /// A member of a room that was checked during the handshake, so there is a handle already.
+    Member { member: PendingMember, room: Box<str> },
 }
 
 #[cfg(feature = "axum")]
 impl AcceptedPeer {
-    /// Sets the address of a peer that was not known before.
+    /// Sets the client's address if it was not known before.
     pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
         match self {
             Self::Peer(peer) => drop(peer.addr.set(addr)),

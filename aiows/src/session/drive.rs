@@ -1,3 +1,6 @@
+//! Polling a handler and its connection together, so that the connection stays alive while a
+//! handler is pending.
+
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
@@ -11,28 +14,29 @@ use crate::id::ConnectionId;
 use crate::limits::SLOW_HANDLER;
 use crate::router::CompiledHandler;
 
-/// What is run, for the log.
+/// The handler that runs, for the log.
 #[derive(Clone, Copy)]
 enum Job<'a> {
     Connect(&'a CompiledHandler),
     Message(&'a str),
 }
 
-/// Calls a handler, which runs when its future is polled.
-pub(super) fn start_handler(endpoint: &CompiledHandler, call: &Call) -> BoxFuture {
-    handler::start_caught(|| (endpoint.run)(call.clone()))
+/// Calls a handler. It runs once its future is polled.
+pub(super) fn start_handler(handler: &CompiledHandler, call: &Call) -> BoxFuture {
+    handler::start_caught(|| (handler.run)(call.clone()))
 }
 
-/// Runs a handler and keeps the connection alive meanwhile.
+/// Runs a handler and keeps the connection alive while it is pending.
 ///
-/// `Break` if the connection ended and its grace for handlers is over: the handler is dropped.
+/// Returns `Break` if the connection has ended and its grace for handlers is over. The handler is
+/// dropped then.
 pub(super) async fn drive(
     io: &mut ConnectionIo,
-    mut handler: BoxFuture,
+    mut future: BoxFuture,
     title: &str,
 ) -> ControlFlow<(), Returned> {
-    let returned = poll_fn(|cx| poll_handler(io, &mut handler, Job::Message(title), cx)).await;
-    drop_caught(|| Some(io.id()), handler);
+    let returned = poll_fn(|cx| poll_handler(io, &mut future, Job::Message(title), cx)).await;
+    drop_caught(|| Some(io.id()), future);
     io.note_handler_returned();
     returned
 }
@@ -40,57 +44,57 @@ pub(super) async fn drive(
 #[inline(always)]
 fn poll_handler(
     io: &mut ConnectionIo,
-    handler: &mut BoxFuture,
+    future: &mut BoxFuture,
     job: Job<'_>,
     cx: &mut Context<'_>,
 ) -> Poll<ControlFlow<(), Returned>> {
-    if let Poll::Ready(returned) = poll_caught(handler.as_mut(), cx) {
+    if let Poll::Ready(returned) = poll_caught(future.as_mut(), cx) {
         return Poll::Ready(ControlFlow::Continue(returned));
     }
-    poll_beside(io, job, cx)
+    poll_connection(io, job, cx)
 }
 
 /// Keeps the connection alive while a handler is pending.
 #[inline(never)]
-fn poll_beside(
+fn poll_connection(
     io: &mut ConnectionIo,
     job: Job<'_>,
     cx: &mut Context<'_>,
 ) -> Poll<ControlFlow<(), Returned>> {
-    let ended = poll_unconstrained(cx, |cx| io.poll_beside_handler(cx));
+    let ended = poll_unconstrained(cx, |cx| io.poll_during_handler(cx));
     match ended {
         Poll::Ready(()) => job.warn_of_cut(io),
-        Poll::Pending if io.take_slow() => job.warn_of_slow(io.id()),
+        Poll::Pending if io.take_slow_warning() => job.warn_of_slow(io.id()),
         Poll::Pending => {}
     }
     ended.map(ControlFlow::Break)
 }
 
-/// Runs a connect handler as [`drive`] does.
+/// Runs a connect handler like [`drive`].
 ///
 /// # Errors
 ///
-/// `Late` if it has not returned by the deadline.
+/// `ConnectTimeout` if the handler has not returned by the deadline.
 pub(super) async fn drive_connect(
     io: &mut ConnectionIo,
-    mut handler: BoxFuture,
+    mut future: BoxFuture,
     deadline: Instant,
-    endpoint: &CompiledHandler,
-) -> Result<ControlFlow<(), Returned>, Late> {
-    let run = poll_fn(|cx| poll_handler(io, &mut handler, Job::Connect(endpoint), cx));
-    let returned = timeout_at(deadline, run).await.map_err(|_| Late);
-    drop_caught(|| Some(io.id()), handler);
-    // A group has named its own handler when it was dropped.
-    if returned.is_err() && !endpoint.is_group {
-        let (connection, handler, ran) = (io.id(), &*endpoint.title, io.handler_time());
+    handler: &CompiledHandler,
+) -> Result<ControlFlow<(), Returned>, ConnectTimeout> {
+    let run = poll_fn(|cx| poll_handler(io, &mut future, Job::Connect(handler), cx));
+    let returned = timeout_at(deadline, run).await.map_err(|_| ConnectTimeout);
+    drop_caught(|| Some(io.id()), future);
+    // A group has logged the name of its own handler when it was dropped.
+    if returned.is_err() && !handler.is_group {
+        let (connection, handler, ran) = (io.id(), &*handler.title, io.handler_time());
         tracing::warn!(%connection, handler, ?ran, "a connect handler did not return in time");
     }
     io.note_handler_returned();
     returned
 }
 
-/// A connect handler has not returned in time.
-pub(super) struct Late;
+/// A connect handler that has not returned in time.
+pub(super) struct ConnectTimeout;
 
 impl Job<'_> {
     fn warn_of_cut(self, io: &ConnectionIo) {
@@ -106,9 +110,9 @@ impl Job<'_> {
     fn warn_of_slow(self, connection: ConnectionId) {
         let seconds = SLOW_HANDLER.as_secs();
         match self {
-            Self::Connect(endpoint) => tracing::warn!(
+            Self::Connect(handler) => tracing::warn!(
                 %connection,
-                handler = endpoint.title,
+                handler = handler.title,
                 "a connect handler has not returned for {seconds} s, and no message is handled before: leave \
                  what goes on to `ws.spawn`, and what the client sends to `#[message]` handlers",
             ),

@@ -1,14 +1,17 @@
-//! The life of one connection: all per-connection concurrency lives here.
+//! One connection, from its accepted handshake to its disconnect handlers.
+//!
+//! A [`Session`] is a single task. It runs the handlers of its connection one after another. While
+//! a handler is pending, the same task reads ahead, writes the queue and keeps the deadlines.
 
-mod accepted;
-mod clock;
-mod dispatch;
-mod drive;
-mod io;
-mod leave;
-mod respond;
-mod unfinished;
-mod waiting;
+mod accepted; // the values that a session begins with
+mod clock; // all deadlines of the connection, with a single timer
+mod disconnect; // time limits of the disconnect handlers
+mod dispatch; // finding and running the handler of a message
+mod drive; // polling a handler and the connection together
+mod io; // reading, writing and closing the socket
+mod respond; // the answer, the acknowledgement or the error for a message
+mod unfinished; // the memory for unfinished messages of all clients
+mod waiting; // how long a pending handler keeps the connection waiting
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
@@ -18,10 +21,10 @@ use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
 pub(crate) use self::accepted::{Accepted, AcceptedPeer, SessionConfig};
+use self::disconnect::{CutDeadline, run_disconnect_group, run_disconnect_handler};
 use self::drive::{drive_connect, start_handler};
 use self::io::{ConnectionIo, Step};
-use self::leave::{Cut, beside, beside_group};
-use self::respond::farewell;
+use self::respond::code_and_reason;
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::close::DisconnectReason;
@@ -37,18 +40,20 @@ use crate::router::{CompiledHandler, CompiledRouter};
 use crate::transport::{Io, Stream, TcpWriter};
 use crate::websocket::{EndedBy, Standing, WebSocket};
 
-/// One connection, from its acceptance to its end.
+/// One connection, from its accepted handshake to its end.
 ///
-/// This file has its stages, `dispatch.rs` what is done with one message, `respond.rs` what is sent for it.
+/// This file has the stages of a connection: connect handlers, messages, disconnect handlers.
+/// `dispatch.rs` handles a message, and `respond.rs` sends the answer to it.
 pub(crate) struct Session {
-    /// Dropped first: the connection belongs to nothing any more when its socket closes.
+    /// Dropped first, so that the connection has left its rooms and its user when its socket
+    /// closes.
     registration: Registration,
     io: ConnectionIo,
     socket: WebSocket,
     router: Arc<CompiledRouter>,
-    /// The room of the path, until it is joined.
+    /// The room in the path, until the connection joins it.
     room: Option<Box<str>>,
-    /// Used again for the next message when no handler has kept it.
+    /// Reused for the next message, if no handler has kept a clone.
     call: Option<Call>,
 }
 
@@ -93,22 +98,23 @@ impl Session {
         Self { registration, io, socket, router, room, call: None }
     }
 
-    /// The connection's id.
+    /// Returns the connection's id.
     pub(crate) fn id(&self) -> ConnectionId {
         self.socket.id()
     }
 
-    /// Runs the connection to its end; the disconnect handlers have run when it returns.
+    /// Runs the connection to its end. The disconnect handlers have run when it returns.
     ///
-    /// It borrows the session, because a future that owns one has room for it twice.
+    /// It borrows the session, because a future that owned the session would be larger by a second
+    /// copy of it.
     pub(crate) async fn run(&mut self) {
         self.log_connected();
         let router = Arc::clone(&self.router);
         let outcome = self.serve(&router).await;
         let reason = self.io.reason();
         tracing::debug!(connection = %self.socket.id(), %reason, "disconnected");
-        // The client is gone for all other tasks before its disconnect handlers run.
-        self.socket.registry().depart(&self.socket, Standing::Over, EndedBy::Server);
+        // For all other tasks, the client has left before its disconnect handlers run.
+        self.socket.registry().depart(&self.socket, Standing::Disconnecting, EndedBy::Server);
         self.socket.outbox().seal(None);
         self.socket.end_tasks().await;
         let handlers = match outcome {
@@ -116,10 +122,11 @@ impl Session {
             ConnectOutcome::Refused => &router.refused,
         };
         if !handlers.is_empty() {
-            // Boxed as well.
+            // Boxed, too, so that a connection without disconnect handlers keeps no room for their
+            // future.
             Box::pin(self.disconnect(handlers, &reason)).await;
         }
-        self.socket.registry().depart(&self.socket, Standing::Gone, EndedBy::Server);
+        self.socket.registry().depart(&self.socket, Standing::Disconnected, EndedBy::Server);
         self.socket.close_values();
         unconstrained(poll_fn(|cx| self.io.poll_finish(cx))).await;
     }
@@ -131,8 +138,8 @@ impl Session {
 
     /// Runs the connect handlers, admits the connection and handles messages until the end.
     async fn serve(&mut self, router: &CompiledRouter) -> ConnectOutcome {
-        // Boxed, so that a connection keeps no room for it afterwards.
-        if Box::pin(self.enter(router)).await.is_break() {
+        // Boxed, so that the connection keeps no room for this future afterwards.
+        if Box::pin(self.connect_and_admit(router)).await.is_break() {
             return ConnectOutcome::Refused;
         }
         self.messages(router).await;
@@ -149,49 +156,52 @@ impl Session {
     }
 
     /// Runs the connect handlers and admits the connection; `Break` if that failed.
-    async fn enter(&mut self, router: &CompiledRouter) -> ControlFlow<()> {
+    async fn connect_and_admit(&mut self, router: &CompiledRouter) -> ControlFlow<()> {
         self.connect(router).await?;
         let Err(error) = self.registration.admit(self.room.take().as_deref()) else {
             return ControlFlow::Continue(());
         };
-        // Others came first, and the room of the path is full.
+        // Other connections came first, and the room in the path is full.
         let error = error.close(closing::ROOM_FULL.code);
         self.fail_connect(&error, "the room of the path").await;
         ControlFlow::Break(())
     }
 
-    /// Runs the connect handlers; `Break` if one failed or closed, or the client did not wait.
+    /// Runs the connect handlers; `Break` if one failed or closed the connection, or the client has
+    /// left.
     async fn connect(&mut self, router: &CompiledRouter) -> ControlFlow<()> {
         let deadline = deadline_after(self.io.limits.connect_timeout);
-        for endpoint in &router.connect {
+        for handler in &router.connect {
             if self.socket.is_closed() {
-                // A check of its room closed it, or another task while that ran.
+                // The check of its room closed the connection, or another task did so in the
+                // meantime.
                 self.end_unadmitted().await;
                 return ControlFlow::Break(());
             }
-            let call = self.call_for(endpoint, Stage::Connect);
-            let run = start_handler(endpoint, &call);
-            let Ok(returned) = drive_connect(&mut self.io, run, deadline, endpoint).await else {
-                self.give_up_connect();
+            let call = self.call_for(handler, Stage::Connect);
+            let run = start_handler(handler, &call);
+            let Ok(returned) = drive_connect(&mut self.io, run, deadline, handler).await else {
+                self.close_for_connect_timeout();
                 return ControlFlow::Break(());
             };
-            self.send_connect_answer(endpoint, &call, returned?).await?;
+            self.send_connect_answer(handler, &call, returned?).await?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Sends what a connect handler has returned; `Break` if it is the last one.
+    /// Sends the value that a connect handler has returned; `Break` if no other handler may run.
     async fn send_connect_answer(
         &mut self,
-        endpoint: &CompiledHandler,
+        handler: &CompiledHandler,
         call: &Call,
         returned: Returned,
     ) -> ControlFlow<()> {
         if let Err(error) = &returned {
-            endpoint.log(error, &self.socket);
+            handler.log(error, &self.socket);
         }
         if self.socket.is_closed() {
-            // The session has yet to follow the request, or to notice a reset behind messages.
+            // The session still has to carry out the request to close, or to notice a reset behind
+            // messages.
             self.end_unadmitted().await;
             return ControlFlow::Break(());
         }
@@ -201,21 +211,22 @@ impl Session {
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                let error = self.review(endpoint, call, error).await?;
-                self.fail_connect(&error, &endpoint.title).await;
+                let error = self.review(handler, call, error).await?;
+                self.fail_connect(&error, &handler.title).await;
                 ControlFlow::Break(())
             }
         }
     }
 
-    /// Closes because the connect handlers take too long.
-    fn give_up_connect(&mut self) {
+    /// Closes the connection because the connect handlers take too long.
+    fn close_for_connect_timeout(&mut self) {
         let Closing { code, reason } = closing::CONNECT_TIMEOUT;
         self.io.close(CloseRequest::handshake(code, reason, DisconnectReason::ConnectFailed));
     }
 
-    /// Closes with the error's own close code, or with 1008 and the error's code as the reason. If the
-    /// connection ends anyway, that is how it ends.
+    /// Closes the connection with the error's own close code, or with the one that
+    /// [`code_and_reason`] chooses. If the connection is ending for another reason, it waits for
+    /// that end instead.
     async fn fail_connect(&mut self, error: &HandlerError, handler: &str) {
         if error.is_visible() && !self.router.only_relays() {
             self.push_error(error, None, None);
@@ -227,52 +238,52 @@ impl Session {
             let connection = self.socket.id();
             tracing::warn!(%connection, handler, %error, "connect refused");
         }
-        let (code, reason) = farewell(error);
+        let (code, reason) = code_and_reason(error);
         self.io.close(CloseRequest::handshake(code, reason, DisconnectReason::ConnectFailed));
     }
 
-    /// Waits for the end that is under way. What the client has sent is not handled.
+    /// Waits until the connection has ended. Messages from the client are not handled.
     async fn end_unadmitted(&mut self) {
         while let Step::Message(_) = self.io.next().await {}
     }
 
-    /// Runs every disconnect handler, whatever the others do.
+    /// Runs every disconnect handler, even if others fail.
     async fn disconnect(&mut self, handlers: &[CompiledHandler], reason: &DisconnectReason) {
-        let mut cut = Cut::default();
-        for endpoint in handlers {
-            let running = Running::begin(self.socket.id(), &endpoint.title);
-            let returned = self.leave(endpoint, reason, &mut cut).await;
-            if returned.is_some() || endpoint.is_group {
+        let mut cut = CutDeadline::default();
+        for handler in handlers {
+            let running = Running::begin(self.socket.id(), &handler.title);
+            let returned = self.run_disconnect(handler, reason, &mut cut).await;
+            if returned.is_some() || handler.is_group {
                 running.finish();
             }
         }
     }
 
     /// Runs one disconnect handler; `None` if it was dropped.
-    async fn leave(
+    async fn run_disconnect(
         &mut self,
-        endpoint: &CompiledHandler,
+        handler: &CompiledHandler,
         reason: &DisconnectReason,
-        cut: &mut Cut,
+        cut: &mut CutDeadline,
     ) -> Option<()> {
         let limit = self.io.limits.disconnect_timeout;
         let time = DisconnectTime::new(limit);
-        let call = self.call_for(endpoint, Stage::Disconnect(reason.clone(), Arc::clone(&time)));
-        let run = start_handler(endpoint, &call);
-        let returned = match endpoint.is_group {
-            true => beside_group(&mut self.io, run, &time, cut).await,
-            false => beside(&mut self.io, run, limit, cut).await,
+        let call = self.call_for(handler, Stage::Disconnect(reason.clone(), Arc::clone(&time)));
+        let run = start_handler(handler, &call);
+        let returned = match handler.is_group {
+            true => run_disconnect_group(&mut self.io, run, &time, cut).await,
+            false => run_disconnect_handler(&mut self.io, run, limit, cut).await,
         };
         let Err(error) = returned? else { return Some(()) };
-        endpoint.log(&error, &self.socket);
-        if !endpoint.errors.is_empty() {
-            let review = endpoint.errors.review(0, call, error);
-            let _ = beside(&mut self.io, review, limit, cut).await?;
+        handler.log(&error, &self.socket);
+        if !handler.errors.is_empty() {
+            let review = handler.errors.review(0, call, error);
+            let _ = run_disconnect_handler(&mut self.io, review, limit, cut).await?;
         }
         Some(())
     }
 
-    fn call_for(&self, endpoint: &CompiledHandler, stage: Stage) -> Call {
-        Call::new(self.socket.clone(), Arc::clone(&endpoint.state), stage)
+    fn call_for(&self, handler: &CompiledHandler, stage: Stage) -> Call {
+        Call::new(self.socket.clone(), Arc::clone(&handler.state), stage)
     }
 }

@@ -1,10 +1,10 @@
-//! What the client is told about a message: its answer, an acknowledgement, or an error.
+//! Responses to a message: its answer, an acknowledgement, or an error.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Session;
-use super::dispatch::{Missed, Report};
+use super::dispatch::{Report, Unrouted};
 use super::drive::drive;
 use crate::close::CloseCode;
 use crate::codec::{encode, encode_builtin};
@@ -20,17 +20,18 @@ use crate::router::{CompiledHandler, CompiledRouter};
 /// The message type of an acknowledgement.
 const ACK: &str = "ack";
 
-/// A message type the peer made up is repeated in an error only if it is short, in bytes.
+/// An unknown message type is repeated in an error only up to this length, in bytes.
 const MAX_ECHOED_TYPE: usize = 64;
 
 impl Session {
-    /// Sends the handler's answer, or the acknowledgement a request without one gets.
+    /// Sends the handler's answer, or the acknowledgement if a request has none.
     pub(super) fn send_answer(
         &mut self,
         outcome: Outcome,
         call: &Call,
     ) -> Result<(), HandlerError> {
-        // Middleware may have answered without the handler, which would have looked.
+        // Middleware may have answered without calling the handler, which would have checked the
+        // head.
         call.check_head()?;
         let id = call.id();
         let replied = self.socket.end_handling(id);
@@ -44,14 +45,15 @@ impl Session {
         Ok(())
     }
 
-    /// Answers a message that no handler gets; `Break` when the connection ended meanwhile.
-    pub(super) async fn answer_missed(
+    /// Reports an error for a message without a handler; `Break` if the connection ended in the
+    /// meantime.
+    pub(super) async fn answer_unrouted(
         &mut self,
         router: &CompiledRouter,
         inbound: Inbound,
-        missed: Missed,
+        unrouted: Unrouted,
     ) -> ControlFlow<()> {
-        let Missed { mut error, report, id, message_type } = missed;
+        let Unrouted { mut error, report, id, message_type } = unrouted;
         if !router.errors.is_empty() {
             let stage = Stage::Message(Received::new(inbound, id.clone().into()));
             let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
@@ -65,18 +67,18 @@ impl Session {
         ControlFlow::Continue(())
     }
 
-    /// Shows a failure to the middleware that wants to see it; `Break` when the connection ended, or when
-    /// nothing is left of the failure.
+    /// Passes an error to the error hooks of the middleware; `Break` if the connection ended, or if
+    /// no error is left.
     pub(super) async fn review(
         &mut self,
-        endpoint: &CompiledHandler,
+        handler: &CompiledHandler,
         call: &Call,
         error: HandlerError,
     ) -> ControlFlow<(), HandlerError> {
-        if endpoint.errors.is_empty() {
+        if handler.errors.is_empty() {
             return ControlFlow::Continue(error);
         }
-        self.review_by(&endpoint.errors, &endpoint.title, call, error).await
+        self.review_by(&handler.errors, &handler.title, call, error).await
     }
 
     async fn review_by(
@@ -100,32 +102,32 @@ impl Session {
         ControlFlow::Continue(error)
     }
 
-    /// Answers a message whose handler failed; `Break` when the connection ended meanwhile.
+    /// Reports the error of a handler; `Break` if the connection ended in the meantime.
     pub(super) async fn answer_failed(
         &mut self,
         error: HandlerError,
         router: &CompiledRouter,
-        endpoint: &CompiledHandler,
+        handler: &CompiledHandler,
         call: &Call,
     ) -> ControlFlow<()> {
-        if endpoint.is_relay() {
-            return self.close_failed_relay(error, endpoint, call).await;
+        if handler.is_relay() {
+            return self.close_failed_relay(error, handler, call).await;
         }
-        endpoint.log(&error, &self.socket);
+        handler.log(&error, &self.socket);
         self.socket.end_handling(None);
-        // What is wrong with the head is told first, also when an extractor failed before it was
-        // looked at.
+        // A fault of the head is reported first, even if an extractor failed before the head was
+        // checked.
         let fault = if call.is_head_known() { None } else { call.head_error() };
         if let (Some(_), Some(relay)) = (&fault, router.relay()) {
             return self.relay(relay, call).await;
         }
         let error = fault.unwrap_or(error);
-        let error = self.review(endpoint, call, error).await?;
+        let error = self.review(handler, call, error).await?;
         self.send_error(&error, call.id(), call.message_type().as_deref());
         ControlFlow::Continue(())
     }
 
-    /// Sends an error, and closes the connection if the error says so.
+    /// Sends an error, and closes the connection if the error has a close code.
     fn send_error(
         &mut self,
         error: &HandlerError,
@@ -155,7 +157,8 @@ impl Session {
         }
     }
 
-    /// Closes the connection because a relay failed. Returns `Break` if the connection ended meanwhile.
+    /// Closes the connection because a relay failed. Returns `Break` if the connection ended in the
+    /// meantime.
     pub(super) async fn close_failed_relay(
         &mut self,
         error: HandlerError,
@@ -169,18 +172,19 @@ impl Session {
         ControlFlow::Continue(())
     }
 
-    /// Reports an error by the close frame alone, because an error frame would become part of the stream. If the
-    /// connection ends anyway, that is how it ends.
+    /// Reports an error with the close frame only, because an error frame would become part of the
+    /// stream. If the connection is ending for another reason, it changes nothing.
     pub(super) fn close_for(&self, error: &HandlerError) {
         if self.is_ended_by(error) {
             return;
         }
-        let (code, reason) = farewell(error);
+        let (code, reason) = code_and_reason(error);
         self.socket.close(code, reason);
     }
 
-    /// Whether a handler failed because its connection ends, or while the server stops: then a
-    /// code that the error does not choose would tell the client not to come back.
+    /// Whether a handler failed because its connection is ending, or while the server shuts down.
+    /// In these cases, a close code that the error does not choose would advise the client not to
+    /// come back.
     pub(super) fn is_ended_by(&self, error: &HandlerError) -> bool {
         let chooses =
             error.close_code().is_some() && (error.is_visible() || error.error_id().is_some());
@@ -189,9 +193,9 @@ impl Session {
     }
 }
 
-/// Returns the close code and the reason for an error: its own code, or 1008 with the error's code as the
-/// reason. An internal error shows nothing but its id.
-pub(super) fn farewell(error: &HandlerError) -> (CloseCode, String) {
+/// Returns the close code and the reason for an error: its own close code, or 1008 with the error's
+/// code as the reason. For an internal error it is 1011, and the reason shows only its id.
+pub(super) fn code_and_reason(error: &HandlerError) -> (CloseCode, String) {
     match (error.close_code(), error.error_id()) {
         (Some(code), _) => (code, error.message().to_owned()),
         (None, Some(id)) => (closing::INTERNAL.code, closing::INTERNAL.with(id)),

@@ -1,20 +1,21 @@
-//! The memory that unfinished messages of all clients may use together.
+//! The memory for unfinished messages of all clients together.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Smaller beginnings of messages are not counted, in bytes: most messages come whole.
+/// Unfinished messages below this size, in bytes, are not counted, because most messages arrive
+/// whole.
 const COUNTED: usize = 64 * 1024;
 
-/// Counts the unfinished messages of a server.
+/// The unfinished messages of a server.
 #[derive(Debug, Default)]
 pub(crate) struct UnfinishedTotal {
     bytes: AtomicUsize,
     messages: AtomicUsize,
 }
 
-/// One connection's part of it.
+/// One connection's part of the total.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     total: Arc<UnfinishedTotal>,
@@ -26,8 +27,8 @@ impl Unfinished {
         Self { total, counted: 0 }
     }
 
-    /// Sets how much of a message has come. `Break` if all together exceed `limit` and this one has
-    /// more than an equal share of it.
+    /// Sets how many bytes of a message have arrived. Returns `Break` if all messages together
+    /// exceed `limit` and this one exceeds an equal share of it.
     pub(super) fn set(&mut self, size: usize, limit: usize) -> ControlFlow<()> {
         let size = if size < COUNTED { 0 } else { size };
         if size == self.counted {
@@ -35,7 +36,7 @@ impl Unfinished {
         }
         let UnfinishedTotal { bytes, messages } = &*self.total;
         let before = std::mem::replace(&mut self.counted, size);
-        // Wraps around where it has become less.
+        // Adding a negative difference wraps around.
         bytes.fetch_add(size.wrapping_sub(before), Ordering::Relaxed);
         match (before, size) {
             (0, _) => drop(messages.fetch_add(1, Ordering::Relaxed)),
@@ -48,12 +49,12 @@ impl Unfinished {
         ControlFlow::Continue(())
     }
 
-    /// Whether it is large enough to be counted.
+    /// Whether the message is large enough to be counted.
     pub(super) fn is_counted(&self) -> bool {
         self.counted > 0
     }
 
-    /// Whether all together exceed `limit` and this one has more than an equal share of it.
+    /// Whether all messages together exceed `limit` and this one exceeds an equal share of it.
     pub(super) fn has_too_much(&self, limit: usize) -> bool {
         let UnfinishedTotal { bytes, messages } = &*self.total;
         let share = limit / messages.load(Ordering::Relaxed).max(1);

@@ -1,4 +1,5 @@
-//! What waits for a handler to return, since when, and whether the log has named the handler.
+//! How long a pending handler keeps the connection waiting, and whether the log has named the
+//! handler.
 
 use std::time::Duration;
 
@@ -7,23 +8,25 @@ use tokio::time::Instant;
 use crate::limits::SLOW_HANDLER;
 
 #[derive(Default)]
+/// The effects of a pending handler, until the handler returns.
 pub(super) struct Waiting {
-    /// Since when nothing is read because the inbound queue is full.
-    pub(super) unread: Option<Instant>,
-    /// The handler itself, from when it was first pending.
+    /// The time since which no bytes are read because the inbound queue is full.
+    pub(super) full_since: Option<Instant>,
+    /// The handler itself, once it has been pending.
     handler: Option<Pending>,
 }
 
 struct Pending {
+    /// The time at which it was first pending.
     since: Instant,
-    /// How often it was time to name it.
-    lapses: u32,
-    naming: Naming,
+    /// How many periods of `SLOW_HANDLER` have passed.
+    periods: u32,
+    warning: SlowWarning,
 }
 
-/// Whether the log names a pending handler.
+/// Whether the log has named a slow handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Naming {
+enum SlowWarning {
     NotYet,
     Due,
     Done,
@@ -35,44 +38,45 @@ impl Waiting {
     pub(super) fn note_pending(&mut self) {
         self.handler.get_or_insert_with(|| Pending {
             since: Instant::now(),
-            lapses: 0,
-            naming: Naming::NotYet,
+            periods: 0,
+            warning: SlowWarning::NotYet,
         });
     }
 
-    /// How long the handler has been pending.
+    /// Returns how long the handler has been pending.
     pub(super) fn handler_time(&self) -> Duration {
         self.handler.as_ref().map_or(Duration::ZERO, |handler| handler.since.elapsed())
     }
 
-    /// When it is time to name the handler, unless that has happened.
+    /// Returns when the log has to name the handler, unless it already has.
     #[cold]
     pub(super) fn slow_at(&self) -> Option<Instant> {
         let handler = self.handler.as_ref()?;
-        let lapse = SLOW_HANDLER * handler.lapses.saturating_add(1);
-        (handler.naming == Naming::NotYet).then(|| handler.since + lapse)
+        let slow_after = SLOW_HANDLER * handler.periods.saturating_add(1);
+        (handler.warning == SlowWarning::NotYet).then(|| handler.since + slow_after)
     }
 
     #[cold]
-    pub(super) fn note_lapse(&mut self) {
+    /// Notes that another period has passed.
+    pub(super) fn note_period(&mut self) {
         if let Some(handler) = &mut self.handler {
-            handler.lapses += 1;
+            handler.periods += 1;
         }
     }
 
-    /// Has the log name the handler.
+    /// Makes the log name the handler.
     #[cold]
-    pub(super) fn name_handler(&mut self) {
+    pub(super) fn set_warning_due(&mut self) {
         if let Some(handler) = &mut self.handler {
-            handler.naming = Naming::Due;
+            handler.warning = SlowWarning::Due;
         }
     }
 
-    /// Whether the log has to name the handler now.
-    pub(super) fn take_slow(&mut self) -> bool {
+    /// Returns whether the log has to name the handler now, once.
+    pub(super) fn take_slow_warning(&mut self) -> bool {
         match &mut self.handler {
-            Some(handler) if handler.naming == Naming::Due => {
-                handler.naming = Naming::Done;
+            Some(handler) if handler.warning == SlowWarning::Due => {
+                handler.warning = SlowWarning::Done;
                 true
             }
             _ => false,

@@ -37,8 +37,8 @@ type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone)]
 pub struct ServerHandle {
     server: Arc<Shared>,
-    /// Set if a handler of this connection took the handle as an argument. A task of that handler may
-    /// use it to await the stop.
+    /// Set if a handler of this connection took the handle as an argument. A task of that handler
+    /// may use it to await the stop.
     taken_by: Option<ConnectionId>,
 }
 
@@ -73,8 +73,8 @@ impl ServerHandle {
 
     /// Waits until the server listens, and returns the addresses it listens on.
     ///
-    /// The list is empty if the server stopped or was dropped before it listened, for example because
-    /// its address could not be bound.
+    /// The list is empty if the server stopped or was dropped before it listened, for example
+    /// because its address could not be bound.
     pub async fn ready(&self) -> Vec<SocketAddr> {
         self.lifecycle().ready().await
     }
@@ -82,18 +82,19 @@ impl ServerHandle {
     /// Stops the server: closes connections with 1001 and runs their disconnect handlers.
     ///
     /// The stop begins at once; await the returned value to wait for its end. Connections that are
-    /// still open after `timeout` are cut. If you call it again, the earlier deadline counts. A stop
-    /// is final: a server that is stopped before it runs cannot run any more.
+    /// still open after `timeout` are cut. If you call it again, the earlier deadline counts. A
+    /// stop is final: a server that is stopped before it runs cannot run any more.
     ///
-    /// If you await it, it returns when every connection has ended, its disconnect handlers have run,
-    /// and HTTP requests in flight are answered. It always returns, even if the server was never
-    /// served or was dropped.
+    /// If you await it, it returns when every connection has ended, its disconnect handlers have
+    /// run, and HTTP requests in flight are answered. It always returns, even if the server was
+    /// never served or was dropped.
     ///
     /// You may also await it in a handler or in a page of `Server::http`. The server then waits for
-    /// the other connections only and closes the connection of the handler last, so the messages and
-    /// the answer of the handler still arrive. The server recognizes the handler by its task, and by
-    /// the handle that it took as an argument of type `ServerHandle`. If a handler waits for another
-    /// task that awaits the stop through a handle from elsewhere, both wait until `timeout` is over.
+    /// the other connections only and closes the connection of the handler last, so the messages
+    /// and the answer of the handler still arrive. The server recognizes the handler by its task,
+    /// and by the handle that it took as an argument of type `ServerHandle`. If a handler waits for
+    /// another task that awaits the stop through a handle from elsewhere, both wait until `timeout`
+    /// is over.
     ///
     /// ```
     /// use aiows::{ServerHandle, message};
@@ -174,7 +175,7 @@ impl ServerHandle {
 
     /// Spawns the task that drains the server at its stop, unless it runs already.
     pub(crate) fn spawn_drain(&self, runtime: &Handle) {
-        if self.lifecycle().start() {
+        if self.lifecycle().start_accepting() {
             runtime.spawn(Drain { server: Arc::clone(&self.server) }.run());
         }
     }

@@ -71,7 +71,7 @@ impl Default for ServerLifecycle {
 
 impl ServerLifecycle {
     /// Begins to accept connections. Returns `true` if the caller must spawn the drain task.
-    pub(super) fn start(&self) -> bool {
+    pub(super) fn start_accepting(&self) -> bool {
         // Most callers come later, and reading the phase is enough for them.
         self.phase() == ServerPhase::Built
             && self.change(|phase| match phase {
@@ -131,8 +131,8 @@ impl ServerLifecycle {
         });
     }
 
-    /// Called when the runtime of the drain task is gone. Returns `true` if the server was stopping.
-    /// A running server starts again with its next connection or with its stop.
+    /// Called when the runtime of the drain task is gone. Returns `true` if the server was
+    /// stopping. A running server starts again with its next connection or with its stop.
     pub(super) fn abandon(&self) -> bool {
         let was_over = self.is_over();
         self.change(|phase| match phase {
@@ -229,8 +229,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_deadline_of_a_stop_only_moves_forward() {
         let lifecycle = ServerLifecycle::default();
-        assert!(lifecycle.start());
-        assert!(!lifecycle.start());
+        assert!(lifecycle.start_accepting());
+        assert!(!lifecycle.start_accepting());
         let now = Instant::now();
         lifecycle.stop(now + Duration::from_secs(5));
         lifecycle.stop(now + Duration::from_secs(9));
@@ -244,9 +244,9 @@ mod tests {
     #[tokio::test]
     async fn a_server_whose_runtime_is_gone_can_start_again_unless_it_was_stopping() {
         let lifecycle = ServerLifecycle::default();
-        assert!(lifecycle.start());
+        assert!(lifecycle.start_accepting());
         lifecycle.abandon();
-        assert!(lifecycle.start());
+        assert!(lifecycle.start_accepting());
         lifecycle.stop(Instant::now());
         lifecycle.abandon();
         assert_eq!(lifecycle.ended().await, Ending::Forced);
@@ -260,7 +260,7 @@ mod tests {
         lifecycle.end(Ending::Forced);
         lifecycle.cut();
         lifecycle.listen(Vec::new());
-        assert!(!lifecycle.start() && !lifecycle.is_ready());
+        assert!(!lifecycle.start_accepting() && !lifecycle.is_ready());
         assert_eq!(lifecycle.ended().await, Ending::Orderly);
     }
 }

@@ -1,50 +1,53 @@
-//! What a change of a connection's rooms or of its user was for everybody else.
+//! Results of joining, leaving and ending: whether the connection was the first or the last one.
 
 use std::sync::Arc;
 
-/// What a join has changed, as [`WebSocket::join`](crate::WebSocket::join) returns it.
+/// The result of [`WebSocket::join`](crate::WebSocket::join).
 ///
-/// It is decided together with the join: of any number of connections that join and leave at the same
-/// time exactly one is the first member of the room, until one is the last. A handler that returns it
-/// sends nothing for it.
+/// It is determined together with the join. If connections join and leave at the same time, exactly
+/// one of them is the first member of the room, and there is no other first member until one has
+/// been the last. If your handler returns a `Joined`, no message is sent for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
     pub(crate) is_new: bool,
     pub(crate) is_first: bool,
 }
 
-/// What leaving a room has changed, as [`WebSocket::leave`](crate::WebSocket::leave) returns it.
+/// The result of [`WebSocket::leave`](crate::WebSocket::leave).
 ///
-/// A handler that returns it sends nothing for it.
+/// If your handler returns a `Left`, no message is sent for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     pub(crate) was_member: bool,
     pub(crate) is_last: bool,
 }
 
-/// What [`WebSocket::set_user`](crate::WebSocket::set_user) and
-/// [`clear_user`](crate::WebSocket::clear_user) have changed.
+/// The result of [`WebSocket::set_user`](crate::WebSocket::set_user) and
+/// [`clear_user`](crate::WebSocket::clear_user).
 ///
-/// It is decided together with the change: of any number of connections that come and go at the same
-/// time exactly one is the first of its user, until one is the last. A handler that returns it sends
-/// nothing for it.
+/// It is determined together with the change. If connections of a user come and go at the same
+/// time, exactly one of them is the first, and there is no other first one until one has been the
+/// last. If your handler returns a `UserChange`, no message is sent for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserChange {
     pub(crate) is_first: bool,
     pub(crate) ended: Option<Arc<str>>,
 }
 
-/// What the end of a connection has changed, an argument of disconnect handlers.
+/// The effect that the end of a connection has on its rooms and its user. Disconnect handlers take
+/// it as an argument.
 ///
-/// Like [`Joined`] and [`UserChange`] it is decided when the connection leaves its rooms and its user, so
-/// that whatever others do meanwhile each first one is followed by one last one. Of a test's `socket()`
-/// that is not closed it says that nothing has changed.
+/// Like [`Joined`] and [`UserChange`], it is determined when the connection leaves its rooms and
+/// its user. Whatever other connections do in the meantime, each first one is followed by exactly
+/// one last one. In a test, a `socket()` that is not closed has an empty departure.
 ///
-/// If connect handlers join rooms or set users, take it in a `#[disconnect(always)]` handler: a connection
-/// that they refuse afterwards has left as well, and `#[disconnect]` does not run for it.
+/// If your connect handlers join rooms or set users, take it in a `#[disconnect(always)]` handler.
+/// A connection that they refuse afterwards leaves its rooms as well, and `#[disconnect]` does not
+/// run for it.
 ///
 /// ```
-/// use aiows::{Departure, WebSocket, disconnect};
+/// use aiows::websocket::Departure;
+/// use aiows::{WebSocket, disconnect};
 ///
 /// #[disconnect(always)]
 /// async fn left(ws: WebSocket, departure: Departure) {
@@ -52,7 +55,7 @@ pub struct UserChange {
 ///         println!("{user} is offline");
 ///     }
 ///     for room in departure.last_in() {
-///         println!("nobody is left in {room}");
+///         println!("{room} is empty");
 ///     }
 /// }
 /// ```
@@ -63,13 +66,13 @@ pub struct Departure {
 }
 
 impl Joined {
-    /// Tells whether the connection was not in the room before.
+    /// Returns whether the connection was not in the room before.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Tells whether the room was empty: the connection is its first member.
+    /// Returns whether the room was empty, so that the connection is its first member.
     #[must_use]
     pub fn is_first(&self) -> bool {
         self.is_first
@@ -77,13 +80,13 @@ impl Joined {
 }
 
 impl Left {
-    /// Tells whether the connection was in the room.
+    /// Returns whether the connection was in the room.
     #[must_use]
     pub fn was_member(&self) -> bool {
         self.was_member
     }
 
-    /// Tells whether the room is empty now: the connection was its last member.
+    /// Returns whether the room is empty now, so that the connection was its last member.
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.is_last
@@ -91,13 +94,13 @@ impl Left {
 }
 
 impl UserChange {
-    /// Tells whether the user had no connection: this one is the first.
+    /// Returns whether the user had no connection before, so that this one is the first.
     #[must_use]
     pub fn is_first(&self) -> bool {
         self.is_first
     }
 
-    /// Returns the user that the connection had before, if it was the last one of that user.
+    /// Returns the previous user of the connection, if it was that user's last connection.
     #[must_use]
     pub fn last_of(&self) -> Option<&str> {
         self.ended.as_deref()
@@ -105,19 +108,19 @@ impl UserChange {
 }
 
 impl Departure {
-    /// Tells whether the connection was the last one of its user.
+    /// Returns whether the connection was the last one of its user.
     #[must_use]
     pub fn is_last_of_user(&self) -> bool {
         self.is_last_of_user
     }
 
-    /// Tells whether the connection was the last member of a room.
+    /// Returns whether the connection was the last member of a room.
     #[must_use]
     pub fn is_last_in(&self, room: impl AsRef<str>) -> bool {
         self.rooms.iter().any(|left| **left == *room.as_ref())
     }
 
-    /// Lists the rooms that the connection was the last member of.
+    /// Returns the rooms of which the connection was the last member.
     pub fn last_in(&self) -> impl Iterator<Item = &str> {
         self.rooms.iter().map(AsRef::as_ref)
     }

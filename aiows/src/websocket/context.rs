@@ -1,3 +1,5 @@
+//! The values of one connection, found by their type.
+
 use std::any::type_name;
 use std::cell::RefCell;
 use std::fmt;
@@ -9,13 +11,14 @@ use std::thread::LocalKey;
 use crate::id::ConnectionId;
 use crate::state::{TypeMap, is_foreign};
 
-/// The values one connection keeps, at most one of each type.
+/// The values that one connection keeps, at most one of each type.
 ///
-/// Use types of your own, which nobody else puts here by accident. A value of another type, such as
-/// `String` or `Vec<u8>`, belongs to the source file that puts it here first.
+/// Use types of your own, so that no other module stores the same type by accident. A value of a
+/// common type, such as `String` or `Vec<u8>`, belongs to the source file that first inserts it;
+/// see [`insert`](Self::insert).
 ///
-/// They are dropped after the disconnect handlers, and nothing is kept any more. So a value may hold
-/// the [`WebSocket`](crate::WebSocket) itself.
+/// The values are dropped after the disconnect handlers have run, and no value is kept afterwards.
+/// So a value may hold the [`WebSocket`](crate::WebSocket) itself.
 ///
 /// ```
 /// let (ws, _sent) = aiows::testing::socket();
@@ -31,40 +34,40 @@ use crate::state::{TypeMap, is_foreign};
 #[derive(Default)]
 pub struct ContextMap {
     values: Mutex<TypeMap>,
-    /// Held by whoever changes the map, so that no change is lost. Taken before `values`.
-    turn: Mutex<()>,
+    /// Held by the thread that changes the map, so that no change is lost. Locked before `values`.
+    change_lock: Mutex<()>,
 }
 
 thread_local! {
-    /// The maps that this thread updates, by their addresses.
+    /// Addresses of the maps that this thread is updating.
     static UPDATING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    /// The maps whose lock this thread holds while it clones a value.
+    /// Addresses of the maps that this thread has locked while it clones a value.
     static CLONING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Where the first value of a type was put that any module may use.
+/// The location in the source that first inserted a value of a type that any module could use.
 struct Owner<T> {
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     _of: PhantomData<fn(T)>,
 }
 
-/// A thread's turn to change a map.
-struct Turn<'a> {
-    /// `None` inside of an update by the same thread.
+/// A thread's exclusive right to change a map.
+struct ChangeGuard<'a> {
+    /// `None` within an update by the same thread, which holds the lock already.
     _held: Option<MutexGuard<'a, ()>>,
 }
 
-/// Notes what this thread does with a map, until it is dropped.
-struct Noted(&'static LocalKey<RefCell<Vec<usize>>>);
+/// Marks a map in a list of this thread until it is dropped.
+struct ListedMap(&'static LocalKey<RefCell<Vec<usize>>>);
 
-impl Noted {
+impl ListedMap {
     fn new(list: &'static LocalKey<RefCell<Vec<usize>>>, map: &ContextMap) -> Self {
         list.with_borrow_mut(|maps| maps.push(map.address()));
         Self(list)
     }
 }
 
-impl Drop for Noted {
+impl Drop for ListedMap {
     fn drop(&mut self) {
         self.0.with_borrow_mut(Vec::pop);
     }
@@ -82,7 +85,7 @@ impl ContextMap {
         }
     }
 
-    /// Panics where the thread would wait for itself.
+    /// Panics if the thread would wait for a lock that it holds.
     fn check_not_cloning(&self) {
         let is_cloning = CLONING.with_borrow(|maps| maps.contains(&self.address()));
         assert!(
@@ -95,49 +98,51 @@ impl ContextMap {
         std::ptr::from_ref(self).addr()
     }
 
-    fn turn(&self) -> Turn<'_> {
+    fn lock_changes(&self) -> ChangeGuard<'_> {
         self.check_not_cloning();
         let is_nested = UPDATING.with_borrow(|updating| updating.contains(&self.address()));
-        let held = (!is_nested).then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner));
-        Turn { _held: held }
+        let held =
+            (!is_nested).then(|| self.change_lock.lock().unwrap_or_else(PoisonError::into_inner));
+        ChangeGuard { _held: held }
     }
 
-    /// Refuses a second owner before it replaces what the first one keeps.
-    fn check_owner<T: Send + Sync + 'static>(&self, place: &'static Location<'static>) {
+    /// Panics if another source file owns the type, before its value is replaced.
+    fn check_owner<T: Send + Sync + 'static>(&self, location: &'static Location<'static>) {
         let name = type_name::<T>();
         if !is_foreign(name) {
             return;
         }
         let first = {
             let mut values = self.lock();
-            let owner = values.get::<Owner<T>>().map(|owner| owner.place);
+            let owner = values.get::<Owner<T>>().map(|owner| owner.location);
             if owner.is_none() {
-                // A closed map keeps nothing.
-                drop(values.insert(Owner::<T> { place, _of: PhantomData }));
+                // A closed map stores no owner either.
+                drop(values.insert(Owner::<T> { location, _of: PhantomData }));
             }
-            owner.unwrap_or(place)
+            owner.unwrap_or(location)
         };
         assert!(
-            first.file() == place.file(),
-            "two modules keep a `{name}` in `ws.context()`, at {first} and at {place}: wrap it in a type \
+            first.file() == location.file(),
+            "two modules keep a `{name}` in `ws.context()`, at {first} and at {location}: wrap it in a type \
              of your own, one for each module or one for both"
         );
     }
 
-    /// Keeps a value and returns the one of its type that was kept before.
+    /// Stores a value and returns the previous one of its type.
     ///
-    /// After the end of the connection the value is dropped.
+    /// If the connection has ended, the value is dropped.
     ///
     /// # Panics
     ///
-    /// If another source file has put a value of type `T` here, and nothing in `T` is of the application's
-    /// crates, as in `String` and `Vec<u8>`: two modules that do not know of each other would share it.
+    /// Panics if another source file has inserted a value of type `T`, and `T` consists only of
+    /// types from the standard library, aiows, `bytes`, `http`, `serde_json` and `tokio`, such as
+    /// `String` or `Vec<u8>`. Two modules that do not know of each other would share such a value.
     #[track_caller]
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<T> {
         self.check_owner::<T>(Location::caller());
-        let turn = self.turn();
+        let guard = self.lock_changes();
         let inserted = self.lock().insert(value);
-        drop(turn);
+        drop(guard);
         inserted.unwrap_or_default()
     }
 
@@ -145,48 +150,49 @@ impl ContextMap {
     ///
     /// # Panics
     ///
-    /// If the `clone` of the value uses this context, which is locked while it runs.
+    /// Panics if the `clone` of the value uses this context, which is locked while it runs.
     #[must_use]
     pub fn get<T: Clone + 'static>(&self) -> Option<T> {
         let values = self.lock();
-        let _cloning = Noted::new(&CLONING, self);
+        let _cloning = ListedMap::new(&CLONING, self);
         values.get().cloned()
     }
 
-    /// Changes the value of type `T`; an absent one is made with `Default` first.
+    /// Changes the value of type `T`. If there is none, it begins with the `Default` of `T`.
     ///
-    /// `change` gets a clone, which replaces the value when it returns. If it panics, the old value
-    /// stays. Other threads that change the context wait meanwhile. `change` itself may use the
-    /// context; what it does there to the value of type `T` is replaced. If it changes the context of
-    /// another connection, no other thread may do the reverse: the two would wait for each other.
+    /// `change` gets a clone, which replaces the value when `change` returns. If it panics, the old
+    /// value stays. Other threads that change this context wait until `change` has returned.
+    /// `change` itself may use the context, but a change it makes there to the value of type `T` is
+    /// overwritten. If it changes the context of another connection, make sure that no other thread
+    /// does the reverse: the two would wait for each other.
     ///
     /// # Panics
     ///
-    /// As [`get`](Self::get) and [`insert`](Self::insert) do.
+    /// Panics if [`get`](Self::get) or [`insert`](Self::insert) would.
     #[track_caller]
     pub fn update<T, R>(&self, change: impl FnOnce(&mut T) -> R) -> R
     where
         T: Clone + Default + Send + Sync + 'static,
     {
         self.check_owner::<T>(Location::caller());
-        let turn = self.turn();
-        let updating = Noted::new(&UPDATING, self);
+        let guard = self.lock_changes();
+        let updating = ListedMap::new(&UPDATING, self);
         let mut value = self.get::<T>().unwrap_or_default();
         let result = change(&mut value);
         let replaced = self.lock().insert(value);
         drop(updating);
-        drop(turn);
+        drop(guard);
         drop(replaced);
         result
     }
 
     /// Removes and returns the value of type `T`.
     pub fn remove<T: 'static>(&self) -> Option<T> {
-        let _turn = self.turn();
+        let _turn = self.lock_changes();
         self.lock().remove()
     }
 
-    /// Drops all values; from now on none is kept.
+    /// Drops all values, and keeps none from now on.
     pub(crate) fn close(&self, connection: ConnectionId) {
         let values = self.lock().close();
         values.drop_caught(connection);

@@ -175,14 +175,14 @@ impl WebSocket {
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let membership = self.membership();
-        if membership.is_seen() { membership.rooms.names() } else { Vec::new() }
+        if membership.is_visible() { membership.rooms.names() } else { Vec::new() }
     }
 
     /// Returns `true` if the connection is in a room.
     #[must_use]
     pub fn is_in(&self, room: impl AsRef<str>) -> bool {
         let membership = self.membership();
-        membership.is_seen() && membership.rooms.has(room.as_ref())
+        membership.is_visible() && membership.rooms.has(room.as_ref())
     }
 
     /// Sets the user of the connection, so that [`Hub::user`](crate::Hub::user) finds it.
@@ -214,7 +214,7 @@ impl WebSocket {
     #[must_use]
     pub fn user(&self) -> Option<Arc<str>> {
         let membership = self.membership();
-        membership.user.clone().filter(|_| membership.is_seen())
+        membership.user.clone().filter(|_| membership.is_visible())
     }
 
     /// Gives the connection a name that is unique in its [namespace](Self::namespace).
@@ -238,7 +238,7 @@ impl WebSocket {
     #[must_use]
     pub fn name(&self) -> Option<Arc<str>> {
         let membership = self.membership();
-        membership.name.clone().filter(|_| membership.is_seen())
+        membership.name.clone().filter(|_| membership.is_visible())
     }
 
     pub(crate) fn registry(&self) -> &Arc<dyn Registry> {

@@ -1,14 +1,20 @@
-//! The connection's record, and the handle on it that handlers get.
+//! The handle on one connection, and the types that its methods use.
+//!
+//! You send messages, join rooms, set the user and close the connection with a [`WebSocket`]. A
+//! [`ContextMap`] keeps values for one connection. When a connection ends, disconnect handlers
+//! receive a [`DisconnectReason`] and a [`Departure`].
 
-mod changes;
-mod context;
-mod membership;
-mod peer;
-mod registry;
-mod reply;
-mod requests;
-mod rooms;
-mod tasks;
+// The handle never touches the socket. Messages go to the `Outbox` of the connection; rooms and
+// users go to the `Registry` of its namespace.
+mod changes; // the results of joining, leaving and ending
+mod context; // the values of one connection
+mod membership; // methods of the handle for rooms, users and names
+mod peer; // facts about the client that are known before its first message
+mod registry; // the interface through which a handle reaches rooms, users and other connections
+mod reply; // replies that a handler sends before it returns
+mod requests; // requests to the client, and its answers
+mod rooms; // the rooms of one connection
+mod tasks; // waiting for the end, and tasks that end with the connection
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -39,10 +45,10 @@ use crate::message::{Outgoing, encode};
 use crate::outbox::{CloseRequest, Outbound, Outbox, Refused};
 use crate::state::TypeMap;
 
-/// A handle on one connection: cheap to clone, usable from any task.
+/// A handle on one connection. It is cheap to clone, and you can use it from any task.
 ///
-/// Messages are queued in order and written by the connection's own task. A handle does not keep
-/// the connection open; after its end sends fail with [`SendError::Closed`].
+/// Messages are queued in order, and the connection's own task writes them. A handle does not keep
+/// the connection open; once the connection has ended, sends fail with [`SendError::Closed`].
 ///
 /// ```
 /// use aiows::{Message, Result, WebSocket, message};
@@ -60,23 +66,34 @@ use crate::state::TypeMap;
 ///     Ok(())
 /// }
 /// ```
-// `mod.rs` has sending and closing, `membership.rs` rooms and users, `reply.rs` replies, `requests.rs`
-// requests to the client, `tasks.rs` what a connection owns until it ends.
+// The methods are spread over four more files: `membership.rs` has rooms and users, `reply.rs`
+// replies, `requests.rs` requests to the client, `tasks.rs` tasks that end with the
+// connection.
 #[derive(Clone)]
 pub struct WebSocket {
     record: Arc<Record>,
 }
 
+/// The state of one connection, shared by all handles on it.
 struct Record {
     peer: Peer,
     connected_at: SystemTime,
+    /// The key of the message type in JSON, as the router chose it.
     tag: Tag,
+    /// The bounded queue of messages to the client, and how far the connection is closed.
     outbox: Outbox,
+    /// Values that only the handlers of this connection use, through `Local`. Closed when the
+    /// connection has ended.
     locals: Mutex<TypeMap>,
+    /// Requests to the client that wait for their answers.
     requests: Requests,
+    /// Whether the handler that runs has replied to its message already.
     replies: Replies,
+    /// Futures given to `spawn`.
     tasks: Tasks,
+    /// The rooms and users of the namespace.
     registry: Arc<dyn Registry>,
+    /// The rooms, the user and the name of this connection; the registry changes them.
     membership: Mutex<Membership>,
 }
 
@@ -98,25 +115,27 @@ impl WebSocket {
         }
     }
 
-    /// Returns the id the server gave this connection.
+    /// Returns the id that the server gave this connection.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
         self.record.outbox.id()
     }
 
-    /// Returns the address of the peer's end of the socket; `None` in memory.
+    /// Returns the address of the client's end of the socket, or `None` if the connection is in
+    /// memory.
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.record.peer.addr.get().copied()
     }
 
-    /// Returns the subprotocol that was agreed on; see `Server::subprotocols`.
+    /// Returns the subprotocol that the handshake agreed on; see
+    /// [`Server::subprotocols`](crate::Server::subprotocols).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.record.peer.subprotocol.as_deref()
     }
 
-    /// Returns when the connection was opened.
+    /// Returns the time at which the connection was opened.
     #[must_use]
     pub fn connected_at(&self) -> SystemTime {
         self.record.connected_at
@@ -124,42 +143,47 @@ impl WebSocket {
 
     /// Returns the name of the namespace whose rooms the connection joins.
     ///
-    /// Unless [`Router::namespace`](crate::Router::namespace) gives another one, it is the path of
-    /// [`Server::route`](crate::Server::route) as it is written there, `/rooms/{room}`, and `root` for
-    /// [`Server::include_router`](crate::Server::include_router).
+    /// You choose the name with [`Router::namespace`](crate::Router::namespace). If you do not, it
+    /// is the path of [`Server::route`](crate::Server::route) as you wrote it there, such as
+    /// `/rooms/{room}`, and `root` for [`Server::include_router`](crate::Server::include_router).
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.record.registry.namespace()
     }
 
-    /// Returns the values kept for this connection.
+    /// Returns the values that are kept for this connection.
     #[must_use]
     pub fn context(&self) -> &ContextMap {
         &self.record.peer.context
     }
 
-    /// Tells whether the connection is closed or closing: nothing can be sent any more.
+    /// Returns whether the connection is closed or closing. If so, you cannot send anything any
+    /// more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.record.outbox.is_closed()
     }
 
-    /// Sends a message, waiting for room in the queue at most `Limits::write_timeout`, 10 s.
+    /// Sends a message, and waits if the queue is full.
     ///
-    /// Then [`Limits::overflow`](crate::Limits::overflow) decides, or what the message type says: by
-    /// default a client whose socket has taken no byte meanwhile is closed as a slow consumer (1008). If
-    /// it has taken some, the client stays and you get [`SendError::Full`]. Under a policy that drops
-    /// messages it waits only while the socket takes bytes, and returns `Ok` for what is dropped.
+    /// It waits for at most [`Limits::write_timeout`](crate::Limits::write_timeout), 10 s by
+    /// default. If the queue is still full then, the policy of the message type applies, or
+    /// [`Limits::overflow`](crate::Limits::overflow) if the type has none. By default the
+    /// connection is closed because of a slow client (1008) if the socket has taken no byte in that
+    /// time. If it has taken some, the connection stays open and you get [`SendError::Full`]. Under
+    /// a policy that drops messages, `send` waits only while the socket takes bytes, and returns
+    /// `Ok` for a message that is dropped.
     ///
-    /// If several senders wait, they are served in the order in which they came.
+    /// If several senders wait, they are served in the order in which they began to wait.
     ///
     /// # Errors
     ///
-    /// [`SendError`] tells whether the message could not be encoded or queued.
+    /// [`SendError`] distinguishes a message that could not be encoded from one that could not be
+    /// queued.
     ///
     /// # Cancel safety
     ///
-    /// A dropped future has queued nothing.
+    /// If you drop the future before it completes, the message is not queued.
     pub async fn send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
         self.record.outbox.push(encoded).await
@@ -167,17 +191,19 @@ impl WebSocket {
 
     /// Sends a message without waiting for room.
     ///
-    /// If the queue is full and the client's socket refuses bytes,
-    /// [`Limits::overflow`](crate::Limits::overflow) or the message type decides at once, except that
-    /// closing the connection is left to you.
+    /// If the queue is full and the client's socket refuses bytes, the policy of the message type
+    /// or [`Limits::overflow`](crate::Limits::overflow) applies at once, except that it is up to
+    /// you to close the connection.
     ///
-    /// Over plain TCP a full queue is written to the socket first. Over other streams, such as Unix
-    /// sockets and TLS, only the connection's session writes. If it has not tried since the queue became
-    /// full, you get [`SendError::Full`] under every policy: let other tasks run, and try again.
+    /// Over plain TCP a full queue is first written to the socket. Over other streams, such as Unix
+    /// sockets and TLS, only the connection's session writes. If the session has not tried to write
+    /// since the queue became full, you get [`SendError::Full`] under every policy: let other tasks
+    /// run, and try again.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if there is no room and no message is dropped for it.
+    /// [`SendError::Full`] if the queue is full and the policy drops no message to make room.
+    /// [`SendError::Closed`] and [`SendError::Encode`] are the same as for [`send`](Self::send).
     pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
         self.record.outbox.try_push(encoded).map_err(|refused| match refused {
@@ -186,58 +212,58 @@ impl WebSocket {
         })
     }
 
-    /// Sends any value as a JSON text, without a message type; see [`send`](Self::send).
+    /// Sends any value as a JSON text without a message type; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     pub async fn send_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), SendError> {
         let text = serde_json::to_vec(value).map_err(SendError::Encode)?;
         check_reserved(self.tag(), &text).map_err(SendError::Encode)?;
         self.record.outbox.push(Encoded::raw(&text)).await
     }
 
-    /// Sends a text as it is; see [`send`](Self::send).
+    /// Sends a text unchanged; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     pub async fn send_text(&self, text: &str) -> Result<(), SendError> {
         self.record.outbox.push(Encoded::raw(text.as_bytes())).await
     }
 
-    /// Sends bytes as they are; see [`send`](Self::send).
+    /// Sends bytes unchanged; see [`send`](Self::send).
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     pub async fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
         self.record.outbox.push(Encoded::binary(bytes)).await
     }
 
-    /// Closes the connection after what is queued was delivered.
+    /// Closes the connection after the queued messages are delivered.
     ///
-    /// Returns at once; from now on sends fail. The first close counts. A reason longer than 123
-    /// bytes is cut on a character boundary, a code that must not be sent (RFC 6455 section 7.4) is
-    /// replaced by 1011.
+    /// It returns at once, and sends fail from now on. If you close a connection more than once,
+    /// the first call counts. A reason longer than 123 bytes is cut on a character boundary. If the
+    /// code must not be sent (RFC 6455 section 7.4), 1011 is sent instead.
     pub fn close(&self, code: impl Into<CloseCode>, reason: impl AsRef<str>) {
         let code = code.into().or_internal();
         let reason = cut_reason(reason.as_ref());
         let because = DisconnectReason::Closed { code, reason: reason.to_owned() };
         self.outbox().request_close(CloseRequest::handshake(code, reason, because));
-        self.record.registry.depart(self, Standing::SentAway, EndedBy::Server);
+        self.record.registry.depart(self, Standing::Closed, EndedBy::Server);
     }
 
-    /// Takes the connection out of everything if the policy for slow clients has closed it. Its session
-    /// does that as well, when it has its next turn.
+    /// Removes the connection from its rooms and its user if the policy for slow clients has closed
+    /// it. The session does that as well, but only when it runs next.
     #[cold]
     pub(crate) fn leave_if_closed(&self) {
         if self.outbox().awaits_close() {
-            self.record.registry.depart(self, Standing::SentAway, EndedBy::Server);
+            self.record.registry.depart(self, Standing::Closed, EndedBy::Server);
         }
     }
 
-    /// Returns the counts of the messages to this peer.
+    /// Returns the counts of the messages to this client.
     #[must_use]
     pub fn outbound(&self) -> Outbound {
         self.record.outbox.outbound()
@@ -247,7 +273,7 @@ impl WebSocket {
         encode(&self.record.tag, None, message).map_err(SendError::Encode)
     }
 
-    /// Sets the address of a peer that was not known before.
+    /// Sets the client's address if it was not known before.
     #[cfg(feature = "axum")]
     pub(crate) fn note_peer_addr(&self, addr: SocketAddr) {
         let _ = self.record.peer.addr.set(addr);
@@ -265,8 +291,8 @@ impl WebSocket {
         &self.record.tag
     }
 
-    /// Drops what the connection keeps, which may hold the connection itself. From now on it keeps
-    /// nothing.
+    /// Drops the values of the connection, which may hold the connection itself, and keeps none
+    /// from now on.
     pub(crate) fn close_values(&self) {
         self.context().close(self.id());
         let locals = self.locals().close();

@@ -1,18 +1,21 @@
+//! Facts about the client that are known before its first message.
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use super::ContextMap;
 use crate::handshake::RequestInfo;
 
-/// What is known of a peer before its first message.
+/// Facts about the client that are known before its first message.
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
-    /// Empty in memory, and for a hosted connection until its host hands it over.
+    /// Empty if the connection is in memory. The address of a connection that another HTTP server
+    /// accepted is set when that server hands it over.
     pub(crate) addr: OnceLock<SocketAddr>,
-    /// Kept only for a router with a handler that asks for it.
+    /// The upgrade request; kept only if a handler of the router extracts something from it.
     pub(crate) request: Option<Arc<RequestInfo>>,
-    /// Shared with the server's list.
+    /// The subprotocol that the handshake agreed on; shared with the server's list.
     pub(crate) subprotocol: Option<Arc<str>>,
-    /// Begun by middleware that looked at the request.
+    /// The values of the connection; handshake middleware may already have inserted some.
     pub(crate) context: ContextMap,
 }

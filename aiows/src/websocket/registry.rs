@@ -1,4 +1,7 @@
-//! What keeps connections together, as one of them sees it.
+//! The interface through which a handle reaches rooms, users and other connections.
+//!
+//! The hub implements [`Registry`]. The handle knows only the trait, so this folder does not import
+//! the hub.
 
 use std::fmt;
 use std::future::Future;
@@ -15,45 +18,45 @@ use super::rooms::Rooms;
 use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
 
-/// Some connections at one moment; it is shared by everybody who sends to them then.
+/// A snapshot of some connections, shared by every sender that uses it.
 pub(crate) type Members = Arc<[WebSocket]>;
 
-/// What a room is told about a member: an object in JSON.
+/// The JSON object with which a member is announced in a room.
 pub(crate) type Info = Arc<RawValue>;
 
-/// How a member is listed in a room.
+/// The entry of a member in the list of a room.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// The user that it stands for, with all connections that do.
+    /// The user that the entry stands for, with all connections that joined as this user.
     pub(crate) user: Option<Arc<str>>,
     pub(crate) info: Info,
 }
 
-/// Who ends a connection.
+/// The side that ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndedBy {
-    /// The client has left or answers no more. It may come back.
+    /// The client has left or does not answer any more. It may come back.
     Client,
     Server,
 }
 
 pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result<Joined>> + Send + 'a>>;
 
-/// Whom something is sent to.
+/// Selects the recipients of a message.
 #[derive(Debug)]
 pub(crate) enum Selector {
     All,
     Rooms(Vec<String>),
-    /// The members of a room, for one of them that speaks.
+    /// The members of a room, if the sender is one of them.
     Room {
         name: String,
-        speaker: WebSocket,
+        sender: WebSocket,
     },
     Users(Vec<String>),
     Connection(ConnectionId),
 }
 
-/// Finds connections, and has them written to.
+/// Finds connections, and has their queues flushed.
 pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// Finds each connection once.
     fn find(&self, selector: &Selector) -> std::result::Result<Members, SendError>;
@@ -61,19 +64,19 @@ pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// The directory of the whole server.
     fn everywhere(self: Arc<Self>) -> Arc<dyn Directory>;
 
-    /// The runtime of the sessions, if there was one.
+    /// The runtime of the sessions, once there has been one.
     fn runtime(&self) -> Option<Handle>;
 
-    /// Does the flushes that were deferred for some members.
+    /// Does the deferred flushes of some members.
     fn write_soon(&self, members: &Members, range: Range<usize>);
 }
 
-/// Knows what the connections of one namespace belong to.
+/// The rooms, users and names of the connections of one namespace.
 pub(crate) trait Registry: Directory {
     /// The name of the namespace.
     fn namespace(&self) -> &str;
 
-    /// Joins a room; if the member is listed, its room is told.
+    /// Joins a room; if there is a listing, the member is announced.
     fn join<'a>(
         &'a self,
         socket: &'a WebSocket,
@@ -87,41 +90,43 @@ pub(crate) trait Registry: Directory {
 
     fn set_name(&self, socket: &WebSocket, name: &str) -> Result;
 
-    /// Takes a connection out of everything. What it belonged to stays known to its handlers, as far as
-    /// its standing says.
+    /// Removes a connection from its rooms, its user and its name. Its handlers still see them as
+    /// far as its standing allows.
     fn depart(&self, socket: &WebSocket, standing: Standing, by: EndedBy);
 }
 
-/// What a connection belongs to. Everything else that knows of it is changed under its lock.
+/// The rooms, the user and the name of a connection. Its lock is held while other indexes of them
+/// change.
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
-    /// What it belongs to, or did when it ended.
+    /// The rooms it is in, or was in when it ended.
     pub(crate) rooms: Rooms,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) name: Option<Arc<str>>,
     pub(crate) standing: Standing,
-    /// It was the last connection of its user when it ended.
+    /// Whether it was the last connection of its user when it ended.
     pub(crate) was_last_of_user: bool,
 }
 
-/// Every connection has one, silent ones too.
+/// Every connection has one, idle ones included.
 const _: () = assert!(size_of::<Membership>() <= 64);
 
-/// What a connection may do in its rooms, in the order in which that changes.
+/// The rights of a connection's handlers in its rooms. The standing only ever moves down this list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// It joins, leaves and speaks.
+    /// Handlers may join, leave and send to rooms.
     #[default]
     Member,
-    /// Its client has left and it is in no room any more. Handlers of what the client sent before
-    /// still speak in the rooms it was in.
+    /// The client has left, and the connection is in no room any more. Handlers of earlier messages
+    /// may still send to the rooms it was in.
     Leaving,
-    /// It was sent away: its handlers have no rooms.
-    SentAway,
-    /// Its disconnect handlers run, and may say goodbye in the rooms it was in.
-    Over,
-    /// They have returned: whoever still has the handle belongs to nothing.
-    Gone,
+    /// The server closes the connection. Its handlers see no rooms.
+    Closed,
+    /// The disconnect handlers run, and may still send to the rooms it was in.
+    Disconnecting,
+    /// The disconnect handlers have returned. A handle that is still held belongs to no room or
+    /// user.
+    Disconnected,
 }
 
 impl Membership {
@@ -129,24 +134,25 @@ impl Membership {
         self.standing == Standing::Member
     }
 
-    /// Whether handlers see what the connection belongs to, or belonged to when it ended.
-    pub(crate) fn is_seen(&self) -> bool {
-        !matches!(self.standing, Standing::SentAway | Standing::Gone)
+    /// Whether handlers see the rooms and the user of the connection, or the ones it had when it
+    /// ended.
+    pub(crate) fn is_visible(&self) -> bool {
+        !matches!(self.standing, Standing::Closed | Standing::Disconnected)
     }
 
     /// # Errors
     ///
-    /// `NotMember` for a room that the connection is not in, nor was when it ended; `Closed` for one that
-    /// was sent away, or whose disconnect handlers have returned.
-    pub(crate) fn may_speak(&self, room: &str) -> std::result::Result<(), SendError> {
-        match self.is_seen() {
+    /// `NotMember` if the connection is not in the room and was not when it ended; `Closed` if the
+    /// server has closed it or its disconnect handlers have returned.
+    pub(crate) fn may_send_to(&self, room: &str) -> std::result::Result<(), SendError> {
+        match self.is_visible() {
             false => Err(SendError::Closed),
             true if self.rooms.has(room) => Ok(()),
             true => Err(SendError::NotMember),
         }
     }
 
-    /// Forgets the user that the connection had when it ended.
+    /// Clears the user that the connection had when it ended.
     pub(crate) fn forget_user(&mut self) -> UserChange {
         let was_last = std::mem::take(&mut self.was_last_of_user);
         UserChange { is_first: false, ended: self.user.take().filter(|_| was_last) }

@@ -1,4 +1,4 @@
-//! Answers a handler sends before it returns.
+//! Replies that a handler sends before it returns.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,26 +10,27 @@ use crate::message::{Outgoing, encode};
 const IDLE: u8 = 0;
 /// A message is being handled.
 const HANDLING: u8 = 1;
-/// Somebody replied meanwhile: to whom is kept among the locals.
+/// A reply was sent in the meantime; the ids are kept among the locals.
 const REPLIED: u8 = 2;
 
-/// Whether the message in hand was replied to; costs a byte until somebody replies.
+/// Whether a reply was sent for the message that is being handled. Takes one byte until there is
+/// one.
 #[derive(Default)]
 pub(super) struct Replies {
     stage: AtomicU8,
 }
 
-/// The requests that were replied to while the present message is handled.
+/// The ids of the requests that got a reply while the current message is handled.
 #[derive(Default)]
 struct Replied(Vec<MessageId>);
 
 impl WebSocket {
-    /// Sends a message as the answer to the request `id`; see [`send`](Self::send).
+    /// Sends a message as a reply to the request `id`; see [`send`](Self::send).
     ///
-    /// A handler that has replied to its own request and returns nothing has answered it: no
-    /// acknowledgement follows. What it returns besides, a message or an error, is sent, too. A reply
-    /// to a request whose handler has returned comes after the answer or the acknowledgement that
-    /// request had then.
+    /// If your handler has replied to its own request and returns no message, the request is
+    /// answered, and no acknowledgement follows. A message or an error that the handler returns is
+    /// sent as well. If the handler of the request has already returned, your reply comes after its
+    /// answer or its acknowledgement.
     ///
     /// ```
     /// use aiows::{Message, MessageId, Result, WebSocket, message};
@@ -59,11 +60,11 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Returns the errors of [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// A dropped future has queued nothing.
+    /// If you drop the future before it completes, no reply is queued.
     pub async fn reply<M: Outgoing + ?Sized>(
         &self,
         id: &MessageId,
@@ -76,7 +77,8 @@ impl WebSocket {
     }
 
     fn note_reply(&self, id: &MessageId) {
-        // Under the lock, so that a reply from another task is noted for this message or for none.
+        // Checked under the lock, so that a reply from another task is noted for this message or
+        // for none.
         let mut locals = self.locals();
         let stage = &self.record.replies.stage;
         if stage.load(Ordering::Acquire) == IDLE {
@@ -86,17 +88,18 @@ impl WebSocket {
         if !replied.0.contains(id) {
             replied.0.push(id.clone());
         }
-        // A closed connection keeps none, and none of its messages is handled any more.
+        // A closed connection stores no values, and handles no further message.
         let _ = locals.insert(replied);
         stage.store(REPLIED, Ordering::Release);
     }
 
-    /// A message is about to be handled.
+    /// Notes that a message is about to be handled.
     pub(crate) fn begin_handling(&self) {
         self.record.replies.stage.store(HANDLING, Ordering::Release);
     }
 
-    /// The message is handled; tells whether `id` was replied to meanwhile.
+    /// Notes that the message is handled, and returns whether a reply to `id` was sent in the
+    /// meantime.
     pub(crate) fn end_handling(&self, id: Option<&MessageId>) -> bool {
         let before = self.record.replies.stage.swap(IDLE, Ordering::AcqRel);
         if before != REPLIED {

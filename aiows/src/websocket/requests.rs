@@ -1,4 +1,4 @@
-//! What the client is asked, and who waits for its answers.
+//! Requests to the client, and the handlers that wait for its answers.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,20 +18,21 @@ use crate::limits::Limits;
 use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
 use crate::protocol::Inbound;
 
-/// Requests of one connection that wait for their answers at most.
+/// The most requests of one connection that may wait for their answers at once.
 const MAX_WAITING: usize = 64;
 
-/// What is taken of a client's error, in bytes: an application may log it.
+/// The most bytes that are kept of a client's error, since an application may log it.
 const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = 4 * 1024;
 
-/// What became of a question: the answer, or none because too many messages wait before it.
+/// The result of a request: the client's answer, or `None` because too many messages wait before
+/// it.
 type Reply = Option<Inbound>;
 
-/// The questions of one connection; next to nothing until there is one.
+/// The requests to one client; allocated for the first one.
 #[derive(Default)]
 pub(super) struct Requests {
-    /// How many wait; changed under the lock, read without it.
+    /// The number of requests that wait. Changed under the lock, read without it.
     waiting: AtomicUsize,
     pending: Mutex<Option<Box<PendingRequests>>>,
 }
@@ -42,14 +43,14 @@ struct PendingRequests {
     waiting: Vec<(u64, Sender<Reply>)>,
 }
 
-/// A question that waits for its answer; forgotten when dropped.
+/// A request that waits for its answer. Dropping it removes it from the pending ones.
 struct Request<'a> {
     requests: &'a Requests,
     number: u64,
     reply: Receiver<Reply>,
 }
 
-/// What a client says instead of an answer, of whatever type its parts are.
+/// The error that a client sends instead of an answer. Its fields may have any type.
 #[derive(Deserialize)]
 struct Refusal {
     code: Option<Box<RawValue>>,
@@ -57,13 +58,14 @@ struct Refusal {
 }
 
 impl WebSocket {
-    /// Asks the client, and waits for its answer at most `timeout`.
+    /// Sends a request to the client and waits for its answer, for at most `timeout`.
     ///
-    /// The question is sent with an `id` the server chooses, `"s1"` and counting. The answer is the next
-    /// message with that `correlation_id`: it comes past the messages that wait for their handlers, so a
-    /// message handler may ask and wait. It is decoded and validated as an `R` and goes to no handler and
-    /// no middleware, and it is not acknowledged. A message that answers nothing, because the question is
-    /// answered or nobody waits any more, is handled as any other.
+    /// The request is sent with an `id` that the server chooses: `"s1"`, then `"s2"` and so on. The
+    /// answer is the next message with that `correlation_id`. It overtakes the messages that wait
+    /// for their handlers, so you can wait for it within a message handler. The answer is decoded
+    /// and validated as an `R`; no handler and no middleware gets it, and it is not acknowledged.
+    /// If a message answers no request, because the request is already answered or its future was
+    /// dropped, it is handled like any other message.
     ///
     /// ```
     /// use aiows::testing::TestServer;
@@ -112,17 +114,18 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// [`RequestError`] tells why there is no answer. A connection that ends or is about to, for which
-    /// [`closed`](Self::closed) is ready, is not asked; at its end everybody who waits gets
-    /// [`Closed`](RequestError::Closed) at once. Only a server that stops leaves the client 2 s, or a quarter
-    /// of the time of the stop if that is less, to answer what a handler is waiting for. A message of type `error` is a
-    /// [refusal](RequestError::Refused), one of another type than that of `R` is
+    /// [`RequestError`] has the reason why there is no answer. If the connection has ended or is
+    /// about to end, so that [`closed`](Self::closed) is ready, no request is sent. When it ends,
+    /// every pending request gets [`Closed`](RequestError::Closed) at once. Only a server that
+    /// shuts down leaves the client 2 s, or a quarter of the shutdown timeout if that is less, to
+    /// answer the requests of pending handlers. An answer of type `error` is a
+    /// [refusal](RequestError::Refused), and an answer of another type than that of `R` is
     /// [invalid](RequestError::Invalid).
     ///
     /// # Cancel safety
     ///
-    /// A dropped future has forgotten the question, which may have been sent: the answer to it is
-    /// handled as a message.
+    /// If you drop the future, the request is forgotten, but may already have been sent. An answer
+    /// to it is then handled like any other message.
     pub async fn request<R: Incoming>(
         &self,
         message: &(impl Outgoing + ?Sized),
@@ -136,34 +139,34 @@ impl WebSocket {
             encode_question(self.tag(), request.number, message).map_err(SendError::Encode)?;
         let answered = async {
             self.outbox().push(encoded).await?;
-            // The sender is kept until it is used, or the question dropped.
+            // The sending half is kept until it is used, or until the request is dropped.
             (&mut request.reply).await.map_err(|_| RequestError::Closed)
         };
         let reply = tokio::select! {
             biased;
             reply = time::timeout(timeout, answered) => reply.map_err(|_| RequestError::Timeout)??,
-            // What came before the end counts, also when both are noticed together.
-            () = self.answers_are_over() => request.reply.try_recv().map_err(|_| RequestError::Closed)?,
+            // An answer that came before the end counts, even if both are noticed together.
+            () = self.no_answer_expected() => request.reply.try_recv().map_err(|_| RequestError::Closed)?,
         };
         let answer = reply.ok_or(RequestError::Congested)?.into_text_if_utf8();
         read_answer(self.tag(), answer.as_text().unwrap_or_default())
     }
 
-    /// Waits until the client is not expected to answer any more.
-    async fn answers_are_over(&self) {
+    /// Waits until no answer of the client is expected any more.
+    async fn no_answer_expected(&self) {
         self.closed().await;
         if let Some(grace) = self.outbox().drain_grace() {
             sleep(grace).await;
         }
     }
 
-    /// Whether the client owes an answer.
+    /// Whether a request waits for the client's answer.
     pub(crate) fn awaits_answer(&self) -> bool {
-        // A question is counted before it is queued, and the lock of the outbox orders that.
+        // A request is counted before it is queued, and the lock of the outbox orders the two.
         self.record.requests.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Hands a message to who waits for it; gives back one that answers nothing.
+    /// Hands a message to the request it answers; returns it if it answers none.
     pub(crate) fn take_answer(&self, message: Inbound, limits: &Limits) -> Option<Inbound> {
         let number = std::str::from_utf8(message.bytes())
             .ok()
@@ -175,7 +178,7 @@ impl WebSocket {
         self.record.requests.answer(number, message)
     }
 
-    /// Ends all questions: the client cannot answer any more.
+    /// Ends all requests because the client cannot answer any more.
     pub(crate) fn end_requests(&self) {
         if self.awaits_answer() {
             let waiting = self.record.requests.with(|pending| std::mem::take(&mut pending.waiting));
@@ -183,7 +186,7 @@ impl WebSocket {
         }
     }
 
-    /// Tells everybody who waits that the answer is not read.
+    /// Fails all requests because their answers cannot be read past the messages that wait.
     pub(crate) fn fail_requests(&self) {
         let waiting = self.record.requests.with(|pending| std::mem::take(&mut pending.waiting));
         // The caller may have dropped its receiver.
@@ -200,7 +203,7 @@ impl Requests {
         result
     }
 
-    /// Begins a question; `None` when too many wait.
+    /// Adds a request; `None` if too many wait already.
     fn begin(&self) -> Option<Request<'_>> {
         let (sender, reply) = oneshot::channel();
         let number = self.with(|pending| {
@@ -241,8 +244,8 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
     if head.message_type == ErrorFrame::TYPE {
         let (refusal, _) = decode::<Refusal>(tag, text).map_err(RequestError::Invalid)?;
         return Err(RequestError::Refused {
-            code: cut(&words(refusal.code.as_deref()), MAX_CODE).to_owned(),
-            message: cut(&words(refusal.message.as_deref()), MAX_MESSAGE).to_owned(),
+            code: cut(&text_of(refusal.code.as_deref()), MAX_CODE).to_owned(),
+            message: cut(&text_of(refusal.message.as_deref()), MAX_MESSAGE).to_owned(),
         });
     }
     if head.message_type != R::TYPE {
@@ -254,8 +257,8 @@ fn read_answer<R: Incoming>(tag: &Tag, text: &str) -> Result<R, RequestError> {
     Ok(answer)
 }
 
-/// The words of a refusal: a text, or a number as it is written.
-fn words(value: Option<&RawValue>) -> Cow<'_, str> {
+/// Returns a part of a refusal as text: a string, or a number as it is written.
+fn text_of(value: Option<&RawValue>) -> Cow<'_, str> {
     let json = value.map_or("", RawValue::get);
     match json.as_bytes().first() {
         Some(b'"') => serde_json::from_str(json).unwrap_or_default(),

@@ -7,8 +7,9 @@ use super::changes::{Departure, Left};
 /// The rooms of a connection, in the order in which it joined them.
 #[derive(Debug)]
 pub(crate) enum Rooms {
+    /// The connection has not ended.
     Joined(Vec<Arc<str>>),
-    /// Where it was when it ended, and whether it was the last member there.
+    /// The rooms it was in when it ended, and whether it was the last member of each.
     Left(Box<[(Arc<str>, bool)]>),
 }
 
@@ -41,7 +42,7 @@ impl Rooms {
         }
     }
 
-    /// The rooms it is in.
+    /// The rooms that the connection is in; none once it has ended.
     pub(crate) fn joined(&self) -> &[Arc<str>] {
         match self {
             Self::Joined(rooms) => rooms,
@@ -60,7 +61,7 @@ impl Rooms {
         }
     }
 
-    /// Removes a room it is in; `false` if it is in no such room.
+    /// Removes a room that the connection is in; `false` if it is not in this room.
     pub(crate) fn remove(&mut self, room: &str) -> bool {
         let Self::Joined(rooms) = self else { return false };
         let Some(at) = rooms.iter().position(|joined| **joined == *room) else { return false };
@@ -68,7 +69,8 @@ impl Rooms {
         true
     }
 
-    /// Forgets a room it was in when it ended, and tells what leaving it was.
+    /// Removes a room that the connection was in when it ended, and returns the effect of leaving
+    /// it.
     pub(crate) fn forget(&mut self, room: &str) -> Left {
         let Self::Left(rooms) = self else { return Left::default() };
         let mut known = std::mem::take(rooms).into_vec();
@@ -78,7 +80,8 @@ impl Rooms {
         forgotten.map_or_else(Left::default, |(_, is_last)| Left { was_member: true, is_last })
     }
 
-    /// Leaves all rooms, which it still knows; `leave` tells whether it was the last member.
+    /// Leaves all rooms, and remembers them; `leave` returns whether the connection was the last
+    /// member.
     pub(crate) fn leave_all(&mut self, mut leave: impl FnMut(&Arc<str>) -> bool) {
         let Self::Joined(rooms) = self else { return };
         let left = std::mem::take(rooms).into_iter().map(|room| {
@@ -88,7 +91,7 @@ impl Rooms {
         *self = Self::Left(left.collect());
     }
 
-    /// What the end of the connection was for its rooms.
+    /// Returns the rooms that the end of the connection has left empty.
     pub(crate) fn departure(&self, is_last_of_user: bool) -> Departure {
         let rooms = match self {
             Self::Joined(_) => Vec::new(),

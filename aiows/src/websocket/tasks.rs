@@ -1,4 +1,4 @@
-//! How long a connection lives, and what lives as long.
+//! Waiting for the end of a connection, and tasks that end with it.
 
 use std::future::Future;
 use std::iter;
@@ -14,22 +14,23 @@ use super::WebSocket;
 use crate::error::{Panic, drop_quietly, panic_text};
 use crate::id::{ConnectionId, error_id};
 
-/// How long a task that is to end may block its thread before it is left alone.
+/// How long the end of a connection waits for aborted tasks, which may block their threads.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The tasks of one connection; nothing until there is one.
+/// The tasks of one connection; allocated for the first one.
 #[derive(Default)]
 pub(super) struct Tasks {
     running: Mutex<Option<Box<JoinSet<()>>>>,
 }
 
 impl WebSocket {
-    /// Waits until the connection is closed or about to be: by this side, by its peer, or because
-    /// the server stops.
+    /// Waits until the connection is closed or about to be: by the server, by its client, or
+    /// because the server shuts down.
     ///
-    /// A handler that runs for long waits for this beside its work, and then returns: a peer that
-    /// leaves and a server that stops wait for the handlers that are pending. What is sent meanwhile
-    /// may still arrive; [`is_closed`](Self::is_closed) tells when nothing can any more.
+    /// If your handler runs for a long time, wait for this alongside its work, and then return: a
+    /// client that leaves and a server that shuts down wait for handlers that are pending. A
+    /// message that you send in the meantime may still arrive; [`is_closed`](Self::is_closed)
+    /// returns whether none can arrive any more.
     ///
     /// ```
     /// use aiows::{Message, Result, WebSocket, message};
@@ -53,17 +54,21 @@ impl WebSocket {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost with a dropped future.
+    /// You can drop the future and call `closed` again without missing the end.
     pub async fn closed(&self) {
         self.record.outbox.ending().await;
     }
 
-    /// Runs a future beside the handlers of this connection, on a task that ends with it.
+    /// Runs a future alongside the handlers of this connection, on a task that ends with the
+    /// connection.
     ///
-    /// What is still running when the connection ends is dropped before the disconnect handlers run;
-    /// code that blocks its thread is waited for no longer than 1 s. On a closed connection nothing is
-    /// begun. A panic ends that future alone, and is logged as an error when it happens. How many there are is up to the handlers: one that spawns for every
-    /// message lets its peer decide.
+    /// If the future is still running when the connection ends, it is dropped before the disconnect
+    /// handlers run. If it blocks its thread, the connection waits no longer than 1 s. On a closed
+    /// connection the future is not started. If the future panics, the panic is logged as an error
+    /// right away, and neither the connection nor its other tasks end.
+    ///
+    /// The number of tasks is not limited: if a handler spawns one for every message, its client
+    /// controls how many there are.
     ///
     /// ```
     /// use aiows::{Message, WebSocket, connect};
@@ -75,10 +80,10 @@ impl WebSocket {
     ///
     /// #[connect]
     /// async fn tick(ws: WebSocket) {
-    ///     let peer = ws.clone();
+    ///     let socket = ws.clone();
     ///     ws.spawn(async move {
     ///         let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ///         while peer.send(&Tick {}).await.is_ok() {
+    ///         while socket.send(&Tick {}).await.is_ok() {
     ///             ticks.tick().await;
     ///         }
     ///     });
@@ -87,26 +92,27 @@ impl WebSocket {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics if it is called outside of a tokio runtime.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         let mut ended = Vec::new();
         {
             let mut running = self.record.tasks.lock();
-            // Looked at under the lock: after its end nobody takes them back.
+            // Checked under the lock: `end_tasks` takes the set only once, so a task added later
+            // would never end.
             if self.is_closed() {
                 return;
             }
             let running = running.get_or_insert_default();
-            // What has finished gives back its place.
+            // Removes the tasks that have finished from the set.
             ended.extend(iter::from_fn(|| running.try_join_next()));
-            running.spawn(caught(self.id(), future));
+            running.spawn(catch_and_log(self.id(), future));
         }
-        ended.into_iter().for_each(|ended| self.note(ended));
+        ended.into_iter().for_each(|ended| self.log_panic_of(ended));
     }
 
-    /// Logs what has panicked while it was dropped. What it carried is dropped here, so the caller holds no
-    /// lock.
-    fn note(&self, ended: Result<(), JoinError>) {
+    /// Logs a task that panicked while it was dropped. The panic's payload is dropped here, so the
+    /// caller must hold no lock.
+    fn log_panic_of(&self, ended: Result<(), JoinError>) {
         if let Err(error) = ended
             && let Ok(panic) = error.try_into_panic()
         {
@@ -114,21 +120,21 @@ impl WebSocket {
         }
     }
 
-    /// Aborts what was spawned, without waiting for it.
+    /// Aborts the spawned tasks without waiting for them.
     pub(crate) fn abort_tasks(&self) {
         let running = self.record.tasks.lock().take();
-        // A set of tasks aborts them when it is dropped.
+        // A `JoinSet` aborts its tasks when it is dropped.
         drop(running);
     }
 
-    /// Drops what was spawned.
+    /// Aborts the spawned tasks and waits until they are dropped, for at most `GRACE`.
     pub(crate) async fn end_tasks(&self) {
         let running = self.record.tasks.lock().take();
         let Some(mut running) = running else { return };
         running.abort_all();
         let ends = async {
             while let Some(ended) = running.join_next().await {
-                self.note(ended);
+                self.log_panic_of(ended);
             }
         };
         let _ = timeout(GRACE, ends).await;
@@ -141,9 +147,10 @@ impl Tasks {
     }
 }
 
-/// Runs a future, and logs its panic at once: nothing may ever join its task.
-async fn caught(connection: ConnectionId, future: impl Future<Output = ()>) {
-    // Inside of another future, which drops the one that has returned where a panic is caught.
+/// Runs a future and logs its panic at once, because its task may never be joined.
+async fn catch_and_log(connection: ConnectionId, future: impl Future<Output = ()>) {
+    // Wrapped in another future, which drops a future that has returned while panics are still
+    // caught.
     let inner = AssertUnwindSafe(async move {
         future.await;
     });

@@ -1,4 +1,4 @@
-//! Messages that a newer one with their key replaces: where they wait.
+//! Messages that a newer one with the same key replaces, and their positions.
 
 use std::collections::HashMap;
 
@@ -7,19 +7,19 @@ use bytes::Bytes;
 use super::{Entry, Latest, Queue, Recency};
 use crate::limits::CoalesceKey;
 
-/// A shorter queue is searched; this spares a client that keeps up the memory of an index.
+/// A queue up to this length is searched, so that a client that keeps up needs no index.
 const MAX_SEARCHED: usize = 64;
 
-/// Where the message with each key stands; made when a long queue is first searched.
+/// The position of the message with each key; built when a long queue is first searched.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The number of the first entry, wrapping around. What is inserted or removed near the front
-    /// moves it, so the entries behind keep their numbers.
+    /// The number of the first entry, wrapping around. It changes when an entry is inserted or
+    /// removed near the front, so that the entries behind keep their numbers.
     first: u64,
     numbers: HashMap<CoalesceKey, u64>,
 }
 
-/// A message that is not begun and waits for a newer one.
+/// A message that is not partly written and may be replaced by a newer one.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Found {
     at: usize,
@@ -28,19 +28,19 @@ pub(in super::super) struct Found {
 }
 
 impl Index {
-    /// A number that is not known any more, since its entry is begun or gone, is that of any entry
-    /// or of none: the caller looks.
+    /// Returns the position for a key. If its entry is removed or partly written, the number may be
+    /// stale and belong to another entry or to none, so the caller must check.
     fn at(&self, key: CoalesceKey) -> Option<usize> {
         let number = self.numbers.get(&key)?;
         usize::try_from(number.wrapping_sub(self.first)).ok()
     }
 
-    /// Entries were inserted near the front.
+    /// Notes that an entry was inserted near the front.
     pub(super) fn note_inserted(&mut self) {
         self.first = self.first.wrapping_sub(1);
     }
 
-    /// An entry at or near the front was removed.
+    /// Notes that an entry at or near the front was removed.
     pub(super) fn note_removed(&mut self) {
         self.first = self.first.wrapping_add(1);
     }
@@ -53,14 +53,14 @@ impl Entry {
 }
 
 impl Queue {
-    /// Finds the message with a key that is not begun.
+    /// Finds the message with a key, if it is not partly written.
     pub(in super::super) fn find(&mut self, key: CoalesceKey) -> Option<Found> {
         if self.latest == 0 {
             return None;
         }
-        let begun = self.first_whole();
+        let begun = self.first_unwritten();
         let at = if self.entries.len() <= MAX_SEARCHED {
-            // The begun one, if it has this key, stands first.
+            // If the partly written message has this key, it stands before the other one.
             self.entries.iter().rposition(|entry| entry.is_latest_with(key))?
         } else {
             self.index().at(key)?
@@ -82,8 +82,8 @@ impl Queue {
         })
     }
 
-    /// Queues the newest message with a key: in the place of the one that waits, or behind everything
-    /// if something with the key stands behind that one.
+    /// Queues the newest message with a key. It takes the position of the waiting message with the
+    /// key, unless another message with the key stands behind that one: then it goes to the back.
     pub(in super::super) fn push_latest(&mut self, key: CoalesceKey, frame: Bytes, size: usize) {
         if let Some(found) = self.find(key) {
             if let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
@@ -107,7 +107,8 @@ impl Queue {
         }
     }
 
-    /// Notes that an answer with a key was queued: what waits with the key is not the newest any more.
+    /// Notes that an answer with a key was queued, so the waiting message with the key is not the
+    /// newest any more.
     pub(in super::super) fn overtake(&mut self, key: CoalesceKey) {
         if let Some(found) = self.find(key)
             && let Some(Entry::Latest(latest)) = self.entries.get_mut(found.at)
@@ -118,7 +119,7 @@ impl Queue {
 
     /// Removes a message for a newer one with its key.
     pub(in super::super) fn remove_replaced(&mut self, found: Found) {
-        self.take_out(found.at);
+        self.remove_at(found.at);
         self.note_replaced();
     }
 
@@ -127,7 +128,7 @@ impl Queue {
         self.counts.dropped += 1;
     }
 
-    /// Takes the key of a message that is gone out of the index, unless a newer one has it.
+    /// Removes the key of a removed message from the index, unless a newer message has it.
     pub(super) fn forget(&mut self, key: CoalesceKey) {
         let Some(index) = &mut self.index else { return };
         let is_there = |at| self.entries.get(at).is_some_and(|entry| entry.is_latest_with(key));

@@ -1,4 +1,4 @@
-//! What leaves the queue without being sent.
+//! Messages that leave the queue without being sent.
 
 use std::mem;
 
@@ -6,28 +6,29 @@ use super::{Entry, Queue};
 use crate::codec::buffer;
 use crate::limits::Class;
 
-/// Places of removed messages that are kept in any case, and their bytes.
-const MAX_GONE: usize = 64;
-const MAX_GONE_BYTES: usize = 64 * 1024;
+/// The number of `Removed` entries up to which gaps stay, and of their bytes.
+const MAX_REMOVED: usize = 64;
+const MAX_REMOVED_BYTES: usize = 64 * 1024;
 
 impl Queue {
-    /// Counts a message that was accepted and not queued.
+    /// Counts a message that was accepted and dropped at once.
     pub(in super::super) fn note_newest_dropped(&mut self) {
         self.counts.queued += 1;
         self.counts.dropped += 1;
     }
 
-    /// Drops the oldest message of a class that is not begun; `false` when there is none.
+    /// Drops the oldest message of a class that is not partly written; `false` if there is none.
     pub(in super::super) fn drop_oldest(&mut self, class: Class) -> bool {
         let Some((at, _)) = self.droppable(class).next() else { return false };
-        self.take_out(at);
+        self.remove_at(at);
         self.counts.dropped += 1;
         true
     }
 
-    /// The messages of a class that are not begun: where they stand, and their bytes of payload.
+    /// Returns the messages of a class that are not partly written: their positions and their bytes
+    /// of payload.
     fn droppable(&self, class: Class) -> impl Iterator<Item = (usize, usize)> {
-        let whole = self.entries.iter().enumerate().skip(self.first_whole());
+        let whole = self.entries.iter().enumerate().skip(self.first_unwritten());
         whole
             .filter(move |(_, entry)| entry.class() == Some(class))
             .filter_map(|(at, entry)| Some((at, entry.size()?)))
@@ -35,7 +36,8 @@ impl Queue {
 
     /// Whether dropping messages of a class would make room.
     ///
-    /// A message that is begun stays, and makes none impossible: the queue takes another beside it.
+    /// A partly written message stays, but is no obstacle: the queue takes one other message in
+    /// addition.
     pub(in super::super) fn can_make_room(
         &self,
         class: Class,
@@ -51,12 +53,12 @@ impl Queue {
                 return true;
             }
         }
-        messages == usize::from(self.has_begun_message())
+        messages == usize::from(self.has_partial_message())
     }
 
-    /// Takes a message out that is not begun.
-    pub(super) fn take_out(&mut self, at: usize) {
-        let begun = self.begun();
+    /// Removes a message that is not partly written.
+    pub(super) fn remove_at(&mut self, at: usize) {
+        let begun = self.partly_written();
         let is_first = self.entries.iter().take(at).skip(begun).all(Entry::is_control);
         let entry = if is_first {
             let entry = self.entries.remove(at);
@@ -68,10 +70,10 @@ impl Queue {
             }
             entry
         } else {
-            // Its place is kept, so that the others keep theirs.
+            // The position is kept, so that the other entries keep theirs.
             self.entries.get_mut(at).map(|entry| {
                 let length = if let Entry::Copied { length, .. } = entry { *length } else { 0 };
-                mem::replace(entry, Entry::Gone { length })
+                mem::replace(entry, Entry::Removed { length })
             })
         };
         if let Some(entry) = entry {
@@ -82,10 +84,11 @@ impl Queue {
         self.release();
     }
 
-    /// Takes the bytes of the oldest copy that is not begun out of the run.
+    /// Removes the bytes of the oldest copy that is not partly written from `copied`.
     fn skip_copied(&mut self, length: usize) {
-        // Moving one begun copy is cheaper than moving everything behind it.
-        if let (1, Some(Entry::Copied { length: begun, .. })) = (self.begun(), self.entries.front())
+        // Moving the one partly written copy is cheaper than moving all bytes behind it.
+        if let (1, Some(Entry::Copied { length: begun, .. })) =
+            (self.partly_written(), self.entries.front())
         {
             let kept = self.copied_start..self.copied_start + begun;
             self.copied.copy_within(kept, self.copied_start + length);
@@ -93,24 +96,24 @@ impl Queue {
         self.copied_start += length;
     }
 
-    /// Removes the places of removed messages at both ends.
+    /// Removes `Removed` entries at both ends.
     pub(super) fn trim(&mut self) {
-        while let Some(Entry::Gone { length }) = self.entries.front() {
+        while let Some(Entry::Removed { length }) = self.entries.front() {
             self.copied_start += length;
             self.pop_front();
         }
-        while let Some(Entry::Gone { length }) = self.entries.back() {
+        while let Some(Entry::Removed { length }) = self.entries.back() {
             self.copied.truncate(self.copied.len() - length);
             self.entries.pop_back();
         }
     }
 
-    /// Removes all places of removed messages when they are most of the queue.
+    /// Removes all `Removed` entries if they are most of the queue.
     fn close_gaps(&mut self) {
         let run = self.copied.len() - self.copied_start;
-        let has_few = self.entries.len() <= 2 * self.messages() + MAX_GONE;
+        let has_few = self.entries.len() <= 2 * self.messages() + MAX_REMOVED;
         // The longest header of a copy is 4 bytes long.
-        if has_few && run <= 2 * (self.size + 4 * self.messages()) + MAX_GONE_BYTES {
+        if has_few && run <= 2 * (self.size + 4 * self.messages()) + MAX_REMOVED_BYTES {
             return;
         }
         let (mut from, mut to) = (self.copied_start, self.copied_start);
@@ -122,20 +125,20 @@ impl Queue {
             from += entry.copied();
         }
         self.copied.truncate(to);
-        self.entries.retain(|entry| !matches!(entry, Entry::Gone { .. }));
-        // All numbers have changed.
+        self.entries.retain(|entry| !matches!(entry, Entry::Removed { .. }));
+        // All positions have changed.
         self.index = None;
     }
 
-    /// Keeps control frames and the message that is begun: a frame is never cut. Tells how many
-    /// messages were dropped.
+    /// Drops all messages but the partly written one, because a frame is never cut. Control frames
+    /// stay. Returns the number of dropped messages.
     pub(in super::super) fn discard_unsent(&mut self) -> usize {
-        let begun = self.first_whole();
+        let begun = self.first_unwritten();
         let mut index = 0;
         let mut keep_copied = 0;
         let (mut messages, mut latest, mut size) = (0, 0_u32, 0);
         self.entries.retain(|entry| {
-            let is_gone = matches!(entry, Entry::Gone { .. });
+            let is_gone = matches!(entry, Entry::Removed { .. });
             let keep = !is_gone && (entry.size().is_none() || index < begun);
             index += 1;
             if keep && let Some(bytes) = entry.size() {
@@ -151,12 +154,12 @@ impl Queue {
         let dropped = self.messages - messages;
         self.counts.dropped += u64::from(dropped);
         (self.messages, self.latest, self.size, self.index) = (messages, latest, size, None);
-        // Only the first entry can be a kept copy, so the kept bytes stand first.
+        // Only the first entry can be a kept copy, so the kept bytes come first.
         self.copied.truncate(self.copied_start + keep_copied);
         dropped as usize
     }
 
-    /// Forgets everything; the counts stay.
+    /// Drops all entries; the counts stay.
     pub(in super::super) fn clear(&mut self) {
         let Self { counts, written, messages, peak, .. } = *self;
         buffer::give_back(mem::take(&mut self.copied));

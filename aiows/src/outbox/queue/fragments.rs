@@ -1,4 +1,4 @@
-//! Messages that are longer than one fragment, and what may pass between their fragments.
+//! Messages of several frames, and the control frames that may come between these.
 
 use bytes::Bytes;
 
@@ -6,14 +6,14 @@ use super::{Entry, Queue};
 use crate::protocol::{FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, first_fragment};
 
 impl Entry {
-    /// How many frames the entry is on the wire.
+    /// Returns the number of frames that the entry has on the wire.
     pub(super) fn fragments(&self) -> u32 {
         let count = self.size().map_or(1, |size| size.div_ceil(FRAGMENT).max(1));
         // 2^32 fragments are 256 TiB, which no memory holds.
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Bytes of one of its frames, header included.
+    /// Returns the bytes of one of its frames, header included.
     pub(super) fn fragment_len(&self, number: u32) -> usize {
         match self.size() {
             Some(size) if size > FRAGMENT => {
@@ -25,9 +25,11 @@ impl Entry {
     }
 }
 
-/// One fragment of a message whose first one stands at the start of `frame`: header and payload.
+/// Returns the header and the payload of one fragment of a message. The first fragment stands at
+/// the start of `frame`.
 ///
-/// Only the first has its header in front of its payload; the others share constant ones.
+/// Only the first fragment has its header in front of its payload; the others share constant
+/// headers.
 pub(super) fn fragment(frame: &[u8], size: usize, number: u32) -> (&'static [u8], &[u8]) {
     let rest = size - first_fragment(size);
     let first = frame.len() - rest;
@@ -40,23 +42,25 @@ pub(super) fn fragment(frame: &[u8], size: usize, number: u32) -> (&'static [u8]
 }
 
 impl Queue {
-    /// Where the message stands that is begun, behind control frames that pass between its
-    /// fragments.
-    fn begun_message(&self) -> Option<usize> {
+    /// Returns the position of the partly written message. Control frames that are written between
+    /// its fragments may stand before it.
+    fn partial_message(&self) -> Option<usize> {
         let at = self.entries.iter().position(|entry| !entry.is_control())?;
         let is_begun = self.fragment > 0 || (at == 0 && self.front_written > 0);
         is_begun.then_some(at)
     }
 
-    /// Where the entries begin that are not begun, control frames or messages.
-    pub(super) fn first_whole(&self) -> usize {
+    /// Returns the position of the first entry, control frame or message, that is not partly
+    /// written.
+    pub(super) fn first_unwritten(&self) -> usize {
         if self.fragment == 0 {
-            return self.begun();
+            return self.partly_written();
         }
-        self.begun_message().map_or(0, |at| at + 1)
+        self.partial_message().map_or(0, |at| at + 1)
     }
 
-    /// Begins the next fragment of the first entry, after the control frames that wait for that.
+    /// Moves on to the next fragment of the first entry, behind the control frames that wait for
+    /// this gap.
     pub(super) fn next_fragment(&mut self) {
         self.fragment += 1;
         let mut at = 0;
@@ -66,16 +70,16 @@ impl Queue {
         }
     }
 
-    /// Drops the fragments of a begun message that are not begun themselves; `false` when there are
-    /// none. Nothing but control frames may follow then.
-    pub(in super::super) fn cut_begun(&mut self) -> bool {
-        let Some(at) = self.begun_message() else { return false };
+    /// Drops the unwritten fragments of a partly written message; `false` if there are none. Only
+    /// control frames may follow then.
+    pub(in super::super) fn cut_partial(&mut self) -> bool {
+        let Some(at) = self.partial_message() else { return false };
         let Some(entry) = self.entries.get(at) else { return false };
         if self.fragment + 1 >= entry.fragments() {
             return false;
         }
         let Some(entry) = self.entries.remove(at) else { return false };
-        // Nothing is replaced behind it.
+        // No message can be replaced behind it.
         self.index = None;
         self.uncount(&entry);
         self.counts.dropped += 1;
@@ -86,7 +90,7 @@ impl Queue {
         true
     }
 
-    /// Keeps the fragment that is partly written, as a frame that nothing drops.
+    /// Keeps the partly written fragment as a control entry, which no policy drops.
     fn keep_fragment(&mut self, entry: &Entry) {
         let Some((frame, size)) = entry.frame() else { return };
         let (header, payload) = fragment(frame, size, self.fragment);

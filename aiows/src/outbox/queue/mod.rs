@@ -1,9 +1,9 @@
-//! Frames in the order they are written, and how many there were.
+//! The frames that wait, in the order in which they are written, and their counts.
 
-mod coalesce;
-mod evict;
-mod fragments;
-mod write;
+mod coalesce; // messages that a newer one with the same key replaces
+mod evict; // messages that are removed without being sent
+mod fragments; // messages of several frames
+mod write; // writing, and removing the written entries
 
 use std::collections::VecDeque;
 
@@ -13,32 +13,38 @@ use self::coalesce::Index;
 use crate::codec::buffer;
 use crate::limits::{Class, CoalesceKey};
 
-/// Pongs that wait. A peer that sends more pings than this without reading loses the oldest.
+/// The most pongs that wait. If a peer sends more pings than this without reading, the oldest pongs
+/// are dropped.
 const MAX_PONGS: usize = 16;
 
-/// Frames in the order they are written.
+/// The queue of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
-    /// The bytes of all `Copied` entries, in order, behind `copied_start` used up ones.
+    /// The bytes of all `Copied` entries, in order, behind `copied_start` bytes that are no longer
+    /// used.
     copied: Vec<u8>,
     copied_start: usize,
-    /// How much of the first entry is written, or of its fragment if it has several.
+    /// The bytes of the first entry that are written, or of its current fragment if it has several.
     front_written: usize,
-    /// How many fragments of the first message are written. Control frames may stand before it.
+    /// The number of completely written fragments of the first message. Control frames may stand
+    /// before it.
     fragment: u32,
+    /// Messages that wait, including one that is partly written.
     messages: u32,
-    /// Most messages that have waited at once.
+    /// The most messages that have waited at once.
     peak: u32,
-    /// How many of the entries are `Latest`.
+    /// The number of `Latest` entries.
     latest: u32,
+    /// The positions of `Latest` entries by key, if the queue is long enough to need it.
     index: Option<Box<Index>>,
     size: usize,
+    /// The bytes written so far.
     written: u64,
     counts: Counts,
 }
 
-/// What became of the messages so far; all others are sent.
+/// Counts of messages so far. Those that are neither dropped nor waiting are sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) queued: u64,
@@ -48,19 +54,20 @@ pub(super) struct Counts {
 
 #[derive(Debug)]
 enum Entry {
-    /// The next `length` bytes of `copied`: a message with `size` bytes of payload.
+    /// A message with `size` bytes of payload. Its frame is the next `length` bytes of `copied`.
     Copied { length: usize, size: usize, class: Class },
-    /// The close frame: it follows whole messages only.
+    /// The close frame. It stands behind whole messages only.
     Close(Bytes),
-    /// A frame that stands outside of the bounds.
+    /// A control frame, which does not count towards the limits.
     Control(Bytes),
-    /// The place of a message that was removed, and its `length` bytes of `copied`; never at an end.
-    Gone { length: usize },
-    /// A message that a newer one with its key replaces; apart, so that entries stay small.
+    /// The position of a removed message, and its `length` bytes of `copied`. Never the first or
+    /// last entry.
+    Removed { length: usize },
+    /// A message that a newer one with its key replaces; boxed so that entries stay small.
     Latest(Box<Latest>),
-    /// A pong; at most `MAX_PONGS` are not begun.
+    /// A pong. At most `MAX_PONGS` of them are unwritten.
     Pong(Bytes),
-    /// A message that may be shared with other queues: the first fragment and the payload of the
+    /// A message that may be shared with other queues: its first fragment, and the payload of the
     /// others.
     Shared { frame: Bytes, size: usize, class: Class },
 }
@@ -73,15 +80,15 @@ struct Latest {
     recency: Recency,
 }
 
-// Every connection has a queue, and an idle one keeps room for a few entries.
+// Checked because every connection has a queue, and an idle one keeps room for a few entries.
 const _: () = assert!(size_of::<Entry>() <= 48 && size_of::<Queue>() <= 136);
 
-/// Whether the next message with a key may stand where this one does.
+/// Whether the next message with the key may take the position of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recency {
-    /// Nothing with the key stands behind it.
+    /// No other message with the key stands behind it.
     Newest,
-    /// An answer or a question with the key stands behind it.
+    /// An answer or a request with the key stands behind it.
     Overtaken,
 }
 
@@ -94,28 +101,28 @@ impl Entry {
             | Self::Pong(frame)
             | Self::Shared { frame, .. } => frame.len(),
             Self::Latest(latest) => latest.frame.len(),
-            Self::Gone { .. } => 0,
+            Self::Removed { .. } => 0,
         }
     }
 
-    /// The bytes it has in the run of copies.
+    /// Returns the number of its bytes in `copied`.
     fn copied(&self) -> usize {
         match self {
-            Self::Copied { length, .. } | Self::Gone { length } => *length,
+            Self::Copied { length, .. } | Self::Removed { length } => *length,
             _ => 0,
         }
     }
 
-    /// Who may drop it; `None` for what is no message.
+    /// Returns the class of policies that may drop it; `None` if it is not a message.
     fn class(&self) -> Option<Class> {
         match self {
             Self::Copied { class, .. } | Self::Shared { class, .. } => Some(*class),
             Self::Latest(_) => Some(Class::Server),
-            Self::Close(_) | Self::Control(_) | Self::Gone { .. } | Self::Pong(_) => None,
+            Self::Close(_) | Self::Control(_) | Self::Removed { .. } | Self::Pong(_) => None,
         }
     }
 
-    /// The frame of a message that lies for itself, and its bytes of payload.
+    /// Returns the frame of a message with a buffer of its own, and its bytes of payload.
     fn frame(&self) -> Option<(&Bytes, usize)> {
         match self {
             Self::Shared { frame, size, .. } => Some((frame, *size)),
@@ -123,29 +130,31 @@ impl Entry {
             Self::Close(_)
             | Self::Control(_)
             | Self::Copied { .. }
-            | Self::Gone { .. }
+            | Self::Removed { .. }
             | Self::Pong(_) => None,
         }
     }
 
-    /// Bytes of payload; `None` for what is no message.
+    /// Returns the bytes of payload; `None` if it is not a message.
     fn size(&self) -> Option<usize> {
         match self {
             Self::Copied { size, .. } | Self::Shared { size, .. } => Some(*size),
             Self::Latest(latest) => Some(latest.size),
-            Self::Close(_) | Self::Control(_) | Self::Gone { .. } | Self::Pong(_) => None,
+            Self::Close(_) | Self::Control(_) | Self::Removed { .. } | Self::Pong(_) => None,
         }
     }
 
-    /// The whole frame of what is no message.
+    /// Returns the whole frame of an entry that is not a message.
     fn control_frame(&self) -> &[u8] {
         match self {
             Self::Close(frame) | Self::Control(frame) | Self::Pong(frame) => frame,
-            Self::Copied { .. } | Self::Gone { .. } | Self::Latest(_) | Self::Shared { .. } => &[],
+            Self::Copied { .. } | Self::Removed { .. } | Self::Latest(_) | Self::Shared { .. } => {
+                &[]
+            }
         }
     }
 
-    /// Whether it may pass between the fragments of a message.
+    /// Whether it may be written between the fragments of a message.
     fn is_control(&self) -> bool {
         matches!(self, Self::Control(_) | Self::Pong(_))
     }
@@ -156,22 +165,22 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// Messages that wait.
+    /// Returns the number of messages that wait.
     pub(super) fn messages(&self) -> usize {
         self.messages as usize
     }
 
-    /// Most messages that have waited at once.
+    /// The most messages that have waited at once.
     pub(super) fn peak(&self) -> u32 {
         self.peak
     }
 
-    /// Bytes of payload that wait.
+    /// Returns the bytes of payload that wait.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// An empty queue has room for any message.
+    /// Whether a message with `size` bytes fits. An empty queue has room for any message.
     pub(super) fn has_room(&self, size: usize, max_messages: usize, max_size: usize) -> bool {
         self.messages == 0 || (self.messages() < max_messages && self.size + size <= max_size)
     }
@@ -205,7 +214,7 @@ impl Queue {
         self.peak = self.peak.max(self.messages);
     }
 
-    /// Notes that an entry is gone.
+    /// Updates the counts for an entry that was removed.
     fn uncount(&mut self, entry: &Entry) {
         let Some(size) = entry.size() else { return };
         self.messages -= 1;
@@ -223,28 +232,28 @@ impl Queue {
         self.entries.pop_front()
     }
 
-    /// Queues a control frame ahead of every message that is not begun.
+    /// Queues a control frame ahead of every message that is not partly written.
     pub(super) fn push_control(&mut self, frame: Bytes) {
         self.insert_control(Entry::Control(frame));
     }
 
     fn insert_control(&mut self, entry: Entry) {
-        let first = self.first_unsent();
+        let first = self.control_position();
         self.entries.insert(first, entry);
         if let Some(index) = &mut self.index {
             index.note_inserted();
         }
     }
 
-    /// Queues the close frame, behind everything.
+    /// Queues the close frame behind all other entries.
     pub(super) fn push_last(&mut self, frame: Bytes) {
         self.entries.push_back(Entry::Close(frame));
     }
 
-    /// Queues a pong, in place of the oldest when many are not begun. Source: RFC 6455 section 5.5.3,
-    /// which asks for the newest only.
+    /// Queues a pong, in place of the oldest one if many wait. RFC 6455 section 5.5.3 requires only
+    /// the newest.
     pub(super) fn push_pong(&mut self, frame: Bytes) {
-        let begun = self.begun();
+        let begun = self.partly_written();
         let controls = self.entries.iter().enumerate().skip(begun);
         let mut pongs = controls
             .take_while(|(_, entry)| entry.is_control())
@@ -261,21 +270,22 @@ impl Queue {
         self.insert_control(Entry::Pong(frame));
     }
 
-    /// How many entries are partly written: none or one.
-    fn begun(&self) -> usize {
+    /// Returns the number of partly written entries: 0 or 1.
+    fn partly_written(&self) -> usize {
         usize::from(self.front_written > 0)
     }
 
-    /// Whether a message is begun and waits to be written whole.
-    fn has_begun_message(&self) -> bool {
+    /// Whether a message is partly written.
+    fn has_partial_message(&self) -> bool {
         let first = self.entries.front();
         self.fragment > 0
             || (self.front_written > 0 && first.is_some_and(|first| first.size().is_some()))
     }
 
-    /// Where the first message stands of which no further frame is begun, or would stand.
-    fn first_unsent(&self) -> usize {
-        let begun = self.begun();
+    /// Returns the position for the next control frame: behind the frame that is partly written and
+    /// the control frames that follow it.
+    fn control_position(&self) -> usize {
+        let begun = self.partly_written();
         begun + self.entries.iter().skip(begun).take_while(|entry| entry.is_control()).count()
     }
 }

@@ -1,4 +1,4 @@
-//! What leaves the queue because it is written.
+//! Writing the queue, and removing the entries that are written.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -9,19 +9,19 @@ use super::{Entry, Queue};
 use crate::codec::buffer;
 use crate::protocol::FRAGMENT;
 
-/// Parts written in one call; the kernel takes up to 1,024.
+/// The most parts written in one call; the kernel takes up to 1,024.
 const MAX_SLICES: usize = 64;
 
-/// An empty queue keeps room for this many entries, and no more.
+/// An empty queue keeps capacity for at most this many entries.
 const MAX_IDLE_ENTRIES: usize = 16;
 
 impl Queue {
-    /// Hands the front of the queue to `write` and removes what it took.
+    /// Passes the front of the queue to `write`, and removes the bytes that it took.
     pub(in super::super) fn write_with(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let (taken, is_all) = match self.only_piece() {
+        let (taken, is_all) = match self.contiguous() {
             // The common case.
             Some(piece) => {
                 let taken = write(&[IoSlice::new(piece)])?;
@@ -41,8 +41,9 @@ impl Queue {
         Ok(taken)
     }
 
-    /// What is left to write, if it lies in one piece: small messages only, or one that is shared.
-    fn only_piece(&self) -> Option<&[u8]> {
+    /// Returns the unwritten bytes if they are contiguous: small messages only, or a single shared
+    /// one.
+    fn contiguous(&self) -> Option<&[u8]> {
         if let (1, Some(Entry::Shared { frame, size, .. })) =
             (self.entries.len(), self.entries.front())
         {
@@ -53,7 +54,8 @@ impl Queue {
         self.entries.iter().all(is_copied).then(|| &self.copied[start..])
     }
 
-    /// Consecutive copied entries become one slice.
+    /// Fills `slices` with the front of the queue and returns how many it used. Consecutive copied
+    /// entries become one slice.
     fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let mut parts = Parts { slices, count: 0, skip: self.front_written };
         let mut run = self.copied_start..self.copied_start;
@@ -67,9 +69,10 @@ impl Queue {
             run.end += entry.copied();
             run.start = run.end;
             match entry.frame() {
-                None if matches!(entry, Entry::Gone { .. }) => {}
+                None if matches!(entry, Entry::Removed { .. }) => {}
                 None => parts.push(entry.control_frame()),
-                // Control frames wait behind the fragment that is begun: the rest comes after them.
+                // Control frames come right behind the current fragment; the other fragments follow
+                // in a later call.
                 Some((frame, size)) if at == 0 && self.has_waiting_control() => {
                     parts.push_fragment(frame, size, fragment);
                     let controls = self.entries.iter().skip(1).take_while(|one| one.is_control());
@@ -90,13 +93,14 @@ impl Queue {
         parts.count
     }
 
-    /// Whether a control frame is to pass between the fragments of the first entry, which is begun.
+    /// Whether a control frame has to be written between the fragments of the first entry, which is
+    /// partly written.
     fn has_waiting_control(&self) -> bool {
         self.entries.front().is_some_and(|front| self.fragment + 1 < front.fragments())
             && self.entries.get(1).is_some_and(Entry::is_control)
     }
 
-    /// Removes everything, where each entry is a copied or a shared message.
+    /// Removes all entries, each of which is a copied or a shared message.
     fn clear_written(&mut self) {
         self.entries.clear();
         (self.messages, self.size) = (0, 0);
@@ -134,7 +138,7 @@ impl Queue {
         self.release();
     }
 
-    /// Gives memory back: an idle connection keeps no buffer.
+    /// Releases memory, so that an idle connection keeps no buffer.
     pub(super) fn release(&mut self) {
         if self.copied_start == self.copied.len() {
             buffer::give_back(mem::take(&mut self.copied));
@@ -156,7 +160,7 @@ impl Queue {
 struct Parts<'s, 'a> {
     slices: &'s mut [IoSlice<'a>; MAX_SLICES],
     count: usize,
-    /// Bytes at the front that are written.
+    /// Bytes at the front that are already written.
     skip: usize,
 }
 
@@ -165,7 +169,7 @@ impl<'a> Parts<'_, 'a> {
         self.count == MAX_SLICES
     }
 
-    /// Adds a part; when there are too many it is left out, with everything behind it.
+    /// Adds a part. If there are too many, this part and all later ones are left out.
     fn push(&mut self, part: &'a [u8]) {
         let skipped = self.skip.min(part.len());
         self.skip -= skipped;

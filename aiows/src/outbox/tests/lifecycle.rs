@@ -1,4 +1,5 @@
-//! The lifecycle against a table: every operation in every state, and many operations in a row.
+//! Compares the lifecycle with a table: every operation in every state, and many operations in a
+//! row.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ enum Operation {
 
 use Operation::{End, NoteClientEnd, Request, Seal, SendClose, Take};
 
-/// Where each operation leads from each of [`STATES`].
+/// The state after each operation, for each of [`STATES`].
 #[rustfmt::skip]
 const TABLE: [(Operation, [State; 9]); 9] = [
     (
@@ -86,7 +87,7 @@ const TABLE: [(Operation, [State; 9]); 9] = [
         NoteClientEnd,
         [CloseReceived, CloseReceived, Draining, Closing, Cutting, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
-    // An order to cut is obeyed although the connection closes for another reason meanwhile.
+    // A cut is carried out even if the connection closes for another reason in the meantime.
     (
         SendClose,
         [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended, CutAfterEnd],
@@ -104,7 +105,7 @@ impl State {
         row[STATES.iter().position(|state| *state == self).unwrap()]
     }
 
-    /// What the session is told to do in this state.
+    /// Returns the order that the session gets in this state.
     fn order(self, accepted: AcceptedMessages) -> CloseOrder {
         match (self, accepted) {
             (Draining, Pending) => CloseOrder::Drain,
@@ -125,7 +126,7 @@ impl State {
     }
 }
 
-/// How long the clients of a stopping server may make room.
+/// The grace in which clients can make room while the server shuts down.
 const GRACE: Duration = Duration::from_secs(3);
 
 fn request(mode: CloseMode) -> CloseRequest {
@@ -141,7 +142,7 @@ fn open() -> Arc<Outbox> {
     Arc::new(outbox(Overflow::Reject, change, &Arc::default()))
 }
 
-/// Does it, and checks what the session is told.
+/// Performs an operation and checks the order that the session gets.
 fn perform(outbox: &Outbox, operation: Operation, before: State) {
     match operation {
         Request(mode) => outbox.request_close(request(mode)),
@@ -192,7 +193,7 @@ fn state_of(outbox: &Outbox) -> State {
     }
 }
 
-/// What everybody sees without the lock agrees with the state, and so does what is accepted.
+/// Checks that the lock-free view agrees with the state, and which frames are accepted.
 async fn check(outbox: &Outbox, state: State, why: &str) {
     assert_eq!(state_of(outbox), state, "{why}");
     assert_eq!(outbox.is_closed(), !state.accepts_messages(), "{why}");
@@ -202,7 +203,7 @@ async fn check(outbox: &Outbox, state: State, why: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_operation_leads_where_the_table_says() {
+async fn every_operation_leads_to_the_state_in_the_table() {
     for before in STATES {
         for (operation, _) in TABLE {
             let why = format!("{operation:?} when {before:?}");
@@ -256,9 +257,9 @@ fn a_request_to_close_wakes_the_session() {
             let changed = before.after(Request(mode)) != before;
             let expected = usize::from(asleep && changed);
             let woken = wakes.0.load(Ordering::Relaxed);
-            // A request that changes nothing may wake it.
+            // A request that changes no state may wake the session, too.
             assert!(woken >= expected && woken <= 1, "{mode:?} when {before:?}");
-            // The session looks again before it sleeps.
+            // The session checks again before it sleeps.
             let again = outbox.sleep(&Context::from_waker(&waker), Writability::Ready, Answered);
             let after = before.after(Request(mode));
             assert_eq!(again, after.order(Answered) == CloseOrder::None, "{after:?}");
@@ -267,7 +268,7 @@ fn a_request_to_close_wakes_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
+async fn tasks_that_wait_for_the_end_or_for_room_are_woken() {
     const SOON: Duration = Duration::from_secs(1);
     for before in [Open, CloseReceived, Draining] {
         for (operation, _) in TABLE {
@@ -283,7 +284,7 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
             assert!(poll!(sending.as_mut()).is_pending(), "{why}");
             perform(&outbox, operation, before);
             if operation == Take(Answered) && before == Draining {
-                // The session, which was told to close, does so.
+                // The session carries out the order to close.
                 perform(&outbox, SendClose, after);
             }
             if before == Open {
@@ -299,7 +300,7 @@ async fn whoever_waits_for_the_end_or_for_room_learns_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_room_gives_up_when_the_grace_of_a_stop_is_over() {
+async fn senders_that_wait_for_room_give_up_after_the_grace_of_a_drain() {
     for before in [Open, Draining] {
         let outbox = in_state(before);
         for _ in 0..2 {
@@ -312,13 +313,13 @@ async fn whoever_waits_for_room_gives_up_when_the_grace_of_a_stop_is_over() {
         let started = Instant::now();
         let sent = sending.await;
         assert!(sent.iter().all(|sent| matches!(sent, Err(SendError::Closed))), "{sent:?}");
-        // The timer of tokio rounds up.
+        // Tokio's timer rounds up.
         assert!(started.elapsed() - GRACE <= Duration::from_millis(1), "{before:?}");
     }
 }
 
 #[test]
-fn after_the_end_nothing_waits_and_every_message_is_counted_once() {
+fn after_the_end_no_message_waits_and_each_is_counted_once() {
     let totals = Arc::default();
     for state in STATES {
         let outbox = outbox(Overflow::Reject, |_| {}, &totals);
@@ -339,7 +340,7 @@ fn after_the_end_nothing_waits_and_every_message_is_counted_once() {
     assert_eq!((all.queued, all.sent, all.dropped, all.pending), (27, 9, 18, 0));
 }
 
-/// Splits the bytes a client has received into first bytes of frames.
+/// Returns the first byte of each frame that a client has received.
 fn frames(mut bytes: &[u8]) -> Vec<u8> {
     let mut firsts = Vec::new();
     while let [first, length, rest @ ..] = bytes {
@@ -349,10 +350,10 @@ fn frames(mut bytes: &[u8]) -> Vec<u8> {
     firsts
 }
 
-/// A session closes once; everybody else does what they like, whenever they like.
+/// Performs random operations in random order. The session closes only once.
 async fn walk(seed: u64) {
     let totals = Arc::default();
-    // There is always room: a refused message was refused because of the state.
+    // There is always room, so a message is refused only because of the state.
     let outbox = outbox(Overflow::Reject, |limits| limits.outbound_messages = 100, &totals);
     let (mut state, mut closed, mut accepted) = (Open, false, 0);
     let mut random = Random(seed);

@@ -1,7 +1,7 @@
-//! The queue against a model of it that only knows whole frames, over many random steps.
+//! Compares the queue with a model that only knows whole frames, over many random steps.
 
-mod lifecycle;
-mod model;
+mod lifecycle; // every operation in every state of the lifecycle
+mod model; // the model of the queue
 
 use std::io;
 use std::sync::{Arc, Barrier};
@@ -22,7 +22,7 @@ const STEPS: usize = 20_000;
 const MAX_MESSAGES: usize = 12;
 const MAX_SIZE: usize = 300_000;
 
-/// Numbers that are the same in every run.
+/// A generator of numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// Writes to a socket that has room for this many bytes.
+/// Writes the queue to a socket that has room for `room` bytes.
 fn write(outbox: &Outbox, mut room: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = outbox.flush(|_, slices| {
@@ -63,7 +63,7 @@ fn outbox(overflow: Overflow, change: impl FnOnce(&mut Limits), totals: &Arc<Tot
     Outbox::new(&limits, Arc::clone(totals))
 }
 
-/// A payload of its own, of one of the sizes that are kept in different ways.
+/// Returns a unique payload. The queue stores its sizes in different ways.
 fn payload(random: &mut Random, step: usize) -> Vec<u8> {
     let size = match random.below(20) {
         0 => 65_000 + random.below(150_000),
@@ -76,18 +76,18 @@ fn payload(random: &mut Random, step: usize) -> Vec<u8> {
     payload
 }
 
-/// What is sent: the messages of a policy differ in what may be done to them.
+/// The kind of a message. Policies treat each kind differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum MessageKind {
     Plain,
     Latest(usize),
-    /// An answer or a question, of a type with a key or of another.
+    /// An answer or a request, with or without a key.
     Kept(Option<usize>),
-    /// One of the types that drop their own oldest messages.
+    /// A type of messages that drops its own oldest ones.
     Own(usize),
 }
 
-impl What {
+impl MessageKind {
     fn random(random: &mut Random, keys: usize) -> Self {
         let key = random.below(keys);
         match random.below(12) {
@@ -111,11 +111,11 @@ impl What {
 }
 
 fn push(outbox: &Outbox, payload: &[u8], key: Option<usize>, shared: bool) -> bool {
-    push_as(outbox, payload, key.map_or(What::Plain, What::Latest), shared)
+    push_as(outbox, payload, key.map_or(MessageKind::Plain, MessageKind::Latest), shared)
 }
 
-fn push_as(outbox: &Outbox, payload: &[u8], what: What, shared: bool) -> bool {
-    let rule = what.rule();
+fn push_as(outbox: &Outbox, payload: &[u8], kind: MessageKind, shared: bool) -> bool {
+    let rule = kind.rule();
     let message = Encoded::raw(payload).with_rule(rule);
     match shared {
         true => {
@@ -129,7 +129,7 @@ fn push_as(outbox: &Outbox, payload: &[u8], what: What, shared: bool) -> bool {
                 assert_eq!(message.payload(), payload);
                 false
             }
-            Err(Refused::Closed) => panic!("nobody has closed"),
+            Err(Refused::Closed) => panic!("the outbox is not closed"),
         },
     }
 }
@@ -146,32 +146,32 @@ fn compare(policy: Overflow, seed: u64, max_messages: usize) {
                 let payload = payload(&mut random, step);
                 let payload =
                     if is_long { payload[..payload.len().min(90)].to_vec() } else { payload };
-                let what = What::random(&mut random, if is_long { 60 } else { 5 });
-                // The socket refuses bytes, so that policies act.
+                let kind = MessageKind::random(&mut random, if is_long { 60 } else { 5 });
+                // The socket refuses bytes, so that policies are applied.
                 block(&outbox);
-                // Of answers there is no more than the client reads.
-                if let What::Kept(key) = what
+                // There are no more answers than the client reads.
+                if let MessageKind::Kept(key) = kind
                     && model.has_room(0)
                     && random.below(3) == 0
                 {
                     model.answer(&payload, key);
-                    let answer = Encoded::raw(&payload).with_rule(what.rule());
+                    let answer = Encoded::raw(&payload).with_rule(kind.rule());
                     outbox.push_answer(answer);
                     continue;
                 }
-                // A publish that is refused closes the connection. Answers are not published.
+                // A refused publish closes the connection. Answers are not published.
                 let shared = policy != Overflow::Disconnect
-                    && !matches!(what, What::Kept(_))
+                    && !matches!(kind, MessageKind::Kept(_))
                     && random.below(2) == 0;
-                let expected = model.push(&payload, what);
-                let pushed = push_as(&outbox, &payload, what, shared);
-                assert_eq!(pushed, expected, "{policy:?} {step} {what:?}");
+                let expected = model.push(&payload, kind);
+                let pushed = push_as(&outbox, &payload, kind, shared);
+                assert_eq!(pushed, expected, "{policy:?} {step} {kind:?}");
             }
             70..75 => {
                 outbox.ping();
                 model.ping();
             }
-            // A message that is cut is the last one: see `a_cut_message_is_the_last_one`.
+            // A message that is cut is the last one; see `a_cut_message_is_the_last_one`.
             75 if model.is_within_message() => {}
             75 => {
                 outbox.discard_unsent();
@@ -201,12 +201,12 @@ fn compare(policy: Overflow, seed: u64, max_messages: usize) {
 }
 
 #[test]
-fn the_queue_does_what_a_list_of_frames_does() {
+fn the_queue_behaves_like_a_list_of_frames() {
     let policies =
         [Overflow::Disconnect, Overflow::DropNewest, Overflow::DropOldest, Overflow::Reject];
     for (seed, policy) in policies.into_iter().enumerate() {
         compare(policy, 0x5eed + seed as u64, MAX_MESSAGES);
-        // A queue that is long, with an index of its keys and places of removed messages.
+        // A long queue, with an index of its keys and gaps of removed messages.
         compare(policy, 0xfeed + seed as u64, 300);
     }
 }
@@ -215,13 +215,13 @@ fn small(n: u8) -> Bytes {
     Bytes::from(vec![b'0' + n; 1000])
 }
 
-/// Writes nothing: from now on the socket is known to refuse bytes.
+/// Writes no byte, so that the socket is known to refuse bytes.
 fn block(outbox: &Outbox) {
     assert_eq!(write(outbox, 0), b"");
 }
 
 #[test]
-fn the_largest_queue_gives_way_when_all_hold_too_much() {
+fn the_largest_blocked_queue_is_closed_when_all_exceed_the_limit() {
     let totals = Arc::default();
     let (one, other) = (
         outbox(Overflow::Reject, |limits| limits.outbound_total = 3500, &totals),
@@ -231,7 +231,7 @@ fn the_largest_queue_gives_way_when_all_hold_too_much() {
         assert!(push(&one, &small(n), None, false));
     }
     assert!(push(&other, &small(0), None, false));
-    // While sockets take bytes nothing is shared.
+    // As long as the sockets take bytes, the common limit does not apply.
     assert!(push(&one, &small(3), None, false));
     block(&one);
     assert!(!push(&one, &small(4), None, false), "it holds most of all itself");
@@ -239,7 +239,7 @@ fn the_largest_queue_gives_way_when_all_hold_too_much() {
     block(&other);
     assert!(!other.is_full());
     assert!(push(&other, &small(1), None, false));
-    assert_eq!(totals.stuck.without(0), 2000, "the other queue is given up");
+    assert_eq!(totals.blocked.without(0), 2000, "the other queue is given up");
     assert!(!one.is_closed(), "its session does that, when it sleeps");
     assert!(!one.sleep(
         &Context::from_waker(Waker::noop()),
@@ -250,18 +250,18 @@ fn the_largest_queue_gives_way_when_all_hold_too_much() {
     let order = one.take_close_order(super::AcceptedMessages::Pending);
     assert_eq!(order, super::CloseOrder::Close(slow));
     assert!(push(&other, &small(2), None, false));
-    // Alone it drops its own, for no more than one.
+    // If it is the only queue, it drops its own messages, one for each new one.
     assert!(push(&other, &small(3), None, false));
     assert_eq!((other.outbound().pending, other.outbound().dropped), (3, 1));
     drop(other);
     drop(one);
-    assert_eq!(totals.stuck.without(0), 0);
+    assert_eq!(totals.blocked.without(0), 0);
     let all = totals.with([]);
     assert_eq!((all.queued, all.sent, all.dropped, all.pending), (8, 0, 8, 0));
 }
 
 #[test]
-fn a_queue_that_was_given_up_and_moves_again_is_kept() {
+fn a_queue_chosen_to_be_closed_is_kept_if_its_client_reads_again() {
     let totals = Arc::default();
     let narrow = |limits: &mut Limits| limits.outbound_total = 2500;
     let (one, other) =
@@ -283,7 +283,7 @@ fn a_queue_that_was_given_up_and_moves_again_is_kept() {
 }
 
 #[test]
-fn an_empty_queue_takes_a_message_however_much_is_stuck() {
+fn an_empty_queue_takes_a_message_even_if_blocked_queues_exceed_the_limit() {
     let totals = Arc::default();
     let narrow = |limits: &mut Limits| limits.outbound_total = 1;
     let (one, other) =
@@ -297,7 +297,7 @@ fn an_empty_queue_takes_a_message_however_much_is_stuck() {
 }
 
 #[test]
-fn a_publish_that_finds_no_room_closes_by_default() {
+fn by_default_a_publish_to_a_full_queue_closes_the_connection() {
     let outbox =
         outbox(Overflow::Disconnect, |limits| limits.outbound_messages = 1, &Arc::default());
     assert!(push(&outbox, b"one", None, true));
@@ -311,7 +311,7 @@ fn a_publish_that_finds_no_room_closes_by_default() {
     assert_eq!(order, super::CloseOrder::Close(slow));
 }
 
-/// The lengths and first bytes of frames that are written whole.
+/// Returns the first bytes and the lengths of completely written frames.
 fn frames(mut bytes: &[u8]) -> Vec<(u8, usize)> {
     let mut frames = Vec::new();
     while let [first, length, ..] = *bytes {
@@ -331,7 +331,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, usize)> {
 fn a_cut_message_is_the_last_one() {
     const FRAGMENT: usize = 65_536;
     let size = 3 * FRAGMENT - 5;
-    // Before it, within each part of a fragment, and between two of them.
+    // Before the message, within each part of a fragment, and between two fragments.
     for written in [1, 3, 10, FRAGMENT - 1, FRAGMENT + 4, FRAGMENT + 9, FRAGMENT + 50] {
         for pings in 0..2 {
             let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
@@ -356,7 +356,7 @@ fn a_cut_message_is_the_last_one() {
 }
 
 #[test]
-fn a_session_that_is_awaited_tries_its_stream_before_it_sleeps() {
+fn a_session_that_a_publisher_awaits_writes_before_it_sleeps() {
     let outbox =
         outbox(Overflow::DropNewest, |limits| limits.outbound_messages = 1, &Arc::default());
     let session = Context::from_waker(Waker::noop());
@@ -381,7 +381,7 @@ fn a_cut_that_comes_while_the_session_closes_is_not_lost() {
 }
 
 #[test]
-fn two_senders_at_once_make_room_with_one_queue() {
+fn two_senders_at_once_close_only_one_queue_to_make_room() {
     for _ in 0..3000 {
         let totals = Arc::default();
         let [large, one, other] = [3, 1, 1].map(|messages| {
@@ -400,13 +400,13 @@ fn two_senders_at_once_make_room_with_one_queue() {
             (offer(&other), first.join().unwrap())
         });
         assert_eq!(offered, (true, true));
-        assert_eq!(totals.stuck.without(0), 4000);
+        assert_eq!(totals.blocked.without(0), 4000);
         drop(large);
     }
 }
 
 #[test]
-fn the_oldest_gives_way_behind_a_message_that_is_begun() {
+fn the_oldest_message_behind_a_partly_written_one_is_dropped() {
     let outbox =
         outbox(Overflow::DropOldest, |limits| limits.outbound_messages = 1, &Arc::default());
     assert!(push(&outbox, b"one", None, false));

@@ -1,20 +1,20 @@
-//! A queue that only knows whole frames.
+//! A model of the queue that only knows whole frames.
 
 use std::collections::VecDeque;
 
 use super::super::Outbound;
-use super::{MAX_SIZE, What};
+use super::{MAX_SIZE, MessageKind};
 use crate::limits::Overflow;
 
-/// One frame as it will stand on the wire: a control frame, or a fragment of a message.
+/// One frame as it is written: a control frame, or a fragment of a message.
 struct Frame {
     bytes: Vec<u8>,
-    /// Bytes of payload of the whole message; `None` for a control frame.
+    /// The bytes of payload of the whole message; `None` for a control frame.
     size: Option<usize>,
     is_first: bool,
     is_last: bool,
-    what: What,
-    /// Something with its key stands behind it.
+    kind: MessageKind,
+    /// An answer with its key stands behind it.
     is_overtaken: bool,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Model {
     policy: Overflow,
     max_messages: usize,
     frames: VecDeque<Frame>,
-    /// How much of the first frame is written.
+    /// The bytes of the first frame that are written.
     begun: usize,
     queued: u64,
     sent: u64,
@@ -33,7 +33,7 @@ pub(super) struct Model {
     written: u64,
 }
 
-/// A frame of a server. Source: RFC 6455 section 5.2.
+/// Encodes a frame of a server. Source: RFC 6455 section 5.2.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -51,8 +51,8 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A message as frames of at most 64 KiB of payload, all of full length but the first.
-fn fragments(payload: &[u8], what: What) -> Vec<Frame> {
+/// Splits a message into frames of at most 64 KiB of payload, all of full length but the first.
+fn fragments(payload: &[u8], kind: MessageKind) -> Vec<Frame> {
     let mut rest = payload;
     let mut frames = Vec::new();
     loop {
@@ -64,7 +64,7 @@ fn fragments(payload: &[u8], what: What) -> Vec<Frame> {
         let opcode = if is_first { 0x01 } else { 0x00 } | if is_last { 0x80 } else { 0x00 };
         let bytes = frame(opcode, &rest[..length]);
         let size = Some(payload.len());
-        frames.push(Frame { bytes, size, is_first, is_last, what, is_overtaken: false });
+        frames.push(Frame { bytes, size, is_first, is_last, kind, is_overtaken: false });
         rest = &rest[length..];
         if is_last {
             return frames;
@@ -86,7 +86,7 @@ impl Model {
         messages == 0 || (messages < self.max_messages && sum + size <= MAX_SIZE)
     }
 
-    /// Where the messages stand that are not begun.
+    /// Returns the positions of the messages that are not partly written.
     fn unsent(&self) -> Vec<usize> {
         let begun = usize::from(self.begun > 0);
         (begun..self.frames.len())
@@ -94,7 +94,7 @@ impl Model {
             .collect()
     }
 
-    /// Takes a message out, which has no control frames within as long as it is not begun.
+    /// Removes a message that is not partly written, so that no control frames stand within it.
     fn remove(&mut self, at: usize) {
         while !self.frames[at].is_last {
             self.frames.remove(at);
@@ -107,12 +107,12 @@ impl Model {
         self.dropped += 1;
     }
 
-    /// Those among the unsent that the policy of a new message may drop.
-    fn droppable(&self, what: What) -> Vec<usize> {
-        let mine = |at: &usize| match (what, self.frames[*at].what) {
-            (What::Own(kind), What::Own(other)) => kind == other,
-            (What::Own(_), _) => false,
-            (_, other) => matches!(other, What::Plain | What::Latest(_)),
+    /// Returns the unsent messages that the policy of a new message may drop.
+    fn droppable(&self, kind: MessageKind) -> Vec<usize> {
+        let mine = |at: &usize| match (kind, self.frames[*at].kind) {
+            (MessageKind::Own(kind), MessageKind::Own(other)) => kind == other,
+            (MessageKind::Own(_), _) => false,
+            (_, other) => matches!(other, MessageKind::Plain | MessageKind::Latest(_)),
         };
         self.unsent().into_iter().filter(mine).collect()
     }
@@ -124,9 +124,9 @@ impl Model {
     }
 
     fn append(&mut self, new: Vec<Frame>) {
-        if let What::Kept(Some(key)) = new[0].what {
+        if let MessageKind::Kept(Some(key)) = new[0].kind {
             for frame in &mut self.frames {
-                frame.is_overtaken |= frame.what == What::Latest(key);
+                frame.is_overtaken |= frame.kind == MessageKind::Latest(key);
             }
         }
         self.frames.extend(new);
@@ -134,13 +134,13 @@ impl Model {
         self.peak = self.peak.max(self.sizes().count() as u64);
     }
 
-    /// Whether the sender is told `Ok`.
-    pub(super) fn push(&mut self, payload: &[u8], what: What) -> bool {
+    /// Returns whether the sender gets `Ok`.
+    pub(super) fn push(&mut self, payload: &[u8], kind: MessageKind) -> bool {
         let size = payload.len();
-        let new = fragments(payload, what);
-        let is_latest = matches!(what, What::Latest(_));
+        let new = fragments(payload, kind);
+        let is_latest = matches!(kind, MessageKind::Latest(_));
         let earlier =
-            self.unsent().into_iter().find(|at| is_latest && self.frames[*at].what == what);
+            self.unsent().into_iter().find(|at| is_latest && self.frames[*at].kind == kind);
         if let Some(at) = earlier {
             let before = self.frames[at].size.unwrap();
             let sum = self.sizes().sum::<usize>() - before + size;
@@ -159,16 +159,17 @@ impl Model {
             }
         }
         if !self.has_room(size) {
-            let policy = if let What::Own(_) = what { Overflow::DropOldest } else { self.policy };
-            let is_kept = matches!(what, What::Kept(_));
+            let policy =
+                if let MessageKind::Own(_) = kind { Overflow::DropOldest } else { self.policy };
+            let is_kept = matches!(kind, MessageKind::Kept(_));
             match policy {
-                Overflow::DropOldest if self.can_make_room(what, size) => {
+                Overflow::DropOldest if self.can_make_room(kind, size) => {
                     if let Some(at) = earlier {
                         self.lose(at);
                         self.replaced += 1;
                     }
                     while !self.has_room(size)
-                        && let Some(oldest) = self.droppable(what).first().copied()
+                        && let Some(oldest) = self.droppable(kind).first().copied()
                     {
                         self.lose(oldest);
                     }
@@ -185,13 +186,13 @@ impl Model {
         true
     }
 
-    /// An answer finds room always.
+    /// Appends an answer, even if the queue is full.
     pub(super) fn answer(&mut self, payload: &[u8], key: Option<usize>) {
-        self.append(fragments(payload, What::Kept(key)));
+        self.append(fragments(payload, MessageKind::Kept(key)));
     }
 
-    fn can_make_room(&self, what: What, size: usize) -> bool {
-        let droppable = self.droppable(what);
+    fn can_make_room(&self, kind: MessageKind, size: usize) -> bool {
+        let droppable = self.droppable(kind);
         let bytes: usize = droppable.iter().map(|at| self.frames[*at].size.unwrap()).sum();
         let messages = self.sizes().count() - droppable.len();
         let is_only_begun = messages == self.sizes().count() - self.unsent().len();
@@ -204,12 +205,12 @@ impl Model {
         let controls = self.frames.iter().skip(begun).take_while(|frame| frame.size.is_none());
         let at = begun + controls.count();
         let bytes = frame(0x89, b"");
-        let (size, what, is_overtaken) = (None, What::Plain, false);
-        let ping = Frame { bytes, size, is_first: true, is_last: true, what, is_overtaken };
+        let (size, kind, is_overtaken) = (None, MessageKind::Plain, false);
+        let ping = Frame { bytes, size, is_first: true, is_last: true, kind, is_overtaken };
         self.frames.insert(at, ping);
     }
 
-    /// The bytes a socket takes that has room for this many.
+    /// Returns the bytes that a socket with room for `room` bytes takes.
     pub(super) fn write(&mut self, mut room: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while room > 0
@@ -229,7 +230,7 @@ impl Model {
         bytes
     }
 
-    /// Whether the begun message has further fragments: it would be cut.
+    /// Whether the partly written message has further fragments, so that it could be cut.
     pub(super) fn is_within_message(&self) -> bool {
         let mut messages = self.frames.iter().filter(|frame| frame.size.is_some());
         messages.next().is_some_and(|first| {

@@ -1,4 +1,5 @@
-//! HTTP on the port of the server: an axum application answers requests that are not for a WebSocket.
+//! HTTP on the port of the server: an axum application answers requests that are not for a
+//! WebSocket.
 //!
 //! - `upgrade.rs`: an upgrade request that hyper has read
 //! - `service.rs`: [`WebSocketService`], the server as a route of an axum application
@@ -36,19 +37,20 @@ use crate::transport::{BodyTimeout, Prefixed, Stream, WriteTimeout};
 /// The smallest buffer of hyper, in bytes.
 const MIN_BUFFER: usize = 8 * 1024;
 
-/// The longest timeout that hyper gets. It adds the timeout to the present, which must not overflow.
+/// The longest timeout that hyper gets. It adds the timeout to the present, which must not
+/// overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Server {
     /// Serves an axum application on the port of the server.
     ///
     /// The routers of this server get every request with `Upgrade: websocket`, on any path. The
-    /// application answers all other requests, also with its own 404. A second call is a mistake at the
-    /// build. To serve two applications, combine them with `axum::Router::merge`.
+    /// application answers all other requests, also with its own 404. A second call is a mistake at
+    /// the build. To serve two applications, combine them with `axum::Router::merge`.
     ///
     /// Connections of the application count toward [`Limits::connections`] and finish their current
-    /// request when the server stops. They have [`Limits::handshake_timeout`] for each request head, even
-    /// while they are idle, and for each part of a body. A client that does not read for
+    /// request when the server stops. They have [`Limits::handshake_timeout`] for each request
+    /// head, even while they are idle, and for each part of a body. A client that does not read for
     /// [`Limits::write_timeout`] is disconnected. Your application bounds the size of bodies
     /// (`axum::extract::DefaultBodyLimit`, 2 MB) and the time of a whole request.
     /// `ConnectInfo<SocketAddr>` has the address of the client.

@@ -26,11 +26,11 @@ impl App {
     /// Makes a service of the server, for `axum::Router::route_service` and any other HTTP server
     /// that hands over its connections as hyper does.
     ///
-    /// Requests pass the same checks as on a port of the server, the check of the path included. A server
-    /// that has only [`Server::include_router`](crate::Server::include_router) answers every path that
-    /// you mount it under. [`Server::http`](crate::Server::http) has no effect on a service.
-    /// [`ServerHandle::shutdown`] closes the connections, and [`WebSocketService::stopped`] waits for
-    /// their end.
+    /// Requests pass the same checks as on a port of the server, the check of the path included. A
+    /// server that has only [`Server::include_router`](crate::Server::include_router) answers every
+    /// path that you mount it under. [`Server::http`](crate::Server::http) has no effect on a
+    /// service. [`ServerHandle::shutdown`] closes the connections, and
+    /// [`WebSocketService::stopped`] waits for their end.
     ///
     /// If the host sets `ConnectInfo<SocketAddr>`, the address of the client is known during the
     /// handshake. Over a TCP listener of `axum::serve`, connect handlers have it in any case.

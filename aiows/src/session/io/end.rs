@@ -1,4 +1,4 @@
-//! How a connection ends: the transitions between the phases of its session.
+//! The transitions between the phases of a session.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -16,19 +16,20 @@ use crate::protocol::{PeerClose, close_frame};
 use crate::transport::{Io, StreamPanicked};
 use crate::websocket::{EndedBy, Standing};
 
-/// How long a connection that is cut may take for what is finished and its close frame.
+/// How long a connection that is cut may take to write its close frame and the frames before it.
 const CUT_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The least time in which a slow client reads the rest of a message and its close frame.
+/// The least time that a slow client has to read the rest of a message and its close frame.
 const SLOW_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl ConnectionIo {
-    /// Why the connection ended.
+    /// Returns why the connection ended.
     pub(in crate::session) fn reason(&self) -> DisconnectReason {
-        self.reason.clone().unwrap_or_else(lost)
+        self.reason.clone().unwrap_or_else(connection_lost)
     }
 
-    /// Closes or cuts the connection if that was requested; `Break` if a pending handler has to be dropped.
+    /// Closes or cuts the connection if that was requested; `Break` if a pending handler has to be
+    /// dropped.
     pub(super) fn follow_close_order(&mut self, handler: Handler) -> ControlFlow<(), Intake> {
         match self.outbox().take_close_order(self.accepted(handler)) {
             CloseOrder::None => {}
@@ -50,22 +51,22 @@ impl ConnectionIo {
         ControlFlow::Continue(Intake::Messages)
     }
 
-    /// Sends a close frame and gives up what was not handled.
+    /// Sends a close frame and drops the messages that are not handled yet.
     pub(in crate::session) fn close(&mut self, request: CloseRequest) {
         if !self.phase.handles_messages() {
-            // A connect handler that fails after the connection was closed changes nothing.
+            // If a connect handler fails after the connection was closed, the first close counts.
             return;
         }
         let CloseRequest { code, reason, because, mode, .. } = request;
         let is_slow = because == DisconnectReason::SlowConsumer;
         if is_slow {
-            // Nothing may follow a message that is cut between two fragments.
+            // No frame may follow a message that is cut between two fragments.
             self.outbox().seal(None);
             let dropped = self.outbox().discard_unsent();
             tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
         }
         self.outbox().seal(Some(close_frame(Some(code), &reason)));
-        // Long enough for a slow client that has just resumed.
+        // Long enough for a slow client that has just resumed reading.
         let by = is_slow.then(|| deadline_after(self.limits.write_timeout.max(SLOW_TIMEOUT)));
         let phase = match (&self.phase, mode) {
             (_, CloseMode::Cut) => Phase::Failing { by: Some(deadline_after(CUT_TIMEOUT)) },
@@ -81,10 +82,10 @@ impl ConnectionIo {
         self.stop_handling(phase, because);
     }
 
-    /// Stops waiting for the client, whose close frame is queued already.
+    /// Stops waiting for the client. The close frame is queued already.
     pub(super) fn cut(&mut self) {
         if self.outbox().is_flushed() {
-            self.lose();
+            self.end_now();
         } else if !self.phase.has_ended() {
             self.phase = Phase::Failing { by: Some(deadline_after(CUT_TIMEOUT)) };
         }
@@ -94,14 +95,14 @@ impl ConnectionIo {
         self.close(CloseRequest::handshake(code, reason, DisconnectReason::Protocol { code }));
     }
 
-    /// Closes a connection whose unfinished message takes more than its share.
+    /// Closes the connection because its unfinished message takes more than its share.
     pub(super) fn close_for_unfinished(&mut self) {
         if self.phase.takes_messages() {
             self.close_for_limit(closing::TOO_MUCH_UNFINISHED);
         }
     }
 
-    /// The client will send no more, but not everything before is read.
+    /// Notes that the client will send no more, while some of its bytes are still unread.
     pub(super) fn note_finished(&mut self) {
         if matches!(self.phase, Phase::Open) {
             self.outbox().note_client_end();
@@ -111,14 +112,14 @@ impl ConnectionIo {
         }
     }
 
-    /// Gives the next handler of a client that is leaving the whole time.
+    /// Restarts the time limit for the next handler of a client that is leaving.
     pub(super) fn renew_handler_deadline(&mut self) {
         if let Phase::Leaving { handler_by, .. } = &mut self.phase {
             *handler_by = deadline_after(self.limits.close_timeout);
         }
     }
 
-    /// The stream has failed.
+    /// Handles a failure of the stream.
     #[cold]
     pub(super) fn fail(&mut self, error: &io::Error) {
         self.note_failure(error);
@@ -132,7 +133,7 @@ impl ConnectionIo {
         }
     }
 
-    /// The client has closed, or its side of the stream has ended.
+    /// Handles the end of the client's side of the stream, with or without a close frame.
     pub(super) fn client_ended(&mut self, end: ClientEnd) {
         let by = match end {
             ClientEnd::Failure(_) => EndedBy::Server,
@@ -142,7 +143,7 @@ impl ConnectionIo {
         self.socket.end_requests();
         let is_reset = matches!(end, ClientEnd::Reset);
         if is_reset {
-            // Nothing that waits can be delivered.
+            // No queued frame can be delivered any more.
             self.outbox().end();
             self.writability = Writability::Ready;
         }
@@ -152,7 +153,8 @@ impl ConnectionIo {
                 let handler_by = deadline_after(self.limits.close_timeout);
                 self.phase = Phase::Leaving { end: Some(Box::new(end)), handler_by };
             }
-            // A fault of a message is found after the close frame behind it, and comes first.
+            // A fault in a message may be found after the close frame behind it, and takes
+            // precedence.
             (
                 Phase::Leaving { handler_by, .. },
                 end @ (ClientEnd::Failure(_) | ClientEnd::Reset),
@@ -168,7 +170,7 @@ impl ConnectionIo {
                 self.phase = Phase::Failing { by: *by };
             }
             (Phase::Closing { .. } | Phase::Failing { .. } | Phase::Flushing { .. }, _) => {
-                self.lose()
+                self.end_now()
             }
             (Phase::Ended { .. }, _) => {}
         }
@@ -177,19 +179,21 @@ impl ConnectionIo {
         }
     }
 
-    /// Drops what a client sent before it reset its connection, if a handler has closed that: there is nobody
-    /// to send a close frame to, so no request to close comes of it.
+    /// Ends the connection if its client has reset it and a handler has closed it as well. The
+    /// remaining messages are dropped. The outbox has ended by then and passes on no request to
+    /// close, so the standing is checked instead.
     #[inline]
-    pub(super) fn give_up_if_sent_away(&mut self) {
+    pub(super) fn end_if_reset_and_closed(&mut self) {
         if let Phase::Leaving { end: Some(end), .. } = &self.phase
             && matches!(**end, ClientEnd::Reset)
-            && self.socket.membership().standing == Standing::SentAway
+            && self.socket.membership().standing == Standing::Closed
         {
-            self.lose();
+            self.end_now();
         }
     }
 
-    /// Ends the connection as the client did, once its messages are handled; `true` if it has.
+    /// Closes the connection in the way the client has ended it, once its messages are handled;
+    /// `true` if that happened.
     pub(super) fn conclude_if_handled(&mut self) -> bool {
         let is_handled = self.inbox.is_empty() && !self.protocol.has_undecoded();
         match &mut self.phase {
@@ -204,6 +208,7 @@ impl ConnectionIo {
         }
     }
 
+    /// Closes the connection in the way the client has ended it, and stops handling messages.
     pub(super) fn conclude(&mut self, end: ClientEnd) {
         let by = None;
         let (frame, phase, because) = match end {
@@ -216,8 +221,8 @@ impl ConnectionIo {
                 let frame = close_frame(Some(code), &failure.reason());
                 (Some(frame), Phase::Failing { by }, DisconnectReason::Protocol { code })
             }
-            ClientEnd::Finished => (None, Phase::Flushing { by }, lost()),
-            ClientEnd::Reset => return self.lose(),
+            ClientEnd::Finished => (None, Phase::Flushing { by }, connection_lost()),
+            ClientEnd::Reset => return self.end_now(),
         };
         self.outbox().seal(frame);
         self.stop_handling(phase, because);
@@ -229,16 +234,16 @@ impl ConnectionIo {
             DisconnectReason::Timeout => EndedBy::Client,
             _ => EndedBy::Server,
         };
-        self.socket.registry().depart(&self.socket, Standing::SentAway, by);
+        self.socket.registry().depart(&self.socket, Standing::Closed, by);
         self.inbox.clear();
         self.protocol.drop_messages();
-        // Less is never too much.
+        // A smaller size never exceeds the share.
         let _ = self.unfinished.set(0, usize::MAX);
         self.socket.end_requests();
     }
 
-    /// Once the last frame is written, starts the client's deadline and ends our side of the stream; that
-    /// of plain TCP has ended with the write.
+    /// Once the last frame is written, starts the client's deadline and ends the server's side of
+    /// the stream. On plain TCP the flush has already ended it.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) {
         let (Phase::Closing { by } | Phase::Failing { by } | Phase::Flushing { by }) =
             &mut self.phase
@@ -249,32 +254,33 @@ impl ConnectionIo {
             return;
         }
         by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
-        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be sending:
-        // dropping the socket then would make the kernel discard what the client has not received.
+        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be
+        // sending, and if the socket were dropped then, the kernel would discard bytes that the
+        // client has not received.
         if let Io::Stream(stream) = &mut self.io {
             match stream.poll_shutdown(cx) {
                 Poll::Pending => return,
-                // The end is near in any case.
+                // The connection ends soon in any case.
                 Poll::Ready(Err(error)) => self.note_failure(&error),
                 Poll::Ready(Ok(())) => {}
             }
         }
         if matches!(self.phase, Phase::Flushing { .. }) {
-            self.lose();
+            self.end_now();
         }
     }
 
-    /// Nothing can be read or written any more.
-    pub(super) fn lose(&mut self) {
+    /// Ends the connection: no bytes can be read or written any more.
+    pub(super) fn end_now(&mut self) {
         let begun = self.phase.deadline();
-        // A pending handler may go on for so long.
+        // A pending handler may run until then.
         let by = begun.unwrap_or_else(|| deadline_after(self.limits.close_timeout));
-        self.stop_handling(Phase::Ended { by }, lost());
+        self.stop_handling(Phase::Ended { by }, connection_lost());
         self.outbox().end();
         self.writability = Writability::Ready;
     }
 }
 
-fn lost() -> DisconnectReason {
+fn connection_lost() -> DisconnectReason {
     DisconnectReason::Peer { code: None, reason: String::new() }
 }

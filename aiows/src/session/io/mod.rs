@@ -1,15 +1,15 @@
-//! The socket of one connection: reads ahead, writes what is queued, keeps the deadlines.
+//! The socket of one connection: reads ahead, writes the queue, keeps the deadlines.
 //!
-//! `mod.rs` has the turn of a session, `read.rs` what comes in, `write.rs` what goes out, `timer.rs` what is
-//! due, `end.rs` the transitions between the phases of `phase.rs`.
+//! A turn does all work that is possible without waiting: it follows orders to close, reads, writes
+//! and checks the deadlines. Then the session sleeps until it is woken.
 
-mod end;
-mod inbox;
-mod phase;
-mod read;
-mod saved;
-mod timer;
-mod write;
+mod end; // the transitions between the phases
+mod inbox; // the accepted messages that wait for their handlers
+mod packed; // messages that wait in a compact form
+mod phase; // the phases from open to ended
+mod read; // reading and decoding
+mod timer; // the actions that are due
+mod write; // writing the queue
 
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
@@ -33,51 +33,57 @@ use crate::protocol::{Inbound, Protocol};
 use crate::transport::Io;
 use crate::websocket::WebSocket;
 
-/// Reads of the socket in one turn; then other connections get theirs.
+/// The most reads of the socket in one turn. After that, other connections get their turn.
 const READS_PER_TURN: usize = 16;
 
+/// The socket of one connection, with the state of reading, writing and closing it.
 pub(super) struct ConnectionIo {
     io: Io,
     protocol: Protocol,
     socket: WebSocket,
+    /// The limits of the connection's route.
     pub(super) limits: Arc<Limits>,
     inbox: Inbox,
     clock: Clock,
     phase: Phase,
-    /// Set when the session stops handling messages.
+    /// The reason for the end. Set when the session stops handling messages.
     reason: Option<DisconnectReason>,
+    /// Whether the socket took all bytes when the queue was last written.
     writability: Writability,
     answers: Answers,
+    /// This connection's part of the memory for unfinished messages.
     unfinished: Unfinished,
-    /// Whether a stop has cut the connection.
+    /// Whether a shutdown has cut the connection.
     is_cut: bool,
-    /// Messages handed out since other tasks last had their turn.
+    /// The number of messages returned since the session last yielded.
     handled: usize,
 }
 
-/// Whether there is room for the answer to another message.
+/// Whether the queue has room for the answer to another message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
+    /// The answer to the next message fits.
     Fit,
-    /// The client has to read first.
+    /// The client has to read first; until then no message is handled.
     Wait,
 }
 
-/// Whether the session waits for a handler.
+/// Whether a handler is pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handler {
     None,
     Pending,
 }
 
-/// What the session does next.
+/// The session's next step.
 #[derive(Debug)]
 pub(super) enum Step {
     Message(Inbound),
+    /// The session has stopped handling messages.
     Over,
 }
 
-/// What is left of one turn of the session.
+/// The budget that is left in one turn of the session.
 struct Turn {
     reads: usize,
 }
@@ -118,10 +124,10 @@ impl ConnectionIo {
             return poll_unconstrained(cx, |cx| self.poll_pause(cx));
         }
         if !self.has_message() {
-            // Without a handler there is none to drop.
+            // No handler is pending, so there is none to drop.
             let _ = poll_unconstrained(cx, |cx| Poll::Ready(self.poll_turn(cx, Handler::None)));
         }
-        self.give_up_if_sent_away();
+        self.end_if_reset_and_closed();
         if !self.phase.handles_messages() {
             return Poll::Ready(Step::Over);
         }
@@ -129,7 +135,8 @@ impl ConnectionIo {
         let Some(message) = message else {
             self.handled = 0;
             if self.outbox().awaits_close() {
-                // The request may have come after the turn, when nothing was registered to be woken.
+                // The request may have come after the last check, when no waker was registered
+                // because a message was there.
                 cx.waker().wake_by_ref();
             }
             return Poll::Pending;
@@ -139,21 +146,22 @@ impl ConnectionIo {
         Poll::Ready(Step::Message(message))
     }
 
-    /// Gives other connections their turn. A client that never stops sending must not keep the session
-    /// from what is due.
+    /// Yields to other connections. Writes and deadlines are served as well, because a client may
+    /// never stop sending.
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         self.handled = 0;
         self.poll_flush(cx);
         if let Some(event) = self.poll_clock(cx, Handler::None) {
-            // Without a handler there is none to drop.
+            // No handler is pending, so there is none to drop.
             let _ = self.act_on(event);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Keeps the connection alive while a handler is pending; `Ready` if it has to be dropped.
-    pub(super) fn poll_beside_handler(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Keeps the connection alive while a handler is pending. Returns `Ready` if the handler has to
+    /// be dropped.
+    pub(super) fn poll_during_handler(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.handled = 0;
         self.clock.waiting().note_pending();
         match self.poll_turn(cx, Handler::Pending) {
@@ -162,24 +170,26 @@ impl ConnectionIo {
         }
     }
 
-    /// How long the handler has been pending.
+    /// Returns how long the handler has been pending.
     pub(super) fn handler_time(&self) -> Duration {
         self.clock.handler_time()
     }
 
-    /// Whether the log has to name the pending handler now.
-    pub(super) fn take_slow(&mut self) -> bool {
-        self.clock.waiting().take_slow()
+    /// Returns whether the log has to name the pending handler now.
+    pub(super) fn take_slow_warning(&mut self) -> bool {
+        self.clock.waiting().take_slow_warning()
     }
 
-    /// Notes that the handler has returned: the messages behind it move on.
+    /// Notes that the handler has returned, so that the messages behind it move on.
     pub(super) fn note_handler_returned(&mut self) {
         self.clock.note_progress();
     }
 
-    /// `Ready` when everything is written and the client has answered, or at the deadline.
+    /// Returns `Ready` once all frames are written and the client has closed its side, or at the
+    /// deadline.
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Without a handler a `Break` has only moved the connection on: nothing would wake this task.
+        // If no handler is pending, a `Break` means that the phase has changed. Another turn is
+        // needed then, because no waker was registered.
         while self.poll_turn(cx, Handler::None).is_break() && !self.phase.has_ended() {}
         if self.phase.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -202,7 +212,7 @@ impl ConnectionIo {
         self.socket.outbox()
     }
 
-    /// Whether a message can be handed to its handler now.
+    /// Whether the handler of the next message can run now.
     fn has_message(&self) -> bool {
         !self.inbox.is_empty()
             && self.phase.handles_messages()
@@ -210,9 +220,9 @@ impl ConnectionIo {
             && !self.outbox().awaits_close()
     }
 
-    /// Does everything there is to do without waiting, and arranges to be woken for the rest.
+    /// Does all work that is possible without waiting, and registers wakers for the rest.
     ///
-    /// `Break` means that a pending handler has to be dropped.
+    /// Returns `Break` if a pending handler has to be dropped.
     fn poll_turn(&mut self, cx: &mut Context<'_>, handler: Handler) -> ControlFlow<()> {
         let mut turn = Turn { reads: READS_PER_TURN };
         loop {
@@ -242,7 +252,7 @@ impl ConnectionIo {
     }
 
     fn sleep(&mut self, cx: &Context<'_>, handler: Handler) -> bool {
-        // A question that was sent meanwhile makes room for more messages.
+        // If a request to the client was sent in the meantime, more messages can be read.
         if self.inbox.note_requests(self.socket.awaits_answer(), &self.limits) {
             return false;
         }
@@ -258,10 +268,10 @@ impl ConnectionIo {
     }
 }
 
-/// Polls outside of tokio's cooperative budget, for work that is bounded all the same.
+/// Polls outside tokio's cooperative budget, for work that is limited anyway.
 ///
-/// The handlers of the same task may have used the budget up. Streams and timers return pending
-/// then, which would make the client look slow or silent.
+/// The handlers on the same task may have used up the budget. Streams and timers would return
+/// pending then, and the client would look slow or silent.
 pub(super) fn poll_unconstrained<T>(
     cx: &mut Context<'_>,
     poll: impl FnMut(&mut Context<'_>) -> Poll<T>,

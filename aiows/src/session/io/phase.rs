@@ -1,28 +1,32 @@
+//! The phases of a session from open to ended.
+
 use tokio::time::Instant;
 
 use crate::protocol::{Failure, PeerClose};
 
-/// How far the session is on its way to the end; ARCHITECTURE.md has the diagram.
+/// The current use of the socket by the session. ARCHITECTURE.md has a diagram.
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Messages are read and handled.
     Open,
-    /// The client has closed or left; its messages before that are still handled, each until
+    /// The client has closed or left. Its earlier messages are still handled, each until
     /// `handler_by`.
     Leaving {
-        /// How its stream ended; `None` while bytes before the end are unread.
+        /// How the client's stream ended; `None` while bytes before the end are unread.
         end: Option<Box<ClientEnd>>,
         handler_by: Instant,
     },
-    /// Our close frame is queued, and the client's is awaited. In this phase and the next two there
-    /// is no deadline until everything is written, except for a slow client and a cut: before, a
-    /// client that reads has as long as it needs.
+    /// The server's close frame is queued, and the client's is awaited. In this phase and the next
+    /// two, the deadline begins only when all frames are written, except for a slow client and a
+    /// cut: a client that reads has as long as it needs for that.
     Closing { by: Option<Instant> },
-    /// Our close frame is queued; what the client still sends is discarded until it ends its side.
+    /// The server's close frame is queued. Bytes from the client are discarded until it ends its
+    /// side.
     Failing { by: Option<Instant> },
-    /// Nothing more is expected of the client; what is queued for it is written.
+    /// No more bytes are expected from the client. The queued frames are written.
     Flushing { by: Option<Instant> },
-    /// Nothing can be read or written any more; a handler that is pending has until the deadline.
+    /// No bytes can be read or written any more. A handler that is pending may run until the
+    /// deadline.
     Ended { by: Instant },
 }
 
@@ -31,21 +35,21 @@ pub(super) enum Phase {
 pub(super) enum ClientEnd {
     /// With a close frame.
     Close(PeerClose),
-    /// With bytes that are not allowed.
+    /// With bytes that the protocol forbids.
     Failure(Failure),
     /// Without a close frame.
     Finished,
-    /// With a reset: nothing can be delivered to it.
+    /// With a reset, so that no frame can be delivered to the client.
     Reset,
 }
 
 impl Phase {
-    /// Whether messages are handed to their handlers.
+    /// Whether handlers of messages run.
     pub(super) fn handles_messages(&self) -> bool {
         matches!(self, Self::Open | Self::Leaving { .. })
     }
 
-    /// Whether bytes of messages may still arrive.
+    /// Whether more messages may still be read.
     pub(super) fn takes_messages(&self) -> bool {
         matches!(self, Self::Open | Self::Leaving { end: None, .. })
     }

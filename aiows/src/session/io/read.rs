@@ -1,4 +1,4 @@
-//! What the client sends: read ahead, decoded, and its end noticed.
+//! Reading ahead, decoding, and noticing that the client leaves.
 
 use std::cell::RefCell;
 use std::task::{Context, Poll};
@@ -11,10 +11,10 @@ use crate::protocol::{DecodeLimit, Inbound, ProtocolEnd};
 use crate::session::clock::Reading;
 use crate::transport::{Hangup, HangupInterest};
 
-/// What is read at once, in bytes; one buffer serves all connections of a thread.
+/// The most bytes of one read. One buffer serves all connections of a thread.
 const SCRATCH: usize = 64 * 1024;
 
-/// Bytes that are read although no further message is accepted: so that pings are answered and a
+/// Bytes that are read even though no further message is accepted, so that pings are answered and a
 /// client that leaves is noticed. `Limits::inbound_messages` documents it.
 const READ_AHEAD: usize = 64 * 1024;
 
@@ -22,16 +22,16 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is taken of the messages that arrive.
+/// The messages that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Intake {
     Messages,
-    /// The server stops: only answers to the requests of pending handlers are of interest.
+    /// The server shuts down: only answers to the requests of pending handlers are accepted.
     AnswersOnly,
 }
 
 impl ConnectionIo {
-    /// Whether the client is read from, and otherwise what is known of it.
+    /// Returns whether the client is read from, and if not, whether its departure is noticed.
     pub(super) fn reading(&self) -> Reading {
         match &self.phase {
             Phase::Open | Phase::Leaving { end: None, .. } if self.reads_ahead() => Reading::On,
@@ -51,7 +51,7 @@ impl ConnectionIo {
         self.protocol.backlog() < READ_AHEAD
     }
 
-    /// Decodes what is there and reads once; `true` if there may be more.
+    /// Decodes the bytes already read, and reads once; `true` if there may be more.
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,7 +67,7 @@ impl ConnectionIo {
                 }
                 more
             }
-            // Control frames that were read before may have a close frame behind them.
+            // A close frame may come behind control frames that were read earlier.
             Phase::Closing { .. } if self.protocol.is_paused() => {
                 self.take(&[], intake);
                 true
@@ -92,7 +92,7 @@ impl ConnectionIo {
         self.poll_hangup(cx)
     }
 
-    /// Notices a client that leaves while nothing is read from it.
+    /// Checks whether the client has left while no bytes are read from it.
     fn poll_hangup(&mut self, cx: &mut Context<'_>) -> bool {
         let interest = match &self.phase {
             Phase::Open => HangupInterest::Any,
@@ -160,7 +160,7 @@ impl ConnectionIo {
             if self.protocol.has_grown() && self.inbox.has_large(known) {
                 self.keep_large_buffer();
             }
-            // Looked at after the bytes were read: a request that they answer was counted before.
+            // Checked after the bytes were read: a request that they answer was counted before.
             if self.socket.awaits_answer() || intake == Intake::AnswersOnly {
                 self.take_answers(known, intake);
             }
@@ -171,7 +171,7 @@ impl ConnectionIo {
                 None => {}
             }
             self.note_unfinished();
-            // While a question is open, a part of the messages is decoded at a time.
+            // While a request is pending, the messages are decoded in batches.
             if !self.inbox.has_requests() || !self.has_more(intake) {
                 return;
             }
@@ -187,15 +187,16 @@ impl ConnectionIo {
             && self.inbox.room(&self.limits).is_some()
     }
 
-    /// One large message gives its buffer back at once, a stream of them when it is over, as long as
-    /// there are not too many such streams.
+    /// A single large message releases its buffer at once. A stream of large messages keeps it
+    /// until the stream is over, unless there are too many such streams.
     fn keep_large_buffer(&mut self) {
         if !(self.clock.note_large() && self.protocol.keep_grown()) {
             self.protocol.shrink();
         }
     }
 
-    /// Takes the answers out of the messages that have come, past those that wait.
+    /// Takes the answers out of the messages just decoded, so that they overtake the messages that
+    /// wait.
     fn take_answers(&mut self, known: usize, intake: Intake) {
         for message in self.inbox.split_off(known) {
             let other: Option<Inbound> = self.socket.take_answer(message, &self.limits);
@@ -205,7 +206,8 @@ impl ConnectionIo {
         }
     }
 
-    /// Follows the message under way, which has a deadline and a share of what all may use.
+    /// Tracks the message in progress, which has a deadline and a share of the memory for all of
+    /// them.
     fn note_unfinished(&mut self) {
         let under_way = self.protocol.message_under_way();
         self.clock.set_message_under_way(under_way.map(|(number, _)| number));

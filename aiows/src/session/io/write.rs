@@ -1,4 +1,4 @@
-//! What the client is sent: one write for everything queued.
+//! Writing the queue to the socket.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -7,7 +7,8 @@ use super::{Answers, ConnectionIo};
 use crate::outbox::{Writability, write_tcp};
 use crate::transport::Io;
 
-/// More than a ping (at most 127 bytes with its head), so that pings alone never count.
+/// More than the size of a ping (at most 127 bytes with its header), so that pings alone never
+/// count as a sign of life.
 const MIN_TAKEN_BY_STREAM: u64 = 128;
 
 impl ConnectionIo {
@@ -21,9 +22,11 @@ impl ConnectionIo {
             Poll::Ready(_) => Writability::Ready,
         };
         match flushed {
-            Poll::Pending => self.clock.note_blocked(self.outbox().written(), enough(&self.io)),
+            Poll::Pending => {
+                self.clock.note_blocked(self.outbox().written(), sign_of_life(&self.io))
+            }
             Poll::Ready(Ok(())) if self.clock.is_blocked() => {
-                self.clock.note_unblocked(self.outbox().written(), enough(&self.io));
+                self.clock.note_unblocked(self.outbox().written(), sign_of_life(&self.io));
             }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => self.fail(&error),
@@ -38,8 +41,9 @@ impl ConnectionIo {
         let outbox = self.socket.outbox();
         match &mut self.io {
             Io::Tcp(reader) => {
-                // First, because a sender may have written everything while the socket counted as
-                // full. Until it has room again this makes no system call.
+                // The flush comes first, because a sender may have written the whole queue while
+                // the runtime considered the socket full. As long as it does, the flush makes no
+                // system call.
                 while outbox.flush(write_tcp)?.is_pending() {
                     ready!(reader.poll_write_ready(cx))?;
                 }
@@ -58,9 +62,9 @@ impl ConnectionIo {
     }
 }
 
-/// How many bytes of a socket that was full are a sign of life. A stream of the user may be pending
-/// before every write; then that it takes a ping says nothing of the client.
-fn enough(io: &Io) -> u64 {
+/// Returns how many bytes a full socket must take to count as a sign of life. A custom stream may
+/// be pending before every write, so that taking a ping is no evidence of a live client.
+fn sign_of_life(io: &Io) -> u64 {
     match io {
         Io::Tcp(_) => 0,
         Io::Stream(_) => MIN_TAKEN_BY_STREAM,

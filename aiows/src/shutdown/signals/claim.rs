@@ -1,8 +1,8 @@
 //! Gives the signals to servers while they run, then back to the program.
 //!
-//! A signal handler stays installed for the life of the process, because tokio and signal-hook never
-//! remove it. If the program had the default action of the system, our part of the handler therefore
-//! performs that action once no server runs.
+//! A signal handler stays installed for the life of the process, because tokio and signal-hook
+//! never remove it. If the program had the default action of the system, our part of the handler
+//! therefore performs that action once no server runs.
 
 use std::fs;
 use std::io;

@@ -16,7 +16,8 @@ use super::handle::ServerHandle;
 use crate::error::Error;
 use crate::limits::deadline_after;
 
-/// Stops the server at the first signal and cuts its connections at the second, until it is dropped.
+/// Stops the server at the first signal and cuts its connections at the second, until it is
+/// dropped.
 pub(crate) struct SignalTask {
     task: AbortHandle,
     #[cfg(unix)]

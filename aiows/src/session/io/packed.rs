@@ -1,4 +1,5 @@
-//! Messages that wait for a question to be answered, packed: a small one costs little more than its bytes.
+//! Messages that arrive while a request to the client is pending, packed so that a small one takes
+//! little more than its bytes.
 
 use std::collections::VecDeque;
 
@@ -7,13 +8,13 @@ use bytes::{Buf, BufMut, BytesMut};
 use crate::limits::Limits;
 use crate::protocol::Inbound;
 
-/// The size of one run of packed messages, in bytes.
+/// The size of one buffer of packed messages, in bytes.
 const RUN: usize = 16 * 1024;
 
-/// Larger messages are kept as they are.
+/// Larger messages are not packed.
 const MAX_PACKED: usize = 4 * 1024;
 
-/// What stands before each packed message: its length, and whether it is binary.
+/// The size of the header of each packed message: its length, and whether it is binary.
 const HEAD: usize = size_of::<u16>();
 
 const IS_BINARY: u16 = 1 << 15;
@@ -22,25 +23,25 @@ const _: () = assert!(MAX_PACKED < IS_BINARY as usize);
 
 /// Messages in the order in which they arrived.
 #[derive(Debug, Default)]
-pub(super) struct Saved {
+pub(super) struct PackedMessages {
     parts: VecDeque<Part>,
-    /// What the parts take, in bytes.
+    /// The memory of all parts, in bytes.
     held: usize,
 }
 
 #[derive(Debug)]
 enum Part {
-    /// Small messages behind one another; never empty.
+    /// Small messages one after another; never empty.
     Run(BytesMut),
     Whole(Inbound),
 }
 
-impl Saved {
+impl PackedMessages {
     pub(super) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Whether more may be kept: empty messages take room as well.
+    /// Whether more messages may be kept. Empty messages take memory as well.
     pub(super) fn has_room(&self, limits: &Limits) -> bool {
         self.held / 2 < limits.inbound_size.max(RUN)
     }
@@ -65,7 +66,7 @@ impl Saved {
         self.parts.push_back(Part::Run(run));
     }
 
-    /// Takes the last run if so many bytes fit into it, or makes another one.
+    /// Removes the last run if `size` more bytes fit into it; otherwise allocates another one.
     fn take_run(&mut self, size: usize) -> BytesMut {
         match self.parts.pop_back() {
             Some(Part::Run(run)) if run.capacity() - run.len() >= size => return run,
@@ -109,24 +110,24 @@ mod tests {
     #[test]
     fn small_messages_take_little_more_than_their_bytes() {
         let limits = Limits::default();
-        let mut saved = Saved::default();
-        saved.extend(messages(12, limits.inbound_size / 12));
-        assert!(saved.has_room(&limits));
-        assert!(saved.held < limits.inbound_size * 5 / 4, "{}", saved.held);
-        while saved.pop().is_some() {}
-        assert_eq!((saved.held, saved.parts.len()), (0, 0));
+        let mut packed = PackedMessages::default();
+        packed.extend(messages(12, limits.inbound_size / 12));
+        assert!(packed.has_room(&limits));
+        assert!(packed.held < limits.inbound_size * 5 / 4, "{}", packed.held);
+        while packed.pop().is_some() {}
+        assert_eq!((packed.held, packed.parts.len()), (0, 0));
     }
 
     #[test]
     fn the_number_of_empty_messages_is_bounded() {
         let limits = Limits::default();
-        let mut saved = Saved::default();
+        let mut packed = PackedMessages::default();
         let mut count = 0;
-        while saved.has_room(&limits) {
-            saved.extend(messages(0, 64));
+        while packed.has_room(&limits) {
+            packed.extend(messages(0, 64));
             count += 64;
         }
-        assert!(saved.held <= 2 * limits.inbound_size + RUN, "{}", saved.held);
+        assert!(packed.held <= 2 * limits.inbound_size + RUN, "{}", packed.held);
         assert!((200_000..300_000).contains(&count), "{count}");
     }
 }

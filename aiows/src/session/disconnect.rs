@@ -1,4 +1,5 @@
-//! The disconnect handlers: each has a time of its own, and together they have what a stop leaves them.
+//! Time limits of disconnect handlers: each one has its own, and a shutdown limits all of them
+//! together.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -12,35 +13,36 @@ use crate::extract::DisconnectTime;
 use crate::handler::{BoxFuture, Returned, drop_caught, poll_caught};
 use crate::limits::{CUT_GRACE, deadline_after};
 
-/// How long the disconnect handlers of a connection have together once a stop has cut it. It is less than what
-/// the stop waits, so that a handler that hangs is named before the program ends.
+/// How long all disconnect handlers of a connection may run once a shutdown has cut the connection.
+/// It is less than the shutdown waits, so that a handler that hangs is logged before the program
+/// ends.
 const CUT_TIME: Duration = CUT_GRACE.saturating_sub(Duration::from_millis(100));
 
-/// When the handlers that still run are dropped, because a stop has cut the connection.
+/// The deadline of all handlers that still run; set once a shutdown has cut the connection.
 #[derive(Default)]
-pub(super) struct Cut(Option<Instant>);
+pub(super) struct CutDeadline(Option<Instant>);
 
-/// Runs a handler while the connection is being closed; `None` if it has not returned in time.
-pub(super) async fn beside(
+/// Runs a handler while the connection closes; `None` if it has not returned in time.
+pub(super) async fn run_disconnect_handler(
     io: &mut ConnectionIo,
     mut handler: BoxFuture,
     limit: Duration,
-    cut: &mut Cut,
+    cut: &mut CutDeadline,
 ) -> Option<Returned> {
-    let returned = poll_beside(io, &mut handler, limit, cut).await;
+    let returned = poll_while_closing(io, &mut handler, limit, cut).await;
     drop_caught(|| Some(io.id()), handler);
     returned
 }
 
-/// Runs handlers inside of middleware, which are timed one by one. When the connection is cut, those that are
-/// left are called, and dropped where they would wait.
-pub(super) async fn beside_group(
+/// Runs a group of handlers inside middleware, each with a time limit of its own. If the connection
+/// is cut, the remaining handlers are still called, but each is dropped as soon as it is pending.
+pub(super) async fn run_disconnect_group(
     io: &mut ConnectionIo,
     mut group: BoxFuture,
     time: &DisconnectTime,
-    cut: &mut Cut,
+    cut: &mut CutDeadline,
 ) -> Option<Returned> {
-    let mut returned = poll_beside(io, &mut group, Duration::MAX, cut).await;
+    let mut returned = poll_while_closing(io, &mut group, Duration::MAX, cut).await;
     if returned.is_none() {
         time.end();
         returned = poll_fn(|cx| match poll_caught(group.as_mut(), cx) {
@@ -53,17 +55,18 @@ pub(super) async fn beside_group(
     returned
 }
 
-async fn poll_beside(
+async fn poll_while_closing(
     io: &mut ConnectionIo,
     handler: &mut BoxFuture,
     limit: Duration,
-    cut: &mut Cut,
+    cut: &mut CutDeadline,
 ) -> Option<Returned> {
     let mut timer = pin!(sleep_until(deadline_after(limit)));
     poll_fn(|cx| match poll_caught(handler.as_mut(), cx) {
         Poll::Ready(returned) => Poll::Ready(Some(returned)),
         Poll::Pending => poll_unconstrained(cx, |cx| {
-            // Whether the closing is finished does not matter here: the handler is waited for.
+            // It does not matter whether the connection has finished closing: the handler is
+            // awaited in any case.
             let _ = io.poll_finish(cx);
             cut.poll(io, timer.as_mut(), cx).map(|()| None)
         }),
@@ -71,8 +74,8 @@ async fn poll_beside(
     .await
 }
 
-impl Cut {
-    /// `Ready` at the deadline of a handler, which is earlier if the connection is cut.
+impl CutDeadline {
+    /// Returns `Ready` at the deadline of a handler, which comes earlier if the connection is cut.
     fn poll(
         &mut self,
         io: &ConnectionIo,
