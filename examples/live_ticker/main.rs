@@ -5,7 +5,7 @@
 //! ```js
 //! ws = new WebSocket("ws://127.0.0.1:8000")
 //! ws.onmessage = (event) => console.log(event.data)
-//! ws.send(JSON.stringify({ type: "watch", symbol: "TEA" }))
+//! ws.onopen = () => ws.send(JSON.stringify({ type: "watch", symbol: "TEA" }))
 //! ```
 
 use std::time::Duration;
