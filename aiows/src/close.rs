@@ -89,7 +89,7 @@ pub enum DisconnectReason {
     /// The client closed the connection, with a close frame or by ending the stream.
     Peer {
         /// The code of the close frame. `None` if the stream ended without a close frame, or if the
-        /// frame has no code.
+        /// frame has no code, as after `ws.close()` in a browser.
         code: Option<CloseCode>,
         /// The reason of the close frame. Empty if there was none.
         reason: String,

@@ -13,12 +13,12 @@
 //! - `refuse.rs`: answers a refused request
 
 mod application_checks;
+mod capacity;
 mod check;
 mod half_open;
 mod panics;
 mod paths;
 mod pattern;
-mod permits;
 mod refuse;
 mod rules;
 #[cfg(test)]
@@ -31,11 +31,11 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout_at;
 
 use self::application_checks::ApplicationChecks;
+use self::capacity::Permits;
 pub(crate) use self::half_open::HalfOpen;
 #[cfg(feature = "axum")]
 pub(crate) use self::panics::{caught_future, refusal_for};
 pub(crate) use self::paths::Paths;
-use self::permits::Permits;
 pub(crate) use self::rules::AdmissionRules;
 use crate::handshake::{Refusal, RequestHead, SwitchingProtocols, read_request_head};
 use crate::session::{AcceptedPeer, SessionConfig, UnfinishedTotal};

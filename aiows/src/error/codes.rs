@@ -136,7 +136,8 @@ pub(crate) mod closing {
         CONNECT_TIMEOUT = Closing::new(CloseCode::TRY_AGAIN_LATER, "Connect timed out") =>
             "the connect handlers take longer than `Limits::connect_timeout`";
         ROOM_FULL = Closing::new(CloseCode::TRY_AGAIN_LATER, "the room is full") =>
-            "the room of the path is full";
+            "the room of the path is full, or the connection is in too many rooms; the reason is \
+             then `leave a room first`";
         TOO_MUCH_UNFINISHED =
             Closing::new(CloseCode::TRY_AGAIN_LATER, "Too much unfinished data") =>
             "the unfinished messages of all clients exceed `Limits::inbound_total`, and those of \
@@ -166,7 +167,7 @@ pub(crate) mod http_refusal {
              breaks RFC 6455";
         INVALID_PATH = HttpRefusal::new(400, code::INVALID_PATH) =>
             "the parameters of the path do not fit the `Path<T>` of a connect handler or of \
-             `on_handshake`";
+             `on_handshake`, or the path is not percent-encoded UTF-8";
         INVALID_QUERY = HttpRefusal::new(400, code::INVALID_QUERY) =>
             "the query does not fit the `Query<T>` of a connect handler or of `on_handshake`";
         FORBIDDEN = HttpRefusal::new(403, code::FORBIDDEN) => "the origin may not connect";

@@ -13,7 +13,7 @@ mod peer; // facts about the client that are known before its first message
 mod registry; // the interface through which a handle reaches rooms, users and other connections
 mod reply; // replies that a handler sends before it returns
 mod requests; // requests to the client, and its answers
-mod rooms; // the rooms of one connection
+mod room_list; // the list of the rooms of one connection
 mod tasks; // waiting for the end, and tasks that end with the connection
 
 use std::fmt;

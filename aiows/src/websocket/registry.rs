@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use super::WebSocket;
 use super::changes::{Departure, Joined, Left, UserChange};
-use super::rooms::Rooms;
+use super::room_list::Rooms;
 use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
 
