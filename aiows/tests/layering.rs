@@ -145,7 +145,7 @@ fn parts(group: &str) -> Vec<&str> {
     parts.into_iter().filter(|part| !part.is_empty()).collect()
 }
 
-/// Who imports whom among the modules directly in `folder`, with one file as the evidence.
+/// Returns the imports among the modules directly in `folder`, each with one file as the evidence.
 fn imports_within(sources: &[Source], folder: &[String]) -> BTreeMap<(String, String), String> {
     let inside =
         |path: &[String]| path.starts_with(folder).then(|| path.get(folder.len()).cloned())?;
