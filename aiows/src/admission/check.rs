@@ -64,11 +64,8 @@ impl AdmissionControl {
         if self.server.is_shutting_down() {
             return Err(stopping());
         }
-        let config = SessionConfig {
-            router: Arc::clone(router),
-            limits: Arc::clone(&router.limits),
-            unfinished: Arc::clone(&self.unfinished),
-        };
+        let config =
+            SessionConfig { router: Arc::clone(router), unfinished: Arc::clone(&self.unfinished) };
         let (peer, checks, leftover) = (AcceptedPeer::Peer(peer), checks?, Vec::new());
         Ok(Box::new(PendingSession { answer, leftover, peer, config, checks }))
     }

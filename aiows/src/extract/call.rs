@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::received::{Received, RequestId};
 use crate::close::DisconnectReason;
 use crate::codec::{decode, leading_type, read_head};
-use crate::error::{HandlerError, Result};
+use crate::error::Result;
 use crate::id::MessageId;
 use crate::message::Incoming;
 use crate::protocol::Inbound;
@@ -67,29 +68,61 @@ impl DisconnectTime {
     }
 }
 
+impl Stage {
+    fn into_id(self) -> Option<MessageId> {
+        match self {
+            Self::Message(received) => received.id.into_inner(),
+            Self::Connect | Self::Disconnect(..) | Self::None => None,
+        }
+    }
+}
+
 impl Call {
     pub(crate) fn new(socket: WebSocket, state: Arc<StateMap>, stage: Stage) -> Self {
         Self { inner: Arc::new(Inner { socket, state, stage }) }
     }
 
-    /// Prepares the call for the next handler. If a handler has kept a clone, the next one gets a
-    /// new call.
-    pub(crate) fn reuse(&mut self, state: &Arc<StateMap>, stage: Stage) {
-        match Arc::get_mut(&mut self.inner) {
-            Some(inner) => {
-                inner.stage = stage;
-                if !Arc::ptr_eq(&inner.state, state) {
-                    inner.state = Arc::clone(state);
-                }
+    /// Begins the call of a message handler. A `spare` call saves an allocation.
+    pub(crate) fn begin(
+        spare: Option<Self>,
+        socket: &WebSocket,
+        state: &Arc<StateMap>,
+        received: Received,
+    ) -> Self {
+        socket.begin_handling();
+        let stage = Stage::Message(received);
+        if let Some(mut call) = spare
+            && let Some(inner) = Arc::get_mut(&mut call.inner)
+        {
+            inner.stage = stage;
+            if !Arc::ptr_eq(&inner.state, state) {
+                inner.state = Arc::clone(state);
             }
-            None => *self = Self::new(self.inner.socket.clone(), Arc::clone(state), stage),
+            return call;
         }
+        Self::new(socket.clone(), Arc::clone(state), stage)
     }
 
-    /// Drops the message. Returns `false` if a handler has kept a clone of the call.
-    pub(crate) fn clear_message(&mut self) -> bool {
-        let inner = Arc::get_mut(&mut self.inner);
-        inner.map(|inner| inner.stage = Stage::None).is_some()
+    /// Ends the call of a message handler, and drops the message. Returns the id of a request
+    /// without a reply so far.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the message's head if no code has read it. The call goes on then.
+    pub(crate) fn end(&mut self) -> Result<Option<MessageId>> {
+        let replied = self.websocket().end_handling(self.request_id()?);
+        // A call that was allocated beside a large buffer is not used again, see `Inbox::pop`.
+        let is_large = self.inbound().is_some_and(Inbound::is_large);
+        let id = match Arc::get_mut(&mut self.inner).filter(|_| !is_large) {
+            Some(inner) => mem::replace(&mut inner.stage, Stage::None).into_id(),
+            None => self.id().cloned(),
+        };
+        Ok(id.filter(|_| !replied))
+    }
+
+    /// Whether the call has ended and can be used for the next message.
+    pub(crate) fn is_spare(&self) -> bool {
+        matches!(self.inner.stage, Stage::None)
     }
 
     /// Returns the connection.
@@ -128,25 +161,24 @@ impl Call {
     /// Returns the request id of the message, if it has one.
     #[must_use]
     pub fn id(&self) -> Option<&MessageId> {
-        let Stage::Message(received) = &self.inner.stage else {
-            return None;
-        };
-        match received.id.get() {
-            RequestId::Present(id) => Some(id),
-            RequestId::Absent => None,
-            RequestId::Unread => self.find_id(received),
-        }
+        self.request_id().ok().flatten()
     }
 
-    #[cold]
-    fn find_id<'a>(&self, received: &'a Received) -> Option<&'a MessageId> {
-        // If the head cannot be read the id stays unread, so that the error is still reported.
-        let head = read_head(self.inner.socket.tag(), received.inbound.as_text()?).ok()?;
-        received.id.set(head.id);
-        match received.id.get() {
-            RequestId::Present(id) => Some(id),
-            RequestId::Absent | RequestId::Unread => None,
+    /// Returns the request id of the message, and reads the head if that has not been done yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the head. It stays unread, so that the error is reported again.
+    pub(crate) fn request_id(&self) -> Result<Option<&MessageId>> {
+        let Stage::Message(received) = &self.inner.stage else {
+            return Ok(None);
+        };
+        if let RequestId::Unread = received.id.get()
+            && let Some(text) = received.inbound.as_text()
+        {
+            received.id.set(read_head(self.inner.socket.tag(), text)?.id);
         }
+        Ok(received.id.get().present())
     }
 
     /// Decodes and validates the message as a `T`.
@@ -247,33 +279,6 @@ impl Call {
             Stage::Disconnect(reason, _) => Some(reason),
             Stage::Connect | Stage::Message(_) | Stage::None => None,
         }
-    }
-
-    /// Returns whether the head of the message was read, by itself or with the payload.
-    pub(crate) fn is_head_known(&self) -> bool {
-        match &self.inner.stage {
-            Stage::Message(received) => !matches!(received.id.get(), RequestId::Unread),
-            Stage::Connect | Stage::Disconnect(..) | Stage::None => true,
-        }
-    }
-
-    /// Reads the head unless it was read before.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the head.
-    pub(crate) fn check_head(&self) -> Result<()> {
-        let _ = self.id();
-        match self.is_head_known() {
-            true => Ok(()),
-            false => self.head_error().map_or(Ok(()), Err),
-        }
-    }
-
-    /// Returns the error of the message's head, for a handler that failed before the head was read.
-    pub(crate) fn head_error(&self) -> Option<HandlerError> {
-        let text = self.text()?;
-        read_head(self.inner.socket.tag(), text).err()
     }
 }
 

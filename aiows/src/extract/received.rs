@@ -22,6 +22,15 @@ pub(crate) enum RequestId<T = MessageId> {
     Present(T),
 }
 
+impl<T> RequestId<T> {
+    pub(super) fn present(self) -> Option<T> {
+        match self {
+            Self::Present(id) => Some(id),
+            Self::Absent | Self::Unread => None,
+        }
+    }
+}
+
 impl From<Option<MessageId>> for RequestId {
     fn from(id: Option<MessageId>) -> Self {
         id.map_or(Self::Absent, Self::Present)
@@ -46,6 +55,10 @@ impl FoundId {
             None if self.is_none.load(Ordering::Relaxed) => RequestId::Absent,
             None => RequestId::Unread,
         }
+    }
+
+    pub(super) fn into_inner(self) -> Option<MessageId> {
+        self.id.into_inner()
     }
 
     /// If two threads both find the id, they find the same one, so the second call has no effect.

@@ -2,7 +2,7 @@
 
 mod macro_support; // what the attributes and `routes![]` generate calls of
 mod outcome; // the values that handlers return
-mod panic; // catches panics of handlers
+mod run; // runs a handler, and catches its panics
 mod running; // logs handlers that are dropped early
 
 use std::fmt;
@@ -15,14 +15,14 @@ pub use self::macro_support::{
     Handler, HandlerMeta, Key, assert_unique, boxed, meta, outcome, route, routes,
 };
 pub use self::outcome::{IntoOutcome, Outcome};
-pub(crate) use self::panic::{Returned, drop_caught, isolated, poll_caught, start_caught};
+pub(crate) use self::run::{HandlerFuture, Returned, run, until};
 pub(crate) use self::running::{Running, warn_of_cut};
 use crate::error::HandlerError;
 use crate::extract::{Call, FromCall, Needs};
 use crate::message::Incoming;
 
-/// The future of one handler call.
-pub type BoxFuture = Pin<Box<dyn Future<Output = Result<Outcome, HandlerError>> + Send>>;
+/// The future of one call of a handler or of middleware.
+pub type BoxFuture<T = Outcome> = Pin<Box<dyn Future<Output = Result<T, HandlerError>> + Send>>;
 
 pub(crate) type Run = Arc<dyn Fn(Call) -> BoxFuture + Send + Sync>;
 

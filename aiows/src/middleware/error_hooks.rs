@@ -1,12 +1,18 @@
 //! The hooks that see errors: `Middleware::on_error`.
 
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::error::HandlerError;
 use crate::extract::Call;
-use crate::handler::{BoxFuture, isolated};
+use crate::handler::{BoxFuture, HandlerFuture};
 
-pub(super) type ErrorHook = Arc<dyn Fn(Call, HandlerError) -> BoxFuture + Send + Sync>;
+pub(super) type ErrorHook = Arc<dyn Fn(Call, HandlerError) -> BoxFuture<Infallible> + Send + Sync>;
+
+/// Resolves to the error that the last hook returned.
+pub(super) type Review = Pin<Box<dyn Future<Output = HandlerError> + Send>>;
 
 /// The middleware that override `on_error`, the outermost first.
 #[derive(Clone, Default)]
@@ -29,18 +35,15 @@ impl ErrorHooks {
 
     /// Passes an error through the hooks from the inside out, except for the outermost `known`
     /// ones.
-    ///
-    /// The future always resolves to the error that the last hook returned.
-    pub(crate) fn review(&self, known: usize, call: Call, mut error: HandlerError) -> BoxFuture {
+    pub(crate) fn review(&self, known: usize, call: Call, mut error: HandlerError) -> Review {
         let hooks = Arc::clone(&self.hooks);
+        let connection = Some(call.websocket().id());
         Box::pin(async move {
             for hook in hooks[known..].iter().rev() {
-                match isolated(Some(call.websocket().id()), || hook(call.clone(), error)).await {
-                    Ok(outcome) => return Ok(outcome),
-                    Err(left) => error = left,
-                }
+                let run = HandlerFuture::start(connection, || hook(call.clone(), error));
+                Err(error) = run.await;
             }
-            Err(error)
+            error
         })
     }
 }

@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Result, http_refusal};
 use crate::extract::{Path, Query};
-use crate::handler::{BoxFuture, isolated};
+use crate::handler::{BoxFuture, HandlerFuture};
 use crate::handshake::{Refusal, Request, RequestInfo, decode_params};
 use crate::state::StateMap;
 use crate::websocket::ContextMap;
 
-pub(super) type HandshakeHook = Arc<dyn Fn(Handshake) -> BoxFuture + Send + Sync>;
+pub(super) type HandshakeHook = Arc<dyn Fn(Handshake) -> BoxFuture<()> + Send + Sync>;
 
 /// An upgrade request before it is answered; see
 /// [`Middleware::on_handshake`](super::Middleware::on_handshake).
@@ -167,7 +167,7 @@ impl HandshakeHooks {
         let request = Arc::new(request);
         for (hook, state) in &self.hooks {
             let handshake = Handshake { request: Arc::clone(&request), state: Arc::clone(state) };
-            isolated(None, || hook(handshake)).await?;
+            HandlerFuture::start(None, || hook(handshake)).await?;
         }
         // Hooks only borrow the handshake, so this is the last reference.
         Ok(Arc::into_inner(request).map(|request| request.context).unwrap_or_default())

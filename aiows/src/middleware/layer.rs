@@ -9,7 +9,7 @@ use super::handshake::{Handshake, HandshakeHook};
 use super::{Middleware, Next};
 use crate::error::HandlerError;
 use crate::extract::Call;
-use crate::handler::{BoxFuture, Outcome};
+use crate::handler::BoxFuture;
 
 pub(crate) type MiddlewareFn = Arc<dyn Fn(Call, Next) -> BoxFuture + Send + Sync>;
 
@@ -39,9 +39,7 @@ impl Layer {
                 let shared = Arc::clone(&shared);
                 Arc::new(move |handshake| {
                     let shared = Arc::clone(&shared);
-                    Box::pin(async move {
-                        shared.on_handshake(&handshake).await.map(|()| Outcome::default())
-                    })
+                    Box::pin(async move { shared.on_handshake(&handshake).await })
                 })
             }),
             connect: overrides::<M, OnConnect, _>(M::on_connect).then(|| {
@@ -101,6 +99,7 @@ fn overrides_error<M: 'static, Fut: 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handler::Outcome;
 
     type Returned = Result<Outcome, HandlerError>;
 

@@ -22,7 +22,7 @@ pub(crate) use self::handshake::{HandshakeHooks, HandshakeRequest};
 pub(crate) use self::layer::{Layer, MiddlewareFn};
 use crate::error::{HandlerError, Result};
 use crate::extract::Call;
-use crate::handler::{Outcome, Run, isolated};
+use crate::handler::{self, Outcome, Run};
 
 /// Code that runs around the handlers of a server or of a router.
 ///
@@ -200,7 +200,7 @@ impl Next {
     ///
     /// If you drop the future, the handler is dropped where it stands.
     pub async fn run(self, call: Call) -> Result<Outcome> {
-        isolated(Some(call.websocket().id()), || (self.run)(call)).await
+        handler::run(&self.run, call).await
     }
 }
 

@@ -209,7 +209,6 @@ fn compile_handler(route: &Route, scope: &Scope) -> CompiledHandler {
         title: route.title(),
         state: Arc::clone(&scope.state),
         decodes: route.needs().iter().any(|need| matches!(need, Need::Payload { .. })),
-        is_layered: !hooks.is_empty(),
         is_group: false,
         run: wrap(&hooks, Arc::clone(route.run())),
         errors: scope.errors.clone(),

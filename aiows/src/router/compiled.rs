@@ -46,17 +46,23 @@ pub(crate) struct CompiledHandler {
     pub(crate) title: String,
     pub(crate) run: Run,
     pub(crate) state: Arc<StateMap>,
-    /// Whether it decodes the payload, which checks the whole text. For other handlers the session
-    /// reads the head before the call.
-    pub(crate) decodes: bool,
-    /// Whether `run` includes middleware, which must only see valid messages.
-    pub(crate) is_layered: bool,
+    /// Whether it decodes the payload, which checks the whole text. For other handlers the head is
+    /// read before the call.
+    pub(super) decodes: bool,
     /// Whether it is a group of connect or disconnect handlers with the middleware around them. The
     /// members of a group are logged and timed one by one.
     pub(crate) is_group: bool,
     pub(crate) errors: ErrorHooks,
     /// The frames it takes in addition to messages.
     pub(super) frames: Frames,
+}
+
+/// The frame that reports an error to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    ErrorFrame,
+    /// Only the close frame, because an error frame would become part of another protocol's stream.
+    Close,
 }
 
 /// The kinds of frames that a handler receives unchanged.
@@ -85,7 +91,12 @@ impl CompiledHandler {
         self.frames != Frames::None
     }
 
-    pub(crate) fn takes(&self, inbound: &Inbound) -> bool {
+    /// Returns how an error of the handler is reported.
+    pub(crate) fn report(&self) -> Report {
+        if self.is_relay() { Report::Close } else { Report::ErrorFrame }
+    }
+
+    pub(super) fn takes(&self, inbound: &Inbound) -> bool {
         self.frames == Frames::All || inbound.as_text().is_some()
     }
 
@@ -122,14 +133,6 @@ impl fmt::Debug for CompiledRouter {
     }
 }
 
-/// The handler that a message is routed to.
-#[derive(Debug)]
-pub(crate) enum RouteMatch<'a> {
-    Fallback(&'a CompiledHandler),
-    Message(&'a CompiledHandler),
-    Unknown,
-}
-
 impl CompiledRouter {
     pub(super) fn new(namespace: Arc<Namespace>, tag: Tag) -> Self {
         Self {
@@ -153,9 +156,8 @@ impl CompiledRouter {
 
     /// Adds the handler of a message type that has none yet.
     pub(super) fn add_message(&mut self, message_type: &str, handler: CompiledHandler) {
-        if let Err(at) = self.search(message_type) {
-            self.messages.insert(at, (message_type.into(), handler));
-        }
+        let at = self.messages.partition_point(|(known, _)| **known < *message_type);
+        self.messages.insert(at, (message_type.into(), handler));
     }
 
     /// Adds the fallback of a prefix that has none yet. The empty prefix stands for the whole
@@ -169,22 +171,14 @@ impl CompiledRouter {
         self.nested.insert(at, (prefix.into(), handler));
     }
 
-    fn fallback_of(&self, message_type: &str) -> Option<&CompiledHandler> {
+    pub(super) fn fallback_of(&self, message_type: &str) -> Option<&CompiledHandler> {
         let nested = self.nested.iter().find(|(prefix, _)| message_type.starts_with(&**prefix));
         nested.map(|(_, handler)| handler).or(self.fallback.as_ref())
     }
 
-    fn search(&self, message_type: &str) -> Result<usize, usize> {
-        self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type))
-    }
-
-    pub(crate) fn target(&self, message_type: &str) -> RouteMatch<'_> {
-        match self.search(message_type) {
-            Ok(at) => RouteMatch::Message(&self.messages[at].1),
-            Err(_) => {
-                self.fallback_of(message_type).map_or(RouteMatch::Unknown, RouteMatch::Fallback)
-            }
-        }
+    pub(super) fn handler_of(&self, message_type: &str) -> Option<&CompiledHandler> {
+        let at = self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type)).ok()?;
+        Some(&self.messages[at].1)
     }
 
     /// Returns the fallback if it takes frames that are not messages. Such frames have no prefix.

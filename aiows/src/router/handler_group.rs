@@ -11,7 +11,7 @@ use super::middleware_clock::MiddlewareClock;
 use super::reclaim::Reclaimable;
 use crate::error::HandlerError;
 use crate::extract::Call;
-use crate::handler::{IntoOutcome, Outcome, Returned, Run, isolated};
+use crate::handler::{self, IntoOutcome, Outcome, Returned, Run};
 use crate::middleware::{MiddlewareFn, wrap};
 
 /// Handlers that run one after the other inside the same middleware.
@@ -63,7 +63,7 @@ impl HandlerGroup {
     /// Runs the middleware, with the handlers as its `next`.
     async fn run_middleware(&self, handlers: &Reclaimable, call: &Call) -> Returned {
         let run = wrap(&self.hooks, handlers.as_run());
-        isolated(Some(call.websocket().id()), || run(call.clone())).await
+        handler::run(&run, call.clone()).await
     }
 
     /// Runs the connect handlers until one fails or closes the connection.
@@ -88,10 +88,10 @@ impl HandlerGroup {
 
     async fn call_handler(&self, handler: &CompiledHandler, call: &Call) -> Returned {
         let call = call.with_state(&handler.state);
-        match isolated(Some(call.websocket().id()), || (handler.run)(call.clone())).await {
+        match handler::run(&handler.run, call.clone()).await {
             Err(error) if handler.errors.len() > self.shared_hooks => {
                 handler.log(&error, call.websocket());
-                handler.errors.review(self.shared_hooks, call, error).await
+                Err(handler.errors.review(self.shared_hooks, call, error).await)
             }
             returned => returned,
         }
@@ -129,7 +129,7 @@ impl HandlerGroup {
 /// Runs one disconnect handler. Returns `None` if its time runs out.
 async fn run_disconnect_handler(handler: &CompiledHandler, call: &Call) -> Option<()> {
     let limit = if handler.is_group { Duration::MAX } else { call.disconnect_timeout() };
-    let run = isolated(Some(call.websocket().id()), || (handler.run)(call.clone()));
+    let run = handler::run(&handler.run, call.clone());
     if let Err(error) = call.run_in_time(timeout(limit, run)).await?.ok()? {
         handler.log(&error, call.websocket());
         let review = handler.errors.review(0, call.clone(), error);

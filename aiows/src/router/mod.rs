@@ -13,6 +13,7 @@ mod middleware_clock; // the time of middleware without that of its handlers
 mod namespace; // the choice of a namespace
 mod reclaim; // handlers that run inside middleware and can be taken back
 mod request_needs; // the parts of the upgrade request that handlers use
+mod resolve; // finds the handler of a message
 mod scope; // the state and middleware of one router
 mod set_once; // settings that may be set once
 mod shared_types; // connection values that two modules would share by accident
@@ -21,8 +22,9 @@ use std::fmt;
 use std::future::Future;
 
 pub(crate) use self::build::{build, check_state};
-pub(crate) use self::compiled::{CompiledHandler, CompiledRouter, RouteMatch};
+pub(crate) use self::compiled::{CompiledHandler, CompiledRouter, Report};
 pub(crate) use self::namespace::namespace;
+pub(crate) use self::resolve::{RouteMatch, Unrouted};
 pub(crate) use self::set_once::SetOnce;
 use crate::extract::Call;
 use crate::handler::{IntoOutcome, Route, Routes};

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::handler::{BoxFuture, Outcome, Returned, Run, drop_caught, isolated, poll_caught};
+use crate::handler::{BoxFuture, HandlerFuture, Outcome, Returned, Run};
 use crate::id::ConnectionId;
 
 /// The running handlers of a group.
@@ -22,16 +22,12 @@ struct NextFuture {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    /// For the log.
-    connection: ConnectionId,
-    state: Mutex<State>,
-}
+struct Shared(Mutex<State>);
 
 struct State {
     stage: Stage,
     /// `None` while one side polls them, and after their end.
-    handlers: Option<BoxFuture>,
+    handlers: Option<HandlerFuture>,
     /// Wakes the future of `next`; set while it waits.
     next_waker: Option<Waker>,
     /// Wakes the group; set while it waits for a poll on another thread.
@@ -52,11 +48,11 @@ impl Reclaimable {
     pub(super) fn new(connection: ConnectionId, handlers: BoxFuture) -> Self {
         let state = State {
             stage: Stage::Running,
-            handlers: Some(handlers),
+            handlers: Some(HandlerFuture::start(Some(connection), || handlers)),
             next_waker: None,
             owner_waker: None,
         };
-        Self { shared: Arc::new(Shared { connection, state: Mutex::new(state) }) }
+        Self { shared: Arc::new(Shared(Mutex::new(state))) }
     }
 
     /// Returns the innermost `next`, which runs the handlers.
@@ -71,19 +67,19 @@ impl Reclaimable {
     /// Runs the handlers to their end, from where middleware left them.
     pub(super) async fn finish(self) -> Returned {
         let Some(handlers) = self.reclaim().await else { return Ok(Outcome::default()) };
-        let returned = isolated(Some(self.shared.connection), || handlers).await;
+        let returned = handlers.await;
         self.shared.end(Stage::Returned);
         returned
     }
 
     /// Drops the handlers if they have not returned.
     pub(super) async fn cancel(self) {
-        self.shared.drop_all(self.reclaim().await);
+        drop(self.reclaim().await);
     }
 
     /// Takes the handlers back, if necessary after the current poll on another thread. Returns
     /// `None` if they have returned.
-    async fn reclaim(&self) -> Option<BoxFuture> {
+    async fn reclaim(&self) -> Option<HandlerFuture> {
         poll_fn(|cx| {
             let waker = cx.waker().clone();
             let mut state = self.shared.lock();
@@ -112,11 +108,7 @@ impl Drop for Reclaimable {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn drop_all(&self, handlers: Option<BoxFuture>) {
-        handlers.into_iter().for_each(|handlers| drop_caught(|| Some(self.connection), handlers));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the handlers. Only the first end sets the stage.
@@ -128,12 +120,12 @@ impl Shared {
         let handlers = state.handlers.take();
         let wakers = [state.next_waker.take(), state.owner_waker.take()];
         drop(state);
-        self.drop_all(handlers);
+        drop(handlers);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Takes the handlers for one poll by the future of `next`.
-    fn take_for_poll(&self, cx: &Context<'_>) -> Poll<Result<BoxFuture, Returned>> {
+    fn take_for_poll(&self, cx: &Context<'_>) -> Poll<Result<HandlerFuture, Returned>> {
         let waker = cx.waker().clone();
         let mut state = self.lock();
         match state.stage {
@@ -152,7 +144,7 @@ impl Shared {
     }
 
     /// Puts the handlers back after a poll by the future of `next`.
-    fn give_back(&self, handlers: BoxFuture) {
+    fn give_back(&self, handlers: HandlerFuture) {
         let mut state = self.lock();
         let (unneeded, owner_waker) = match state.stage {
             Stage::Running | Stage::Reclaimed => {
@@ -163,7 +155,7 @@ impl Shared {
             Stage::Returned | Stage::Dropped => (Some(handlers), None),
         };
         drop(state);
-        self.drop_all(unneeded);
+        drop(unneeded);
         owner_waker.into_iter().for_each(Waker::wake);
     }
 }
@@ -177,16 +169,11 @@ impl Future for NextFuture {
             Poll::Ready(Err(ended)) => return Poll::Ready(ended),
             Poll::Pending => return Poll::Pending,
         };
-        match poll_caught(handlers.as_mut(), cx) {
-            Poll::Pending => {
-                self.shared.give_back(handlers);
-                Poll::Pending
-            }
-            Poll::Ready(returned) => {
-                self.shared.drop_all(Some(handlers));
-                self.shared.end(Stage::Returned);
-                Poll::Ready(returned)
-            }
+        let polled = Pin::new(&mut handlers).poll(cx);
+        match &polled {
+            Poll::Pending => self.shared.give_back(handlers),
+            Poll::Ready(_) => self.shared.end(Stage::Returned),
         }
+        polled
     }
 }

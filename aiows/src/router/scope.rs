@@ -65,7 +65,6 @@ impl Scope {
             run,
             state: Arc::clone(&self.state),
             decodes: false,
-            is_layered: true,
             is_group: true,
             errors: self.errors.clone(),
             frames: Frames::None,
@@ -87,13 +86,14 @@ pub(super) fn set_common_scope(router: &Router, outer: &StateMap, compiled: &mut
 
 #[cfg(test)]
 mod tests {
-    use super::super::compiled::RouteMatch;
+    use super::super::RouteMatch;
     use super::*;
     use crate::error::HandlerError;
     use crate::extract::Call;
     use crate::handler::{Outcome, Route};
     use crate::hub::Hub;
     use crate::middleware::{Middleware, Next, from_fn};
+    use crate::protocol::Inbound;
 
     struct Greeter;
 
@@ -114,11 +114,11 @@ mod tests {
             &StateMap::default(),
             &mut crate::error::Mistakes::default(),
         );
-        let RouteMatch::Message(handler) = compiled.target("say") else {
+        let say = Inbound::text(r#"{"type":"say"}"#.into());
+        let RouteMatch::Handler(handler, _) = compiled.resolve(&say) else {
             panic!("the message has a handler");
         };
         let bare = Arc::ptr_eq(&handler.run, &run);
-        assert_eq!(handler.is_layered, !bare);
         (compiled.connect.len(), compiled.disconnect.len(), bare)
     }
 

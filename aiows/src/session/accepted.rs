@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::unfinished::UnfinishedTotal;
 use crate::handshake::SwitchingProtocols;
 use crate::hub::PendingMember;
-use crate::limits::Limits;
 use crate::outbox::Outbox;
 use crate::router::CompiledRouter;
 use crate::websocket::{Peer, WebSocket};
@@ -16,15 +15,14 @@ use crate::websocket::{Peer, WebSocket};
 #[derive(Clone, Debug)]
 pub(crate) struct SessionConfig {
     pub(crate) router: Arc<CompiledRouter>,
-    pub(crate) limits: Arc<Limits>,
     pub(crate) unfinished: Arc<UnfinishedTotal>,
 }
 
 impl SessionConfig {
     /// Creates the handle on a connection. Its outbox has no writer yet.
     pub(crate) fn socket(&self, peer: Peer) -> WebSocket {
-        let CompiledRouter { namespace, tag, .. } = &*self.router;
-        let outbox = Outbox::new(&self.limits, namespace.totals());
+        let CompiledRouter { namespace, tag, limits, .. } = &*self.router;
+        let outbox = Outbox::new(limits, namespace.totals());
         WebSocket::new(outbox, peer, tag.clone(), namespace.registry())
     }
 }

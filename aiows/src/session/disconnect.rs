@@ -6,11 +6,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::io::{ConnectionIo, poll_unconstrained};
 use crate::extract::DisconnectTime;
-use crate::handler::{BoxFuture, Returned, drop_caught, poll_caught};
+use crate::handler::{HandlerFuture, Returned};
 use crate::limits::{CUT_GRACE, deadline_after};
 
 /// How long all disconnect handlers of a connection may run once a shutdown has cut the connection.
@@ -22,47 +23,30 @@ const CUT_TIME: Duration = CUT_GRACE.saturating_sub(Duration::from_millis(100));
 #[derive(Default)]
 pub(super) struct CutDeadline(Option<Instant>);
 
-/// Runs a handler while the connection closes; `None` if it has not returned in time.
-pub(super) async fn run_disconnect_handler(
-    io: &mut ConnectionIo,
-    mut handler: BoxFuture,
-    limit: Duration,
-    cut: &mut CutDeadline,
-) -> Option<Returned> {
-    let returned = poll_while_closing(io, &mut handler, limit, cut).await;
-    drop_caught(|| Some(io.id()), handler);
-    returned
-}
-
 /// Runs a group of handlers inside middleware, each with a time limit of its own. If the connection
 /// is cut, the remaining handlers are still called, but each is dropped as soon as it is pending.
 pub(super) async fn run_disconnect_group(
     io: &mut ConnectionIo,
-    mut group: BoxFuture,
+    mut group: HandlerFuture,
     time: &DisconnectTime,
     cut: &mut CutDeadline,
 ) -> Option<Returned> {
-    let mut returned = poll_while_closing(io, &mut group, Duration::MAX, cut).await;
-    if returned.is_none() {
+    let returned = run_while_closing(io, &mut group, Duration::MAX, cut).await;
+    returned.or_else(|| {
         time.end();
-        returned = poll_fn(|cx| match poll_caught(group.as_mut(), cx) {
-            Poll::Ready(returned) => Poll::Ready(Some(returned)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await;
-    }
-    drop_caught(|| Some(io.id()), group);
-    returned
+        group.now_or_never()
+    })
 }
 
-async fn poll_while_closing(
+/// Runs a handler while the connection closes; `None` if it has not returned in time.
+pub(super) async fn run_while_closing<F: Future + Unpin>(
     io: &mut ConnectionIo,
-    handler: &mut BoxFuture,
+    mut handler: F,
     limit: Duration,
     cut: &mut CutDeadline,
-) -> Option<Returned> {
+) -> Option<F::Output> {
     let mut timer = pin!(sleep_until(deadline_after(limit)));
-    poll_fn(|cx| match poll_caught(handler.as_mut(), cx) {
+    poll_fn(|cx| match handler.poll_unpin(cx) {
         Poll::Ready(returned) => Poll::Ready(Some(returned)),
         Poll::Pending => poll_unconstrained(cx, |cx| {
             // It does not matter whether the connection has finished closing: the handler is

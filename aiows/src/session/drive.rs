@@ -1,15 +1,13 @@
-//! Polling a handler and its connection together, so that the connection stays alive while a
-//! handler is pending.
+//! Keeps a connection alive while one of its handlers is pending.
 
-use std::future::poll_fn;
+use std::future::Future;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
 use tokio::time::{Instant, timeout_at};
 
 use super::io::{ConnectionIo, poll_unconstrained};
-use crate::extract::Call;
-use crate::handler::{self, BoxFuture, Returned, drop_caught, poll_caught, warn_of_cut};
+use crate::handler::{HandlerFuture, Returned, until, warn_of_cut};
 use crate::id::ConnectionId;
 use crate::limits::SLOW_HANDLER;
 use crate::router::CompiledHandler;
@@ -21,53 +19,31 @@ enum Job<'a> {
     Message(&'a str),
 }
 
-/// Calls a handler. It runs once its future is polled.
-pub(super) fn start_handler(handler: &CompiledHandler, call: &Call) -> BoxFuture {
-    handler::start_caught(|| (handler.run)(call.clone()))
-}
-
-/// Runs a handler and keeps the connection alive while it is pending.
+/// Runs a handler or an error hook, and keeps the connection alive while it is pending.
 ///
 /// Returns `Break` if the connection has ended and its grace for handlers is over. The handler is
 /// dropped then.
-pub(super) async fn drive(
+#[inline]
+pub(super) async fn drive<F: Future + Unpin>(
     io: &mut ConnectionIo,
-    mut future: BoxFuture,
+    running: F,
     title: &str,
-) -> ControlFlow<(), Returned> {
-    let returned = poll_fn(|cx| poll_handler(io, &mut future, Job::Message(title), cx)).await;
-    drop_caught(|| Some(io.id()), future);
+) -> ControlFlow<(), F::Output> {
+    let returned = until(running, |cx| poll_connection(io, Job::Message(title), cx)).await;
     io.note_handler_returned();
     returned
 }
 
-#[inline(always)]
-fn poll_handler(
-    io: &mut ConnectionIo,
-    future: &mut BoxFuture,
-    job: Job<'_>,
-    cx: &mut Context<'_>,
-) -> Poll<ControlFlow<(), Returned>> {
-    if let Poll::Ready(returned) = poll_caught(future.as_mut(), cx) {
-        return Poll::Ready(ControlFlow::Continue(returned));
-    }
-    poll_connection(io, job, cx)
-}
-
-/// Keeps the connection alive while a handler is pending.
+/// Keeps the connection alive while a handler is pending; `Ready` if the handler has to be dropped.
 #[inline(never)]
-fn poll_connection(
-    io: &mut ConnectionIo,
-    job: Job<'_>,
-    cx: &mut Context<'_>,
-) -> Poll<ControlFlow<(), Returned>> {
+fn poll_connection(io: &mut ConnectionIo, job: Job<'_>, cx: &mut Context<'_>) -> Poll<()> {
     let ended = poll_unconstrained(cx, |cx| io.poll_during_handler(cx));
     match ended {
         Poll::Ready(()) => job.warn_of_cut(io),
         Poll::Pending if io.take_slow_warning() => job.warn_of_slow(io.id()),
         Poll::Pending => {}
     }
-    ended.map(ControlFlow::Break)
+    ended
 }
 
 /// Runs a connect handler like [`drive`].
@@ -77,13 +53,12 @@ fn poll_connection(
 /// `ConnectTimeout` if the handler has not returned by the deadline.
 pub(super) async fn drive_connect(
     io: &mut ConnectionIo,
-    mut future: BoxFuture,
+    running: HandlerFuture,
     deadline: Instant,
     handler: &CompiledHandler,
 ) -> Result<ControlFlow<(), Returned>, ConnectTimeout> {
-    let run = poll_fn(|cx| poll_handler(io, &mut future, Job::Connect(handler), cx));
+    let run = until(running, |cx| poll_connection(io, Job::Connect(handler), cx));
     let returned = timeout_at(deadline, run).await.map_err(|_| ConnectTimeout);
-    drop_caught(|| Some(io.id()), future);
     // A group has logged the name of its own handler when it was dropped.
     if returned.is_err() && !handler.is_group {
         let (connection, handler, ran) = (io.id(), &*handler.title, io.handler_time());

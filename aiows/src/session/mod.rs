@@ -21,8 +21,8 @@ use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
 pub(crate) use self::accepted::{Accepted, AcceptedPeer, SessionConfig};
-use self::disconnect::{CutDeadline, run_disconnect_group, run_disconnect_handler};
-use self::drive::{drive_connect, start_handler};
+use self::disconnect::{CutDeadline, run_disconnect_group, run_while_closing};
+use self::drive::drive_connect;
 use self::io::{ConnectionIo, Step};
 use self::respond::code_and_reason;
 use self::unfinished::Unfinished;
@@ -30,7 +30,7 @@ pub(crate) use self::unfinished::UnfinishedTotal;
 use crate::close::DisconnectReason;
 use crate::error::{Closing, HandlerError, closing};
 use crate::extract::{Call, DisconnectTime, Stage};
-use crate::handler::{Returned, Running};
+use crate::handler::{self, Returned, Running};
 use crate::hub::Registration;
 use crate::id::ConnectionId;
 use crate::limits::deadline_after;
@@ -91,7 +91,8 @@ impl Session {
         };
         socket.outbox().open(answer.map(|answer| answer.to_bytes()), writer);
         let registration = config.router.namespace.register(&socket);
-        let SessionConfig { router, limits, unfinished } = config;
+        let SessionConfig { router, unfinished } = config;
+        let limits = Arc::clone(&router.limits);
         let protocol = Protocol::new(&limits, leftover);
         let unfinished = Unfinished::new(unfinished);
         let io = ConnectionIo::new(io, protocol, socket.clone(), limits, unfinished);
@@ -179,7 +180,7 @@ impl Session {
                 return ControlFlow::Break(());
             }
             let call = self.call_for(handler, Stage::Connect);
-            let run = start_handler(handler, &call);
+            let run = handler::run(&handler.run, call.clone());
             let Ok(returned) = drive_connect(&mut self.io, run, deadline, handler).await else {
                 self.close_for_connect_timeout();
                 return ControlFlow::Break(());
@@ -207,11 +208,11 @@ impl Session {
         }
         match returned {
             Ok(outcome) => {
-                outcome.into_answer().into_iter().for_each(|answer| self.io.answer(answer));
+                outcome.into_answer().into_iter().for_each(|answer| self.io.send(answer));
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                let error = self.review(handler, call, error).await?;
+                let error = self.review(&handler.errors, &handler.title, call, error).await?;
                 self.fail_connect(&error, &handler.title).await;
                 ControlFlow::Break(())
             }
@@ -229,7 +230,7 @@ impl Session {
     /// that end instead.
     async fn fail_connect(&mut self, error: &HandlerError, handler: &str) {
         if error.is_visible() && !self.router.only_relays() {
-            self.push_error(error, None, None);
+            self.send_error(error, None, None);
         }
         if self.is_ended_by(error) {
             return self.end_unadmitted().await;
@@ -269,16 +270,16 @@ impl Session {
         let limit = self.io.limits.disconnect_timeout;
         let time = DisconnectTime::new(limit);
         let call = self.call_for(handler, Stage::Disconnect(reason.clone(), Arc::clone(&time)));
-        let run = start_handler(handler, &call);
+        let run = handler::run(&handler.run, call.clone());
         let returned = match handler.is_group {
             true => run_disconnect_group(&mut self.io, run, &time, cut).await,
-            false => run_disconnect_handler(&mut self.io, run, limit, cut).await,
+            false => run_while_closing(&mut self.io, run, limit, cut).await,
         };
         let Err(error) = returned? else { return Some(()) };
         handler.log(&error, &self.socket);
         if !handler.errors.is_empty() {
             let review = handler.errors.review(0, call, error);
-            let _ = run_disconnect_handler(&mut self.io, review, limit, cut).await?;
+            let _ = run_while_closing(&mut self.io, review, limit, cut).await?;
         }
         Some(())
     }

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Session;
-use super::dispatch::{Report, Unrouted};
 use super::drive::drive;
 use crate::close::CloseCode;
 use crate::codec::{encode, encode_builtin};
@@ -15,7 +14,7 @@ use crate::id::MessageId;
 use crate::message::ErrorFrame;
 use crate::middleware::ErrorHooks;
 use crate::protocol::Inbound;
-use crate::router::{CompiledHandler, CompiledRouter};
+use crate::router::{CompiledHandler, CompiledRouter, Report, Unrouted};
 
 /// The message type of an acknowledgement.
 const ACK: &str = "ack";
@@ -25,29 +24,44 @@ const MAX_ECHOED_TYPE: usize = 64;
 
 impl Session {
     /// Sends the handler's answer, or the acknowledgement if a request has none.
-    pub(super) fn send_answer(
-        &mut self,
-        outcome: Outcome,
-        call: &Call,
-    ) -> Result<(), HandlerError> {
-        // Middleware may have answered without calling the handler, which would have checked the
-        // head.
-        call.check_head()?;
-        let id = call.id();
-        let replied = self.socket.end_handling(id);
-        match (outcome.into_answer(), id) {
-            (Some(answer), _) => self.io.answer(answer),
-            (None, Some(id)) if !replied => {
-                self.io.answer(encode(self.socket.tag(), ACK, Some(id), &())?);
-            }
-            (None, _) => {}
+    pub(super) fn answer(&mut self, outcome: Outcome, call: &mut Call) -> Result<(), HandlerError> {
+        // Middleware may have answered without calling the handler, which would have read the head.
+        let unanswered = call.end()?;
+        match (outcome.into_answer(), unanswered) {
+            (Some(answer), _) => self.io.send(answer),
+            (None, Some(id)) => self.io.send(encode(self.socket.tag(), ACK, Some(&id), &())?),
+            (None, None) => {}
         }
         Ok(())
     }
 
+    /// Reports the error of a handler; `Break` if the connection ended in the meantime.
+    pub(super) async fn fail(
+        &mut self,
+        error: HandlerError,
+        router: &CompiledRouter,
+        handler: &CompiledHandler,
+        call: &mut Call,
+    ) -> ControlFlow<()> {
+        handler.log(&error, &self.socket);
+        self.socket.end_handling(None);
+        // A fault of the head is reported first, even if an extractor failed before the head was
+        // read.
+        let fault = call.request_id().err();
+        if let (Some(_), Some(relay)) = (&fault, router.relay()) {
+            return self.relay(router, relay, call).await;
+        }
+        let error = fault.unwrap_or(error);
+        let error = self.review(&handler.errors, &handler.title, call, error).await?;
+        self.report(handler.report(), &error, call.id(), call.message_type().as_deref());
+        // The call is used again, even though its request is answered.
+        let _ = call.end();
+        ControlFlow::Continue(())
+    }
+
     /// Reports an error for a message without a handler; `Break` if the connection ended in the
     /// meantime.
-    pub(super) async fn answer_unrouted(
+    pub(super) async fn refuse(
         &mut self,
         router: &CompiledRouter,
         inbound: Inbound,
@@ -57,42 +71,26 @@ impl Session {
         if !router.errors.is_empty() {
             let stage = Stage::Message(Received::new(inbound, id.clone().into()));
             let call = Call::new(self.socket.clone(), Arc::clone(&router.state), stage);
-            let errors = &router.errors;
-            error = self.review_by(errors, "middleware", &call, error).await?;
+            error = self.review(&router.errors, "middleware", &call, error).await?;
         }
-        match report {
-            Report::ErrorFrame => self.send_error(&error, id.as_ref(), message_type.as_deref()),
-            Report::Close => self.close_for(&error),
-        }
+        self.report(report, &error, id.as_ref(), message_type.as_deref());
         ControlFlow::Continue(())
     }
 
-    /// Passes an error to the error hooks of the middleware; `Break` if the connection ended, or if
-    /// no error is left.
+    /// Passes an error to the error hooks of the middleware; `Break` if the connection ended in the
+    /// meantime.
     pub(super) async fn review(
-        &mut self,
-        handler: &CompiledHandler,
-        call: &Call,
-        error: HandlerError,
-    ) -> ControlFlow<(), HandlerError> {
-        if handler.errors.is_empty() {
-            return ControlFlow::Continue(error);
-        }
-        self.review_by(&handler.errors, &handler.title, call, error).await
-    }
-
-    async fn review_by(
         &mut self,
         errors: &ErrorHooks,
         title: &str,
         call: &Call,
         error: HandlerError,
     ) -> ControlFlow<(), HandlerError> {
+        if errors.is_empty() {
+            return ControlFlow::Continue(error);
+        }
         let known = error.error_id().map(str::to_owned);
-        let review = errors.review(0, call.clone(), error);
-        let Err(error) = drive(&mut self.io, review, title).await? else {
-            return ControlFlow::Break(());
-        };
+        let error = drive(&mut self.io, errors.review(0, call.clone(), error), title).await?;
         if let Some(error_id) = error.error_id()
             && known.as_deref() != Some(error_id)
         {
@@ -102,45 +100,31 @@ impl Session {
         ControlFlow::Continue(error)
     }
 
-    /// Reports the error of a handler; `Break` if the connection ended in the meantime.
-    pub(super) async fn answer_failed(
+    /// Reports an error to the client, and closes the connection if the error has a close code or
+    /// can only be reported that way.
+    fn report(
         &mut self,
-        error: HandlerError,
-        router: &CompiledRouter,
-        handler: &CompiledHandler,
-        call: &Call,
-    ) -> ControlFlow<()> {
-        if handler.is_relay() {
-            return self.close_failed_relay(error, handler, call).await;
-        }
-        handler.log(&error, &self.socket);
-        self.socket.end_handling(None);
-        // A fault of the head is reported first, even if an extractor failed before the head was
-        // checked.
-        let fault = if call.is_head_known() { None } else { call.head_error() };
-        if let (Some(_), Some(relay)) = (&fault, router.relay()) {
-            return self.relay(relay, call).await;
-        }
-        let error = fault.unwrap_or(error);
-        let error = self.review(handler, call, error).await?;
-        self.send_error(&error, call.id(), call.message_type().as_deref());
-        ControlFlow::Continue(())
-    }
-
-    /// Sends an error, and closes the connection if the error has a close code.
-    fn send_error(
-        &mut self,
+        report: Report,
         error: &HandlerError,
         id: Option<&MessageId>,
         message_type: Option<&str>,
     ) {
-        self.push_error(error, id, message_type);
-        if let Some(code) = error.close_code() {
-            self.socket.close(code, error.message());
+        match report {
+            Report::ErrorFrame => {
+                self.send_error(error, id, message_type);
+                if let Some(code) = error.close_code() {
+                    self.socket.close(code, error.message());
+                }
+            }
+            Report::Close if self.is_ended_by(error) => {}
+            Report::Close => {
+                let (code, reason) = code_and_reason(error);
+                self.socket.close(code, reason);
+            }
         }
     }
 
-    pub(super) fn push_error(
+    pub(super) fn send_error(
         &mut self,
         error: &HandlerError,
         id: Option<&MessageId>,
@@ -149,37 +133,12 @@ impl Session {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type, Some(self.socket.id()));
         match encode_builtin(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
-            Ok(frame) => self.io.answer(frame),
+            Ok(frame) => self.io.send(frame),
             Err(error) => {
                 let connection = self.socket.id();
                 tracing::error!(%connection, %error, "an error frame could not be encoded");
             }
         }
-    }
-
-    /// Closes the connection because a relay failed. Returns `Break` if the connection ended in the
-    /// meantime.
-    pub(super) async fn close_failed_relay(
-        &mut self,
-        error: HandlerError,
-        relay: &CompiledHandler,
-        call: &Call,
-    ) -> ControlFlow<()> {
-        relay.log(&error, &self.socket);
-        self.socket.end_handling(None);
-        let error = self.review(relay, call, error).await?;
-        self.close_for(&error);
-        ControlFlow::Continue(())
-    }
-
-    /// Reports an error with the close frame only, because an error frame would become part of the
-    /// stream. If the connection is ending for another reason, it changes nothing.
-    pub(super) fn close_for(&self, error: &HandlerError) {
-        if self.is_ended_by(error) {
-            return;
-        }
-        let (code, reason) = code_and_reason(error);
-        self.socket.close(code, reason);
     }
 
     /// Whether a handler failed because its connection is ending, or while the server shuts down.

@@ -70,7 +70,7 @@ async fn run(
     app: App,
 ) {
     // The client may leave, or not read the answer.
-    let upgraded = timeout(pending.config.limits.handshake_timeout, on_upgrade);
+    let upgraded = timeout(pending.config.router.limits.handshake_timeout, on_upgrade);
     let Some(Ok(Ok(upgraded))) = unless_stopped(upgraded, app.handle()).await else { return };
     let mut session = begin(upgraded, *pending);
     permit.enter(Some(session.id()));

@@ -194,9 +194,9 @@ impl ConnectionIo {
         if self.phase.has_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Queues an answer to the client.
-    pub(super) fn answer(&mut self, answer: Encoded) {
-        let is_full = self.outbox().push_answer(answer);
+    /// Queues an answer, an acknowledgement or an error.
+    pub(super) fn send(&mut self, response: Encoded) {
+        let is_full = self.outbox().push_answer(response);
         self.answers = if is_full { Answers::Wait } else { Answers::Fit };
     }
 
