@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,11 +68,14 @@ impl DisconnectTime {
 }
 
 impl Stage {
-    fn into_id(self) -> Option<MessageId> {
-        match self {
-            Self::Message(received) => received.id.into_inner(),
+    /// Drops the message, and returns its id.
+    fn end(&mut self) -> Option<MessageId> {
+        let id = match self {
+            Self::Message(received) => received.id.take(),
             Self::Connect | Self::Disconnect(..) | Self::None => None,
-        }
+        };
+        *self = Self::None;
+        id
     }
 }
 
@@ -114,7 +116,7 @@ impl Call {
         // A call that was allocated beside a large buffer is not used again, see `Inbox::pop`.
         let is_large = self.inbound().is_some_and(Inbound::is_large);
         let id = match Arc::get_mut(&mut self.inner).filter(|_| !is_large) {
-            Some(inner) => mem::replace(&mut inner.stage, Stage::None).into_id(),
+            Some(inner) => inner.stage.end(),
             None => self.id().cloned(),
         };
         Ok(id.filter(|_| !replied))
@@ -173,12 +175,22 @@ impl Call {
         let Stage::Message(received) = &self.inner.stage else {
             return Ok(None);
         };
-        if let RequestId::Unread = received.id.get()
-            && let Some(text) = received.inbound.as_text()
-        {
+        match received.id.get() {
+            RequestId::Present(id) => Ok(Some(id)),
+            RequestId::Absent => Ok(None),
+            RequestId::Unread => self.read_id(received),
+        }
+    }
+
+    #[cold]
+    fn read_id<'a>(&self, received: &'a Received) -> Result<Option<&'a MessageId>> {
+        if let Some(text) = received.inbound.as_text() {
             received.id.set(read_head(self.inner.socket.tag(), text)?.id);
         }
-        Ok(received.id.get().present())
+        match received.id.get() {
+            RequestId::Present(id) => Ok(Some(id)),
+            RequestId::Absent | RequestId::Unread => Ok(None),
+        }
     }
 
     /// Decodes and validates the message as a `T`.

@@ -22,15 +22,6 @@ pub(crate) enum RequestId<T = MessageId> {
     Present(T),
 }
 
-impl<T> RequestId<T> {
-    pub(super) fn present(self) -> Option<T> {
-        match self {
-            Self::Present(id) => Some(id),
-            Self::Absent | Self::Unread => None,
-        }
-    }
-}
-
 impl From<Option<MessageId>> for RequestId {
     fn from(id: Option<MessageId>) -> Self {
         id.map_or(Self::Absent, Self::Present)
@@ -57,8 +48,8 @@ impl FoundId {
         }
     }
 
-    pub(super) fn into_inner(self) -> Option<MessageId> {
-        self.id.into_inner()
+    pub(super) fn take(&mut self) -> Option<MessageId> {
+        self.id.take()
     }
 
     /// If two threads both find the id, they find the same one, so the second call has no effect.
