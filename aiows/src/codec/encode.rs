@@ -62,44 +62,64 @@ impl Encoded {
         self.buffer
     }
 
-    /// Writes `{"type":…`, without the closing brace.
-    fn write_type(&mut self, key: &str, kind: &str) -> Result<(), Error> {
-        self.buffer.push(b'{');
-        serde_json::to_writer(&mut self.buffer, key)?;
-        self.buffer.push(b':');
-        serde_json::to_writer(&mut self.buffer, kind)
-    }
-
-    fn write_correlation(&mut self, id: Option<&MessageId>) -> Result<(), Error> {
-        let Some(id) = id else { return Ok(()) };
-        write!(self.buffer, ",\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)
+    /// Writes the head, without the closing brace: `{"type":"chat","correlation_id":7`.
+    fn with_head(key: &str, message_type: &str, id: HeadId<'_>) -> Result<Self, Error> {
+        let mut encoded = Self::new();
+        encoded.buffer.push(b'{');
+        serde_json::to_writer(&mut encoded.buffer, key)?;
+        encoded.buffer.push(b':');
+        serde_json::to_writer(&mut encoded.buffer, message_type)?;
+        id.write(&mut encoded.buffer)?;
+        Ok(encoded)
     }
 
     /// Appends the fields of a payload to the head, and closes the object.
-    fn write_payload<P: Serialize + ?Sized>(
-        &mut self,
+    fn with_payload<P: Serialize + ?Sized>(
+        mut self,
         keys: [&str; 3],
         payload: &P,
-    ) -> Result<(), Error> {
+    ) -> Result<Self, Error> {
         payload.serialize(Object { buffer: &mut self.buffer, keys: HeadKeys(keys) })?;
         self.buffer.push(b'}');
-        Ok(())
+        Ok(self)
     }
 }
 
-/// Encodes a payload with a message type. If there is an `id`, it is the answer to the request with
-/// this id.
+/// The id in the head of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HeadId<'a> {
+    None,
+    /// The message is an answer to this request, as its `correlation_id` says.
+    Answer(&'a MessageId),
+    /// The message is the question with this number, and the client's answer has its `id`.
+    Question(u64),
+}
+
+impl<'a> From<Option<&'a MessageId>> for HeadId<'a> {
+    fn from(id: Option<&'a MessageId>) -> Self {
+        id.map_or(Self::None, Self::Answer)
+    }
+}
+
+impl HeadId<'_> {
+    fn write(self, buffer: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::None => Ok(()),
+            Self::Answer(id) => write!(buffer, ",\"{CORRELATION_ID}\":{}", id.as_json()),
+            Self::Question(number) => write!(buffer, ",\"{ID}\":\"s{number}\""),
+        }
+        .map_err(Error::io)
+    }
+}
+
+/// Encodes a payload with a message type.
 pub(crate) fn encode<P: Serialize + ?Sized>(
     tag: &Tag,
     message_type: &str,
-    id: Option<&MessageId>,
+    id: HeadId<'_>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::new();
-    encoded.write_type(tag.key(), message_type)?;
-    encoded.write_correlation(id)?;
-    encoded.write_payload(tag.head_keys(), payload)?;
-    Ok(encoded)
+    Encoded::with_head(tag.key(), message_type, id)?.with_payload(tag.head_keys(), payload)
 }
 
 /// Encodes a payload of the framework like [`encode`]. It must be a struct that always writes at
@@ -107,29 +127,13 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
 pub(crate) fn encode_builtin<P: Serialize>(
     tag: &Tag,
     message_type: &str,
-    id: Option<&MessageId>,
+    id: HeadId<'_>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::new();
-    encoded.write_type(tag.key(), message_type)?;
-    encoded.write_correlation(id)?;
+    let mut encoded = Encoded::with_head(tag.key(), message_type, id)?;
     let at = encoded.buffer.len();
     serde_json::to_writer(&mut encoded.buffer, payload)?;
     encoded.buffer[at] = b',';
-    Ok(encoded)
-}
-
-/// Encodes a payload with a message type, as the question with this number.
-pub(crate) fn encode_question<P: Serialize + ?Sized>(
-    tag: &Tag,
-    message_type: &str,
-    number: u64,
-    payload: &P,
-) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::new();
-    encoded.write_type(tag.key(), message_type)?;
-    write!(encoded.buffer, ",\"{ID}\":\"s{number}\"").map_err(Error::io)?;
-    encoded.write_payload(tag.head_keys(), payload)?;
     Ok(encoded)
 }
 
@@ -139,10 +143,7 @@ pub(crate) fn encode_named<P: Serialize + ?Sized>(
     name: &str,
     fields: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::new();
-    encoded.write_type(key, name)?;
-    encoded.write_payload([key; 3], fields)?;
-    Ok(encoded)
+    Encoded::with_head(key, name, HeadId::None)?.with_payload([key; 3], fields)
 }
 
 /// Encodes an object unchanged, with a `correlation_id` unless it has one.
@@ -160,10 +161,10 @@ pub(crate) fn encode_value(
     serde_json::to_writer(&mut encoded.buffer, object)?;
     if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
         encoded.buffer.pop();
+        let at = encoded.buffer.len();
+        HeadId::Answer(id).write(&mut encoded.buffer)?;
         if object.is_empty() {
-            write!(encoded.buffer, "\"{CORRELATION_ID}\":{}", id.as_json()).map_err(Error::io)?;
-        } else {
-            encoded.write_correlation(Some(id))?;
+            encoded.buffer.remove(at);
         }
         encoded.buffer.push(b'}');
     }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     fn text<P: Serialize + ?Sized>(id: Option<&MessageId>, payload: &P) -> String {
-        let encoded = encode(&Tag::default(), "note", id, payload).unwrap();
+        let encoded = encode(&Tag::default(), "note", id.into(), payload).unwrap();
         String::from_utf8(encoded.payload().to_vec()).unwrap()
     }
 
@@ -200,7 +201,8 @@ mod tests {
     #[test]
     fn a_question_has_its_number_as_the_id() {
         let question = |payload: &Value| {
-            let encoded = encode_question(&Tag::new("action"), "note", 12, payload).unwrap();
+            let encoded =
+                encode(&Tag::new("action"), "note", HeadId::Question(12), payload).unwrap();
             String::from_utf8(encoded.payload().to_vec()).unwrap()
         };
         assert_eq!(question(&json!({ "a": 1 })), r#"{"action":"note","id":"s12","a":1}"#);
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn a_payload_that_is_not_an_object_cannot_be_encoded() {
         for payload in [json!([1]), json!("text"), json!(7)] {
-            let error = encode(&Tag::default(), "note", None, &payload).unwrap_err();
+            let error = encode(&Tag::default(), "note", HeadId::None, &payload).unwrap_err();
             assert_eq!(error.to_string(), "a message is written as a JSON object");
         }
     }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(crate) use self::answer::question_number;
 pub(crate) use self::decode::{decode, decode_whole};
 pub(crate) use self::encode::{
-    Encoded, encode, encode_builtin, encode_named, encode_question, encode_value,
+    Encoded, HeadId, encode, encode_builtin, encode_named, encode_value,
 };
 pub(crate) use self::failure::field_error;
 pub(crate) use self::head::{leading_type, read_head};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::presence::{Changes, Key};
-use crate::codec::{self, Tag};
+use crate::codec::{self, HeadId, Tag};
 use crate::limits::{Overflow, Rule};
 use crate::outbox::SharedFrame;
 use crate::websocket::Info;
@@ -126,7 +126,7 @@ struct Announcement<'a> {
 
 /// Encodes an announcement. The `None` case is logged; no input is known to cause it.
 fn frame(tag: &Tag, kind: &str, announcement: &Announcement<'_>) -> Option<SharedFrame> {
-    match codec::encode(tag, kind, None, announcement) {
+    match codec::encode(tag, kind, HeadId::None, announcement) {
         Ok(encoded) => {
             // If the queue is full, the announcement is refused: the client gets the list later, so
             // no policy has to close it or drop other messages.

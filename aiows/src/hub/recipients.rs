@@ -9,7 +9,7 @@ use tokio::task::yield_now;
 
 use super::Delivery;
 use super::busy::BusyMembers;
-use crate::codec::{Encoded, Tag, check_reserved};
+use crate::codec::{Encoded, HeadId, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
@@ -136,7 +136,7 @@ impl Recipients {
     /// If the future is dropped, recipients not yet reached receive no message.
     pub async fn send<M: Outgoing + ?Sized>(self, message: &M) -> Result<Delivery, SendError> {
         self.deliver(|tag| {
-            let encoded = encode(tag, None, message).map_err(SendError::Encode)?;
+            let encoded = encode(tag, HeadId::None, message).map_err(SendError::Encode)?;
             Ok(SharedFrame::new(encoded))
         })
         .await

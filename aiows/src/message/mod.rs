@@ -27,9 +27,8 @@ pub use self::validation::{
     ViaUnordered, ViaValidated, ViaWalk, Walk, WireNames, field_errors, validated,
     validated_in_parts,
 };
-use crate::codec::{self, Encoded, Tag, assert_type};
+use crate::codec::{self, Encoded, HeadId, Tag, assert_type};
 use crate::error::HandlerError;
-use crate::id::MessageId;
 use crate::limits::Rule;
 
 /// A type that is sent and received as one JSON object with a message type.
@@ -235,46 +234,18 @@ impl Visitor for TypeOf {
     }
 }
 
-/// Encodes a message. If there is an `id`, it is the answer to the request with this id.
-pub(crate) fn encode<M: Outgoing + ?Sized>(
+/// Encodes a message.
+pub(crate) fn encode<'a, M: Outgoing + ?Sized>(
     tag: &Tag,
-    id: Option<&MessageId>,
+    id: impl Into<HeadId<'a>>,
     message: &M,
 ) -> serde_json::Result<Encoded> {
-    message.visit(Encode { tag, id, rule: Rule::Server })
-}
-
-/// Encodes a message as the question with this number.
-pub(crate) fn encode_question<M: Outgoing + ?Sized>(
-    tag: &Tag,
-    number: u64,
-    message: &M,
-) -> serde_json::Result<Encoded> {
-    message.visit(EncodeQuestion { tag, number, rule: Rule::Kept(None) })
-}
-
-struct EncodeQuestion<'a> {
-    tag: &'a Tag,
-    number: u64,
-    rule: Rule,
-}
-
-impl Visitor for EncodeQuestion<'_> {
-    type Output = serde_json::Result<Encoded>;
-
-    fn set_rule(&mut self, rule: impl FnOnce() -> Rule) {
-        self.rule = rule().kept();
-    }
-
-    fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {
-        let encoded = codec::encode_question(self.tag, message_type, self.number, payload)?;
-        Ok(encoded.with_rule(self.rule))
-    }
+    message.visit(Encode { tag, id: id.into(), rule: Rule::Server })
 }
 
 struct Encode<'a> {
     tag: &'a Tag,
-    id: Option<&'a MessageId>,
+    id: HeadId<'a>,
     rule: Rule,
 }
 
@@ -282,9 +253,8 @@ impl Visitor for Encode<'_> {
     type Output = serde_json::Result<Encoded>;
 
     fn set_rule(&mut self, rule: impl FnOnce() -> Rule) {
-        let rule = rule();
-        // The client waits for this answer, so no policy drops it.
-        self.rule = if self.id.is_none() { rule } else { rule.kept() };
+        // The client or a handler waits for an answer or a question, so no policy drops it.
+        self.rule = if let HeadId::None = self.id { rule() } else { rule().kept() };
     }
 
     fn visit<P: Serialize + ?Sized>(self, message_type: &'static str, payload: &P) -> Self::Output {

@@ -23,7 +23,7 @@ use tokio::task::coop::unconstrained;
 pub(crate) use self::accepted::{Accepted, AcceptedPeer, SessionConfig};
 use self::disconnect::{CutDeadline, run_disconnect_group, run_while_closing};
 use self::drive::drive_connect;
-use self::io::{ConnectionIo, Step};
+use self::io::ConnectionIo;
 use self::respond::code_and_reason;
 use self::unfinished::Unfinished;
 pub(crate) use self::unfinished::UnfinishedTotal;
@@ -149,7 +149,7 @@ impl Session {
 
     /// Handles messages until the connection ends.
     async fn messages(&mut self, router: &CompiledRouter) {
-        while let Step::Message(inbound) = self.io.next().await {
+        while let Some(inbound) = poll_fn(|cx| self.io.poll_next(cx)).await {
             if self.handle(router, inbound).await.is_break() {
                 return;
             }
@@ -245,7 +245,7 @@ impl Session {
 
     /// Waits until the connection has ended. Messages from the client are not handled.
     async fn end_unadmitted(&mut self) {
-        while let Step::Message(_) = self.io.next().await {}
+        while poll_fn(|cx| self.io.poll_next(cx)).await.is_some() {}
     }
 
     /// Runs every disconnect handler, even if others fail.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Session;
 use super::drive::drive;
 use crate::close::CloseCode;
-use crate::codec::{encode, encode_builtin};
+use crate::codec::{HeadId, encode, encode_builtin};
 use crate::error::{HandlerError, closing};
 use crate::extract::{Call, Received, Stage};
 use crate::handler::Outcome;
@@ -29,7 +29,9 @@ impl Session {
         let unanswered = call.end()?;
         match (outcome.into_answer(), unanswered) {
             (Some(answer), _) => self.io.send(answer),
-            (None, Some(id)) => self.io.send(encode(self.socket.tag(), ACK, Some(&id), &())?),
+            (None, Some(id)) => {
+                self.io.send(encode(self.socket.tag(), ACK, HeadId::Answer(&id), &())?)
+            }
             (None, None) => {}
         }
         Ok(())
@@ -132,7 +134,7 @@ impl Session {
     ) {
         let message_type = message_type.filter(|name| name.len() <= MAX_ECHOED_TYPE);
         let frame = ErrorFrame::new(error, message_type, Some(self.socket.id()));
-        match encode_builtin(self.socket.tag(), ErrorFrame::TYPE, id, &frame) {
+        match encode_builtin(self.socket.tag(), ErrorFrame::TYPE, id.into(), &frame) {
             Ok(frame) => self.io.send(frame),
             Err(error) => {
                 let connection = self.socket.id();

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::auto_pong::{AutoPong, with_auto_pong};
 use crate::close::CloseCode;
-use crate::codec::{Tag, decode, read_head};
+use crate::codec::{HeadId, Tag, decode, read_head};
 use crate::id::MessageId;
 use crate::message::{Incoming, Outgoing, encode};
 use crate::protocol::client::{Client, Incoming as Received};
@@ -65,7 +65,7 @@ impl TestClient {
     ///
     /// Panics if the connection is closed.
     pub async fn send<M: Outgoing>(&mut self, message: &M) {
-        let encoded = encode(&self.tag, None, message).expect("a message is an object");
+        let encoded = encode(&self.tag, HeadId::None, message).expect("a message is an object");
         self.send_text(&String::from_utf8_lossy(encoded.payload())).await;
     }
 
@@ -75,7 +75,7 @@ impl TestClient {
     ///
     /// Panics if the connection is closed.
     pub async fn request<M: Outgoing>(&mut self, id: impl Into<MessageId>, message: &M) {
-        let encoded = encode(&self.tag, None, message).expect("a message is an object");
+        let encoded = encode(&self.tag, HeadId::None, message).expect("a message is an object");
         let mut value: Value =
             serde_json::from_slice(encoded.payload()).expect("a message is JSON");
         value["id"] = serde_json::to_value(id.into()).expect("an id is JSON");

@@ -37,7 +37,7 @@ use self::requests::Requests;
 use self::tasks::Tasks;
 use crate::close::cut_reason;
 pub use crate::close::{CloseCode, DisconnectReason};
-use crate::codec::{Encoded, Tag, check_reserved};
+use crate::codec::{Encoded, HeadId, Tag, check_reserved};
 use crate::error::SendError;
 use crate::handshake::RequestInfo;
 pub use crate::id::{ConnectionId, MessageId};
@@ -270,7 +270,7 @@ impl WebSocket {
     }
 
     fn encode<M: Outgoing + ?Sized>(&self, message: &M) -> Result<Encoded, SendError> {
-        encode(&self.record.tag, None, message).map_err(SendError::Encode)
+        encode(&self.record.tag, HeadId::None, message).map_err(SendError::Encode)
     }
 
     /// Sets the client's address if it was not known before.

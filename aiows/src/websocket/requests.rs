@@ -12,10 +12,10 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 use tokio::time::{self, sleep};
 
 use super::WebSocket;
-use crate::codec::{Tag, check_nesting, decode, question_number, read_head};
+use crate::codec::{HeadId, Tag, check_nesting, decode, question_number, read_head};
 use crate::error::{HandlerError, RequestError, SendError, code, cut};
 use crate::limits::Limits;
-use crate::message::{ErrorFrame, Incoming, Outgoing, encode_question};
+use crate::message::{ErrorFrame, Incoming, Outgoing, encode};
 use crate::protocol::Inbound;
 
 /// The most requests of one connection that may wait for their answers at once.
@@ -135,8 +135,8 @@ impl WebSocket {
             return Err(RequestError::Closed);
         }
         let mut request = self.record.requests.begin().ok_or(RequestError::TooMany)?;
-        let encoded =
-            encode_question(self.tag(), request.number, message).map_err(SendError::Encode)?;
+        let encoded = encode(self.tag(), HeadId::Question(request.number), message)
+            .map_err(SendError::Encode)?;
         let answered = async {
             self.outbox().push(encoded).await?;
             // The sending half is kept until it is used, or until the request is dropped.

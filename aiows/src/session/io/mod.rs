@@ -75,14 +75,6 @@ pub(super) enum Handler {
     Pending,
 }
 
-/// The session's next step.
-#[derive(Debug)]
-pub(super) enum Step {
-    Message(Inbound),
-    /// The session has stopped handling messages.
-    Over,
-}
-
 /// The budget that is left in one turn of the session.
 struct Turn {
     reads: usize,
@@ -113,12 +105,8 @@ impl ConnectionIo {
         }
     }
 
-    /// Waits for the next message or the end.
-    pub(super) async fn next(&mut self) -> Step {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    /// Waits for the next message; `None` once the session has stopped handling messages.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
         let is_paused = self.protocol.is_paused() && self.handled > 0 && !self.has_message();
         if self.handled >= self.limits.messages_per_turn || is_paused {
             return poll_unconstrained(cx, |cx| self.poll_pause(cx));
@@ -129,7 +117,7 @@ impl ConnectionIo {
         }
         self.end_if_reset_and_closed();
         if !self.phase.handles_messages() {
-            return Poll::Ready(Step::Over);
+            return Poll::Ready(None);
         }
         let message = if self.has_message() { self.inbox.pop() } else { None };
         let Some(message) = message else {
@@ -143,12 +131,12 @@ impl ConnectionIo {
         };
         self.handled += 1;
         self.renew_handler_deadline();
-        Poll::Ready(Step::Message(message))
+        Poll::Ready(Some(message))
     }
 
     /// Yields to other connections. Writes and deadlines are served as well, because a client may
     /// never stop sending.
-    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
         self.handled = 0;
         self.poll_flush(cx);
         if let Some(event) = self.poll_clock(cx, Handler::None) {

@@ -69,7 +69,7 @@ impl ConnectionIo {
             }
             // A close frame may come behind control frames that were read earlier.
             Phase::Closing { .. } if self.protocol.is_paused() => {
-                self.take(&[], intake);
+                self.skip(&[]);
                 true
             }
             Phase::Closing { .. } | Phase::Failing { .. } => self.poll_read(cx, intake, turn),
@@ -127,7 +127,11 @@ impl ConnectionIo {
                 }
                 Poll::Ready(Ok(())) => {
                     self.clock.note_read();
-                    self.take(buffer.filled(), intake);
+                    match self.phase {
+                        Phase::Open | Phase::Leaving { .. } => self.decode(buffer.filled(), intake),
+                        Phase::Closing { .. } => self.skip(buffer.filled()),
+                        Phase::Failing { .. } | Phase::Flushing { .. } | Phase::Ended { .. } => {}
+                    }
                 }
                 Poll::Ready(Err(error)) => self.fail(&error),
             }
@@ -135,15 +139,10 @@ impl ConnectionIo {
         })
     }
 
-    fn take(&mut self, bytes: &[u8], intake: Intake) {
-        match self.phase {
-            Phase::Open | Phase::Leaving { .. } => self.decode(bytes, intake),
-            Phase::Closing { .. } => {
-                if let Some(end) = self.protocol.skip(bytes) {
-                    self.client_ended(end.into());
-                }
-            }
-            Phase::Failing { .. } | Phase::Flushing { .. } | Phase::Ended { .. } => {}
+    /// Looks only for the client's close frame in the bytes.
+    fn skip(&mut self, bytes: &[u8]) {
+        if let Some(end) = self.protocol.skip(bytes) {
+            self.client_ended(end.into());
         }
     }
 
