@@ -61,8 +61,7 @@ impl<T: Send + 'static> HandlerFuture<T> {
 impl<T> HandlerFuture<T> {
     #[inline]
     fn drop_running(&mut self) {
-        let running = self.running.take();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.running = None)) {
             log_dropped(self.connection, panic);
         }
     }

@@ -79,7 +79,7 @@ impl Protocol {
         while self.unfinished && messages < limit.messages && bytes < limit.bytes {
             match context.read(feed) {
                 Ok(Message::Text(text)) => inbound.push_back(Inbound::Text(Text::new(text))),
-                Ok(Message::Binary(binary)) => inbound.push_back(Inbound::Binary(binary)),
+                Ok(Message::Binary(binary)) => inbound.push_back(Inbound::binary(binary)),
                 // Not reached: the context receives no control frames.
                 Ok(_) => continue,
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -9,6 +9,7 @@ const LARGE_MESSAGE: usize = 64 * 1024;
 /// One data message of a peer, complete and unmasked.
 #[derive(Clone, Debug)]
 pub(crate) enum Inbound {
+    /// A binary message that does not hold UTF-8.
     Binary(Bytes),
     Text(Text),
 }
@@ -18,10 +19,18 @@ impl Inbound {
         Self::Text(Text::new(text.into()))
     }
 
+    /// Makes a message from a binary one. If it holds UTF-8, it is handled as text.
+    pub(crate) fn binary(bytes: Bytes) -> Self {
+        match Utf8Bytes::try_from(bytes.clone()) {
+            Ok(text) => Self::Text(Text { text, was_binary: true }),
+            Err(_) => Self::Binary(bytes),
+        }
+    }
+
     /// Makes a message from bytes of another one.
     pub(crate) fn of_bytes(bytes: Bytes, is_binary: bool) -> Self {
         match is_binary {
-            true => Self::Binary(bytes),
+            true => Self::binary(bytes),
             // The text is copied, so that it does not keep the buffer of the other message alive.
             false => match str::from_utf8(&bytes) {
                 Ok(text) => Self::text(text.to_owned()),
@@ -53,17 +62,6 @@ impl Inbound {
         match self {
             Self::Binary(_) => None,
             Self::Text(text) => Some(text.as_str()),
-        }
-    }
-
-    /// Turns a binary message that holds UTF-8 into a text message. Other messages stay unchanged.
-    pub(crate) fn into_text_if_utf8(self) -> Self {
-        match self {
-            Self::Text(_) => self,
-            Self::Binary(bytes) => match Utf8Bytes::try_from(bytes.clone()) {
-                Ok(text) => Self::Text(Text { text, was_binary: true }),
-                Err(_) => Self::Binary(bytes),
-            },
         }
     }
 }

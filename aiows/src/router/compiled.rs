@@ -25,7 +25,7 @@ pub(crate) struct CompiledRouter {
     /// The `always` disconnect handlers for connections that were not admitted, without middleware.
     pub(crate) refused: Vec<CompiledHandler>,
     /// Sorted by message type. Comparing a few short texts is faster than hashing one.
-    messages: Vec<(Box<str>, CompiledHandler)>,
+    pub(super) messages: Vec<(Box<str>, CompiledHandler)>,
     pub(super) fallback: Option<CompiledHandler>,
     /// The fallbacks of nested routers with their prefixes, the longest prefix first.
     nested: Vec<(Box<str>, CompiledHandler)>,
@@ -174,11 +174,6 @@ impl CompiledRouter {
     pub(super) fn fallback_of(&self, message_type: &str) -> Option<&CompiledHandler> {
         let nested = self.nested.iter().find(|(prefix, _)| message_type.starts_with(&**prefix));
         nested.map(|(_, handler)| handler).or(self.fallback.as_ref())
-    }
-
-    pub(super) fn handler_of(&self, message_type: &str) -> Option<&CompiledHandler> {
-        let at = self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type)).ok()?;
-        Some(&self.messages[at].1)
     }
 
     /// Returns the fallback if it takes frames that are not messages. Such frames have no prefix.

@@ -79,17 +79,21 @@ impl CompiledRouter {
             return Err(HandlerError::new(code::INVALID_JSON, "the message is not UTF-8").into());
         };
         check_nesting(text, self.limits.nesting)?;
+        let handler_of = |message_type: &str| {
+            let found = self.messages.binary_search_by(|(known, _)| (**known).cmp(message_type));
+            Some(&self.messages[found.ok()?].1)
+        };
         // A handler that decodes the payload checks the rest of the message. Checking all of it
         // here as well would double the work.
         if let Some(message_type) = leading_type(&self.tag, text)
-            && let Some(handler) = self.handler_of(message_type)
+            && let Some(handler) = handler_of(message_type)
             && handler.decodes
         {
             return Ok((handler, RequestId::Unread));
         }
         let head = read_head(&self.tag, text)?;
         let message_type = &*head.message_type;
-        match self.handler_of(message_type).or_else(|| self.fallback_of(message_type)) {
+        match handler_of(message_type).or_else(|| self.fallback_of(message_type)) {
             Some(handler) if handler.is_relay() => Ok((handler, RequestId::Absent)),
             Some(handler) => Ok((handler, head.id.into())),
             None => Err(Unrouted::unknown_type(head.message_type.into_owned(), head.id)),

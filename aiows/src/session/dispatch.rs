@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::Session;
-use super::drive::drive;
+use super::drive::{Job, drive, poll_connection};
 use crate::extract::{Call, Received, RequestId};
-use crate::handler;
+use crate::handler::{self, until};
 use crate::protocol::Inbound;
 use crate::router::{CompiledHandler, CompiledRouter, RouteMatch};
 
@@ -16,7 +16,6 @@ impl Session {
         router: &CompiledRouter,
         inbound: Inbound,
     ) -> ControlFlow<()> {
-        let inbound = inbound.into_text_if_utf8();
         // Rare branches are boxed, so that an idle connection keeps no room for their futures.
         let (handler, id) = match router.resolve(&inbound) {
             RouteMatch::Handler(handler, id) => (handler, id),
@@ -27,8 +26,10 @@ impl Session {
         let received = Received::new(inbound, id);
         let mut call = Call::begin(self.call.take(), &self.socket, &handler.state, received);
         let running = handler::run(&handler.run, call.clone());
-        let returned = drive(&mut self.io, running, &handler.title).await?;
-        if let Err(error) = returned.and_then(|outcome| self.answer(outcome, &mut call)) {
+        let job = Job::Message(&handler.title);
+        let returned = until(running, |cx| poll_connection(&mut self.io, job, cx)).await;
+        self.io.note_handler_returned();
+        if let Err(error) = returned?.and_then(|outcome| self.answer(outcome, &mut call)) {
             Box::pin(self.fail(error, router, handler, &mut call)).await?;
         }
         self.call = Some(call).filter(Call::is_spare);

@@ -14,7 +14,7 @@ use crate::router::CompiledHandler;
 
 /// The handler that runs, for the log.
 #[derive(Clone, Copy)]
-enum Job<'a> {
+pub(super) enum Job<'a> {
     Connect(&'a CompiledHandler),
     Message(&'a str),
 }
@@ -36,7 +36,11 @@ pub(super) async fn drive<F: Future + Unpin>(
 
 /// Keeps the connection alive while a handler is pending; `Ready` if the handler has to be dropped.
 #[inline(never)]
-fn poll_connection(io: &mut ConnectionIo, job: Job<'_>, cx: &mut Context<'_>) -> Poll<()> {
+pub(super) fn poll_connection(
+    io: &mut ConnectionIo,
+    job: Job<'_>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
     let ended = poll_unconstrained(cx, |cx| io.poll_during_handler(cx));
     match ended {
         Poll::Ready(()) => job.warn_of_cut(io),

@@ -148,7 +148,7 @@ impl WebSocket {
             // An answer that came before the end counts, even if both are noticed together.
             () = self.no_answer_expected() => request.reply.try_recv().map_err(|_| RequestError::Closed)?,
         };
-        let answer = reply.ok_or(RequestError::Congested)?.into_text_if_utf8();
+        let answer = reply.ok_or(RequestError::Congested)?;
         read_answer(self.tag(), answer.as_text().unwrap_or_default())
     }
 
