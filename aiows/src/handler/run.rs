@@ -73,13 +73,12 @@ impl<T> Future for HandlerFuture<T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Returned<T>> {
         let Some(running) = &mut self.running else { return Poll::Pending };
-        let returned = match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(returned)) => returned,
-            Err(panic) => Err(panicked(panic)),
-        };
-        self.drop_running();
-        Poll::Ready(returned)
+        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)))
+            .unwrap_or_else(|panic| Poll::Ready(Err(panicked(panic))));
+        if polled.is_ready() {
+            self.drop_running();
+        }
+        polled
     }
 }
 
