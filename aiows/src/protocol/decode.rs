@@ -12,20 +12,6 @@ use super::inbound::{Inbound, Text};
 use super::{DecodeLimit, Input, Protocol, ProtocolEnd};
 
 impl Protocol {
-    /// Decodes bytes of data frames without copying them first.
-    pub(super) fn decode_new(
-        &mut self,
-        bytes: &[u8],
-        limit: DecodeLimit,
-        inbound: &mut VecDeque<Inbound>,
-    ) -> Option<ProtocolEnd> {
-        let mut feed = Feed { bytes };
-        let failure = self.decode(&mut feed, limit, inbound);
-        self.backlog.extend_from_slice(feed.bytes);
-        self.scanned = feed.bytes.len();
-        self.finish_decoding(failure)
-    }
-
     pub(super) fn decode_backlog(
         &mut self,
         limit: Option<DecodeLimit>,
@@ -45,7 +31,7 @@ impl Protocol {
         self.finish_decoding(failure)
     }
 
-    fn finish_decoding(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
+    pub(super) fn finish_decoding(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
         if let Some(failure) = failure {
             // A context must not be used again after an error.
             self.discard();
@@ -66,7 +52,7 @@ impl Protocol {
         self.scanner.at_boundary() && !self.has_undecoded() && self.input != Input::Over
     }
 
-    fn decode(
+    pub(super) fn decode(
         &mut self,
         feed: &mut Feed<'_>,
         limit: DecodeLimit,

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
 
-use self::context::GrownBuffer;
+use self::context::{Feed, GrownBuffer};
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
 pub(crate) use self::failure::Failure;
@@ -159,7 +159,12 @@ impl Protocol {
         {
             let (clean, stop) = self.scanner.scan(bytes);
             if stop.is_none() {
-                return self.decode_new(bytes, limit, inbound);
+                // Only data frames, which are decoded without being copied first.
+                let mut feed = Feed { bytes };
+                let failure = self.decode(&mut feed, limit, inbound);
+                self.backlog.extend_from_slice(feed.bytes);
+                self.scanned = feed.bytes.len();
+                return self.finish_decoding(failure);
             }
             self.backlog.extend_from_slice(bytes);
             self.scanned = clean;

@@ -61,7 +61,16 @@ impl ConnectionIo {
         match self.phase {
             Phase::Open | Phase::Leaving { .. } => {
                 self.inbox.note_requests(self.socket.awaits_answer(), &self.limits);
-                let more = self.poll_messages(cx, intake, turn);
+                if self.can_decode(intake) {
+                    self.decode(&[], intake);
+                }
+                let more = if self.protocol.is_paused() {
+                    true
+                } else if self.phase.takes_messages() && self.reads_ahead() {
+                    self.poll_read(cx, intake, turn)
+                } else {
+                    self.poll_hangup(cx)
+                };
                 if self.inbox.has_requests() && self.inbox.room(&self.limits).is_none() {
                     self.socket.fail_requests();
                 }
@@ -77,19 +86,10 @@ impl ConnectionIo {
         }
     }
 
-    fn poll_messages(&mut self, cx: &mut Context<'_>, intake: Intake, turn: &mut Turn) -> bool {
-        let can_decode = self.protocol.has_undecoded()
-            && (intake == Intake::AnswersOnly || self.inbox.room(&self.limits).is_some());
-        if can_decode || self.protocol.is_paused() {
-            self.decode(&[], intake);
-            if self.protocol.is_paused() {
-                return true;
-            }
-        }
-        if self.phase.takes_messages() && self.reads_ahead() {
-            return self.poll_read(cx, intake, turn);
-        }
-        self.poll_hangup(cx)
+    /// Whether bytes that were read earlier can be decoded now.
+    fn can_decode(&self, intake: Intake) -> bool {
+        let has_room = || intake == Intake::AnswersOnly || self.inbox.room(&self.limits).is_some();
+        self.protocol.is_paused() || (self.protocol.has_undecoded() && has_room())
     }
 
     /// Checks whether the client has left while no bytes are read from it.
