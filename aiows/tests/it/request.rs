@@ -403,6 +403,10 @@ async fn the_field_of_a_parameter_that_does_not_fit_has_the_name_of_the_paramete
     }
     let field = &answer_at(&server, "/2/1", r#"{"type":"span"}"#).await["fields"][0];
     assert_eq!((&field["path"], &field["code"]), (&"".into(), &"invalid_value".into()));
+}
+
+#[tokio::test]
+async fn a_long_name_of_a_parameter_is_cut() {
     #[connect]
     async fn long(Query(query): Query<BTreeMap<String, u8>>) -> Value {
         json!(query)
