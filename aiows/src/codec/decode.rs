@@ -1,13 +1,11 @@
 //! Decodes the payload of a message.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
-use super::failure;
-use super::fault_path::remaining_path;
 use super::filter::{Found, Payload};
-use super::{Tag, check_keys, read_head};
-use crate::error::HandlerError;
+use super::{Tag, check_keys, explain, read_head};
+use crate::error::{HandlerError, code};
 use crate::id::MessageId;
 
 /// Decodes the payload of a message straight into a `T`, and finds the request id on the way.
@@ -26,26 +24,41 @@ pub(crate) fn decode<T: DeserializeOwned>(
         .and_then(|value| json.end().map(|()| value));
     match decoded {
         Ok(value) => Ok((value, found.id)),
-        Err(_) => Err(explain::<T>(tag, text)),
+        Err(_) => Err(reason::<T>(tag, text)),
     }
 }
 
-/// Decodes a text that failed once more, this time to find the reason.
+/// Finds the reason why a text failed.
 #[cold]
-fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
-    if let Err(error) = read_head(tag, text) {
-        return error;
-    }
+fn reason<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
+    let payload = match read_payload(tag, text) {
+        Ok(payload) => payload,
+        Err(error) => return error,
+    };
     let mut found = Found::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    let payload = Payload { json: &mut json, tag, found: &mut found };
-    match serde_path_to_error::deserialize::<_, T>(payload) {
-        Ok(_) => failure::unexplained(),
-        Err(error) => {
-            let (path, fault) = (error.path(), error.inner().to_string());
-            failure::invalid_payload(path, &fault, &remaining_path(tag, text, path, &fault))
-        }
+    decode_again::<T, _>(Payload { json: &mut json, tag, found: &mut found }, payload.as_ref())
+}
+
+/// Checks the head and parses the payload, which is `None` if a number in it is too large.
+fn read_payload(tag: &Tag, text: &str) -> Result<Option<Value>, HandlerError> {
+    read_head(tag, text)?;
+    let mut payload = serde_json::from_str(text).ok();
+    if let Some(Value::Object(fields)) = &mut payload {
+        tag.head_keys().iter().for_each(|key| drop(fields.remove(*key)));
     }
+    Ok(payload)
+}
+
+/// Decodes a payload that failed once more, this time to find the field.
+fn decode_again<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+    json: D,
+    payload: Option<&Value>,
+) -> HandlerError {
+    let text = "the message does not have the expected fields";
+    let failed = serde_path_to_error::deserialize::<_, T>(json).err();
+    let fields = failed.map(|error| explain(&error, payload));
+    HandlerError::new(code::INVALID_PAYLOAD, text).with_fields(fields.into_iter().collect())
 }
 
 /// Decodes a whole message, including the keys of its head.
@@ -55,11 +68,6 @@ fn explain<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
 /// Returns the same errors as [`decode`].
 pub(crate) fn decode_whole(text: &str) -> Result<Value, HandlerError> {
     check_keys(text)?;
-    serde_json::from_str(text).map_err(|_| {
-        let mut json = serde_json::Deserializer::from_str(text);
-        match serde_path_to_error::deserialize::<_, Value>(&mut json) {
-            Ok(_) => failure::unexplained(),
-            Err(error) => failure::invalid_payload(error.path(), &error.inner().to_string(), ""),
-        }
-    })
+    serde_json::from_str(text)
+        .map_err(|_| decode_again::<Value, _>(&mut serde_json::Deserializer::from_str(text), None))
 }

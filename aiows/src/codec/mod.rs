@@ -8,8 +8,7 @@ mod answer; // recognizes the answer to a question
 pub(crate) mod buffer; // reuses byte buffers
 mod decode; // decodes a payload
 mod encode; // encodes a message
-mod failure; // converts the error texts of serde
-mod fault_path; // the path of an error for which serde reports none
+mod explain; // the fields that serde rejects
 mod filter; // hides the keys of the head from the payload
 mod head; // parses the head
 mod key; // keys of maps that are not texts
@@ -26,7 +25,7 @@ pub(crate) use self::decode::{decode, decode_whole};
 pub(crate) use self::encode::{
     Encoded, HeadId, encode, encode_builtin, encode_named, encode_value,
 };
-pub(crate) use self::failure::field_error;
+pub(crate) use self::explain::explain;
 pub(crate) use self::head::{leading_type, read_head};
 pub(crate) use self::mismatch::Mismatch;
 pub(crate) use self::mismatch::mismatch;

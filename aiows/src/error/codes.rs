@@ -70,18 +70,60 @@ pub(crate) mod code {
     }
 }
 
-/// The codes of fields that do not decode. After a failed validation they are those of the rules.
-pub(crate) mod field_code {
-    table! { &str:
-        MISSING = "missing" => "the field is required";
-        UNKNOWN = "unknown" =>
+/// A mistake in a field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Mistake {
+    pub(crate) code: &'static str,
+    /// Describes the mistake to people, after the path of the field.
+    pub(crate) text: &'static str,
+}
+
+impl Mistake {
+    const fn new(code: &'static str, text: &'static str) -> Self {
+        Self { code, text }
+    }
+}
+
+/// The mistakes in fields: the codes of those that do not decode, and all texts. After a failed
+/// validation the codes are those of the rules.
+pub(crate) mod mistake {
+    use super::Mistake;
+
+    table! { Mistake:
+        MISSING = Mistake::new("missing", "is required") => "the field is required";
+        UNKNOWN = Mistake::new("unknown", "is not a field of this message") =>
             "the message has no such field, with `#[serde(deny_unknown_fields)]`, or a path or a \
              query has no such parameter";
-        DUPLICATE = "duplicate" => "the field is given twice";
-        WRONG_TYPE = "wrong_type" =>
+        DUPLICATE = Mistake::new("duplicate", "is given twice") => "the field is given twice";
+        WRONG_TYPE = Mistake::new("wrong_type", "has the wrong type") =>
             "the value has the wrong type, for example a string instead of a number";
-        INVALID_VALUE = "invalid_value" => "the value has the right type, but is not accepted";
-        TOO_MANY = "too_many" => "a `BoundedVec` has more items than it accepts";
+        INVALID_VALUE = Mistake::new("invalid_value", "does not have an accepted value") =>
+            "the value has the right type, but is not accepted";
+        TOO_MANY = Mistake::new("too_many", "has too many items") =>
+            "a `BoundedVec` has more items than it accepts";
+    }
+
+    /// `UNKNOWN` in a path or a query.
+    pub(crate) const NO_PARAMETER: Mistake =
+        Mistake::new(UNKNOWN.code, "is not a parameter of this request");
+
+    /// Returns the text of a failed rule. The codes of validator's own rules have texts.
+    pub(crate) fn rule_text(code: &str) -> &'static str {
+        match code {
+            "contains" => "lacks a required part",
+            "credit_card" => "is not a credit card number",
+            "does_not_contain" => "has a forbidden part",
+            "email" => "is not an e-mail address",
+            "ip" | "ipv4" | "ipv6" => "is not an IP address",
+            "length" => "has a length out of bounds",
+            "must_match" => "does not match the field it must match",
+            "non_control_character" => "has control characters",
+            "range" => "is out of bounds",
+            "regex" => "does not have the required form",
+            "required" => MISSING.text,
+            "url" => "is not a URL",
+            _ => "is not valid",
+        }
     }
 }
 

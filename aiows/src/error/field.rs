@@ -1,12 +1,13 @@
-//! The type [`FieldError`].
+//! A wrong field: the type [`FieldError`], and the rule for its path.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cut;
+use super::{Mistake, cut};
 
 /// The number of fields that one error lists. The others are counted.
 pub(crate) const MAX_FIELDS: usize = 32;
@@ -49,8 +50,36 @@ impl FieldError {
 
 impl FieldError {
     /// Cuts the path if it is too long.
-    pub(crate) fn cut(mut self) -> Self {
-        self.path.truncate(cut(&self.path, MAX_PATH).len());
-        self
+    pub(crate) fn cut(self) -> Self {
+        Self { path: FieldPath(self.path).into_text(), ..self }
+    }
+}
+
+/// The path of a field in an error: `a.b[3].c`.
+#[derive(Clone, Default)]
+pub(crate) struct FieldPath(pub(crate) String);
+
+impl FieldPath {
+    /// Steps into a field, or into the value of a key.
+    pub(crate) fn push_name(&mut self, name: &str) {
+        let dot = if self.0.is_empty() { "" } else { "." };
+        self.0.extend([dot, name]);
+    }
+
+    /// Steps into an item of a list.
+    pub(crate) fn push_index(&mut self, index: usize) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "[{index}]");
+    }
+
+    /// Returns the path, cut if it is too long.
+    pub(crate) fn into_text(mut self) -> String {
+        self.0.truncate(cut(&self.0, MAX_PATH).len());
+        self.0
+    }
+
+    /// Makes the error of the field at this path.
+    pub(crate) fn into_error(self, mistake: Mistake) -> FieldError {
+        FieldError::new(self.into_text(), mistake.code, mistake.text)
     }
 }

@@ -6,7 +6,7 @@
 
 mod codes; // the codes, close codes and statuses that the framework sends
 mod const_text; // texts for compile errors
-mod field; // one invalid field
+mod field; // one invalid field and its path
 mod handler; // the error of a handler
 mod mistakes; // the mistakes that one build error lists
 mod panic; // the payload of a panic
@@ -18,10 +18,10 @@ mod visible; // errors that become visible to the client
 use std::fmt;
 use std::io;
 
-pub(crate) use self::codes::{Closing, HttpRefusal, closing, code, field_code, http_refusal};
+pub(crate) use self::codes::{Closing, HttpRefusal, Mistake, closing, code, http_refusal, mistake};
 pub(crate) use self::const_text::ConstText;
 pub use self::field::FieldError;
-pub(crate) use self::field::MAX_FIELDS;
+pub(crate) use self::field::{FieldPath, MAX_FIELDS};
 pub use self::handler::HandlerError;
 pub(crate) use self::mistakes::Mistakes;
 pub(crate) use self::panic::{Panic, drop_quietly, panic_text};

@@ -145,7 +145,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for ListVisitor<T, N
         }
         match seq.next_element::<IgnoredAny>()? {
             None => Ok(BoundedVec { items }),
-            // `codec::failure` recognizes this text.
+            // `codec::explain` recognizes this text.
             Some(_) => Err(A::Error::custom(format_args!("too many items, at most {N}"))),
         }
     }

@@ -213,6 +213,9 @@ async fn only_a_long_list_without_rules_for_its_items_hides_other_invalid_fields
         pixels: Vec<u8>,
         #[validate(length(equal = 2, code = "pair"))]
         size: Option<BTreeMap<String, u8>>,
+        #[serde(default)]
+        #[validate(length(max = 10))]
+        depths: Vec<u8>,
     }
     #[message("picture")]
     async fn picture(_picture: Picture) {}
@@ -229,6 +232,11 @@ async fn only_a_long_list_without_rules_for_its_items_hides_other_invalid_fields
         let answer = shop.error_for(&format!(r#"{head}"pixels":[{pixels}]}}"#)).await;
         assert_eq!(paths(&answer), listed);
     }
+    // Two such lists are both listed.
+    let many = vec![7; 300];
+    let text = json!({ "type": "picture", "title": "", "pixels": &many, "depths": &many });
+    let answer = shop.error_for(&text.to_string()).await;
+    assert_eq!((paths(&answer), &answer["more_fields"]), (vec!["depths", "pixels"], &Value::Null));
     // Rules for the length of a list also apply to maps.
     let sizes: BTreeMap<_, _> = (0..1_000).map(|n| (n.to_string(), 1)).collect();
     let text = json!({ "type": "picture", "title": "", "pixels": [], "size": sizes }).to_string();

@@ -1,7 +1,9 @@
 //! The paths of field errors in parts of a message that serde buffers before it reads them.
 
+use std::collections::BTreeMap;
+
 use aiows::testing::TestClient;
-use aiows::{Message, Router, message, routes};
+use aiows::{Message, RawMessage, Result, Router, fallback, message, routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,6 +34,13 @@ struct Range {
 struct Deep {
     #[serde(default)]
     level: Option<u8>,
+    #[serde(default)]
+    tone: Option<Tone>,
+}
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tone {
+    Low,
 }
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -57,24 +66,29 @@ impl TryFrom<Plain> for Span {
 #[serde(rename_all = "snake_case")]
 enum Mood {
     Good { since: u8 },
+    Drawn(Shape),
 }
 #[message("page")]
 async fn page(page: Page) -> Value {
-    let shapes = page.shapes.iter().map(|shape| match shape {
+    let size = |shape: &Shape| match shape {
         Shape::Circle { radius } => usize::from(*radius),
         Shape::Dots { at } => at.len(),
-    });
+    };
     let Range { from_page, sizes, deep } = page.range;
-    let moods = page.mood.map(|Mood::Good { since }| since);
+    let moods = page.mood.map(|mood| match mood {
+        Mood::Good { since } => usize::from(since),
+        Mood::Drawn(shape) => size(&shape),
+    });
+    let is_low = matches!(deep.tone, Some(Tone::Low));
     json!({
         "type": "read", "title": page.title, "from": from_page, "sizes": sizes.len(),
-        "level": deep.level, "shapes": shapes.sum::<usize>(), "span": page.span.is_some(),
-        "mood": moods,
+        "level": deep.level, "shapes": page.shapes.iter().map(size).sum::<usize>(), "span": page.span.is_some(),
+        "mood": moods, "low": is_low,
     })
 }
 
 /// The fields of a message, and the path and the code of the field error.
-const FAULTS: [(&str, &str, &str); 19] = [
+const FAULTS: [(&str, &str, &str); 21] = [
     (r#""fromPage":"x""#, "fromPage", "wrong_type"),
     (r#""fromPage":256"#, "fromPage", "invalid_value"),
     (r#""fromPage":-1"#, "fromPage", "invalid_value"),
@@ -101,6 +115,12 @@ const FAULTS: [(&str, &str, &str); 19] = [
     (r#""fromPage":1,"span":{"from":1,"to":"z"}"#, "span.to", "wrong_type"),
     (r#""fromPage":1,"span":{"from":2,"to":1}"#, "span", "invalid_value"),
     (r#""fromPage":1,"mood":{"good":{"since":"x"}}"#, "mood.good.since", "wrong_type"),
+    (
+        r#""fromPage":1,"mood":{"drawn":{"kind":"circle","radius":"x"}}"#,
+        "mood.drawn.radius",
+        "wrong_type",
+    ),
+    (r#""fromPage":1,"tone":"loud""#, "tone", "invalid_value"),
     // The invalid value occurs twice, so its path is ambiguous and ends where serde's path ends.
     (r#""fromPage":"x","sizes":["x"]"#, "", "wrong_type"),
 ];
@@ -123,6 +143,91 @@ async fn the_path_of_a_field_error_passes_through_flattened_structs_tagged_enums
     let read =
         request(&mut client, r#"{"type":"page","title":"x","fromPage":1,"level":null}"#).await;
     assert_eq!(read["type"], "read");
+}
+
+/// The fields of a message of type `loose`, and the path and the code of the field error.
+const LOOSE: [(&str, &str, &str); 10] = [
+    (r#""ages":{"ann":"x"}"#, "ages.ann", "wrong_type"),
+    (r#""ages":{"":"x"}"#, "ages.", "wrong_type"),
+    (r#""ages":{"a.b[0]":"x"}"#, "ages.a.b[0]", "wrong_type"),
+    (r#""lists":{"":[1,"x"]}"#, "lists.[1]", "wrong_type"),
+    (r#""lists":{"a":{"b":1}}"#, "lists.a", "wrong_type"),
+    (r#""matrix":[[1],[2,3,"x"]]"#, "matrix[1][2]", "wrong_type"),
+    (r#""":"x""#, "", "wrong_type"),
+    (r#""any":{"a":[1e999]}"#, "any.a[0]", "invalid_value"),
+    (r#""ages":[]"#, "ages", "wrong_type"),
+    (r#""ages":{"ann":{"a":{}}}"#, "ages.ann", "wrong_type"),
+];
+
+#[tokio::test]
+async fn the_path_of_a_field_error_has_the_keys_of_maps_as_they_are() {
+    #[derive(Default, Message, Deserialize)]
+    #[serde(default)]
+    struct Loose {
+        ages: BTreeMap<String, u8>,
+        lists: BTreeMap<String, Vec<u8>>,
+        matrix: Vec<Vec<u8>>,
+        #[serde(rename = "")]
+        unnamed: u8,
+        any: Value,
+    }
+    #[message("loose")]
+    async fn loose(loose: Loose) -> Value {
+        let sizes = [loose.ages.len(), loose.lists.len(), loose.matrix.len()];
+        json!({ "type": "read", "sizes": sizes, "unnamed": loose.unnamed, "any": loose.any })
+    }
+    let server = TestServer::new(Router::new().routes(routes![loose]));
+    let mut client = server.connect().await;
+    for (fields, path, code) in LOOSE {
+        let error = request(&mut client, &format!(r#"{{"type":"loose",{fields}}}"#)).await;
+        let [field] = error["fields"].as_array().unwrap().as_slice() else { panic!("{error}") };
+        assert_eq!((&field["path"], &field["code"]), (&path.into(), &code.into()), "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn the_path_of_a_field_error_behind_a_flattened_map_is_cut() {
+    #[derive(Message, Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        ages: BTreeMap<String, Vec<u8>>,
+    }
+    #[message("flat")]
+    async fn flat(flat: Flat) -> Value {
+        json!({ "type": "read", "ages": flat.ages.len() })
+    }
+    let server = TestServer::new(Router::new().routes(routes![flat]));
+    let mut client = server.connect().await;
+    for (key, path) in [
+        ("ann", "ann[1]".to_owned()),
+        ("a.b", "a.b[1]".to_owned()),
+        (&"k".repeat(126), format!("{}[1", "k".repeat(126))),
+        (&"\u{e9}".repeat(70), "\u{e9}".repeat(64)),
+        (&format!("k{}", "\u{e9}".repeat(70)), format!("k{}", "\u{e9}".repeat(63))),
+    ] {
+        let text = format!(r#"{{"type":"flat","id":1,"correlation_id":"x","{key}":[1,"x"]}}"#);
+        let field = &request(&mut client, &text).await["fields"][0];
+        assert_eq!((&field["path"], &field["code"]), (&path.into(), &"wrong_type".into()));
+    }
+    // The values of the head are not those of a field.
+    let text = r#"{"type":"flat","id":"x","ann":[1,"x"]}"#;
+    assert_eq!(request(&mut client, text).await["fields"][0]["path"], "ann[1]");
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_decoded_into_a_type_reports_its_field_too() {
+    #[fallback]
+    async fn raw(raw: RawMessage) -> Result<Value> {
+        raw.json()
+    }
+    let server = TestServer::new(Router::new().routes(routes![raw]));
+    let mut client = server.connect().await;
+    let error = request(&mut client, r#"{"type":"raw","a":{"b":[1,1e999]}}"#).await;
+    let fields = json!([{
+        "path": "a.b[1]", "code": "invalid_value", "message": "does not have an accepted value",
+    }]);
+    assert_eq!((&error["code"], &error["fields"]), (&"invalid_payload".into(), &fields));
+    assert_eq!(error["message"], "the message does not have the expected fields");
 }
 
 #[tokio::test]

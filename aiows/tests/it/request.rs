@@ -352,6 +352,78 @@ async fn a_list_of_pairs_receives_each_parameter_with_its_name() {
 }
 
 #[tokio::test]
+async fn the_field_of_a_parameter_that_does_not_fit_has_the_name_of_the_parameter() {
+    #[message("pair")]
+    async fn pair(Path(pair): Path<(u8, u8)>) -> Value {
+        json!({ "pair": pair })
+    }
+    #[message("list")]
+    async fn list(Path(list): Path<Vec<u8>>) -> Value {
+        json!({ "list": list })
+    }
+    #[message("map")]
+    async fn map(Path(map): Path<BTreeMap<String, u8>>) -> Value {
+        json!({ "map": map })
+    }
+    #[message("named")]
+    async fn named(Path(named): Path<Named>) -> Value {
+        json!({ "named": [named.first, named.second] })
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        first: u8,
+        second: u8,
+    }
+    #[message("span")]
+    async fn span(Path(span): Path<Span>) -> Value {
+        json!({ "span": span.0 })
+    }
+    #[derive(Deserialize)]
+    #[serde(try_from = "Named")]
+    struct Span(u8);
+    impl TryFrom<Named> for Span {
+        type Error = &'static str;
+        fn try_from(named: Named) -> Result<Self, &'static str> {
+            named.second.checked_sub(named.first).map(Self).ok_or("ends before it starts")
+        }
+    }
+    let server = Server::new()
+        .route("/{first}/{second}", Router::new().routes(routes![pair, list, map, named, span]));
+    let server = TestServer::new(server);
+    for (target, path, code) in [
+        ("/x/2", "first", "wrong_type"),
+        ("/1/x", "second", "wrong_type"),
+        ("/1/256", "second", "invalid_value"),
+    ] {
+        for message_type in ["pair", "list", "map", "named"] {
+            let request = json!({ "type": message_type }).to_string();
+            let field = &answer_at(&server, target, &request).await["fields"][0];
+            assert_eq!((&field["path"], &field["code"]), (&path.into(), &code.into()), "{target}");
+        }
+    }
+    let field = &answer_at(&server, "/2/1", r#"{"type":"span"}"#).await["fields"][0];
+    assert_eq!((&field["path"], &field["code"]), (&"".into(), &"invalid_value".into()));
+}
+
+#[tokio::test]
+async fn a_long_name_of_a_parameter_is_cut() {
+    #[connect]
+    async fn long(Query(query): Query<BTreeMap<String, u8>>) -> Value {
+        json!(query)
+    }
+    let server = TestServer::new(Router::new().routes(routes![long]));
+    let name = "n".repeat(200);
+    for (target, name) in [
+        (format!("/?{name}=x"), name.clone()),
+        (format!("/?$serde_json::private::{name}=1"), format!("$serde_json::private::{name}")),
+    ] {
+        let (status, body) = refused(&server, &target).await;
+        let path = body["error"]["fields"][0]["path"].as_str().unwrap();
+        assert_eq!((status, path), (400, &name[..128]), "{target}");
+    }
+}
+
+#[tokio::test]
 async fn a_query_that_is_not_utf8_is_refused_like_such_a_path() {
     let text = "the query is not percent-encoded UTF-8";
     let expected = json!({ "error": { "code": "bad_request", "message": text } });

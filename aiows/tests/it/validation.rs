@@ -7,7 +7,7 @@ use aiows::messages::BoundedVec;
 use aiows::{HandlerError, Message, Router, Server, WireNames, message, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use validator::{Validate, ValidationError, ValidationErrors};
+use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, WireNames, Deserialize, Validate)]
 #[serde(rename_all = "camelCase")]
@@ -94,6 +94,8 @@ fn the_path_of_a_validation_error_passes_through_nested_lists_and_maps() {
         (json!({ "theCube": [[], [[], [&ok, &ok, &bad]]] }), "theCube[1][1][2].itemName"),
         (json!({ "theRows": [[plain("x"), plain("")]] }), "theRows[0][1].item_name"),
         (json!({ "byName": { "ann": &ok, "bob": &bad, "eve": &ok } }), "byName.bob.itemName"),
+        (json!({ "byName": { "": &bad } }), "byName.itemName"),
+        (json!({ "byName": { "ann": &ok }, "byNumber": { "1": &bad } }), "byNumber.1.itemName"),
         (json!({ "byNumber": { "1": &ok, "-7": &bad } }), "byNumber.-7.itemName"),
         (json!({ "byChoice": { "ann": &ok, "bob": &bad } }), "byChoice.bob.itemName"),
         (json!({ "byShared": { "a": plain("x"), "b": plain("") } }), "byShared.b.item_name"),
@@ -140,6 +142,106 @@ fn a_path_with_a_very_long_key_is_truncated() {
     let key = "é".repeat(1000);
     let [path] = &paths(json!({ "byName": { key: item("") } }))[..] else { panic!("one path") };
     assert!(path.starts_with("byName.éé") && path.len() <= 128, "{path}");
+}
+
+#[test]
+fn the_path_of_a_validation_error_passes_through_flattened_fields() {
+    #[derive(Message, Deserialize, Validate)]
+    struct Flat {
+        #[serde(flatten)]
+        #[validate(nested)]
+        item: Item,
+        #[validate(nested)]
+        deep: Deep,
+    }
+    #[derive(Deserialize, Validate, WireNames)]
+    struct Deep {
+        #[serde(flatten)]
+        #[validate(nested)]
+        by_name: HashMap<String, Item>,
+    }
+    let fields = json!({ "itemName": "", "deep": { "ann": item("x"), "bob": item("") } });
+    assert_eq!(paths_of::<Flat>(fields), ["deep.bob.itemName", "itemName"]);
+}
+
+#[test]
+fn a_failed_rule_has_a_text_for_people_unless_the_rule_has_one() {
+    let other = "is not valid";
+    for (code, text) in [
+        ("contains", "lacks a required part"),
+        ("credit_card", "is not a credit card number"),
+        ("does_not_contain", "has a forbidden part"),
+        ("email", "is not an e-mail address"),
+        ("ip", "is not an IP address"),
+        ("ipv4", "is not an IP address"),
+        ("ipv6", "is not an IP address"),
+        ("length", "has a length out of bounds"),
+        ("must_match", "does not match the field it must match"),
+        ("non_control_character", "has control characters"),
+        ("range", "is out of bounds"),
+        ("regex", "does not have the required form"),
+        ("required", "is required"),
+        ("url", "is not a URL"),
+        // The application's own codes, even if a failed decode has the same ones.
+        ("own", other),
+        ("duplicate", other),
+        ("invalid_value", other),
+        ("missing", other),
+        ("too_many", other),
+        ("unknown", other),
+        ("wrong_type", other),
+    ] {
+        let mut errors = ValidationErrors::new();
+        errors.add("name", ValidationError::new(code));
+        errors.add("named", ValidationError::new(code).with_message(Cow::Borrowed("is odd")));
+        let error = HandlerError::from_validation(&errors);
+        let fields: Vec<_> = error
+            .fields()
+            .iter()
+            .map(|field| (&*field.path, &*field.code, &*field.message))
+            .collect();
+        assert_eq!(fields, [("name", code, text), ("named", code, "is odd")]);
+    }
+}
+
+/// Returns the errors of a list whose second item has these errors.
+fn list_of(errors: ValidationErrors) -> ValidationErrors {
+    let items = BTreeMap::from([(1, Box::new(errors))]);
+    let mut list = ValidationErrors::new();
+    list.errors_mut().insert("_tmp_validator".into(), ValidationErrorsKind::List(items));
+    list
+}
+
+#[test]
+fn a_validation_error_lists_the_first_fields_by_path_and_code_and_counts_all_others() {
+    let mut errors = ValidationErrors::new();
+    for (field, code) in [("b", "x"), ("a", "y"), ("c", "x"), ("a", "x")] {
+        errors.add(field, ValidationError::new(code));
+    }
+    let mut message = ValidationErrors::new();
+    message.merge_self("z", Err(errors.clone()));
+    message.merge_self("l", Err(list_of(errors.clone())));
+    let error = HandlerError::from_validation(&message);
+    let fields: Vec<_> =
+        error.fields().iter().map(|field| format!("{} {}", field.path, field.code)).collect();
+    let listed = ["l[1].a x", "l[1].a y", "l[1].b x", "l[1].c x"];
+    let nested = ["z.a x", "z.a y", "z.b x", "z.c x"];
+    assert_eq!(fields, [listed, nested].concat());
+    let mut message = ValidationErrors::new();
+    for n in (0..40).rev() {
+        let name: &'static str = format!("f{n:02}").leak();
+        message.add(name, ValidationError::new("x"));
+    }
+    let mut last = ValidationErrors::new();
+    for nested in [errors.clone(), list_of(errors.clone()), list_of(list_of(errors))] {
+        let name: &'static str = format!("z{}", last.errors().len()).leak();
+        last.merge_self(name, Err(nested));
+    }
+    message.merge_self("z", Err(last));
+    let error = HandlerError::from_validation(&message);
+    let fields: Vec<_> = error.fields().iter().map(|field| field.path.clone()).collect();
+    assert_eq!(fields, (0..32).map(|n| format!("f{n:02}")).collect::<Vec<_>>());
+    assert_eq!(error.more_fields(), 8 + 4 + 4 + 4);
 }
 
 fn far(_: &str) -> Result<(), ValidationError> {
@@ -228,6 +330,8 @@ fn a_message_that_wraps_a_validated_type_is_validated_by_that_type_s_rules() {
     #[derive(Message, Deserialize)]
     struct All(HashMap<String, Item>);
     #[derive(Message, Deserialize)]
+    struct Subs(HashMap<String, Sub>);
+    #[derive(Message, Deserialize)]
     struct Free(Value);
     #[derive(Deserialize, Validate)]
     struct Page<T: Validate> {
@@ -247,6 +351,11 @@ fn a_message_that_wraps_a_validated_type_is_validated_by_that_type_s_rules() {
     assert_eq!(paths_of::<Transparent>(bad.clone()), ["itemName"]);
     assert_eq!(paths_of::<Generic>(json!({ "items": [ok, bad] })), ["items[1].item_name"]);
     assert_eq!(paths_of::<All>(json!({ "a": ok, "b": bad })), ["b.itemName"]);
+    let subs = json!({ "a": { "byName": { "b": &ok, "c": &bad } } });
+    assert_eq!(paths_of::<Subs>(subs), ["a.byName.c.itemName"]);
+    let many = (0..1_000).map(|n| (n.to_string(), Item { item_name: String::new() })).collect();
+    let error = Message::validate(&All(many)).unwrap_err();
+    assert_eq!((error.fields().len(), error.more_fields()), (32, 1));
     assert_eq!(paths_of::<Free>(bad), [""; 0]);
     for accepted in [
         paths_of::<Named>(ok.clone()),

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use super::{Closing, HttpRefusal, closing, code, field_code, http_refusal};
+use super::{Closing, HttpRefusal, closing, code, http_refusal, mistake};
 
 const START: &str = "<!-- The tables of aiows/src/error/codes.rs, written with BLESS=1. -->\n";
 const END: &str = "\n<!-- End of the tables. -->\n";
@@ -15,7 +15,7 @@ fn tables() -> String {
 
     let about = "After a failed validation, the code of a field is that of the rule. After a failed\n\
                  decode it is one of these:";
-    let codes = field_code::ALL.iter().map(|(code, when)| format!("`{code}` | {when}"));
+    let codes = mistake::ALL.iter().map(|(mistake, when)| format!("`{}` | {when}", mistake.code));
     table(&mut text, "Codes of fields", Some(about), "code | used if", codes);
 
     let about = "Your application may send 1000–1003, 1007–1014 and 3000–4999, with any reason. The\n\
@@ -102,9 +102,11 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 #[test]
 fn every_code_comes_from_the_tables() {
-    let codes = code::ALL.iter().chain(field_code::ALL).map(|(code, _)| *code);
+    let codes = code::ALL.iter().map(|(code, _)| *code);
+    let fields = mistake::ALL.iter().map(|(mistake, _)| mistake.code);
     let refused = http_refusal::ALL.iter().map(|(refusal, _)| refusal.code);
-    let literals: Vec<_> = codes.chain(refused).map(|code| format!("\"{code}\"")).collect();
+    let literals: Vec<_> =
+        codes.chain(fields).chain(refused).map(|code| format!("\"{code}\"")).collect();
     let mut mistakes = Vec::new();
     for path in files(&source()) {
         let text = fs::read_to_string(&path).unwrap();

@@ -77,10 +77,8 @@ use serde::forward_to_deserialize_any;
 
 use self::item::{Entry, Value};
 pub(super) use self::shape::{fits_query, other_count};
-use crate::codec::{PRIVATE, field_error};
-use crate::error::{FieldError, field_code};
-
-const NO_PARAMETER: &str = "is not a parameter of this request";
+use crate::codec::{PRIVATE, explain};
+use crate::error::{FieldError, FieldPath, mistake};
 
 /// Reads a `T` from `pairs`, by their names or, if `by_order` allows it, by their order.
 ///
@@ -92,13 +90,13 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     by_order: bool,
 ) -> Result<T, FieldError> {
     if let Some((name, _)) = pairs.iter().find(|(name, _)| name.starts_with(PRIVATE)) {
-        return Err(FieldError::new(name.clone(), field_code::UNKNOWN, NO_PARAMETER).cut());
+        return Err(FieldPath(name.clone()).into_error(mistake::NO_PARAMETER));
     }
     let names: Vec<String> = pairs.iter().map(|(name, _)| name.clone()).collect();
     serde_path_to_error::deserialize(Params { pairs, by_order }).map_err(|error| {
-        let mut field = field_error(error.path(), &error.inner().to_string());
-        if field.code == field_code::UNKNOWN {
-            field.message = NO_PARAMETER.into();
+        let mut field = explain(&error, None);
+        if field.code == mistake::UNKNOWN.code {
+            field.message = mistake::NO_PARAMETER.text.into();
         }
         // A value that was read by its order is reported under its name.
         let order = match field.path.as_str() {
@@ -106,9 +104,9 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
             path => path.strip_prefix('[').and_then(|rest| rest.split(']').next()?.parse().ok()),
         };
         if let Some(name) = order.and_then(|order: usize| names.get(order)) {
-            field.path.clone_from(name);
+            field.path = FieldPath(name.clone()).into_text();
         }
-        field.cut()
+        field
     })
 }
 

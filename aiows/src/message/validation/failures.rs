@@ -1,4 +1,5 @@
-//! The failed fields of a message, collected up to the number that one error lists.
+//! Explains the errors of validator: the failed fields of a message, collected up to the number
+//! that one error lists.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,14 +7,24 @@ use std::collections::BTreeMap;
 use validator::{ValidationError, ValidationErrors, ValidationErrorsKind};
 
 use super::Names;
-use super::path::{self, Segment};
-use crate::error::{FieldError, HandlerError, MAX_FIELDS};
+use crate::error::{FieldError, FieldPath, HandlerError, MAX_FIELDS, mistake};
 
 /// The name that validator gives to a list that is not a field: the value is an item of another
 /// list.
 const NO_FIELD: &str = "_tmp_validator";
 /// The name that validator gives to the whole struct.
 const WHOLE: &str = "__all__";
+
+/// One step from a value to a value inside of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Segment {
+    /// A field. The name of a flattened field is empty.
+    Field(Cow<'static, str>),
+    /// An item of a list.
+    Index(usize),
+    /// An entry of a map or a set, counted in the order in which validator visits it.
+    Entry(usize),
+}
 
 /// The failed fields of a message: the first ones, and the number of the others.
 #[derive(Default)]
@@ -24,38 +35,32 @@ pub(super) struct Failures {
     more: usize,
     /// Set by `end_with`: the search stops although more fields may have failed.
     is_full: bool,
+    /// The path from the message to the value whose errors are added.
+    pub(super) path: Vec<Segment>,
 }
 
 impl Failures {
+    pub(super) fn new(errors: &ValidationErrors, names: Option<Names>) -> Self {
+        let mut failures = Self::default();
+        failures.add(errors, names);
+        failures
+    }
+
     /// Returns whether more fields failed than an error lists, or the search ended early.
     pub(super) fn is_full(&self) -> bool {
         self.is_full || self.more > 0
     }
 
     /// Adds one failed field and ends the search.
-    pub(super) fn end_with(&mut self, path: &[Segment], error: &ValidationError) {
-        self.add_field(path, field_error(error, ShownParams::WithoutOther));
+    pub(super) fn end_with(&mut self, wire: &'static str, error: &ValidationError) {
+        self.path.push(Segment::Field(Cow::Borrowed(wire)));
+        self.add_rule(error, |_| true);
+        self.path.pop();
         self.is_full = true;
     }
 
-    fn add_field(&mut self, path: &[Segment], error: FieldError) {
-        match self.fields.len() < MAX_FIELDS {
-            true => self.fields.push((path.to_vec(), error)),
-            false => self.more += 1,
-        }
-    }
-
     /// Adds the errors that validator returned for the value at `path`.
-    pub(super) fn add(
-        &mut self,
-        errors: &ValidationErrors,
-        names: Option<Names>,
-        path: &mut Vec<Segment>,
-    ) {
-        if self.fields.len() >= MAX_FIELDS {
-            self.more += count(errors);
-            return;
-        }
+    pub(super) fn add(&mut self, errors: &ValidationErrors, names: Option<Names>) {
         // validator returns them in no particular order.
         let mut entries: Vec<_> = errors
             .errors()
@@ -67,55 +72,69 @@ impl Failures {
             .collect();
         entries.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         for (wire, name, kind) in entries {
-            match name {
-                NO_FIELD => self.add_kind(kind, ShownParams::WithoutOther, names, path),
-                WHOLE => self.add_kind(kind, ShownParams::All, None, path),
+            let depth = self.path.len();
+            let nested = match name {
+                NO_FIELD => names,
+                WHOLE => None,
                 name => {
-                    let nested = names.and_then(|names| (names.nested)(name));
-                    path.push(Segment::Field(wire));
-                    self.add_kind(kind, ShownParams::of(names, name), nested, path);
-                    path.pop();
+                    self.path.push(Segment::Field(wire));
+                    names.and_then(|names| (names.nested)(name))
                 }
+            };
+            match kind {
+                ValidationErrorsKind::Field(errors) => self.add_rules(errors, name, names),
+                ValidationErrorsKind::Struct(errors) => self.add(errors, nested),
+                ValidationErrorsKind::List(items) => self.add_items(items, nested),
             }
+            self.path.truncate(depth);
         }
     }
 
-    fn add_kind(
-        &mut self,
-        kind: &ValidationErrorsKind,
-        shown: ShownParams,
-        nested: Option<Names>,
-        path: &mut Vec<Segment>,
-    ) {
-        match kind {
-            ValidationErrorsKind::Field(errors) => {
-                errors.iter().for_each(|error| self.add_field(path, field_error(error, shown)));
-            }
-            ValidationErrorsKind::Struct(errors) => self.add(errors, nested, path),
-            ValidationErrorsKind::List(items) => {
-                let have_positions = nested.is_none_or(Names::have_positions);
-                let inner = nested.map(Names::of_items);
-                for (&index, errors) in items {
-                    path.push(match have_positions {
-                        true => Segment::Index(index),
-                        false => Segment::Entry(index),
-                    });
-                    self.add(errors, inner, path);
-                    path.pop();
-                }
-            }
+    fn add_items(&mut self, items: &BTreeMap<usize, Box<ValidationErrors>>, names: Option<Names>) {
+        let step = match names.is_none_or(Names::have_positions) {
+            true => Segment::Index,
+            false => Segment::Entry,
+        };
+        for (&index, errors) in items {
+            self.path.push(step(index));
+            self.add(errors, names.map(Names::of_items));
+            self.path.pop();
         }
     }
 
-    /// Makes the error. `key` returns the key of a map entry, for the path to the value and the
-    /// length of the path to the map.
-    pub(super) fn into_error(
-        self,
-        key: impl Fn(&[Segment], usize) -> Option<String>,
-    ) -> HandlerError {
+    /// Adds the failed rules of a field, or of the whole struct.
+    fn add_rules(&mut self, errors: &[ValidationError], field: &str, names: Option<Names>) {
+        let matched = names.and_then(|names| names.matched);
+        for error in errors {
+            // `value` is the rejected value, and `other` the value that `must_match` compared it
+            // with. validator adds neither to the error of a whole struct.
+            self.add_rule(error, |param| match param {
+                "value" | "other" if field == WHOLE => true,
+                "value" => false,
+                "other" => matched.is_some_and(|code_of| code_of(field) != Some(&*error.code)),
+                _ => true,
+            });
+        }
+    }
+
+    fn add_rule(&mut self, error: &ValidationError, is_shown: impl Fn(&str) -> bool) {
+        if self.fields.len() == MAX_FIELDS {
+            self.more += 1;
+            return;
+        }
+        let text = error.message.clone();
+        let text = text.unwrap_or_else(|| mistake::rule_text(&error.code).into());
+        let mut field = FieldError::new("", error.code.clone(), text);
+        let params = error.params.iter().filter(|(name, _)| is_shown(name));
+        field.params = params.map(|(name, value)| (name.to_string(), value.clone())).collect();
+        self.fields.push((self.path.clone(), field));
+    }
+
+    /// Makes the error. `key` returns the key of a map for the path to one of its entries.
+    pub(super) fn into_error(self, key: impl Fn(&[Segment]) -> Option<String>) -> HandlerError {
         let named = self.fields.into_iter().map(|(path, mut field)| {
-            field.path = path::text(&path, |depth| key(&path, depth));
-            field.cut()
+            field.path = text(&path, &key);
+            field
         });
         let mut fields: Vec<_> = named.collect();
         fields.sort_by(|a, b| (&a.path, &a.code).cmp(&(&b.path, &b.code)));
@@ -123,73 +142,22 @@ impl Failures {
     }
 }
 
-/// Which parameters of a validator error are sent. `value` is the rejected value; `other` is the
-/// value that `must_match` compared it with.
-#[derive(Clone, Copy)]
-enum ShownParams {
-    /// All parameters: validator adds none to the error of a whole struct.
-    All,
-    /// All but `value`, and but `other` if the error has this code, which is that of `must_match`.
-    Without(Option<&'static str>),
-    /// All but `value` and `other`.
-    WithoutOther,
-}
-
-impl ShownParams {
-    fn of(names: Option<Names>, field: &str) -> Self {
-        match names.and_then(|names| names.matched) {
-            Some(matched) => Self::Without(matched(field)),
-            None => Self::WithoutOther,
+fn text(path: &[Segment], key: impl Fn(&[Segment]) -> Option<String>) -> String {
+    let mut text = FieldPath::default();
+    for (depth, segment) in path.iter().enumerate() {
+        let name = match segment {
+            Segment::Field(name) => name.clone(),
+            Segment::Index(index) => {
+                text.push_index(*index);
+                continue;
+            }
+            // Without a key the entry has no position either, so its path is that of the map or the
+            // set.
+            Segment::Entry(_) => key(&path[..=depth]).unwrap_or_default().into(),
+        };
+        if !name.is_empty() {
+            text.push_name(&name);
         }
     }
-
-    fn has(self, param: &str, code: &str) -> bool {
-        match (self, param) {
-            (Self::All, _) => true,
-            (Self::WithoutOther, param) => !matches!(param, "value" | "other"),
-            (Self::Without(_), "value") => false,
-            (Self::Without(matched), "other") => matched != Some(code),
-            (Self::Without(_), _) => true,
-        }
-    }
-}
-
-fn count(errors: &ValidationErrors) -> usize {
-    let kinds = errors.errors().values();
-    kinds
-        .map(|kind| match kind {
-            ValidationErrorsKind::Field(errors) => errors.len(),
-            ValidationErrorsKind::Struct(errors) => count(errors),
-            ValidationErrorsKind::List(items) => items.values().map(|errors| count(errors)).sum(),
-        })
-        .sum()
-}
-
-fn field_error(error: &ValidationError, shown: ShownParams) -> FieldError {
-    let text = error.message.clone().unwrap_or_else(|| Cow::Borrowed(text(&error.code)));
-    let params: BTreeMap<_, _> = error
-        .params
-        .iter()
-        .filter(|(name, _)| shown.has(name, &error.code))
-        .map(|(name, value)| (name.clone().into_owned(), value.clone()))
-        .collect();
-    FieldError { path: String::new(), code: error.code.clone(), message: text, params }
-}
-
-fn text(code: &str) -> &'static str {
-    match code {
-        "contains" => "lacks a required part",
-        "credit_card" => "is not a credit card number",
-        "does_not_contain" => "has a forbidden part",
-        "email" => "is not an e-mail address",
-        "ip" | "ipv4" | "ipv6" => "is not an IP address",
-        "length" => "has a length out of bounds",
-        "must_match" => "does not match the field it must match",
-        "non_control_character" => "has control characters",
-        "range" => "is out of bounds",
-        "regex" => "does not have the required form",
-        "required" => "is required",
-        "url" => "is not a URL",
-        _ => "is not valid",
-    }
+    text.into_text()
 }

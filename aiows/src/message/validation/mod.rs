@@ -6,10 +6,9 @@
 //! collects the failed fields.
 
 mod containers; // containers of the standard library
-mod failures; // the failed fields of a message
+mod failures; // explains the errors of validator
 mod names; // the wire names of a type's fields
 mod newtype; // the rules of the value in a newtype message
-mod path; // the path from a message to a value in it
 mod probe; // what the type of a field implements
 mod walk; // visits the values of a message
 
@@ -71,7 +70,7 @@ pub fn field_errors<T: WireNames>(
     checked: Result<(), ValidationErrors>,
 ) -> Result<(), HandlerError> {
     checked.map_err(|errors| {
-        failed(&errors, Some(T::names())).into_error(|path, at| Walk::find_key(value, path, at))
+        Failures::new(&errors, Some(T::names())).into_error(|path| Walk::find_key(value, path))
     })
 }
 
@@ -86,7 +85,7 @@ pub fn field_errors<T: WireNames>(
 /// Returns `validation_failed`.
 pub fn validated_in_parts<T: Validated + WireNames>(value: &T) -> Result<(), HandlerError> {
     match Walk::search(value) {
-        Some(failures) => Err(failures.into_error(|path, at| Walk::find_key(value, path, at))),
+        Some(failures) => Err(failures.into_error(|path| Walk::find_key(value, path))),
         None => validated(value),
     }
 }
@@ -100,7 +99,7 @@ impl HandlerError {
     /// counted.
     #[must_use]
     pub fn from_validation(errors: &ValidationErrors) -> Self {
-        failed(errors, None).into_error(|_, _| None)
+        Failures::new(errors, None).into_error(|_| None)
     }
 }
 
@@ -114,10 +113,4 @@ impl<T, const N: usize> ValidateLength<u64> for BoundedVec<T, N> {
     fn length(&self) -> Option<u64> {
         (**self).length()
     }
-}
-
-fn failed(errors: &ValidationErrors, names: Option<Names>) -> Failures {
-    let mut failures = Failures::default();
-    failures.add(errors, names, &mut Vec::new());
-    failures
 }

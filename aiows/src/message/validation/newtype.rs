@@ -8,8 +8,8 @@ use std::sync::Arc;
 use validator::Validate;
 
 use super::containers::{Key, Keyed as _};
-use super::path::Segment;
-use super::{Validated, Walk, WireNames, failed, validated_in_parts};
+use super::failures::{Failures, Segment};
+use super::{Validated, Walk, WireNames, validated_in_parts};
 use crate::error::HandlerError;
 use crate::message::{Message, Probe};
 
@@ -150,15 +150,15 @@ macro_rules! held_maps {
     ($([$($hasher:ident)?] $container:ty,)*) => {$(
         impl<K: Key, T: Validate + WireNames $(, $hasher)?> Held for $container {
             fn check_held(&self) -> Result<(), HandlerError> {
-                let key = |path: &[Segment], at: usize| match path[at] {
-                    Segment::Entry(index) if at == 0 => self.nth_key(index),
-                    _ => Walk::find_key(self, path, at),
+                let key = |path: &[Segment]| match path {
+                    [Segment::Entry(index)] => self.nth_key(*index),
+                    path => Walk::find_key(self, path),
                 };
                 if let Some(failures) = Walk::search(self) {
                     return Err(failures.into_error(key));
                 }
                 Validate::validate(&self)
-                    .map_err(|errors| failed(&errors, Some(Self::names())).into_error(key))
+                    .map_err(|errors| Failures::new(&errors, Some(Self::names())).into_error(key))
             }
         }
 

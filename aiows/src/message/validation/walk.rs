@@ -7,8 +7,7 @@ use std::fmt;
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::Names;
-use super::failures::Failures;
-use super::path::Segment;
+use super::failures::{Failures, Segment};
 
 /// The names that serde's attributes give to the fields of a type on the wire.
 ///
@@ -62,7 +61,7 @@ enum Purpose {
     /// Counts values. The number is what remains of `CHUNK`.
     Count(usize),
     /// Validates each part that is small enough.
-    Search(Search),
+    Search(Failures),
     /// Follows one path.
     Find(Find),
 }
@@ -78,20 +77,12 @@ pub enum ListSize {
     NoList,
 }
 
-#[derive(Default)]
-struct Search {
-    failures: Failures,
-    /// The path from the message to the current value.
-    path: Vec<Segment>,
-}
-
-/// Collects the keys of the maps on the way to a value.
+/// Finds the key of a map entry.
 struct Find {
     path: Vec<Segment>,
     /// How much of the path the walk has followed.
     depth: usize,
-    /// Each key with its depth in the path.
-    keys: Vec<(usize, String)>,
+    key: Option<String>,
 }
 
 impl Walk {
@@ -101,29 +92,19 @@ impl Walk {
         if is_small(|walk| message.walk(walk)) {
             return None;
         }
-        let mut walk = Self { purpose: Purpose::Search(Search::default()) };
+        let mut walk = Self { purpose: Purpose::Search(Failures::default()) };
         message.walk(&mut walk);
-        match walk.purpose {
-            Purpose::Search(search) => Some(search.failures).filter(Failures::is_full),
-            Purpose::Count(_) | Purpose::Find(_) => None,
-        }
+        let Purpose::Search(failures) = walk.purpose else { return None };
+        Some(failures).filter(Failures::is_full)
     }
 
-    /// Returns the key of the map entry at this depth of a path.
-    pub(super) fn find_key<T: WireNames>(
-        message: &T,
-        path: &[Segment],
-        depth: usize,
-    ) -> Option<String> {
-        let find = Find { path: path[..=depth].to_vec(), depth: 0, keys: Vec::new() };
+    /// Returns the key of the map entry at this path.
+    pub(super) fn find_key<T: WireNames>(message: &T, path: &[Segment]) -> Option<String> {
+        let find = Find { path: path.to_vec(), depth: 0, key: None };
         let mut walk = Self { purpose: Purpose::Find(find) };
         message.walk(&mut walk);
-        match walk.purpose {
-            Purpose::Find(find) => {
-                find.keys.into_iter().find(|(at, _)| *at == depth).map(|(_, key)| key)
-            }
-            Purpose::Count(_) | Purpose::Search(_) => None,
-        }
+        let Purpose::Find(find) = walk.purpose else { return None };
+        find.key
     }
 
     /// Visits one value and the values nested in it.
@@ -138,8 +119,10 @@ impl Walk {
                 self.count();
                 nested(value, self);
             }
-            Purpose::Search(search) if is_small(|walk| nested(value, walk)) => {
-                search.note(check(value), Some(T::names()));
+            Purpose::Search(failures) if is_small(|walk| nested(value, walk)) => {
+                if let Err(errors) = check(value) {
+                    failures.add(&errors, Some(T::names()));
+                }
             }
             // The rules of the value itself are left to the validation of the whole message.
             Purpose::Search(_) | Purpose::Find(_) => nested(value, self),
@@ -161,8 +144,8 @@ impl Walk {
     ) {
         match (&mut self.purpose, size) {
             (Purpose::Count(left), ListSize::Items(items)) => *left = left.saturating_sub(items),
-            (Purpose::Search(search), size) if size.is_large() && !holds(bounds) => {
-                search.end_with(wire, &length_error(code, message, bounds));
+            (Purpose::Search(failures), size) if size.is_large() && !holds(bounds) => {
+                failures.end_with(wire, &length_error(code, message, bounds));
             }
             (Purpose::Count(_) | Purpose::Search(_) | Purpose::Find(_), _) => {}
         }
@@ -172,7 +155,11 @@ impl Walk {
     pub(super) fn unnamed<T: Validate>(&mut self, value: &T) {
         match &mut self.purpose {
             Purpose::Count(_) => self.count(),
-            Purpose::Search(search) => search.note(value.validate(), None),
+            Purpose::Search(failures) => {
+                if let Err(errors) = value.validate() {
+                    failures.add(&errors, None);
+                }
+            }
             Purpose::Find(_) => {}
         }
     }
@@ -194,9 +181,9 @@ impl Walk {
         let Purpose::Find(find) = &mut self.purpose else { return };
         if let [Segment::Field(name), Segment::Entry(index)] = &find.path[find.depth..]
             && name == wire
-            && let Some(key) = key(*index)
+            && find.key.is_none()
         {
-            find.keys.push((find.depth + 1, key));
+            find.key = key(*index);
         }
     }
 
@@ -231,7 +218,7 @@ impl Walk {
     fn is_over(&self) -> bool {
         match &self.purpose {
             Purpose::Count(left) => *left == 0,
-            Purpose::Search(search) => search.failures.is_full(),
+            Purpose::Search(failures) => failures.is_full(),
             Purpose::Find(_) => false,
         }
     }
@@ -239,13 +226,13 @@ impl Walk {
     fn within(&mut self, segment: Segment, walk: impl FnOnce(&mut Self)) {
         match &mut self.purpose {
             Purpose::Count(_) => return walk(self),
-            Purpose::Search(search) => search.path.push(segment),
+            Purpose::Search(failures) => failures.path.push(segment),
             Purpose::Find(find) if find.path.get(find.depth) == Some(&segment) => find.depth += 1,
             Purpose::Find(_) => return,
         }
         walk(self);
         match &mut self.purpose {
-            Purpose::Search(search) => drop(search.path.pop()),
+            Purpose::Search(failures) => drop(failures.path.pop()),
             Purpose::Find(find) => find.depth -= 1,
             Purpose::Count(_) => {}
         }
@@ -281,20 +268,6 @@ impl ListSize {
             Self::Walked => true,
             Self::Items(items) => items > CHUNK,
             Self::NoList => false,
-        }
-    }
-}
-
-impl Search {
-    fn end_with(&mut self, wire: &'static str, error: &ValidationError) {
-        self.path.push(Segment::Field(Cow::Borrowed(wire)));
-        self.failures.end_with(&self.path, error);
-        self.path.pop();
-    }
-
-    fn note(&mut self, checked: Result<(), ValidationErrors>, names: Option<Names>) {
-        if let Err(errors) = checked {
-            self.failures.add(&errors, names, &mut self.path);
         }
     }
 }

@@ -1,130 +1,142 @@
-//! Converts the error texts of serde about a payload. This is the only module that parses them.
+//! Explains the errors of serde: which field is wrong, and why. This is the only module that parses
+//! their texts.
 
-use std::fmt::Write as _;
+use std::fmt::Display;
 
+use serde::de::{Error as _, Unexpected};
+use serde_json::{Error, Value};
 use serde_path_to_error::{Path, Segment};
 
-use crate::error::{FieldError, HandlerError, code, field_code};
+use crate::error::{FieldError, FieldPath, Mistake, mistake};
 
-pub(super) fn invalid_payload(path: &Path, error_text: &str, remaining_path: &str) -> HandlerError {
-    unexplained().with_fields(vec![field_error_with(path, error_text, remaining_path)])
-}
+/// How the texts of serde begin. The name of a field follows a backtick.
+const TEXTS: [(&str, Mistake); 5] = [
+    ("missing field `", mistake::MISSING),
+    ("unknown field `", mistake::UNKNOWN),
+    ("duplicate field `", mistake::DUPLICATE),
+    ("invalid type: ", mistake::WRONG_TYPE),
+    ("too many items, at most ", mistake::TOO_MANY),
+];
 
 /// Makes the error of the field that serde rejected.
-pub(crate) fn field_error(path: &Path, error_text: &str) -> FieldError {
-    field_error_with(path, error_text, "")
+///
+/// Behind `flatten` and in internally tagged enums, serde deserializes from a buffered copy that
+/// has no path. But the error text contains the rejected value: if the payload has this value only
+/// once, its path is known.
+pub(crate) fn explain<E: Display>(
+    error: &serde_path_to_error::Error<E>,
+    payload: Option<&Value>,
+) -> FieldError {
+    let text = error.inner().to_string();
+    let (mistake, name) = read(&text);
+    let (path, value) = follow(error.path(), payload);
+    let last = error.path().iter().next_back();
+    let mut search = Search { text: &text, path, found: None, is_ambiguous: false };
+    match (value, last) {
+        // The error cannot be about the payload itself, which is an object.
+        (Some(payload), None) => search.look_into(payload),
+        (Some(value), Some(_)) => search.look(value),
+        (None, _) => {}
+    }
+    let mut path = search.found.filter(|_| !search.is_ambiguous).unwrap_or(search.path);
+    // The path includes the key of an unknown field, unless serde has buffered the fields. It
+    // never includes the key of a missing or repeated field.
+    let is_last = |name: &str| matches!(last, Some(Segment::Map { key }) if key == name);
+    if let Some(name) = name.filter(|name| mistake != mistake::UNKNOWN || !is_last(name)) {
+        path.push_name(name);
+    }
+    path.into_error(mistake)
 }
 
-/// Makes the error of a field like [`field_error`]. `remaining_path` is the rest of a path that
-/// ends too early.
-fn field_error_with(path: &Path, error_text: &str, remaining_path: &str) -> FieldError {
-    let (fault, name) = Fault::read(error_text);
-    let ends_with = |name: &str| match path.iter().next_back() {
-        Some(Segment::Map { key }) => key == name,
-        _ => false,
+/// Converts a path of serde, and follows it to its value in the payload.
+fn follow<'a>(path: &Path, payload: Option<&'a Value>) -> (FieldPath, Option<&'a Value>) {
+    let start = (FieldPath::default(), payload);
+    path.iter().fold(start, |(mut path, value), segment| match segment {
+        Segment::Seq { index } => {
+            path.push_index(*index);
+            (path, value.and_then(|value| value.get(index)))
+        }
+        Segment::Map { key: name } | Segment::Enum { variant: name } => {
+            path.push_name(name);
+            (path, value.and_then(|value| value.get(name)))
+        }
+        Segment::Unknown => (path, None),
+    })
+}
+
+/// Parses one of serde's texts. The second value is the field that the text names.
+fn read(text: &str) -> (Mistake, Option<&str>) {
+    let begins = |(start, mistake): &(&str, Mistake)| {
+        let rest = text.strip_prefix(start)?;
+        // A name that a client chose may contain backticks itself.
+        let end = rest.rfind("`, expected ").or_else(|| rest.rfind('`'));
+        Some((*mistake, end.filter(|_| start.ends_with('`')).map(|end| &rest[..end])))
     };
-    let mut text = join(path);
-    text.push_str(if text.is_empty() {
-        remaining_path.trim_start_matches('.')
-    } else {
-        remaining_path
-    });
-    if let Some(name) = name {
-        // The path includes the key of an unknown field, unless serde has buffered the fields. It
-        // never includes the key of a missing or repeated field.
-        if fault != Fault::Unknown || !ends_with(name) {
-            let dot = if text.is_empty() { "" } else { "." };
-            text = format!("{text}{dot}{name}");
+    TEXTS.iter().find_map(begins).unwrap_or((mistake::INVALID_VALUE, None))
+}
+
+/// Looks for the value that an error text shows.
+struct Search<'a> {
+    /// The text of the error.
+    text: &'a str,
+    /// The path to the current value.
+    path: FieldPath,
+    /// The path of a value that the error shows.
+    found: Option<FieldPath>,
+    /// Set if the error shows more than one value, so that none of the paths is certain.
+    is_ambiguous: bool,
+}
+
+impl Search<'_> {
+    fn look(&mut self, value: &Value) {
+        if is_shown(value, self.text) {
+            self.is_ambiguous |= self.found.replace(self.path.clone()).is_some();
         }
+        self.look_into(value);
     }
-    FieldError::new(text, fault.code(), fault.message()).cut()
-}
 
-/// The error of a payload that could not be decoded at first, but could when it was decoded again.
-pub(super) fn unexplained() -> HandlerError {
-    HandlerError::new(code::INVALID_PAYLOAD, "the message does not have the expected fields")
-}
-
-/// The kinds of errors that serde reports.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    Duplicate,
-    InvalidValue,
-    Missing,
-    TooMany,
-    Unknown,
-    WrongType,
-}
-
-impl Fault {
-    /// Parses one of serde's texts. The second value is the field that the text names.
-    fn read(text: &str) -> (Self, Option<&str>) {
-        let named = [
-            ("missing field `", Self::Missing),
-            ("unknown field `", Self::Unknown),
-            ("duplicate field `", Self::Duplicate),
-        ];
-        for (prefix, fault) in named {
-            if let Some(rest) = text.strip_prefix(prefix) {
-                return (fault, field_name(rest));
+    fn look_into(&mut self, value: &Value) {
+        let length = self.path.0.len();
+        match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.path.push_index(index);
+                    self.look(item);
+                    self.path.0.truncate(length);
+                }
             }
-        }
-        let unnamed =
-            [("invalid type: ", Self::WrongType), ("too many items, at most ", Self::TooMany)];
-        for (prefix, fault) in unnamed {
-            if text.starts_with(prefix) {
-                return (fault, None);
+            Value::Object(fields) => {
+                for (key, field) in fields {
+                    self.path.push_name(key);
+                    self.look(field);
+                    self.path.0.truncate(length);
+                }
             }
-        }
-        (Self::InvalidValue, None)
-    }
-
-    fn code(self) -> &'static str {
-        match self {
-            Self::Duplicate => field_code::DUPLICATE,
-            Self::InvalidValue => field_code::INVALID_VALUE,
-            Self::Missing => field_code::MISSING,
-            Self::TooMany => field_code::TOO_MANY,
-            Self::Unknown => field_code::UNKNOWN,
-            Self::WrongType => field_code::WRONG_TYPE,
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::Duplicate => "is given twice",
-            Self::InvalidValue => "does not have an accepted value",
-            Self::Missing => "is required",
-            Self::TooMany => "has too many items",
-            Self::Unknown => "is not a field of this message",
-            Self::WrongType => "has the wrong type",
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 }
 
-/// Returns the name before the closing backtick. A name that a client chose may contain backticks
-/// itself.
-fn field_name(rest: &str) -> Option<&str> {
-    let end = ["`, expected ", "`, there are no fields", "` at line "]
+/// Returns whether an error text is about this value.
+fn is_shown(value: &Value, error_text: &str) -> bool {
+    let shown = match value {
+        Value::Null => Unexpected::Unit,
+        Value::Bool(value) => Unexpected::Bool(*value),
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => Unexpected::Unsigned(number),
+            (None, Some(number)) => Unexpected::Signed(number),
+            (None, None) => Unexpected::Float(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => Unexpected::Str(text),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Object(_) => Unexpected::Map,
+    };
+    let variant =
+        value.as_str().map(|text| Error::custom(format_args!("unknown variant `{text}`, ")));
+    [Error::invalid_type(shown, &""), Error::invalid_value(shown, &"")]
         .iter()
-        .find_map(|end| rest.rfind(end))
-        .or_else(|| rest.rfind('`'))?;
-    Some(&rest[..end])
-}
-
-fn join(path: &Path) -> String {
-    let mut joined = String::new();
-    for segment in path {
-        let dot = if joined.is_empty() { "" } else { "." };
-        // Writing to a string cannot fail.
-        let _ = match segment {
-            Segment::Seq { index } => write!(joined, "[{index}]"),
-            Segment::Map { key } => write!(joined, "{dot}{key}"),
-            Segment::Enum { variant } => write!(joined, "{dot}{variant}"),
-            Segment::Unknown => Ok(()),
-        };
-    }
-    joined
+        .chain(&variant)
+        .any(|text| error_text.starts_with(&text.to_string()))
 }
 
 #[cfg(test)]
