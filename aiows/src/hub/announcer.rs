@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use tokio::task::yield_now;
 
 use super::busy::BusyMembers;
+use super::flush_task::CHUNK;
 use super::member_list::MemberList;
 use super::presence::{Changes, ListProgress};
-use super::recipients::CHUNK;
 use crate::codec::Tag;
 use crate::id::ConnectionId;
 use crate::outbox::{Attempts, Published, SharedFrame};
@@ -180,7 +180,7 @@ impl Announcement<'_> {
             match frame.map(|frame| socket.outbox().publish_part(frame)) {
                 None | Some(Published::Queued) => {}
                 Some(Published::Deferred) => socket.outbox().flush_deferred(),
-                Some(Published::Busy(_) | Published::Dropped | Published::Refused) => return next,
+                Some(_) => return next,
             }
             next += 1;
         }
@@ -208,7 +208,7 @@ impl Announcement<'_> {
                     busy_members.add(socket, frame, since);
                     busy = Some(since);
                 }
-                Published::Dropped | Published::Refused => return false,
+                Published::Dropped | Published::Full | Published::Closed => return false,
             }
         }
         true
