@@ -134,7 +134,7 @@ impl RoomMembers {
 fn a_broadcast_allocates_the_same_for_any_number_of_members() {
     let news = |size| News { text: "x".repeat(size) };
     // The buffer of a small message is used again for the next one.
-    for (size, expected) in [(200, 6), (8_000, 10)] {
+    for (size, expected) in [(200, 5), (8_000, 9)] {
         for members in [10, 1_000] {
             let allocations = RoomMembers::new(members).allocations(&news(size));
             assert_eq!(allocations, expected, "{size} bytes to {members} members");

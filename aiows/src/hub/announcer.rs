@@ -11,7 +11,7 @@ use super::member_list::MemberList;
 use super::presence::{Changes, ListProgress};
 use crate::codec::Tag;
 use crate::id::ConnectionId;
-use crate::outbox::{Attempts, Published, SharedFrame};
+use crate::outbox::{Attempts, Published, SharedFrame, When};
 use crate::websocket::{Members, WebSocket};
 
 /// The member lists of one room that are still being sent.
@@ -177,7 +177,7 @@ impl Announcement<'_> {
         let Reader { list: number, mut next } = reader;
         while next < list.parts() {
             let frame = self.encoded.part(self.room, (number, list), next, socket.tag());
-            match frame.map(|frame| socket.outbox().publish_part(frame)) {
+            match frame.map(|frame| socket.outbox().offer(frame, When::Never)) {
                 None | Some(Published::Queued) => {}
                 Some(Published::Deferred) => socket.outbox().flush_deferred(),
                 Some(_) => return next,
@@ -200,7 +200,8 @@ impl Announcement<'_> {
             let Some(frame) = self.encoded.part(self.room, list, at, socket.tag()) else {
                 continue;
             };
-            let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
+            let offer = || socket.outbox().offer(frame, When::Offered);
+            let published = busy.map_or_else(offer, Published::Busy);
             match published {
                 Published::Queued => {}
                 Published::Deferred => socket.outbox().flush_deferred(),

@@ -170,21 +170,21 @@ impl Groups {
 
     /// Returns the members of a group; no members if there is no such group.
     pub(super) fn members(&self, name: &str) -> Members {
-        self.read(name, State::list)
-    }
-
-    /// Reads the state of a group; the default if there is no such group.
-    fn read<T: Default>(&self, name: &str, read: impl FnOnce(&mut State) -> T) -> T {
-        self.find(name).map(|group| read(&mut group.lock())).unwrap_or_default()
+        let Some(group) = self.find(name) else {
+            return Members::default();
+        };
+        group.lock().list()
     }
 
     /// Returns the descriptions of the listed members of a group.
     pub(super) fn infos(&self, name: &str) -> Vec<Info> {
-        self.read(name, |state| state.presence.as_ref().map(|it| it.infos()).unwrap_or_default())
+        let group = self.find(name);
+        let infos = group.and_then(|group| group.lock().presence.as_ref().map(|it| it.infos()));
+        infos.unwrap_or_default()
     }
 
     pub(super) fn size(&self, name: &str) -> usize {
-        self.read(name, |state| state.members.len())
+        self.find(name).map_or(0, |group| group.lock().members.len())
     }
 
     pub(super) fn names(&self) -> Vec<String> {

@@ -5,8 +5,6 @@ use std::fmt;
 use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
 
-use tokio::runtime::Handle;
-
 use super::announcement_tasks::AnnouncementTasks;
 use super::connections::Connections;
 use super::group::Groups;
@@ -32,7 +30,7 @@ pub(crate) struct Namespace {
     pub(super) users: Arc<Groups>,
     totals: Arc<Totals>,
     pub(super) latest: Arc<LatestRuntime>,
-    rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Namespace {
@@ -80,15 +78,6 @@ impl Namespace {
         self.rules.allow(room, socket).await
     }
 
-    pub(super) fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
-    /// Returns the runtime of the session that started last.
-    pub(super) fn runtime(&self) -> Option<Handle> {
-        self.latest.get()
-    }
-
     /// Removes connections of other namespaces.
     fn own(&self, members: Members) -> Members {
         let is_own = |socket: &&WebSocket| ptr::addr_eq(Arc::as_ptr(socket.registry()), self);
@@ -105,7 +94,9 @@ impl Directory for Namespace {
             Selector::All if self.rules.needs_room => return Err(SendError::NoRoom),
             Selector::All => self.connections.all(),
             Selector::Room { name, sender } => {
-                sender.membership().may_send_to(name)?;
+                if let Some(sender) = sender {
+                    sender.membership().may_send_to(name)?;
+                }
                 self.rooms.members(name)
             }
             Selector::Rooms(names) => union(names, |name| self.rooms.members(name)),

@@ -13,7 +13,7 @@ use crate::codec::{Encoded, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
-use crate::outbox::{Published, SharedFrame};
+use crate::outbox::{Published, SharedFrame, When};
 use crate::websocket::{Directory, Found, Registry, Selector, WebSocket};
 
 /// Up to this many recipients are queued in one turn. Queueing takes a tenth of the time of
@@ -196,7 +196,7 @@ impl Recipients {
             let recipients = (start..).zip(chunk).filter(|(_, socket)| self.includes(socket));
             for (at, socket) in recipients {
                 let frame = forms.of(socket.tag())?;
-                match socket.outbox().publish(frame) {
+                match socket.outbox().offer(frame, When::Offered) {
                     Published::Queued => delivery.accepted += 1,
                     Published::Deferred => {
                         flush_task.include(at);
@@ -261,7 +261,8 @@ impl WebSocket {
     /// message is sent. To send on behalf of the server, use [`Hub::room`](crate::Hub::room).
     /// Disconnect handlers may still send to the rooms that the connection was in when it ended.
     pub fn to(&self, room: impl AsRef<str>) -> Recipients {
-        let selector = Selector::Room { name: room.as_ref().to_owned(), sender: self.clone() };
+        let (name, sender) = (room.as_ref().to_owned(), Some(self.clone()));
+        let selector = Selector::Room { name, sender };
         Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())
     }
 }

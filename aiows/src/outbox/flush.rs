@@ -45,8 +45,7 @@ impl Outbox {
         let State { queue, writer, .. } = &mut *state;
         let (result, freed) = queue.write(|slices| write(writer.as_ref(), slices));
         state.is_blocked = result.is_pending();
-        let Attempts(attempts) = state.attempts;
-        state.attempts = Attempts(attempts.wrapping_add(1));
+        state.attempts = Attempts(state.attempts.0.wrapping_add(1));
         // A sender that has waited for this attempt may now apply its policy if the socket refuses
         // every byte.
         let is_awaited =
@@ -132,22 +131,15 @@ impl Outbox {
         }
         drop(state);
         closed.into_iter().for_each(Waker::wake);
-        if is_chosen {
-            self.close_chosen();
-        }
-        !is_chosen
-    }
-
-    /// Closes this connection because its queue was chosen: all blocked queues together exceed the
-    /// limit.
-    pub(super) fn close_chosen(&self) {
-        if self.is_closed() {
+        // Closes this connection, because all blocked queues together exceed the limit.
+        if is_chosen && self.is_closed() {
             // The connection closes for another reason, and its client does not read the messages
             // before the close frame.
             self.discard_unsent();
-        } else {
+        } else if is_chosen {
             self.request_close(CloseRequest::slow_consumer());
         }
+        !is_chosen
     }
 
     #[inline]

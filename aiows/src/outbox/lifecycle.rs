@@ -214,7 +214,7 @@ impl Outbox {
         state.queue.clear();
         state.is_blocked = false;
         state.turn = SessionTurn::Missing;
-        *ended += state.outbound();
+        *ended += state.queue.outbound();
         drop(ended);
         let (line, writer) = (state.last_burst(), state.writer.take());
         self.unlock(state, AfterUnlock { wakes_senders: true, line, ..AfterUnlock::default() });

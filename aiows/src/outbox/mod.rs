@@ -31,8 +31,8 @@ pub(crate) use self::close_request::{AcceptedMessages, CloseMode, CloseOrder, Cl
 use self::drop_log::DropBurst;
 use self::lifecycle::{Lifecycle, Mirror};
 pub(crate) use self::offer::Published;
-pub(crate) use self::policy::Attempts;
 use self::policy::{AfterUnlock, Bounds};
+pub(crate) use self::policy::{Attempts, When};
 use self::queue::Queue;
 pub(crate) use self::shared::SharedFrame;
 pub use self::totals::Outbound;
@@ -210,7 +210,7 @@ impl Outbox {
 
     /// Returns the counts of this connection.
     pub(crate) fn outbound(&self) -> Outbound {
-        self.lock().outbound()
+        self.lock().queue.outbound()
     }
 
     /// Returns the number of bytes written so far, which distinguishes a slow client from one that

@@ -10,8 +10,9 @@ use super::{CloseRequest, Outbox, SessionTurn, State};
 use crate::limits::{Overflow, Rule};
 
 /// A message that is offered to a queue.
-pub(super) trait Offered {
-    const SENDER: Sender;
+pub(crate) trait Offered {
+    /// Whether its sender publishes it to many clients, and writes to all of them afterwards.
+    const IS_PUBLISHED: bool;
 
     /// Returns the bytes of payload.
     fn size(&self) -> usize;
@@ -19,15 +20,6 @@ pub(super) trait Offered {
     fn rule(&self) -> Rule;
 
     fn append(self, queue: &mut Queue);
-}
-
-/// The sender of a message, which determines the task that writes it over plain TCP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sender {
-    /// Sends to one client, whose session writes.
-    Single,
-    /// Sends to many clients, and writes to all of them afterwards.
-    Publisher,
 }
 
 /// The result of offering a message to one connection.
@@ -55,17 +47,18 @@ impl Outbox {
     /// A client is slow only if its socket refuses bytes. Over plain TCP a full queue is written to
     /// the socket here. On other streams the result is `Busy` until the session has tried to write.
     #[inline]
-    pub(super) fn offer<M: Offered>(&self, message: M, when: When) -> Published {
+    pub(crate) fn offer<M: Offered>(&self, message: M, when: When) -> Published {
         let mut state = self.lock();
         if self.is_closed() {
             return Published::Closed;
         }
-        if !self.bounds.has_plain_room(&state, message.size(), message.rule()) {
+        let is_part = matches!(when, When::Never);
+        if is_part || !self.bounds.has_plain_room(&state, message.size(), message.rule()) {
             return self.offer_with_policy(state, message, when);
         }
         message.append(&mut state.queue);
         let mut session = None;
-        let published = state.schedule_write(M::SENDER, &mut session);
+        let published = state.schedule_write(M::IS_PUBLISHED, &mut session);
         drop(state);
         if let Some(session) = session {
             session.wake();
@@ -73,7 +66,7 @@ impl Outbox {
         published
     }
 
-    pub(super) fn offer_with_policy<M: Offered>(
+    fn offer_with_policy<M: Offered>(
         &self,
         mut state: MutexGuard<'_, State>,
         message: M,
@@ -85,7 +78,7 @@ impl Outbox {
         let published = match admission {
             Admission::Append => {
                 message.append(&mut state.queue);
-                state.schedule_write(M::SENDER, &mut after_unlock.session)
+                state.schedule_write(M::IS_PUBLISHED, &mut after_unlock.session)
             }
             Admission::Drop => Published::Dropped,
             Admission::Wait if state.turn != SessionTurn::Missing => {
@@ -94,8 +87,7 @@ impl Outbox {
             Admission::Wait | Admission::Refuse(_) => Published::Full,
         };
         self.unlock(state, after_unlock);
-        if let (Admission::Refuse(Overflow::Disconnect), Sender::Publisher) = (admission, M::SENDER)
-        {
+        if M::IS_PUBLISHED && matches!(admission, Admission::Refuse(Overflow::Disconnect)) {
             self.request_close(CloseRequest::slow_consumer());
         }
         published
@@ -105,11 +97,11 @@ impl Outbox {
 impl State {
     /// Determines which task writes the message just appended. The session is taken out if it has
     /// to be woken for that. If it is awake or waits for the socket, it writes the message anyway.
-    fn schedule_write(&mut self, sender: Sender, session: &mut Option<Waker>) -> Published {
+    fn schedule_write(&mut self, is_published: bool, session: &mut Option<Waker>) -> Published {
         if self.is_blocked || self.sleeper.is_none() {
             return Published::Queued;
         }
-        if sender == Sender::Publisher && self.writer.is_some() {
+        if is_published && self.writer.is_some() {
             // The session of a plain TCP connection stays asleep as long as the socket takes all
             // bytes. An earlier publication may have deferred a flush already.
             return match std::mem::replace(&mut self.is_flush_deferred, true) {

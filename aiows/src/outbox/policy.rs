@@ -14,7 +14,7 @@ pub(crate) struct Attempts(pub(super) u32);
 
 /// When a policy may be applied to a message that finds the queue full and the socket blocked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum When {
+pub(crate) enum When {
     /// At once, because the sender cannot wait.
     Now,
     /// Over plain TCP at once, because the sender has just tried the socket. On a stream not yet:
@@ -22,8 +22,8 @@ pub(super) enum When {
     Offered,
     /// On a stream as soon as the session has made another attempt.
     TriedAgain(Attempts),
-    /// Never, because the sender does not wait and offers the message again later. The message may
-    /// fill only half of the queue, and closes no other connection.
+    /// Never, because the message is a part of a long list and is offered again later. It may fill
+    /// only half of the queue, which leaves room for other messages, and closes no connection.
     Never,
 }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use tokio::time::{sleep, timeout};
 
-use super::offer::{Offered, Published, Sender};
+use super::offer::{Offered, Published};
 use super::policy::{Attempts, When};
 use super::queue::Queue;
 use super::{CloseRequest, Outbox};
@@ -137,7 +137,7 @@ impl Published {
 
 /// A message for one client. It is empty once it is appended.
 impl Offered for &mut Encoded {
-    const SENDER: Sender = Sender::Single;
+    const IS_PUBLISHED: bool = false;
 
     fn size(&self) -> usize {
         self.payload().len()

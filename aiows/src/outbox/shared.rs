@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::offer::{Offered, Published, Sender};
+use super::offer::{Offered, Published};
 use super::policy::{Attempts, When};
 use super::queue::Queue;
 use super::{Outbox, SessionTurn};
@@ -32,12 +32,6 @@ impl SharedFrame {
 }
 
 impl Outbox {
-    /// Appends a frame, or applies its policy at once. If the queue is full and its session may
-    /// make room, the result is `Busy`.
-    pub(crate) fn publish(&self, frame: &SharedFrame) -> Published {
-        self.offer(frame, When::Offered)
-    }
-
     /// Publishes a frame that was `Busy` once the session has tried to write.
     ///
     /// Cancel safe: if the future is dropped, the frame is not queued.
@@ -68,17 +62,6 @@ impl Outbox {
         self.write_timeout
     }
 
-    /// Publishes a frame if it fits into half of the queue's limits. Otherwise the result is `Full`,
-    /// and no policy is applied. A list that is sent in many parts leaves room for other messages
-    /// this way.
-    pub(crate) fn publish_part(&self, frame: &SharedFrame) -> Published {
-        let state = self.lock();
-        match self.is_closed() {
-            true => Published::Closed,
-            false => self.offer_with_policy(state, frame, When::Never),
-        }
-    }
-
     /// Counts an announcement that was dropped because the queue was full.
     pub(crate) fn note_missed(&self) {
         self.lock().queue.note_newest_dropped();
@@ -92,7 +75,7 @@ impl Outbox {
 }
 
 impl Offered for &SharedFrame {
-    const SENDER: Sender = Sender::Publisher;
+    const IS_PUBLISHED: bool = true;
 
     fn size(&self) -> usize {
         self.size

@@ -86,10 +86,18 @@ impl Io {
         slices: &[IoSlice<'_>],
     ) -> io::Result<usize> {
         match self {
-            Self::Stream(stream) => match stream.poll_write_vectored(cx, slices) {
-                Poll::Ready(written) => written,
-                Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-            },
+            Self::Stream(stream) => {
+                let poll = stream.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
+                let Poll::Ready(written) = poll else {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                };
+                let written = written?;
+                if written > slices.iter().map(|slice| slice.len()).sum() {
+                    let text = "the stream reported that it wrote more than it was given";
+                    return Err(io::Error::other(text));
+                }
+                Ok(written)
+            }
             Self::Tcp(reader) => {
                 let writer = writer.ok_or(io::ErrorKind::BrokenPipe)?;
                 loop {
@@ -288,20 +296,6 @@ impl CatchUnwindStream {
             self.panic = Some(Box::new(panic));
             Poll::Ready(Err(io::Error::other(StreamPanicked)))
         })
-    }
-
-    fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices)))?;
-        if written > slices.iter().map(|slice| slice.len()).sum() {
-            return Poll::Ready(Err(io::Error::other(
-                "the stream reported that it wrote more than it was given",
-            )));
-        }
-        Poll::Ready(Ok(written))
     }
 }
 

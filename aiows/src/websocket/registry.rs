@@ -46,10 +46,10 @@ pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result<Joined>> + Send
 pub(crate) enum Selector {
     All,
     Rooms(Vec<String>),
-    /// The members of a room, if the sender is one of them.
+    /// The members of a room. If there is a sender, it must be one of them.
     Room {
         name: String,
-        sender: WebSocket,
+        sender: Option<WebSocket>,
     },
     Users(Vec<String>),
     Connection(ConnectionId),

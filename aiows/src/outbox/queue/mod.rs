@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use self::coalesce::Index;
+use super::totals::Outbound;
 use crate::codec::buffer;
 use crate::limits::{Class, CoalesceKey};
 
@@ -19,7 +20,7 @@ const MAX_PONGS: usize = 16;
 
 /// The queue of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     entries: VecDeque<Entry>,
     /// The bytes of all `Copied` entries, in order, behind `copied_start` bytes that are no longer
     /// used.
@@ -46,10 +47,10 @@ pub(super) struct Queue {
 
 /// Counts of messages so far. Those that are neither dropped nor waiting are sent.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) queued: u64,
-    pub(super) dropped: u64,
-    pub(super) replaced: u64,
+struct Counts {
+    queued: u64,
+    dropped: u64,
+    replaced: u64,
 }
 
 #[derive(Debug)]
@@ -159,11 +160,6 @@ impl Queue {
         self.messages as usize
     }
 
-    /// The most messages that have waited at once.
-    pub(super) fn peak(&self) -> u32 {
-        self.peak
-    }
-
     /// Returns the bytes of payload that wait.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -178,8 +174,19 @@ impl Queue {
         self.written
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
+    pub(super) fn outbound(&self) -> Outbound {
+        let Counts { queued, dropped, replaced } = self.counts;
+        let pending = self.messages.into();
+        Outbound {
+            queued,
+            sent: queued - dropped - pending,
+            dropped,
+            replaced,
+            pending,
+            pending_bytes: self.size as u64,
+            peak: self.peak.into(),
+            written: self.written,
+        }
     }
 
     pub(super) fn push_copy(&mut self, frame: &[u8], size: usize, class: Class) {

@@ -364,7 +364,9 @@ fn a_session_that_a_publisher_awaits_writes_before_it_sleeps() {
     assert!(push(&outbox, b"one", None, true));
     block(&outbox);
     let frame = SharedFrame::new(Encoded::raw(b"two"));
-    let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
+    let Published::Busy(since) = outbox.offer(&frame, When::Offered) else {
+        panic!("it was not tried since")
+    };
     assert!(!outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
     block(&outbox);
     assert!(outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
