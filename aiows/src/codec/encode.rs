@@ -1,7 +1,9 @@
 //! Encodes messages: the head first, then the payload.
 
 use std::io::Write as _;
+use std::mem;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Error, Map, Value};
 
@@ -10,14 +12,17 @@ use super::reserved_types::check_type;
 use super::{CORRELATION_ID, ID, Tag, buffer};
 use crate::id::MessageId;
 use crate::limits::Rule;
-use crate::protocol::{HEADROOM, Opcode};
+use crate::protocol::{HEADROOM, Opcode, write_header};
+
+/// Messages up to this size, in bytes, are copied rather than shared.
+pub(crate) const MAX_COPIED: usize = 4096;
 
 /// The payload of one frame, encoded once, with space for the frame header before it.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     buffer: Vec<u8>,
-    /// The overflow rule of the message.
     opcode: Opcode,
+    /// The overflow rule of the message.
     rule: Rule,
 }
 
@@ -49,17 +54,33 @@ impl Encoded {
         self.rule
     }
 
-    pub(crate) fn opcode(&self) -> Opcode {
-        self.opcode
-    }
-
     pub(crate) fn payload(&self) -> &[u8] {
         &self.buffer[HEADROOM..]
     }
 
-    /// Returns the buffer: `HEADROOM` free bytes, then the payload.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.buffer
+    /// Returns the whole frame, or its first fragment followed by the payload of the others.
+    pub(crate) fn frame(&mut self) -> &[u8] {
+        let start = write_header(self.opcode, &mut self.buffer);
+        &self.buffer[start..]
+    }
+
+    /// Takes the frame out. A small one is copied, because buffers are larger and are used again.
+    pub(crate) fn take_frame(&mut self) -> Bytes {
+        if self.payload().len() <= MAX_COPIED {
+            // With a few bytes to spare, `Bytes` shares the memory from the start. It would
+            // otherwise check with each clone whether it already does.
+            let mut frame = Vec::with_capacity(self.buffer.len());
+            frame.extend_from_slice(self.frame());
+            self.recycle();
+            return frame.into();
+        }
+        let start = write_header(self.opcode, &mut self.buffer);
+        Bytes::from(mem::take(&mut self.buffer)).slice(start..)
+    }
+
+    /// Gives the buffer back. The message is empty then.
+    pub(crate) fn recycle(&mut self) {
+        buffer::give_back(mem::take(&mut self.buffer));
     }
 
     /// Writes the head, without the closing brace: `{"type":"chat","correlation_id":7`.

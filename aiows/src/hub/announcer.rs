@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use tokio::task::yield_now;
 
 use super::busy::BusyMembers;
+use super::flush_task::CHUNK;
 use super::member_list::MemberList;
 use super::presence::{Changes, ListProgress};
-use super::recipients::CHUNK;
 use crate::codec::Tag;
 use crate::id::ConnectionId;
-use crate::outbox::{Attempts, Published, SharedFrame};
+use crate::outbox::{Attempts, Published, SharedFrame, When};
 use crate::websocket::{Members, WebSocket};
 
 /// The member lists of one room that are still being sent.
@@ -177,10 +177,10 @@ impl Announcement<'_> {
         let Reader { list: number, mut next } = reader;
         while next < list.parts() {
             let frame = self.encoded.part(self.room, (number, list), next, socket.tag());
-            match frame.map(|frame| socket.outbox().publish_part(frame)) {
+            match frame.map(|frame| socket.outbox().offer(frame, When::Never)) {
                 None | Some(Published::Queued) => {}
                 Some(Published::Deferred) => socket.outbox().flush_deferred(),
-                Some(Published::Busy(_) | Published::Dropped | Published::Refused) => return next,
+                Some(_) => return next,
             }
             next += 1;
         }
@@ -200,7 +200,8 @@ impl Announcement<'_> {
             let Some(frame) = self.encoded.part(self.room, list, at, socket.tag()) else {
                 continue;
             };
-            let published = busy.map_or_else(|| socket.outbox().publish(frame), Published::Busy);
+            let offer = || socket.outbox().offer(frame, When::Offered);
+            let published = busy.map_or_else(offer, Published::Busy);
             match published {
                 Published::Queued => {}
                 Published::Deferred => socket.outbox().flush_deferred(),
@@ -208,7 +209,7 @@ impl Announcement<'_> {
                     busy_members.add(socket, frame, since);
                     busy = Some(since);
                 }
-                Published::Dropped | Published::Refused => return false,
+                Published::Dropped | Published::Full | Published::Closed => return false,
             }
         }
         true

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::Delivery;
 use crate::outbox::{Attempts, Published, SharedFrame};
-use crate::websocket::{Directory, WebSocket};
+use crate::websocket::WebSocket;
 
 /// Frames for clients with full queues although their sockets are not known to block.
 ///
@@ -42,31 +42,26 @@ impl<'a> BusyMembers<'a> {
 
     /// Waits for all sessions at once, at most for the longest write timeout of these clients.
     /// Outside of a runtime the timer of the sessions' runtime is used.
-    pub(super) async fn publish(self, directory: &dyn Directory) -> Delivery {
-        let mut delivery = Delivery::default();
-        for member in self.publish_all(|| directory.runtime()).await {
+    pub(super) async fn publish(self, sessions: Option<Handle>, delivery: &mut Delivery) {
+        for member in self.publish_all(sessions).await {
             delivery.accepted += member.delivery.accepted;
             delivery.refused += member.delivery.refused;
         }
-        delivery
     }
 
     /// Publishes like [`publish`](Self::publish), and returns the clients that missed at least one
     /// frame.
     pub(super) async fn publish_and_find_refused(self) -> Vec<&'a WebSocket> {
-        let members = self.publish_all(|| None).await.into_iter();
+        let members = self.publish_all(None).await.into_iter();
         members.filter(|member| member.delivery.refused > 0).map(|member| member.socket).collect()
     }
 
-    async fn publish_all(
-        mut self,
-        sessions: impl FnOnce() -> Option<Handle>,
-    ) -> Vec<BusyMember<'a>> {
+    async fn publish_all(mut self, sessions: Option<Handle>) -> Vec<BusyMember<'a>> {
         // Routes may have different timeouts.
         let limits = self.members.iter().map(|member| member.socket.outbox().write_timeout());
         let Some(limit) = limits.max() else { return self.members };
         let published = {
-            let runtime = Handle::try_current().ok().or_else(sessions);
+            let runtime = Handle::try_current().ok().or(sessions);
             // A timer belongs to the runtime in which it is created.
             let _entered = runtime.as_ref().map(Handle::enter);
             timeout(limit, join_all(self.members.iter_mut().map(BusyMember::publish)))
@@ -83,7 +78,7 @@ impl BusyMember<'_> {
         while let Some((frame, since)) = frames.front() {
             match socket.outbox().publish_later(frame, *since).await {
                 Published::Dropped => delivery.refused += 1,
-                Published::Refused => {
+                Published::Full | Published::Closed => {
                     socket.leave_if_closed();
                     delivery.refused += 1;
                 }

@@ -23,7 +23,7 @@ impl Registry for Namespace {
         listing: Option<Listing>,
     ) -> Joining<'a> {
         Box::pin(async move {
-            self.rules().allow(room, socket).await?;
+            self.rules.allow(room, socket).await?;
             self.add(socket, room, listing)
         })
     }
@@ -137,7 +137,7 @@ impl Namespace {
         room: &str,
         listing: Option<Listing>,
     ) -> Result<Joined> {
-        let limits = &self.rules().limits;
+        let limits = &self.rules.limits;
         let info = listing.as_ref().map(|listing| listing.info.get());
         if info.is_some_and(|info| info.len() > limits.member_info_size) {
             return Err(HandlerError::new(
@@ -202,7 +202,7 @@ impl Namespace {
     /// `invalid_name` if the name is empty, has only white space, has a control character or is too
     /// long.
     fn check_name(&self, name: &str, text: &'static str) -> Result {
-        let max = self.rules().limits.name_size;
+        let max = self.rules.limits.name_size;
         if !is_name(name, max) {
             return Err(HandlerError::new(code::INVALID_NAME, text).with("max_bytes", max));
         }
@@ -211,7 +211,7 @@ impl Namespace {
 
     /// Returns the grace period of the user if this was its last connection.
     fn grace(&self, by: EndedBy) -> Option<Grace> {
-        let limits = &self.rules().limits;
+        let limits = &self.rules.limits;
         let is_given = by == EndedBy::Client && !limits.presence_grace.is_zero();
         is_given.then(|| Grace {
             until: deadline_after(limits.presence_grace),
@@ -222,7 +222,7 @@ impl Namespace {
     /// Schedules the announcement of a change. The caller must not hold a lock.
     fn schedule_announcement(&self, changed: Changed) {
         if let Some(announcement) = changed.announcement {
-            self.announcements.spawn(self.runtime().as_ref(), announcement);
+            self.announcements.spawn(self.latest.get().as_ref(), announcement);
         }
     }
 }

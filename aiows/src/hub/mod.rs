@@ -147,7 +147,7 @@ impl Hub {
 
     /// Selects the members of a room.
     pub fn room(&self, room: impl AsRef<str>) -> Recipients {
-        self.rooms([room])
+        self.selector(Selector::Room { name: room.as_ref().to_owned(), sender: None })
     }
 
     /// Selects the members of several rooms. A connection in two of them gets one copy.

@@ -2,22 +2,18 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 use std::ptr;
 use std::sync::{Arc, OnceLock, Weak};
 
-use tokio::runtime::Handle;
-
 use super::announcement_tasks::AnnouncementTasks;
 use super::connections::Connections;
-use super::flush_task;
 use super::group::Groups;
 use super::rules::Rules;
 use super::runtime::LatestRuntime;
 use crate::error::{Result, SendError};
 use crate::id::ConnectionId;
 use crate::outbox::Totals;
-use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
+use crate::websocket::{Directory, Found, Members, Registry, Selector, WebSocket};
 
 /// The connections of one route, or of several routes with the same namespace name.
 pub(crate) struct Namespace {
@@ -34,7 +30,7 @@ pub(crate) struct Namespace {
     pub(super) users: Arc<Groups>,
     totals: Arc<Totals>,
     pub(super) latest: Arc<LatestRuntime>,
-    rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Namespace {
@@ -82,15 +78,6 @@ impl Namespace {
         self.rules.allow(room, socket).await
     }
 
-    pub(super) fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
-    /// Returns the runtime of the session that started last.
-    pub(super) fn runtime(&self) -> Option<Handle> {
-        self.latest.get()
-    }
-
     /// Removes connections of other namespaces.
     fn own(&self, members: Members) -> Members {
         let is_own = |socket: &&WebSocket| ptr::addr_eq(Arc::as_ptr(socket.registry()), self);
@@ -102,12 +89,14 @@ impl Namespace {
 }
 
 impl Directory for Namespace {
-    fn find(&self, selector: &Selector) -> Result<Members, SendError> {
-        Ok(match selector {
+    fn find(&self, selector: &Selector) -> Result<Found, SendError> {
+        let members = match selector {
             Selector::All if self.rules.needs_room => return Err(SendError::NoRoom),
             Selector::All => self.connections.all(),
             Selector::Room { name, sender } => {
-                sender.membership().may_send_to(name)?;
+                if let Some(sender) = sender {
+                    sender.membership().may_send_to(name)?;
+                }
                 self.rooms.members(name)
             }
             Selector::Rooms(names) => union(names, |name| self.rooms.members(name)),
@@ -116,7 +105,8 @@ impl Directory for Namespace {
                 if self.is_only { members } else { self.own(members) }
             }
             Selector::Connection(id) => self.connections.get(*id).into_iter().collect(),
-        })
+        };
+        Ok(Found { members, runtime: self.latest.get() })
     }
 
     fn everywhere(self: Arc<Self>) -> Arc<dyn Directory> {
@@ -125,14 +115,6 @@ impl Directory for Namespace {
             // The server is gone, so no other namespace has connections.
             None => self,
         }
-    }
-
-    fn runtime(&self) -> Option<Handle> {
-        self.latest.get()
-    }
-
-    fn write_soon(&self, members: &Members, range: Range<usize>) {
-        flush_task::spawn(self.latest.get().as_ref(), members, range);
     }
 }
 
@@ -178,30 +160,23 @@ impl Namespaces {
 }
 
 impl Directory for Namespaces {
-    fn find(&self, selector: &Selector) -> Result<Members, SendError> {
-        match (self.list(), selector) {
+    fn find(&self, selector: &Selector) -> Result<Found, SendError> {
+        let members = match (self.list(), selector) {
             // The server is not built yet.
-            ([], _) => Ok(Members::default()),
-            ([only], _) => only.find(selector),
-            (_, Selector::Rooms(_) | Selector::Room { .. }) => Err(SendError::NoNamespace),
-            (_, Selector::Users(names)) => Ok(union(names, |name| self.users.members(name))),
+            ([], _) => Members::default(),
+            ([only], _) => return only.find(selector),
+            (_, Selector::Rooms(_) | Selector::Room { .. }) => return Err(SendError::NoNamespace),
+            (_, Selector::Users(names)) => union(names, |name| self.users.members(name)),
             (all, Selector::All | Selector::Connection(_)) => {
-                let lists: Result<Vec<_>, _> = all.iter().map(|each| each.find(selector)).collect();
-                Ok(concat(lists?))
+                let lists = all.iter().map(|each| Ok(each.find(selector)?.members));
+                concat(lists.collect::<Result<_, _>>()?)
             }
-        }
+        };
+        Ok(Found { members, runtime: self.latest.get() })
     }
 
     fn everywhere(self: Arc<Self>) -> Arc<dyn Directory> {
         self
-    }
-
-    fn runtime(&self) -> Option<Handle> {
-        self.latest.get()
-    }
-
-    fn write_soon(&self, members: &Members, range: Range<usize>) {
-        flush_task::spawn(self.latest.get().as_ref(), members, range);
     }
 }
 

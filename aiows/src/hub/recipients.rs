@@ -1,7 +1,6 @@
 //! The recipients of a message, and its delivery to them.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -9,15 +8,14 @@ use tokio::task::yield_now;
 
 use super::Delivery;
 use super::busy::BusyMembers;
+use super::flush_task::{CHUNK, FlushTask};
 use crate::codec::{Encoded, HeadId, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
-use crate::outbox::{Published, SharedFrame};
-use crate::websocket::{Directory, Members, Registry, Selector, WebSocket};
+use crate::outbox::{Published, SharedFrame, When};
+use crate::websocket::{Directory, Found, Registry, Selector, WebSocket};
 
-/// How many recipients are written to before other tasks get a turn.
-pub(super) const CHUNK: usize = 128;
 /// Up to this many recipients are queued in one turn. Queueing takes a tenth of the time of
 /// writing, and several publications become one write. With more recipients each chunk is written
 /// while it is in the cache.
@@ -184,7 +182,7 @@ impl Recipients {
         self,
         encode: impl Fn(&Tag) -> Result<SharedFrame, SendError>,
     ) -> Result<Delivery, SendError> {
-        let members = self.directory.find(&self.selector)?;
+        let Found { members, runtime } = self.directory.find(&self.selector)?;
         let mut forms = EncodedForms::new(encode);
         let mut delivery = Delivery::default();
         let mut busy_members = BusyMembers::default();
@@ -193,58 +191,35 @@ impl Recipients {
             if number > 0 {
                 yield_now().await;
             }
-            let range = number * per_turn..number * per_turn + chunk.len();
-            let mut deferred = DeferredFlushes::new(&*self.directory, &members, range);
-            for socket in chunk.iter().filter(|socket| self.includes(socket)) {
+            let start = number * per_turn;
+            let mut flush_task = FlushTask::new(&members, start);
+            let recipients = (start..).zip(chunk).filter(|(_, socket)| self.includes(socket));
+            for (at, socket) in recipients {
                 let frame = forms.of(socket.tag())?;
-                match socket.outbox().publish(frame) {
+                match socket.outbox().offer(frame, When::Offered) {
                     Published::Queued => delivery.accepted += 1,
                     Published::Deferred => {
-                        deferred.any = true;
+                        flush_task.include(at);
                         delivery.accepted += 1;
                     }
                     Published::Busy(since) => busy_members.add(socket, frame, since),
                     Published::Dropped => delivery.refused += 1,
-                    Published::Refused => {
+                    Published::Full | Published::Closed => {
                         socket.leave_if_closed();
                         delivery.refused += 1;
                     }
                 }
             }
+            flush_task.spawn(runtime.as_ref());
         }
         // A message that cannot be encoded is an error even without recipients.
         forms.encode_any()?;
-        let Delivery { accepted, refused } = busy_members.publish(&*self.directory).await;
-        delivery.accepted += accepted;
-        delivery.refused += refused;
+        busy_members.publish(runtime, &mut delivery).await;
         Ok(delivery)
     }
 
     fn includes(&self, socket: &WebSocket) -> bool {
         !self.except.contains(&socket.id()) && self.filter.as_ref().is_none_or(|keep| keep(socket))
-    }
-}
-
-/// Schedules the deferred flushes of a chunk when it is dropped, even if the publisher is
-/// cancelled.
-struct DeferredFlushes<'a> {
-    directory: &'a dyn Directory,
-    members: &'a Members,
-    range: Range<usize>,
-    any: bool,
-}
-
-impl<'a> DeferredFlushes<'a> {
-    fn new(directory: &'a dyn Directory, members: &'a Members, range: Range<usize>) -> Self {
-        Self { directory, members, range, any: false }
-    }
-}
-
-impl Drop for DeferredFlushes<'_> {
-    fn drop(&mut self) {
-        if self.any {
-            self.directory.write_soon(self.members, self.range.clone());
-        }
     }
 }
 
@@ -286,7 +261,8 @@ impl WebSocket {
     /// message is sent. To send on behalf of the server, use [`Hub::room`](crate::Hub::room).
     /// Disconnect handlers may still send to the rooms that the connection was in when it ended.
     pub fn to(&self, room: impl AsRef<str>) -> Recipients {
-        let selector = Selector::Room { name: room.as_ref().to_owned(), sender: self.clone() };
+        let (name, sender) = (room.as_ref().to_owned(), Some(self.clone()));
+        let selector = Selector::Room { name, sender };
         Recipients::new(Arc::<dyn Registry>::clone(self.registry()), selector).except(self.id())
     }
 }

@@ -8,12 +8,12 @@ use super::Hub;
 use super::namespace::{AlreadyBuilt, Namespace};
 use super::rules::Rules;
 use crate::outbox::{CloseRequest, Outbound};
-use crate::websocket::{Directory, WebSocket};
+use crate::websocket::WebSocket;
 
 impl Hub {
     /// Returns the runtime of the session that started last.
     pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.server.runtime()
+        self.server.latest.get()
     }
 
     /// Makes later connections close with `request`, and returns the present ones.

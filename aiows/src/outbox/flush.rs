@@ -10,106 +10,55 @@ use super::policy::{AfterUnlock, Attempts};
 use super::{AcceptedMessages, CloseRequest, Outbox, SessionTurn, State, Writability};
 use crate::transport::TcpWriter;
 
-/// The task that writes the frame just queued.
-pub(super) enum Flush {
-    /// The session, which is awake or waits for the socket, or a publisher that has already
-    /// deferred a flush.
-    AlreadyScheduled,
-    /// This publisher: its flush is now deferred.
-    Deferred,
-    /// The session, which the publisher has to wake.
-    Session(Waker),
-}
-
 impl State {
-    /// Determines which task writes the frame just appended. The session of a plain TCP connection
-    /// stays asleep as long as the socket takes all bytes.
-    pub(super) fn schedule_flush(&mut self) -> Flush {
-        if self.is_blocked || self.is_flush_deferred || self.sleeper.is_none() {
-            return Flush::AlreadyScheduled;
-        }
-        self.is_flush_deferred = self.writer.is_some();
-        match self.sleeper.take_if(|_| self.writer.is_none()) {
-            Some(sleeper) => Flush::Session(sleeper),
-            None => Flush::Deferred,
-        }
-    }
-
     /// Writes as much as plain TCP takes, for a sender that finds the queue full; `false` if no
     /// byte was written.
     ///
     /// The write goes to the kernel even if the runtime considers the socket not ready: the runtime
     /// learns of readiness only when its thread has time for it.
     pub(super) fn try_tcp(&mut self, after_unlock: &mut AfterUnlock) -> bool {
-        if self.writer.is_none() {
-            return false;
-        }
-        let (result, freed) = self.write(write_at_once);
+        let Self { queue, writer: Some(writer), .. } = self else { return false };
+        let (result, freed) = queue.write(|slices| writer.write_at_once(slices));
         let was_blocked = mem::replace(&mut self.is_blocked, result.is_pending());
         let has_failed = matches!(result, Poll::Ready(Err(_)));
         // The session has to wait for the socket, note progress, or find the failure.
         if has_failed || (self.is_blocked && !was_blocked) || (was_blocked && freed) {
             after_unlock.session = self.sleeper.take();
         }
-        after_unlock.made_room |= freed;
+        after_unlock.wakes_senders |= freed;
         freed
-    }
-
-    /// Writes through `write`. Also returns whether that made room.
-    fn write(
-        &mut self,
-        mut write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> (Poll<io::Result<()>>, bool) {
-        let Self { queue, writer, .. } = self;
-        let mut freed = false;
-        let result = loop {
-            if queue.is_empty() {
-                break Poll::Ready(Ok(()));
-            }
-            match queue.write_with(|slices| write(writer, slices)) {
-                Ok(0) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => freed = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Poll::Pending,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Poll::Ready(Err(error)),
-            }
-        };
-        (result, freed)
     }
 }
 
 impl Outbox {
-    /// Writes the queue through `write`, which is [`write_tcp`] for plain TCP. If the outbox is
-    /// sealed and all is written, it ends the server's side of a plain TCP stream.
+    /// Writes the queue through `write`, which also receives the write half of plain TCP. If the
+    /// outbox is sealed and all is written, it ends the server's side of a plain TCP stream.
     ///
     /// Returns `Ready` if the queue is empty, and `Pending` without registering a waker if `write`
     /// fails with `WouldBlock`.
     #[inline]
     pub(crate) fn flush(
         &self,
-        write: impl FnMut(&Option<TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
+        mut write: impl FnMut(Option<&TcpWriter>, &[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        let (result, freed) = state.write(write);
+        let State { queue, writer, .. } = &mut *state;
+        let (result, freed) = queue.write(|slices| write(writer.as_ref(), slices));
         state.is_blocked = result.is_pending();
-        let Attempts(attempts) = state.attempts;
-        state.attempts = Attempts(attempts.wrapping_add(1));
+        state.attempts = Attempts(state.attempts.0.wrapping_add(1));
         // A sender that has waited for this attempt may now apply its policy if the socket refuses
         // every byte.
         let is_awaited =
             mem::replace(&mut state.turn, SessionTurn::Expected) != SessionTurn::Expected;
-        state.account(self.bounds.totals());
-        let line = if result.is_ready() { state.end_burst() } else { None };
+        let mut after_unlock =
+            AfterUnlock { wakes_senders: freed || is_awaited, ..AfterUnlock::default() };
+        if result.is_ready() {
+            after_unlock.line = state.end_burst();
+        }
         let State { writer, lifecycle, .. } = &mut *state;
         let ended = writer.take_if(|_| result.is_ready() && lifecycle.is_sealed());
-        drop(state);
+        self.unlock(state, after_unlock);
         drop(ended);
-        if freed || is_awaited {
-            self.waiters.notify_waiters();
-        }
-        if let Some(line) = line {
-            line.write(self.id);
-        }
         result
     }
 
@@ -117,35 +66,31 @@ impl Outbox {
     /// over.
     pub(crate) fn flush_deferred(&self) {
         let mut state = self.lock();
+        let was_deferred = mem::take(&mut state.is_flush_deferred);
         // A session that is awake checks the queue before it sleeps.
-        if !mem::take(&mut state.is_flush_deferred) || state.is_blocked || state.sleeper.is_none() {
+        let State { queue, writer: Some(writer), sleeper: Some(_), is_blocked: false, .. } =
+            &mut *state
+        else {
+            return;
+        };
+        if !was_deferred {
             return;
         }
-        let (result, freed) = state.write(write_tcp);
-        let done = matches!(result, Poll::Ready(Ok(())));
-        let sleeper = if done { None } else { state.sleeper.take() };
-        let line = if done { state.end_burst() } else { None };
-        drop(state);
-        if freed {
-            self.waiters.notify_waiters();
+        let (result, wakes_senders) = queue.write(|slices| writer.write(slices));
+        let mut after_unlock = AfterUnlock { wakes_senders, ..AfterUnlock::default() };
+        match result {
+            Poll::Ready(Ok(())) => after_unlock.line = state.end_burst(),
+            Poll::Ready(Err(_)) | Poll::Pending => after_unlock.session = state.sleeper.take(),
         }
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
-        if let Some(line) = line {
-            line.write(self.id);
-        }
+        self.unlock(state, after_unlock);
     }
 
     /// Cancels a deferred flush and wakes the session to write instead.
     pub(crate) fn cancel_deferred(&self) {
         let mut state = self.lock();
         let was_deferred = mem::take(&mut state.is_flush_deferred);
-        let sleeper = if was_deferred { state.sleeper.take() } else { None };
-        drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        let session = if was_deferred { state.sleeper.take() } else { None };
+        self.unlock(state, AfterUnlock { session, ..AfterUnlock::default() });
     }
 
     /// Stores the session's waker, unless there is work left for it: then it returns `false`, and
@@ -186,22 +131,15 @@ impl Outbox {
         }
         drop(state);
         closed.into_iter().for_each(Waker::wake);
-        if is_chosen {
-            self.close_chosen();
-        }
-        !is_chosen
-    }
-
-    /// Closes this connection because its queue was chosen: all blocked queues together exceed the
-    /// limit.
-    pub(super) fn close_chosen(&self) {
-        if self.is_closed() {
+        // Closes this connection, because all blocked queues together exceed the limit.
+        if is_chosen && self.is_closed() {
             // The connection closes for another reason, and its client does not read the messages
             // before the close frame.
             self.discard_unsent();
-        } else {
+        } else if is_chosen {
             self.request_close(CloseRequest::slow_consumer());
         }
+        !is_chosen
     }
 
     #[inline]
@@ -225,15 +163,4 @@ impl Outbox {
         self.lock().turn = SessionTurn::Missing;
         bytes
     }
-}
-
-/// Writes to the write half of plain TCP.
-pub(crate) fn write_tcp(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?.write(slices)
-}
-
-/// Writes to the kernel even if the runtime considers the socket not ready.
-fn write_at_once(writer: &Option<TcpWriter>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let writer = writer.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-    writer.write_at_once(slices)
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
+use super::policy::AfterUnlock;
 use super::{Outbox, SessionTurn, State};
 
 /// The state of a connection, shared by all handles on it.
@@ -118,12 +119,8 @@ impl Outbox {
             _ => return,
         };
         self.transition(&mut state, to);
-        let sleeper = state.sleeper.take();
-        drop(state);
-        self.waiters.notify_waiters();
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        let session = state.sleeper.take();
+        self.unlock(state, AfterUnlock { session, wakes_senders: true, ..AfterUnlock::default() });
     }
 
     /// Takes the request to close if it can be carried out. The session that calls this is awake,
@@ -184,8 +181,7 @@ impl Outbox {
             }
             _ => self.transition(&mut state, Lifecycle::CloseSent),
         }
-        drop(state);
-        self.waiters.notify_waiters();
+        self.unlock(state, AfterUnlock { wakes_senders: true, ..AfterUnlock::default() });
     }
 
     /// Whether all queued frames are written.
@@ -218,17 +214,11 @@ impl Outbox {
         state.queue.clear();
         state.is_blocked = false;
         state.turn = SessionTurn::Missing;
-        state.account(self.bounds.totals());
-        *ended += state.outbound();
-        let line = state.last_burst();
-        let writer = state.writer.take();
-        drop(state);
+        *ended += state.queue.outbound();
         drop(ended);
+        let (line, writer) = (state.last_burst(), state.writer.take());
+        self.unlock(state, AfterUnlock { wakes_senders: true, line, ..AfterUnlock::default() });
         drop(writer);
-        self.waiters.notify_waiters();
-        if let Some(line) = line {
-            line.write(self.id);
-        }
     }
 
     /// Waits until the connection ends or is about to end.

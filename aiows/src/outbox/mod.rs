@@ -9,6 +9,7 @@ mod close_request; // requests to close the connection, and the session's orders
 mod drop_log; // log lines about dropped messages
 mod flush; // writing the queue to the socket
 mod lifecycle; // the state of the connection from open to ended
+mod offer; // the way of every message into the queue
 mod policy; // the limits of the queue, and the action for a message beyond them
 mod push; // messages to one client
 mod queue; // the frames that wait, in the order in which they are written
@@ -28,13 +29,12 @@ use tokio::sync::Notify;
 use self::blocked::BlockedQueue;
 pub(crate) use self::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use self::drop_log::DropBurst;
-pub(crate) use self::flush::write_tcp;
 use self::lifecycle::{Lifecycle, Mirror};
-pub(crate) use self::policy::Attempts;
-use self::policy::Bounds;
-pub(crate) use self::push::Refused;
+pub(crate) use self::offer::Published;
+use self::policy::{AfterUnlock, Bounds};
+pub(crate) use self::policy::{Attempts, When};
 use self::queue::Queue;
-pub(crate) use self::shared::{Published, SharedFrame};
+pub(crate) use self::shared::SharedFrame;
 pub use self::totals::Outbound;
 pub(crate) use self::totals::Totals;
 use self::waiters::Waiters;
@@ -42,10 +42,6 @@ use crate::id::ConnectionId;
 use crate::limits::Limits;
 use crate::protocol::{ping_frame, pong_frame};
 use crate::transport::TcpWriter;
-
-/// Messages up to this size, in bytes, are copied into one buffer; larger ones are queued without a
-/// copy.
-const MAX_INLINE: usize = 4096;
 
 /// The queue of one connection, with the state that its writers share.
 ///
@@ -159,6 +155,25 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends a change of the state: counts the bytes that wait, unlocks, and wakes the tasks that the
+    /// change concerns.
+    #[inline(always)]
+    fn unlock(&self, mut state: MutexGuard<'_, State>, after_unlock: AfterUnlock) {
+        state.account(self.bounds.totals());
+        let AfterUnlock { session, wakes_senders, line, closed } = after_unlock;
+        drop(state);
+        if let Some(session) = session {
+            session.wake();
+        }
+        closed.into_iter().for_each(Waker::wake);
+        if wakes_senders {
+            self.waiters.notify_waiters();
+        }
+        if let Some(line) = line {
+            line.write(self.id);
+        }
+    }
+
     /// Whether the queue is full, so that further answers have to wait until the client has read
     /// more.
     pub(crate) fn is_full(&self) -> bool {
@@ -195,7 +210,7 @@ impl Outbox {
 
     /// Returns the counts of this connection.
     pub(crate) fn outbound(&self) -> Outbound {
-        self.lock().outbound()
+        self.lock().queue.outbound()
     }
 
     /// Returns the number of bytes written so far, which distinguishes a slow client from one that

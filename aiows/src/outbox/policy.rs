@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::drop_log::Dropped;
+use super::drop_log::{Dropped, LogLine};
 use super::{SessionTurn, State, Totals};
 use crate::limits::{Class, Limits, Overflow, Rule};
 
@@ -14,7 +14,7 @@ pub(crate) struct Attempts(pub(super) u32);
 
 /// When a policy may be applied to a message that finds the queue full and the socket blocked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum When {
+pub(crate) enum When {
     /// At once, because the sender cannot wait.
     Now,
     /// Over plain TCP at once, because the sender has just tried the socket. On a stream not yet:
@@ -22,6 +22,9 @@ pub(super) enum When {
     Offered,
     /// On a stream as soon as the session has made another attempt.
     TriedAgain(Attempts),
+    /// Never, because the message is a part of a long list and is offered again later. It may fill
+    /// only half of the queue, which leaves room for other messages, and closes no connection.
+    Never,
 }
 
 /// The decision on a message.
@@ -36,15 +39,15 @@ pub(super) enum Admission {
     Wait,
 }
 
-/// Actions of a sender that follow once the lock is released.
+/// Actions that follow once the lock is released.
 #[derive(Default)]
 pub(super) struct AfterUnlock {
     /// Wakes the session, if it must try its socket again.
     pub(super) session: Option<Waker>,
-    /// Whether bytes were written, so that waiting senders may find room.
-    pub(super) made_room: bool,
-    /// Messages that the policy has dropped, for the log.
-    pub(super) dropped: Option<Dropped>,
+    /// Whether waiting senders have to try again: they may find room, or the connection closes.
+    pub(super) wakes_senders: bool,
+    /// A line for the log about dropped messages.
+    pub(super) line: Option<LogLine>,
     /// Wakes the sessions of other connections that were chosen to be closed to make room.
     pub(super) closed: Vec<Waker>,
 }
@@ -136,6 +139,11 @@ impl Bounds {
         when: When,
         after_unlock: &mut AfterUnlock,
     ) -> Admission {
+        if let When::Never = when {
+            let fits = self.has_room_for_part(state, size)
+                || (state.try_tcp(after_unlock) && self.has_room_for_part(state, size));
+            return if fits { Admission::Append } else { Admission::Refuse(Overflow::Reject) };
+        }
         if let Rule::Latest(key) = rule
             && let Some(found) = state.queue.find(key)
             && (size <= found.size || self.has_room_instead(state, size, found.size))
@@ -178,12 +186,12 @@ impl Bounds {
                     state.account(&self.totals);
                 }
                 let count = self.drop_oldest(state, class, size, after_unlock);
-                after_unlock.dropped = Some(Dropped { policy, count });
+                after_unlock.line = state.note_dropped(Dropped { policy, count });
                 Admission::Append
             }
             policy if policy.drops() && !matches!(rule, Rule::Kept(_)) => {
                 state.queue.note_newest_dropped();
-                after_unlock.dropped = Some(Dropped { policy, count: 1 });
+                after_unlock.line = state.note_dropped(Dropped { policy, count: 1 });
                 Admission::Drop
             }
             policy => Admission::Refuse(policy),
@@ -250,6 +258,7 @@ impl State {
     pub(super) fn may_apply_policy(&self, when: When) -> bool {
         let tried = match when {
             When::Now => true,
+            When::Never => false,
             When::Offered => self.writer.is_some(),
             When::TriedAgain(since) => self.writer.is_some() || self.attempts != since,
         };

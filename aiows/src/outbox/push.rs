@@ -1,26 +1,16 @@
 //! Messages to one client: queued at once, after waiting, or refused.
 
 use std::pin::pin;
-use std::sync::MutexGuard;
-use std::task::Waker;
 
-use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
-use super::policy::{Admission, AfterUnlock, Attempts, When};
-use super::{CloseRequest, MAX_INLINE, Outbox, State};
-use crate::codec::{Encoded, buffer};
+use super::offer::{Offered, Published};
+use super::policy::{Attempts, When};
+use super::queue::Queue;
+use super::{CloseRequest, Outbox};
+use crate::codec::{Encoded, MAX_COPIED};
 use crate::error::SendError;
 use crate::limits::{Overflow, Rule};
-use crate::protocol::write_header;
-
-/// Why a message was not queued.
-#[derive(Debug)]
-pub(crate) enum Refused {
-    Closed,
-    /// The queue is full; the message is returned.
-    Full(Encoded),
-}
 
 /// The progress of an outbox when a sender began to wait.
 #[derive(Clone, Copy)]
@@ -32,12 +22,8 @@ struct Progress {
 impl Outbox {
     /// Appends a message, or applies its policy at once. If the policy drops the message, the
     /// result is `Ok`.
-    ///
-    /// # Errors
-    ///
-    /// `Full` returns the message, `Closed` drops it.
-    pub(crate) fn try_push(&self, message: Encoded) -> Result<(), Refused> {
-        self.offer(message, When::Now)
+    pub(crate) fn try_push(&self, mut message: Encoded) -> Result<(), SendError> {
+        self.offer(&mut message, When::Now).sent().unwrap_or(Err(SendError::Full))
     }
 
     /// Appends a message. If the queue is full, it waits for at most the write timeout.
@@ -47,23 +33,18 @@ impl Outbox {
     /// the grace of the drain at most.
     ///
     /// Cancel safe: if the future is dropped, the message is not queued.
-    pub(crate) async fn push(&self, message: Encoded) -> Result<(), SendError> {
-        let message = if self.waiters.has_senders() {
-            message
-        } else {
-            match self.offer(message, When::Offered) {
-                Ok(()) => return Ok(()),
-                Err(Refused::Closed) => return Err(SendError::Closed),
-                Err(Refused::Full(message)) => message,
-            }
-        };
+    pub(crate) async fn push(&self, mut message: Encoded) -> Result<(), SendError> {
+        if !self.waiters.has_senders()
+            && let Some(result) = self.offer(&mut message, When::Offered).sent()
+        {
+            return result;
+        }
         // Boxed because it is rare: the futures of handlers contain this one.
         Box::pin(self.push_waiting(message)).await
     }
 
-    async fn push_waiting(&self, message: Encoded) -> Result<(), SendError> {
+    async fn push_waiting(&self, mut message: Encoded) -> Result<(), SendError> {
         let began = self.progress();
-        let mut refused = Some(message);
         let wait = async {
             let line = self.waiters.enter();
             let _turn = line.turn().await;
@@ -71,11 +52,9 @@ impl Outbox {
                 let mut changed = pin!(self.waiters.changed());
                 // Registered before the attempt, so that room made in between is not missed.
                 changed.as_mut().enable();
-                let Some(message) = refused.take() else { return Ok(()) };
-                match self.offer(message, When::TriedAgain(began.attempts)) {
-                    Ok(()) => return Ok(()),
-                    Err(Refused::Closed) => return Err(SendError::Closed),
-                    Err(Refused::Full(message)) => refused = Some(message),
+                let offered = self.offer(&mut message, When::TriedAgain(began.attempts));
+                if let Some(result) = offered.sent() {
+                    return result;
                 }
                 changed.await;
             }
@@ -89,7 +68,7 @@ impl Outbox {
         };
         match timeout(self.write_timeout, wait).await {
             Ok(result) => result,
-            Err(_) => refused.map_or(Ok(()), |message| self.give_up(message, began)),
+            Err(_) => self.give_up(message, began),
         }
     }
 
@@ -110,10 +89,7 @@ impl Outbox {
     fn give_up(&self, message: Encoded, began: Progress) -> Result<(), SendError> {
         let policy = self.bounds.policy(message.rule());
         if policy.drops() {
-            return self.try_push(message).map_err(|refused| match refused {
-                Refused::Closed => SendError::Closed,
-                Refused::Full(_) => SendError::Full,
-            });
+            return self.try_push(message);
         }
         if policy == Overflow::Disconnect && self.is_blocked_since(began) {
             self.request_close(CloseRequest::slow_consumer());
@@ -134,70 +110,6 @@ impl Outbox {
         Progress { attempts: state.attempts, written: state.queue.written() }
     }
 
-    fn offer(&self, message: Encoded, when: When) -> Result<(), Refused> {
-        let mut state = self.lock();
-        if self.is_closed() {
-            return Err(Refused::Closed);
-        }
-        if !self.bounds.has_plain_room(&state, message.payload().len(), message.rule()) {
-            return self.offer_with_policy(state, message, when);
-        }
-        append(&mut state, message);
-        let session = state.sleeper.take();
-        drop(state);
-        if let Some(session) = session {
-            session.wake();
-        }
-        Ok(())
-    }
-
-    fn offer_with_policy(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        message: Encoded,
-        when: When,
-    ) -> Result<(), Refused> {
-        let size = message.payload().len();
-        let mut after_unlock = AfterUnlock::default();
-        let admission =
-            self.bounds.admit(&mut state, size, message.rule(), when, &mut after_unlock);
-        let mut refused = None;
-        match admission {
-            Admission::Append => append(&mut state, message),
-            Admission::Drop => {}
-            Admission::Refuse(_) | Admission::Wait => refused = Some(message),
-        }
-        self.release(state, after_unlock);
-        refused.map_or(Ok(()), |message| Err(Refused::Full(message)))
-    }
-
-    /// Ends a sender's change of the queue: wakes the session for the appended message, and all
-    /// other tasks that the change concerns.
-    pub(super) fn release(&self, mut state: MutexGuard<'_, State>, mut after_unlock: AfterUnlock) {
-        if !state.is_blocked {
-            after_unlock.session = after_unlock.session.or_else(|| state.sleeper.take());
-        }
-        self.finish(state, after_unlock);
-    }
-
-    /// Like [`release`](Self::release), for a sender that arranges the write itself.
-    pub(super) fn finish(&self, mut state: MutexGuard<'_, State>, after_unlock: AfterUnlock) {
-        state.account(self.bounds.totals());
-        let AfterUnlock { session, made_room, dropped, closed } = after_unlock;
-        let line = dropped.and_then(|dropped| state.note_dropped(dropped));
-        drop(state);
-        if let Some(session) = session {
-            session.wake();
-        }
-        closed.into_iter().for_each(Waker::wake);
-        if made_room {
-            self.waiters.notify_waiters();
-        }
-        if let Some(line) = line {
-            line.write(self.id);
-        }
-    }
-
     /// Appends the session's answer to a message, even if the queue is full: one message has at
     /// most one answer. Returns `true` if no other message should be handled until the client has
     /// read more.
@@ -205,41 +117,48 @@ impl Outbox {
         let mut state = self.lock();
         if !self.is_closed() {
             let rule = message.rule().kept();
-            append(&mut state, message.with_rule(rule));
+            message.with_rule(rule).append(&mut state.queue);
             state.account(self.bounds.totals());
         }
         !self.bounds.has_room(&state, 0)
     }
 }
 
-fn append(state: &mut State, message: Encoded) {
-    let size = message.payload().len();
-    let (rule, opcode) = (message.rule(), message.opcode());
-    match rule {
-        Rule::Latest(key) => return state.queue.push_latest(key, compact(message), size),
-        Rule::Kept(Some(key)) => state.queue.overtake(key),
-        Rule::Server | Rule::Policy(_) | Rule::DropOldest(_) | Rule::Kept(None) => {}
-    }
-    let mut frame = message.into_buffer();
-    let start = write_header(opcode, &mut frame);
-    if size <= MAX_INLINE {
-        state.queue.push_copy(&frame[start..], size, rule.class());
-        buffer::give_back(frame);
-    } else {
-        state.queue.push_shared(Bytes::from(frame).slice(start..), size, rule.class());
+impl Published {
+    /// Returns the result for the sender; `None` if the queue is full.
+    fn sent(self) -> Option<Result<(), SendError>> {
+        match self {
+            Self::Queued | Self::Deferred | Self::Dropped => Some(Ok(())),
+            Self::Closed => Some(Err(SendError::Closed)),
+            Self::Busy(_) | Self::Full => None,
+        }
     }
 }
 
-/// Returns the whole frame. A small one is copied into memory of its exact size, because buffers
-/// are larger.
-fn compact(message: Encoded) -> Bytes {
-    let (size, opcode) = (message.payload().len(), message.opcode());
-    let mut frame = message.into_buffer();
-    let start = write_header(opcode, &mut frame);
-    if size > MAX_INLINE {
-        return Bytes::from(frame).slice(start..);
+/// A message for one client. It is empty once it is appended.
+impl Offered for &mut Encoded {
+    const IS_PUBLISHED: bool = false;
+
+    fn size(&self) -> usize {
+        self.payload().len()
     }
-    let bytes = Bytes::copy_from_slice(&frame[start..]);
-    buffer::give_back(frame);
-    bytes
+
+    fn rule(&self) -> Rule {
+        Encoded::rule(self)
+    }
+
+    fn append(self, queue: &mut Queue) {
+        let (size, rule) = (self.payload().len(), Encoded::rule(self));
+        match rule {
+            Rule::Latest(key) => return queue.push_latest(key, self.take_frame(), size),
+            Rule::Kept(Some(key)) => queue.overtake(key),
+            Rule::Server | Rule::Policy(_) | Rule::DropOldest(_) | Rule::Kept(None) => {}
+        }
+        if size <= MAX_COPIED {
+            queue.push_copy(self.frame(), size, rule.class());
+            self.recycle();
+        } else {
+            queue.push_shared(self.take_frame(), size, rule.class());
+        }
+    }
 }

@@ -87,7 +87,7 @@ impl Totals {
         for outbox in live {
             let state = outbox.lock();
             if !state.lifecycle.has_ended() {
-                sum += state.outbound();
+                sum += state.queue.outbound();
             }
         }
         sum
@@ -100,21 +100,6 @@ impl State {
     pub(super) fn account(&mut self, totals: &Totals) {
         if self.is_blocked || self.blocked_queue.is_some() {
             self.account_blocked(&totals.blocked);
-        }
-    }
-
-    pub(super) fn outbound(&self) -> Outbound {
-        let counts = self.queue.counts();
-        let pending = self.queue.messages() as u64;
-        Outbound {
-            queued: counts.queued,
-            sent: counts.queued - counts.dropped - pending,
-            dropped: counts.dropped,
-            replaced: counts.replaced,
-            pending,
-            pending_bytes: self.queue.size() as u64,
-            peak: self.queue.peak().into(),
-            written: self.queue.written(),
         }
     }
 }

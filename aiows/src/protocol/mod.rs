@@ -153,12 +153,13 @@ impl Protocol {
         inbound: &mut VecDeque<Inbound>,
         on_ping: &mut dyn FnMut(&[u8]),
     ) -> Option<ProtocolEnd> {
+        let mut stop = None;
         if let Some(limit) = limit
             && self.backlog.is_empty()
             && self.input != Input::Over
         {
-            let (clean, stop) = self.scanner.scan(bytes);
-            if stop.is_none() {
+            let (clean, found) = self.scanner.scan(bytes);
+            if found.is_none() {
                 // Only data frames, which are decoded without being copied first.
                 let mut feed = Feed { bytes };
                 let failure = self.decode(&mut feed, limit, inbound);
@@ -166,16 +167,9 @@ impl Protocol {
                 self.scanned = feed.bytes.len();
                 return self.finish_decoding(failure);
             }
-            self.backlog.extend_from_slice(bytes);
-            self.scanned = clean;
-            let end = self.scan(stop, on_ping);
-            return self.decode_backlog(Some(limit), inbound).or(end);
+            (self.scanned, stop) = (clean, found);
         }
-        let mut end = None;
-        if self.input != Input::Over {
-            self.backlog.extend_from_slice(bytes);
-            end = self.scan(None, on_ping);
-        }
+        let end = self.scan(bytes, stop, on_ping);
         // An error in a message comes before the end of the frames behind it.
         self.decode_backlog(limit, inbound).or(end)
     }
@@ -184,19 +178,24 @@ impl Protocol {
     /// then.
     pub(crate) fn skip(&mut self, bytes: &[u8]) -> Option<ProtocolEnd> {
         self.drop_messages();
-        let mut end = None;
-        if self.input != Input::Over {
-            self.backlog.extend_from_slice(bytes);
-            end = self.scan(None, &mut |_| {});
-        }
+        let end = self.scan(bytes, None, &mut |_| {});
         self.backlog.drain(..self.scanned);
         self.scanned = 0;
         end
     }
 
-    /// Handles the control frames in the backlog and removes them. `stop` is the result of a scan
-    /// of the bytes before.
-    fn scan(&mut self, stop: Option<Stop>, on_ping: &mut dyn FnMut(&[u8])) -> Option<ProtocolEnd> {
+    /// Adds new bytes to the backlog, handles the control frames in it and removes them. `stop` is
+    /// the result of a scan of the bytes before.
+    fn scan(
+        &mut self,
+        bytes: &[u8],
+        stop: Option<Stop>,
+        on_ping: &mut dyn FnMut(&[u8]),
+    ) -> Option<ProtocolEnd> {
+        if self.input == Input::Over {
+            return None;
+        }
+        self.backlog.extend_from_slice(bytes);
         let mut next = stop.map(|stop| (0, Some(stop)));
         // Bytes before `kept` remain; bytes from `kept` to `at` are handled.
         let (mut kept, mut at) = (self.scanned, self.scanned);

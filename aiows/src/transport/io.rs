@@ -77,6 +77,57 @@ impl Io {
         }
     }
 
+    /// Writes; plain TCP through the write half that the outbox owns. Registers a waker if it fails
+    /// with `WouldBlock`.
+    pub(crate) fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: Option<&TcpWriter>,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        match self {
+            Self::Stream(stream) => {
+                let poll = stream.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices));
+                let Poll::Ready(written) = poll else {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                };
+                let written = written?;
+                if written > slices.iter().map(|slice| slice.len()).sum() {
+                    let text = "the stream reported that it wrote more than it was given";
+                    return Err(io::Error::other(text));
+                }
+                Ok(written)
+            }
+            Self::Tcp(reader) => {
+                let writer = writer.ok_or(io::ErrorKind::BrokenPipe)?;
+                loop {
+                    // As long as the runtime considers the socket full, this makes no system call.
+                    match writer.write(slices) {
+                        Err(error)
+                            if error.kind() == io::ErrorKind::WouldBlock
+                                && reader.stream.poll_write_ready(cx)?.is_ready() => {}
+                        written => return written,
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Stream(stream) => stream.poll(cx, |stream, cx| stream.poll_flush(cx)),
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ends the server's side of the stream. On plain TCP the outbox does that.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Stream(stream) => stream.poll(cx, |stream, cx| stream.poll_shutdown(cx)),
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Notices a client that hangs up while the server does not read from it. Stays pending if the
     /// stream cannot report that.
     pub(crate) fn poll_hangup(
@@ -142,10 +193,6 @@ impl TcpReader {
             Some(read) => Ok(read),
             None => read.map(|()| 0),
         }
-    }
-
-    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_write_ready(cx)
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -249,28 +296,6 @@ impl CatchUnwindStream {
             self.panic = Some(Box::new(panic));
             Poll::Ready(Err(io::Error::other(StreamPanicked)))
         })
-    }
-
-    pub(crate) fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(self.poll(cx, |stream, cx| stream.poll_write_vectored(cx, slices)))?;
-        if written > slices.iter().map(|slice| slice.len()).sum() {
-            return Poll::Ready(Err(io::Error::other(
-                "the stream reported that it wrote more than it was given",
-            )));
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |stream, cx| stream.poll_flush(cx))
-    }
-
-    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) use self::membership::describe;
 pub(crate) use self::membership::no_user;
 pub(crate) use self::peer::Peer;
 pub(crate) use self::registry::{
-    Directory, EndedBy, Info, Joining, Listing, Members, Membership, Registry, Selector, Standing,
+    Directory, EndedBy, Found, Info, Joining, Listing, Members, Membership, Registry, Selector,
+    Standing,
 };
 use self::reply::Replies;
 use self::requests::Requests;
@@ -42,7 +43,7 @@ use crate::error::SendError;
 use crate::handshake::RequestInfo;
 pub use crate::id::{ConnectionId, MessageId};
 use crate::message::{Outgoing, encode};
-use crate::outbox::{CloseRequest, Outbound, Outbox, Refused};
+use crate::outbox::{CloseRequest, Outbound, Outbox};
 use crate::state::TypeMap;
 
 /// A handle on one connection. It is cheap to clone, and you can use it from any task.
@@ -206,10 +207,7 @@ impl WebSocket {
     /// [`SendError::Closed`] and [`SendError::Encode`] are the same as for [`send`](Self::send).
     pub fn try_send<M: Outgoing + ?Sized>(&self, message: &M) -> Result<(), SendError> {
         let encoded = self.encode(message)?;
-        self.record.outbox.try_push(encoded).map_err(|refused| match refused {
-            Refused::Closed => SendError::Closed,
-            Refused::Full(..) => SendError::Full,
-        })
+        self.record.outbox.try_push(encoded)
     }
 
     /// Sends any value as a JSON text without a message type; see [`send`](Self::send).

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -47,28 +46,30 @@ pub(crate) type Joining<'a> = Pin<Box<dyn Future<Output = Result<Joined>> + Send
 pub(crate) enum Selector {
     All,
     Rooms(Vec<String>),
-    /// The members of a room, if the sender is one of them.
+    /// The members of a room. If there is a sender, it must be one of them.
     Room {
         name: String,
-        sender: WebSocket,
+        sender: Option<WebSocket>,
     },
     Users(Vec<String>),
     Connection(ConnectionId),
 }
 
-/// Finds connections, and has their queues flushed.
+/// Finds connections.
 pub(crate) trait Directory: fmt::Debug + Send + Sync {
     /// Finds each connection once.
-    fn find(&self, selector: &Selector) -> std::result::Result<Members, SendError>;
+    fn find(&self, selector: &Selector) -> std::result::Result<Found, SendError>;
 
     /// The directory of the whole server.
     fn everywhere(self: Arc<Self>) -> Arc<dyn Directory>;
+}
 
-    /// The runtime of the sessions, once there has been one.
-    fn runtime(&self) -> Option<Handle>;
-
-    /// Does the deferred flushes of some members.
-    fn write_soon(&self, members: &Members, range: Range<usize>);
+/// The recipients of a message.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) members: Members,
+    /// The runtime of the sessions, once there has been one. Queues are flushed there.
+    pub(crate) runtime: Option<Handle>,
 }
 
 /// The rooms, users and names of the connections of one namespace.

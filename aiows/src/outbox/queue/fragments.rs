@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Entry, Queue};
+use super::{Control, Entry, Queue};
 use crate::protocol::{FRAGMENT, LAST_FRAGMENT, NEXT_FRAGMENT, first_fragment};
 
 impl Entry {
@@ -94,9 +94,9 @@ impl Queue {
     fn keep_fragment(&mut self, entry: &Entry) {
         let Some((frame, size)) = entry.frame() else { return };
         let (header, payload) = fragment(frame, size, self.fragment);
-        self.entries.push_front(Entry::Control(frame.slice_ref(payload)));
+        self.entries.push_front(Entry::Control(Control::Other, frame.slice_ref(payload)));
         if self.front_written < header.len() {
-            self.entries.push_front(Entry::Control(Bytes::from_static(header)));
+            self.entries.push_front(Entry::Control(Control::Other, Bytes::from_static(header)));
         } else {
             self.front_written -= header.len();
         }

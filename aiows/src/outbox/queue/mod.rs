@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use self::coalesce::Index;
+use super::totals::Outbound;
 use crate::codec::buffer;
 use crate::limits::{Class, CoalesceKey};
 
@@ -19,7 +20,7 @@ const MAX_PONGS: usize = 16;
 
 /// The queue of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     entries: VecDeque<Entry>,
     /// The bytes of all `Copied` entries, in order, behind `copied_start` bytes that are no longer
     /// used.
@@ -46,30 +47,36 @@ pub(super) struct Queue {
 
 /// Counts of messages so far. Those that are neither dropped nor waiting are sent.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) queued: u64,
-    pub(super) dropped: u64,
-    pub(super) replaced: u64,
+struct Counts {
+    queued: u64,
+    dropped: u64,
+    replaced: u64,
 }
 
 #[derive(Debug)]
 enum Entry {
     /// A message with `size` bytes of payload. Its frame is the next `length` bytes of `copied`.
     Copied { length: usize, size: usize, class: Class },
-    /// The close frame. It stands behind whole messages only.
-    Close(Bytes),
     /// A control frame, which does not count towards the limits.
-    Control(Bytes),
+    Control(Control, Bytes),
     /// The position of a removed message, and its `length` bytes of `copied`. Never the first or
     /// last entry.
     Removed { length: usize },
     /// A message that a newer one with its key replaces; boxed so that entries stay small.
     Latest(Box<Latest>),
-    /// A pong. At most `MAX_PONGS` of them are unwritten.
-    Pong(Bytes),
     /// A message that may be shared with other queues: its first fragment, and the payload of the
     /// others.
     Shared { frame: Bytes, size: usize, class: Class },
+}
+
+/// The kind of a control frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Control {
+    /// Stands behind whole messages only.
+    Close,
+    /// At most `MAX_PONGS` of them are unwritten.
+    Pong,
+    Other,
 }
 
 #[derive(Debug)]
@@ -96,10 +103,7 @@ impl Entry {
     fn len(&self) -> usize {
         match self {
             Self::Copied { length, .. } => *length,
-            Self::Close(frame)
-            | Self::Control(frame)
-            | Self::Pong(frame)
-            | Self::Shared { frame, .. } => frame.len(),
+            Self::Control(_, frame) | Self::Shared { frame, .. } => frame.len(),
             Self::Latest(latest) => latest.frame.len(),
             Self::Removed { .. } => 0,
         }
@@ -109,7 +113,7 @@ impl Entry {
     fn copied(&self) -> usize {
         match self {
             Self::Copied { length, .. } | Self::Removed { length } => *length,
-            _ => 0,
+            Self::Control(..) | Self::Latest(_) | Self::Shared { .. } => 0,
         }
     }
 
@@ -118,7 +122,7 @@ impl Entry {
         match self {
             Self::Copied { class, .. } | Self::Shared { class, .. } => Some(*class),
             Self::Latest(_) => Some(Class::Server),
-            Self::Close(_) | Self::Control(_) | Self::Removed { .. } | Self::Pong(_) => None,
+            Self::Control(..) | Self::Removed { .. } => None,
         }
     }
 
@@ -127,11 +131,7 @@ impl Entry {
         match self {
             Self::Shared { frame, size, .. } => Some((frame, *size)),
             Self::Latest(latest) => Some((&latest.frame, latest.size)),
-            Self::Close(_)
-            | Self::Control(_)
-            | Self::Copied { .. }
-            | Self::Removed { .. }
-            | Self::Pong(_) => None,
+            Self::Control(..) | Self::Copied { .. } | Self::Removed { .. } => None,
         }
     }
 
@@ -140,23 +140,13 @@ impl Entry {
         match self {
             Self::Copied { size, .. } | Self::Shared { size, .. } => Some(*size),
             Self::Latest(latest) => Some(latest.size),
-            Self::Close(_) | Self::Control(_) | Self::Removed { .. } | Self::Pong(_) => None,
-        }
-    }
-
-    /// Returns the whole frame of an entry that is not a message.
-    fn control_frame(&self) -> &[u8] {
-        match self {
-            Self::Close(frame) | Self::Control(frame) | Self::Pong(frame) => frame,
-            Self::Copied { .. } | Self::Removed { .. } | Self::Latest(_) | Self::Shared { .. } => {
-                &[]
-            }
+            Self::Control(..) | Self::Removed { .. } => None,
         }
     }
 
     /// Whether it may be written between the fragments of a message.
     fn is_control(&self) -> bool {
-        matches!(self, Self::Control(_) | Self::Pong(_))
+        matches!(self, Self::Control(Control::Pong | Control::Other, _))
     }
 }
 
@@ -168,11 +158,6 @@ impl Queue {
     /// Returns the number of messages that wait.
     pub(super) fn messages(&self) -> usize {
         self.messages as usize
-    }
-
-    /// The most messages that have waited at once.
-    pub(super) fn peak(&self) -> u32 {
-        self.peak
     }
 
     /// Returns the bytes of payload that wait.
@@ -189,8 +174,19 @@ impl Queue {
         self.written
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        self.counts
+    pub(super) fn outbound(&self) -> Outbound {
+        let Counts { queued, dropped, replaced } = self.counts;
+        let pending = self.messages.into();
+        Outbound {
+            queued,
+            sent: queued - dropped - pending,
+            dropped,
+            replaced,
+            pending,
+            pending_bytes: self.size as u64,
+            peak: self.peak.into(),
+            written: self.written,
+        }
     }
 
     pub(super) fn push_copy(&mut self, frame: &[u8], size: usize, class: Class) {
@@ -234,12 +230,12 @@ impl Queue {
 
     /// Queues a control frame ahead of every message that is not partly written.
     pub(super) fn push_control(&mut self, frame: Bytes) {
-        self.insert_control(Entry::Control(frame));
+        self.insert_control(Control::Other, frame);
     }
 
-    fn insert_control(&mut self, entry: Entry) {
+    fn insert_control(&mut self, kind: Control, frame: Bytes) {
         let first = self.control_position();
-        self.entries.insert(first, entry);
+        self.entries.insert(first, Entry::Control(kind, frame));
         if let Some(index) = &mut self.index {
             index.note_inserted();
         }
@@ -247,7 +243,7 @@ impl Queue {
 
     /// Queues the close frame behind all other entries.
     pub(super) fn push_last(&mut self, frame: Bytes) {
-        self.entries.push_back(Entry::Close(frame));
+        self.entries.push_back(Entry::Control(Control::Close, frame));
     }
 
     /// Queues a pong, in place of the oldest one if many wait. RFC 6455 section 5.5.3 requires only
@@ -257,7 +253,7 @@ impl Queue {
         let controls = self.entries.iter().enumerate().skip(begun);
         let mut pongs = controls
             .take_while(|(_, entry)| entry.is_control())
-            .filter(|(_, entry)| matches!(entry, Entry::Pong(_)))
+            .filter(|(_, entry)| matches!(entry, Entry::Control(Control::Pong, _)))
             .map(|(at, _)| at);
         if let Some(oldest) = pongs.next()
             && pongs.count() + 1 >= MAX_PONGS
@@ -267,7 +263,7 @@ impl Queue {
                 index.note_removed();
             }
         }
-        self.insert_control(Entry::Pong(frame));
+        self.insert_control(Control::Pong, frame);
     }
 
     /// Returns the number of partly written entries: 0 or 1.

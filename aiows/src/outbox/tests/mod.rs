@@ -12,7 +12,7 @@ use futures_util::poll;
 
 use self::model::Model;
 use super::policy::When;
-use super::{Outbox, Published, Refused, SharedFrame, Totals};
+use super::{Outbox, Published, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::limits::{KindOf, Overflow, Rule};
@@ -116,20 +116,20 @@ fn push(outbox: &Outbox, payload: &[u8], key: Option<usize>, shared: bool) -> bo
 
 fn push_as(outbox: &Outbox, payload: &[u8], kind: MessageKind, shared: bool) -> bool {
     let rule = kind.rule();
-    let message = Encoded::raw(payload).with_rule(rule);
+    let mut message = Encoded::raw(payload).with_rule(rule);
     match shared {
         true => {
             let frame = SharedFrame::new(message);
-            let published = outbox.publish_when(&frame, When::Now);
+            let published = outbox.offer(&frame, When::Now);
             matches!(published, Published::Queued | Published::Deferred | Published::Dropped)
         }
-        false => match outbox.try_push(message) {
-            Ok(()) => true,
-            Err(Refused::Full(message)) => {
+        false => match outbox.offer(&mut message, When::Now) {
+            Published::Queued | Published::Dropped => true,
+            Published::Full => {
                 assert_eq!(message.payload(), payload);
                 false
             }
-            Err(Refused::Closed) => panic!("the outbox is not closed"),
+            other => panic!("{other:?}"),
         },
     }
 }
@@ -364,11 +364,13 @@ fn a_session_that_a_publisher_awaits_writes_before_it_sleeps() {
     assert!(push(&outbox, b"one", None, true));
     block(&outbox);
     let frame = SharedFrame::new(Encoded::raw(b"two"));
-    let Published::Busy(since) = outbox.publish(&frame) else { panic!("it was not tried since") };
+    let Published::Busy(since) = outbox.offer(&frame, When::Offered) else {
+        panic!("it was not tried since")
+    };
     assert!(!outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
     block(&outbox);
     assert!(outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
-    let published = outbox.publish_when(&frame, When::TriedAgain(since));
+    let published = outbox.offer(&frame, When::TriedAgain(since));
     assert_eq!((published, outbox.outbound().dropped), (Published::Dropped, 1));
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Closing, closing};
 use crate::limits::deadline_after;
 use crate::outbox::{CloseMode, CloseOrder, CloseRequest, Writability};
 use crate::protocol::{PeerClose, close_frame};
-use crate::transport::{Io, StreamPanicked};
+use crate::transport::StreamPanicked;
 use crate::websocket::{EndedBy, Standing};
 
 /// How long a connection that is cut may take to write its close frame and the frames before it.
@@ -257,13 +257,11 @@ impl ConnectionIo {
         // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be
         // sending, and if the socket were dropped then, the kernel would discard bytes that the
         // client has not received.
-        if let Io::Stream(stream) = &mut self.io {
-            match stream.poll_shutdown(cx) {
-                Poll::Pending => return,
-                // The connection ends soon in any case.
-                Poll::Ready(Err(error)) => self.note_failure(&error),
-                Poll::Ready(Ok(())) => {}
-            }
+        match self.io.poll_shutdown(cx) {
+            Poll::Pending => return,
+            // The connection ends soon in any case.
+            Poll::Ready(Err(error)) => self.note_failure(&error),
+            Poll::Ready(Ok(())) => {}
         }
         if matches!(self.phase, Phase::Flushing { .. }) {
             self.end_now();

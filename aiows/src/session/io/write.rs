@@ -1,10 +1,9 @@
 //! Writing the queue to the socket.
 
-use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::{Answers, ConnectionIo};
-use crate::outbox::{Writability, write_tcp};
+use crate::outbox::Writability;
 use crate::transport::Io;
 
 /// More than the size of a ping (at most 127 bytes with its header), so that pings alone never
@@ -16,7 +15,12 @@ impl ConnectionIo {
         if self.phase.has_ended() {
             return;
         }
-        let flushed = self.poll_write(cx);
+        let io = &mut self.io;
+        let flushed = match self.socket.outbox().flush(|writer, parts| io.write(cx, writer, parts))
+        {
+            Poll::Ready(Ok(())) => io.poll_flush(cx),
+            unfinished => unfinished,
+        };
         self.writability = match flushed {
             Poll::Pending => Writability::Blocked,
             Poll::Ready(_) => Writability::Ready,
@@ -34,30 +38,6 @@ impl ConnectionIo {
         if self.answers == Answers::Wait && !self.outbox().is_full() {
             self.answers = Answers::Fit;
             self.renew_handler_deadline();
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outbox = self.socket.outbox();
-        match &mut self.io {
-            Io::Tcp(reader) => {
-                // The flush comes first, because a sender may have written the whole queue while
-                // the runtime considered the socket full. As long as it does, the flush makes no
-                // system call.
-                while outbox.flush(write_tcp)?.is_pending() {
-                    ready!(reader.poll_write_ready(cx))?;
-                }
-                Poll::Ready(Ok(()))
-            }
-            Io::Stream(stream) => {
-                ready!(outbox.flush(|_, slices| {
-                    match stream.poll_write_vectored(cx, slices) {
-                        Poll::Ready(written) => written,
-                        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                    }
-                }))?;
-                stream.poll_flush(cx)
-            }
         }
     }
 }
