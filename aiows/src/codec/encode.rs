@@ -17,32 +17,37 @@ use crate::protocol::{HEADROOM, Opcode, write_header};
 /// Messages up to this size, in bytes, are copied rather than shared.
 pub(crate) const MAX_COPIED: usize = 4096;
 
-/// The payload of one frame, encoded once, with space for the frame header before it.
+/// A message that is encoded once, as the payload of a frame behind its header.
 #[derive(Debug)]
 pub(crate) struct Encoded {
+    /// Space for the longest header, then the payload. The header ends where the payload starts.
     buffer: Vec<u8>,
-    opcode: Opcode,
+    /// Where the header starts.
+    start: usize,
     /// The overflow rule of the message.
     rule: Rule,
 }
 
 impl Encoded {
-    fn new() -> Self {
-        let mut buffer = buffer::take();
-        buffer.extend_from_slice(&[0; HEADROOM]);
-        Self { buffer, opcode: Opcode::Text, rule: Rule::Server }
+    fn new(opcode: Opcode, mut buffer: Vec<u8>) -> Self {
+        let start = write_header(opcode, &mut buffer);
+        Self { buffer, start, rule: Rule::Server }
     }
 
     /// Copies bytes for a binary frame.
     pub(crate) fn binary(payload: &[u8]) -> Self {
-        Self { opcode: Opcode::Binary, ..Self::raw(payload) }
+        Self::copy(Opcode::Binary, payload)
     }
 
     /// Copies the bytes of a text for a text frame. The text need not be a message.
     pub(crate) fn raw(payload: &[u8]) -> Self {
-        let mut encoded = Self::new();
-        encoded.buffer.extend_from_slice(payload);
-        encoded
+        Self::copy(Opcode::Text, payload)
+    }
+
+    fn copy(opcode: Opcode, payload: &[u8]) -> Self {
+        let mut buffer = headroom();
+        buffer.extend_from_slice(payload);
+        Self::new(opcode, buffer)
     }
 
     pub(crate) fn with_rule(self, rule: Rule) -> Self {
@@ -59,51 +64,56 @@ impl Encoded {
     }
 
     /// Returns the whole frame, or its first fragment followed by the payload of the others.
-    pub(crate) fn frame(&mut self) -> &[u8] {
-        let start = write_header(self.opcode, &mut self.buffer);
-        &self.buffer[start..]
+    pub(crate) fn frame(&self) -> &[u8] {
+        &self.buffer[self.start..]
     }
 
     /// Takes the frame out. A small one is copied, because buffers are larger and are used again.
     pub(crate) fn take_frame(&mut self) -> Bytes {
-        if self.payload().len() <= MAX_COPIED {
-            // With a few bytes to spare, `Bytes` shares the memory from the start. It would
-            // otherwise check with each clone whether it already does.
-            let mut frame = Vec::with_capacity(self.buffer.len());
-            frame.extend_from_slice(self.frame());
-            self.recycle();
-            return frame.into();
+        if self.payload().len() > MAX_COPIED {
+            return Bytes::from(mem::take(&mut self.buffer)).slice(self.start..);
         }
-        let start = write_header(self.opcode, &mut self.buffer);
-        Bytes::from(mem::take(&mut self.buffer)).slice(start..)
+        // With a few bytes to spare, `Bytes` shares the memory from the start. It would otherwise
+        // check with each clone whether it already does.
+        let mut frame = Vec::with_capacity(self.buffer.len());
+        frame.extend_from_slice(self.frame());
+        self.recycle();
+        frame.into()
     }
 
     /// Gives the buffer back. The message is empty then.
     pub(crate) fn recycle(&mut self) {
         buffer::give_back(mem::take(&mut self.buffer));
     }
+}
 
-    /// Writes the head, without the closing brace: `{"type":"chat","correlation_id":7`.
-    fn with_head(key: &str, message_type: &str, id: HeadId<'_>) -> Result<Self, Error> {
-        let mut encoded = Self::new();
-        encoded.buffer.push(b'{');
-        serde_json::to_writer(&mut encoded.buffer, key)?;
-        encoded.buffer.push(b':');
-        serde_json::to_writer(&mut encoded.buffer, message_type)?;
-        id.write(&mut encoded.buffer)?;
-        Ok(encoded)
-    }
+/// Returns a buffer with space for the longest frame header.
+fn headroom() -> Vec<u8> {
+    let mut buffer = buffer::take();
+    buffer.extend_from_slice(&[0; HEADROOM]);
+    buffer
+}
 
-    /// Appends the fields of a payload to the head, and closes the object.
-    fn with_payload<P: Serialize + ?Sized>(
-        mut self,
-        keys: [&str; 3],
-        payload: &P,
-    ) -> Result<Self, Error> {
-        payload.serialize(Object { buffer: &mut self.buffer, keys: HeadKeys(keys) })?;
-        self.buffer.push(b'}');
-        Ok(self)
-    }
+/// Begins an object with its head: `{"type":"chat","correlation_id":7`.
+fn begin(key: &str, message_type: &str, id: HeadId<'_>) -> Result<Vec<u8>, Error> {
+    let mut buffer = headroom();
+    buffer.push(b'{');
+    serde_json::to_writer(&mut buffer, key)?;
+    buffer.push(b':');
+    serde_json::to_writer(&mut buffer, message_type)?;
+    id.write(&mut buffer)?;
+    Ok(buffer)
+}
+
+/// Appends the fields of a payload to the head, and closes the object.
+fn finish<P: Serialize + ?Sized>(
+    mut buffer: Vec<u8>,
+    keys: [&str; 3],
+    payload: &P,
+) -> Result<Encoded, Error> {
+    payload.serialize(Object { buffer: &mut buffer, keys: HeadKeys(keys) })?;
+    buffer.push(b'}');
+    Ok(Encoded::new(Opcode::Text, buffer))
 }
 
 /// The id in the head of a message.
@@ -140,7 +150,7 @@ pub(crate) fn encode<P: Serialize + ?Sized>(
     id: HeadId<'_>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    Encoded::with_head(tag.key(), message_type, id)?.with_payload(tag.head_keys(), payload)
+    finish(begin(tag.key(), message_type, id)?, tag.head_keys(), payload)
 }
 
 /// Encodes a payload of the framework like [`encode`]. It must be a struct that always writes at
@@ -151,11 +161,11 @@ pub(crate) fn encode_builtin<P: Serialize>(
     id: HeadId<'_>,
     payload: &P,
 ) -> Result<Encoded, Error> {
-    let mut encoded = Encoded::with_head(tag.key(), message_type, id)?;
-    let at = encoded.buffer.len();
-    serde_json::to_writer(&mut encoded.buffer, payload)?;
-    encoded.buffer[at] = b',';
-    Ok(encoded)
+    let mut buffer = begin(tag.key(), message_type, id)?;
+    let at = buffer.len();
+    serde_json::to_writer(&mut buffer, payload)?;
+    buffer[at] = b',';
+    Ok(Encoded::new(Opcode::Text, buffer))
 }
 
 /// Encodes an object that starts with a key of the framework: `{"key":"name",..}`.
@@ -164,7 +174,7 @@ pub(crate) fn encode_named<P: Serialize + ?Sized>(
     name: &str,
     fields: &P,
 ) -> Result<Encoded, Error> {
-    Encoded::with_head(key, name, HeadId::None)?.with_payload([key; 3], fields)
+    finish(begin(key, name, HeadId::None)?, [key; 3], fields)
 }
 
 /// Encodes an object unchanged, with a `correlation_id` unless it has one.
@@ -178,18 +188,18 @@ pub(crate) fn encode_value(
     id: Option<&MessageId>,
 ) -> Result<Encoded, Error> {
     object.get(tag.key()).and_then(Value::as_str).map_or(Ok(()), check_type)?;
-    let mut encoded = Encoded::new();
-    serde_json::to_writer(&mut encoded.buffer, object)?;
+    let mut buffer = headroom();
+    serde_json::to_writer(&mut buffer, object)?;
     if let Some(id) = id.filter(|_| !object.contains_key(CORRELATION_ID)) {
-        encoded.buffer.pop();
-        let at = encoded.buffer.len();
-        HeadId::Answer(id).write(&mut encoded.buffer)?;
+        buffer.pop();
+        let at = buffer.len();
+        HeadId::Answer(id).write(&mut buffer)?;
         if object.is_empty() {
-            encoded.buffer.remove(at);
+            buffer.remove(at);
         }
-        encoded.buffer.push(b'}');
+        buffer.push(b'}');
     }
-    Ok(encoded)
+    Ok(Encoded::new(Opcode::Text, buffer))
 }
 
 #[cfg(test)]
