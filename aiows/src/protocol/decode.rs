@@ -12,7 +12,40 @@ use super::inbound::{Inbound, Text};
 use super::{DecodeLimit, Input, Protocol, ProtocolEnd};
 
 impl Protocol {
-    pub(super) fn decode_backlog(
+    /// Takes new bytes, passes every ping to `on_ping`, and decodes as many messages as `limit`
+    /// allows.
+    ///
+    /// When the frames of the peer end, returns how, once. Messages before the end may still have
+    /// to be decoded, by further calls without bytes.
+    pub(crate) fn receive(
+        &mut self,
+        bytes: &[u8],
+        limit: Option<DecodeLimit>,
+        inbound: &mut VecDeque<Inbound>,
+        on_ping: &mut dyn FnMut(&[u8]),
+    ) -> Option<ProtocolEnd> {
+        let mut stop = None;
+        if let Some(limit) = limit
+            && self.backlog.is_empty()
+            && self.input != Input::Over
+        {
+            let (clean, found) = self.scanner.scan(bytes);
+            if found.is_none() {
+                // Only data frames, which are decoded without being copied first.
+                let mut feed = Feed { bytes };
+                let failure = self.decode(&mut feed, limit, inbound);
+                self.backlog.extend_from_slice(feed.bytes);
+                self.scanned = feed.bytes.len();
+                return self.finish_decoding(failure);
+            }
+            (self.scanned, stop) = (clean, found);
+        }
+        let end = self.scan(bytes, stop, on_ping);
+        // An error in a message comes before the end of the frames behind it.
+        self.decode_backlog(limit, inbound).or(end)
+    }
+
+    fn decode_backlog(
         &mut self,
         limit: Option<DecodeLimit>,
         inbound: &mut VecDeque<Inbound>,
@@ -31,7 +64,7 @@ impl Protocol {
         self.finish_decoding(failure)
     }
 
-    pub(super) fn finish_decoding(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
+    fn finish_decoding(&mut self, failure: Option<Failure>) -> Option<ProtocolEnd> {
         if let Some(failure) = failure {
             // A context must not be used again after an error.
             self.discard();
@@ -52,7 +85,7 @@ impl Protocol {
         self.scanner.at_boundary() && !self.has_undecoded() && self.input != Input::Over
     }
 
-    pub(super) fn decode(
+    fn decode(
         &mut self,
         feed: &mut Feed<'_>,
         limit: DecodeLimit,

@@ -13,11 +13,9 @@ mod failure; // violations of the protocol
 mod frame; // frame headers, and the boundaries of inbound frames
 mod inbound; // messages as they arrive
 
-use std::collections::VecDeque;
-
 use tokio_tungstenite::tungstenite::protocol::WebSocketContext;
 
-use self::context::{Feed, GrownBuffer};
+use self::context::GrownBuffer;
 pub(crate) use self::control::PeerClose;
 use self::control::{ControlFrame, Parsed};
 pub(crate) use self::failure::Failure;
@@ -139,39 +137,6 @@ impl Protocol {
     pub(crate) fn discard(&mut self) {
         self.drop_messages();
         self.end_input(0);
-    }
-
-    /// Takes new bytes, passes every ping to `on_ping`, and decodes as many messages as `limit`
-    /// allows.
-    ///
-    /// When the frames of the peer end, returns how, once. Messages before the end may still have
-    /// to be decoded, by further calls without bytes.
-    pub(crate) fn receive(
-        &mut self,
-        bytes: &[u8],
-        limit: Option<DecodeLimit>,
-        inbound: &mut VecDeque<Inbound>,
-        on_ping: &mut dyn FnMut(&[u8]),
-    ) -> Option<ProtocolEnd> {
-        let mut stop = None;
-        if let Some(limit) = limit
-            && self.backlog.is_empty()
-            && self.input != Input::Over
-        {
-            let (clean, found) = self.scanner.scan(bytes);
-            if found.is_none() {
-                // Only data frames, which are decoded without being copied first.
-                let mut feed = Feed { bytes };
-                let failure = self.decode(&mut feed, limit, inbound);
-                self.backlog.extend_from_slice(feed.bytes);
-                self.scanned = feed.bytes.len();
-                return self.finish_decoding(failure);
-            }
-            (self.scanned, stop) = (clean, found);
-        }
-        let end = self.scan(bytes, stop, on_ping);
-        // An error in a message comes before the end of the frames behind it.
-        self.decode_backlog(limit, inbound).or(end)
     }
 
     /// Takes bytes that arrive after our close frame. Only the end of the peer's frames matters
