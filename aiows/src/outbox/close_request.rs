@@ -75,8 +75,9 @@ pub(crate) enum CloseOrder {
     None,
     /// Answer the accepted messages, and accept no more.
     Drain,
-    /// Send this close frame now.
-    Close(Box<CloseRequest>),
+    /// Close the connection now. The close frame is queued; `dropped` messages before it are not
+    /// sent, because the client is too slow for them.
+    Close { request: Box<CloseRequest>, dropped: usize },
     /// The close frame is queued already, or the stream has ended: stop waiting for the client and
     /// for handlers.
     Cut,

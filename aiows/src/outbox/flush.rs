@@ -135,7 +135,9 @@ impl Outbox {
         if is_chosen && self.is_closed() {
             // The connection closes for another reason, and its client does not read the messages
             // before the close frame.
-            self.discard_unsent();
+            let mut state = self.lock();
+            state.drop_unsent();
+            self.unlock(state, AfterUnlock::default());
         } else if is_chosen {
             self.request_close(CloseRequest::slow_consumer());
         }

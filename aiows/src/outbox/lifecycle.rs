@@ -2,8 +2,8 @@
 //!
 //! ARCHITECTURE.md has a diagram that relates these states to the phases of a session.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use super::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use super::policy::AfterUnlock;
 use super::{Outbox, SessionTurn, State};
+use crate::close::DisconnectReason;
+use crate::protocol::close_frame;
 
 /// The state of a connection, shared by all handles on it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -139,9 +141,11 @@ impl Outbox {
         match &mut state.lifecycle {
             Lifecycle::CloseRequested(request) if request.is_due(accepted) => {
                 let request = request.clone();
-                // From now on no other frame is queued; the close frame is the next one.
+                let dropped = state.queue_close(&request);
                 self.transition(&mut state, Lifecycle::CloseSent);
-                CloseOrder::Close(request)
+                let after_unlock = AfterUnlock { wakes_senders: true, ..AfterUnlock::default() };
+                self.unlock(state, after_unlock);
+                CloseOrder::Close { request, dropped }
             }
             Lifecycle::CloseRequested(_) => CloseOrder::Drain,
             Lifecycle::CutRequested => {
@@ -164,14 +168,23 @@ impl Outbox {
         }
     }
 
+    /// Accepts no more frames, and queues the close frame of a request behind all others. Returns
+    /// the number of messages that are dropped, because the client is too slow for them.
+    pub(crate) fn close(&self, request: &CloseRequest) -> usize {
+        let mut state = self.lock();
+        let dropped = state.queue_close(request);
+        self.seal_locked(state);
+        dropped
+    }
+
     /// Accepts no more frames, and queues a close frame behind all others if the client needs one.
     pub(crate) fn seal(&self, close_frame: Option<Bytes>) {
         let mut state = self.lock();
-        if let Some(frame) = close_frame
-            && !state.lifecycle.has_ended()
-        {
-            state.queue.push_last(frame);
-        }
+        state.queue_last(close_frame);
+        self.seal_locked(state);
+    }
+
+    fn seal_locked(&self, mut state: MutexGuard<'_, State>) {
         match &state.lifecycle {
             Lifecycle::CutRequested | Lifecycle::Ended | Lifecycle::CutAfterEnd => {}
             // The session has closed for another reason in the meantime, but still has to cut the
@@ -240,6 +253,33 @@ impl Outbox {
 }
 
 impl State {
+    /// Queues the close frame of a request. For a slow client, drops every message that is not
+    /// partly written first; no frame may follow a message that is cut between two fragments.
+    fn queue_close(&mut self, request: &CloseRequest) -> usize {
+        let dropped = match request.because {
+            DisconnectReason::SlowConsumer => self.drop_unsent(),
+            _ => 0,
+        };
+        self.queue_last(Some(close_frame(Some(request.code), &request.reason)));
+        dropped
+    }
+
+    fn queue_last(&mut self, close_frame: Option<Bytes>) {
+        if let Some(frame) = close_frame
+            && !self.lifecycle.has_ended()
+        {
+            self.queue.push_last(frame);
+        }
+    }
+
+    /// Drops every message that is not partly written, and returns how many were dropped. If a
+    /// message has several fragments, only the partly written fragment is kept, so no message may
+    /// follow it.
+    pub(super) fn drop_unsent(&mut self) -> usize {
+        let is_cut = self.queue.cut_partial();
+        self.queue.discard_unsent() + usize::from(is_cut)
+    }
+
     /// Whether a request to close can be carried out now.
     pub(super) fn has_close_order(&self, accepted: AcceptedMessages) -> bool {
         match &self.lifecycle {

@@ -196,18 +196,6 @@ impl Outbox {
         }
     }
 
-    /// Drops every message that is not partly written, and returns how many were dropped.
-    ///
-    /// If a message has several fragments, only the partly written fragment is kept. No message may
-    /// follow it, so the caller must have sealed the outbox.
-    pub(crate) fn discard_unsent(&self) -> usize {
-        let mut state = self.lock();
-        let is_cut = state.queue.cut_partial();
-        let dropped = state.queue.discard_unsent() + usize::from(is_cut);
-        state.account(self.bounds.totals());
-        dropped
-    }
-
     /// Returns the counts of this connection.
     pub(crate) fn outbound(&self) -> Outbound {
         self.lock().queue.outbound()

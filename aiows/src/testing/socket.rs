@@ -113,7 +113,7 @@ impl Sent {
     /// Returns how the socket was closed, or `None` if it is open.
     #[must_use]
     pub fn closed(&mut self) -> Option<&SentClose> {
-        if let CloseOrder::Close(request) =
+        if let CloseOrder::Close { request, .. } =
             self.socket.outbox().take_close_order(AcceptedMessages::Answered)
         {
             let CloseRequest { code, reason, .. } = *request;

@@ -53,16 +53,17 @@ enum Operation {
     Request(CloseMode),
     Take(AcceptedMessages),
     NoteClientEnd,
+    Close,
     SendClose,
     Seal,
     End,
 }
 
-use Operation::{End, NoteClientEnd, Request, Seal, SendClose, Take};
+use Operation::{Close, End, NoteClientEnd, Request, Seal, SendClose, Take};
 
 /// The state after each operation, for each of [`STATES`].
 #[rustfmt::skip]
-const TABLE: [(Operation, [State; 9]); 9] = [
+const TABLE: [(Operation, [State; 9]); 10] = [
     (
         Request(Drain),
         [Draining, Draining, Draining, Closing, Cutting, CloseSent, CutRequested, Ended, CutAfterEnd],
@@ -89,6 +90,10 @@ const TABLE: [(Operation, [State; 9]); 9] = [
     ),
     // A cut is carried out even if the connection closes for another reason in the meantime.
     (
+        Close,
+        [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended, CutAfterEnd],
+    ),
+    (
         SendClose,
         [CloseSent, CloseSent, CloseSent, CloseSent, CutRequested, CloseSent, CutRequested, Ended, CutAfterEnd],
     ),
@@ -109,9 +114,9 @@ impl State {
     fn order(self, accepted: AcceptedMessages) -> CloseOrder {
         match (self, accepted) {
             (Draining, Pending) => CloseOrder::Drain,
-            (Draining, _) => CloseOrder::Close(Box::new(request(Drain))),
-            (Closing, _) => CloseOrder::Close(Box::new(request(Handshake))),
-            (Cutting, _) => CloseOrder::Close(Box::new(CloseRequest::shutdown(Cut))),
+            (Draining, _) => close(request(Drain)),
+            (Closing, _) => close(request(Handshake)),
+            (Cutting, _) => close(CloseRequest::shutdown(Cut)),
             (CutRequested | CutAfterEnd, _) => CloseOrder::Cut,
             _ => CloseOrder::None,
         }
@@ -137,6 +142,10 @@ fn request(mode: CloseMode) -> CloseRequest {
     }
 }
 
+fn close(request: CloseRequest) -> CloseOrder {
+    CloseOrder::Close { request: Box::new(request), dropped: 0 }
+}
+
 fn open() -> Arc<Outbox> {
     let change = |limits: &mut crate::limits::Limits| limits.outbound_messages = 2;
     Arc::new(outbox(Overflow::Reject, change, &Arc::default()))
@@ -151,6 +160,7 @@ fn perform(outbox: &Outbox, operation: Operation, before: State) {
             assert_eq!(order, before.order(accepted), "{operation:?} when {before:?}");
         }
         NoteClientEnd => outbox.note_client_end(),
+        Close => assert_eq!(outbox.close(&request(Handshake)), 0),
         SendClose => outbox.seal(Some(Bytes::from_static(CLOSE))),
         Seal => outbox.seal(None),
         End => outbox.end(),
@@ -283,10 +293,6 @@ async fn tasks_that_wait_for_the_end_or_for_room_are_woken() {
             assert_eq!(poll!(ending.as_mut()).is_pending(), before == Open, "{why}");
             assert!(poll!(sending.as_mut()).is_pending(), "{why}");
             perform(&outbox, operation, before);
-            if operation == Take(Answered) && before == Draining {
-                // The session carries out the order to close.
-                perform(&outbox, SendClose, after);
-            }
             if before == Open {
                 assert_eq!(timeout(SOON, ending).await.is_ok(), after != Open, "{why}");
             }
@@ -383,11 +389,11 @@ async fn walk(seed: u64) {
                 let order = state.order(accepted);
                 perform(&outbox, Take(accepted), state);
                 state = state.after(Take(accepted));
+                closed |= matches!(order, CloseOrder::Close { .. });
                 // The client may also have closed, or the session ends for another reason.
-                let closes = matches!(order, CloseOrder::Close(_)) || random.below(20) == 0;
-                if closes && !closed {
+                if !closed && random.below(20) == 0 {
                     closed = true;
-                    let operation = [SendClose, SendClose, Seal][random.below(3)];
+                    let operation = [Close, SendClose, Seal][random.below(3)];
                     perform(&outbox, operation, state);
                     state = state.after(operation);
                 }

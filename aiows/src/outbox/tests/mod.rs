@@ -174,7 +174,7 @@ fn compare(policy: Overflow, seed: u64, max_messages: usize) {
             // A message that is cut is the last one; see `a_cut_message_is_the_last_one`.
             75 if model.is_within_message() => {}
             75 => {
-                outbox.discard_unsent();
+                drop_unsent(&outbox);
                 model.discard_unsent();
             }
             _ => {
@@ -220,6 +220,13 @@ fn block(outbox: &Outbox) {
     assert_eq!(write(outbox, 0), b"");
 }
 
+fn drop_unsent(outbox: &Outbox) -> usize {
+    let mut state = outbox.lock();
+    let dropped = state.drop_unsent();
+    state.account(outbox.bounds.totals());
+    dropped
+}
+
 #[test]
 fn the_largest_blocked_queue_is_closed_when_all_exceed_the_limit() {
     let totals = Arc::default();
@@ -248,7 +255,7 @@ fn the_largest_blocked_queue_is_closed_when_all_exceed_the_limit() {
     ));
     let slow = Box::new(super::CloseRequest::slow_consumer());
     let order = one.take_close_order(super::AcceptedMessages::Pending);
-    assert_eq!(order, super::CloseOrder::Close(slow));
+    assert_eq!(order, super::CloseOrder::Close { request: slow, dropped: 4 });
     assert!(push(&other, &small(2), None, false));
     // If it is the only queue, it drops its own messages, one for each new one.
     assert!(push(&other, &small(3), None, false));
@@ -308,7 +315,7 @@ fn by_default_a_publish_to_a_full_queue_closes_the_connection() {
     assert!(outbox.is_closed());
     let slow = Box::new(super::CloseRequest::slow_consumer());
     let order = outbox.take_close_order(super::AcceptedMessages::Pending);
-    assert_eq!(order, super::CloseOrder::Close(slow));
+    assert_eq!(order, super::CloseOrder::Close { request: slow, dropped: 1 });
 }
 
 /// Returns the first bytes and the lengths of completely written frames.
@@ -340,7 +347,7 @@ fn a_cut_message_is_the_last_one() {
             let mut bytes = write(&outbox, written);
             (0..pings).for_each(|_| outbox.ping());
             outbox.seal(None);
-            assert_eq!(outbox.discard_unsent(), 2);
+            assert_eq!(drop_unsent(&outbox), 2);
             outbox.ping();
             bytes.extend(write(&outbox, usize::MAX));
             let all = frames(&bytes);

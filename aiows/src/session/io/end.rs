@@ -2,7 +2,6 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::phase::ClientEnd;
@@ -34,9 +33,9 @@ impl ConnectionIo {
         match self.outbox().take_close_order(self.accepted(handler)) {
             CloseOrder::None => {}
             CloseOrder::Drain => return ControlFlow::Continue(Intake::AnswersOnly),
-            CloseOrder::Close(request) => {
+            CloseOrder::Close { request, dropped } => {
                 let mode = request.mode;
-                self.close(*request);
+                self.await_close(*request, dropped);
                 if mode == CloseMode::Cut {
                     self.is_cut = true;
                     return ControlFlow::Break(());
@@ -57,15 +56,17 @@ impl ConnectionIo {
             // If a connect handler fails after the connection was closed, the first close counts.
             return;
         }
-        let CloseRequest { code, reason, because, mode, .. } = request;
+        let dropped = self.outbox().close(&request);
+        self.await_close(request, dropped);
+    }
+
+    /// Stops handling messages, because the close frame of a request is queued.
+    fn await_close(&mut self, request: CloseRequest, dropped: usize) {
+        let CloseRequest { because, mode, .. } = request;
         let is_slow = because == DisconnectReason::SlowConsumer;
         if is_slow {
-            // No frame may follow a message that is cut between two fragments.
-            self.outbox().seal(None);
-            let dropped = self.outbox().discard_unsent();
             tracing::warn!(connection = %self.socket.id(), dropped, "slow consumer");
         }
-        self.outbox().seal(Some(close_frame(Some(code), &reason)));
         // Long enough for a slow client that has just resumed reading.
         let by = is_slow.then(|| deadline_after(self.limits.write_timeout.max(SLOW_TIMEOUT)));
         let phase = match (&self.phase, mode) {
@@ -240,32 +241,6 @@ impl ConnectionIo {
         // A smaller size never exceeds the share.
         let _ = self.unfinished.set(0, usize::MAX);
         self.socket.end_requests();
-    }
-
-    /// Once the last frame is written, starts the client's deadline and ends the server's side of
-    /// the stream. On plain TCP the flush has already ended it.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) {
-        let (Phase::Closing { by } | Phase::Failing { by } | Phase::Flushing { by }) =
-            &mut self.phase
-        else {
-            return;
-        };
-        if self.writability == Writability::Blocked {
-            return;
-        }
-        by.get_or_insert_with(|| deadline_after(self.limits.close_timeout));
-        // RFC 6455 section 7.1.1: the server ends the stream first. The client may still be
-        // sending, and if the socket were dropped then, the kernel would discard bytes that the
-        // client has not received.
-        match self.io.poll_shutdown(cx) {
-            Poll::Pending => return,
-            // The connection ends soon in any case.
-            Poll::Ready(Err(error)) => self.note_failure(&error),
-            Poll::Ready(Ok(())) => {}
-        }
-        if matches!(self.phase, Phase::Flushing { .. }) {
-            self.end_now();
-        }
     }
 
     /// Ends the connection: no bytes can be read or written any more.

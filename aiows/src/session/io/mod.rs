@@ -220,7 +220,6 @@ impl ConnectionIo {
                 return ControlFlow::Continue(());
             }
             self.poll_flush(cx);
-            self.poll_end(cx);
             if handler == Handler::None && self.conclude_if_handled() {
                 continue;
             }

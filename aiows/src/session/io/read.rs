@@ -78,7 +78,8 @@ impl ConnectionIo {
             }
             // A close frame may come behind control frames that were read earlier.
             Phase::Closing { .. } if self.protocol.is_paused() => {
-                self.skip(&[]);
+                let end = self.protocol.skip(&[]);
+                end.into_iter().for_each(|end| self.client_ended(end.into()));
                 true
             }
             Phase::Closing { .. } | Phase::Failing { .. } => self.poll_read(cx, intake, turn),
@@ -129,7 +130,10 @@ impl ConnectionIo {
                     self.clock.note_read();
                     match self.phase {
                         Phase::Open | Phase::Leaving { .. } => self.decode(buffer.filled(), intake),
-                        Phase::Closing { .. } => self.skip(buffer.filled()),
+                        Phase::Closing { .. } => {
+                            let end = self.protocol.skip(buffer.filled());
+                            end.into_iter().for_each(|end| self.client_ended(end.into()));
+                        }
                         Phase::Failing { .. } | Phase::Flushing { .. } | Phase::Ended { .. } => {}
                     }
                 }
@@ -137,13 +141,6 @@ impl ConnectionIo {
             }
             true
         })
-    }
-
-    /// Looks only for the client's close frame in the bytes.
-    fn skip(&mut self, bytes: &[u8]) {
-        if let Some(end) = self.protocol.skip(bytes) {
-            self.client_ended(end.into());
-        }
     }
 
     fn decode(&mut self, mut bytes: &[u8], intake: Intake) {
