@@ -10,8 +10,8 @@ use super::App;
 #[cfg(feature = "axum")]
 use super::http;
 use crate::admission::{Admitted, HalfOpen, PendingSession};
-use crate::session::{Accepted, Session, SessionConfig};
-use crate::transport::{self, Listener, Stream};
+use crate::session::{Accepted, Session};
+use crate::transport::{self, Listener, Transport};
 
 /// The first pause after a failed accept. Without one, a process that is out of descriptors spins.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -36,10 +36,10 @@ async fn accept_all(listener: &Listener, app: &App) {
                 let half_open = app.inner.admission.half_open().await;
                 match accepted {
                     transport::Accepted::Tcp(stream, peer_addr) => {
-                        spawn(app, stream, Some(peer_addr), half_open, Session::tcp);
+                        spawn(app, stream, Some(peer_addr), half_open);
                     }
                     transport::Accepted::Stream(stream) => {
-                        spawn(app, stream, None, half_open, Session::stream);
+                        spawn(app, stream, None, half_open);
                     }
                 }
                 if pause.take().is_some() {
@@ -68,21 +68,19 @@ fn is_of_the_client(error: &io::Error) -> bool {
 }
 
 /// Serves a connection on a task of its own.
-pub(super) fn spawn<S: Stream + 'static>(
+pub(super) fn spawn(
     app: &App,
-    stream: S,
+    stream: impl Transport,
     peer_addr: Option<SocketAddr>,
     half_open: HalfOpen,
-    begin_on: impl FnOnce(S, Accepted<'_>, SessionConfig) -> Session + Send + 'static,
 ) {
-    app.handle().tasks().spawn(serve(stream, peer_addr, half_open, begin_on, app.clone()));
+    app.handle().tasks().spawn(serve(stream, peer_addr, half_open, app.clone()));
 }
 
-async fn serve<S: Stream + 'static>(
-    mut stream: S,
+async fn serve(
+    mut stream: impl Transport,
     peer_addr: Option<SocketAddr>,
     half_open: HalfOpen,
-    begin_on: impl FnOnce(S, Accepted<'_>, SessionConfig) -> Session,
     app: App,
 ) {
     // Boxed, so that a session keeps no space for its handshake.
@@ -97,18 +95,14 @@ async fn serve<S: Stream + 'static>(
         Some(Admitted::WebSocket(pending, permit)) => (pending, permit),
         None => return,
     };
-    let begin_on = |accepted: Accepted<'_>, config| begin_on(stream, accepted, config);
-    let mut session = begin(pending, begin_on);
+    let mut session = begin(stream, pending);
     permit.enter(Some(session.id()));
     session.run().await;
 }
 
 // Not async, so that the task of a connection keeps no space for the parts of its session.
-fn begin(
-    pending: Box<PendingSession>,
-    begin_on: impl FnOnce(Accepted<'_>, SessionConfig) -> Session,
-) -> Session {
+fn begin(stream: impl Transport, pending: Box<PendingSession>) -> Session {
     let PendingSession { answer, leftover, peer, config, .. } = *pending;
     let accepted = Accepted { peer, answer: Some(answer), leftover: &leftover };
-    begin_on(accepted, config)
+    Session::new(stream, accepted, config)
 }

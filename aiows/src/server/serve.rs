@@ -8,7 +8,6 @@ use super::accept::{accept, spawn};
 use super::bind::bind;
 use super::{App, Server};
 use crate::error::Error;
-use crate::session::Session;
 use crate::shutdown::{SignalTask, StopOnDrop};
 use crate::transport::{Listener, Stream};
 
@@ -137,6 +136,6 @@ impl App {
         self.spawn_drain();
         let stream: Box<dyn Stream> = Box::new(stream);
         let half_open = self.inner.admission.uncounted();
-        spawn(self, stream, peer_addr.into(), half_open, Session::stream);
+        spawn(self, stream, peer_addr.into(), half_open);
     }
 }

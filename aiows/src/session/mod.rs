@@ -17,7 +17,6 @@ use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
 pub(crate) use self::accepted::{Accepted, AcceptedPeer, SessionConfig};
@@ -37,7 +36,7 @@ use crate::limits::deadline_after;
 use crate::outbox::CloseRequest;
 use crate::protocol::Protocol;
 use crate::router::{CompiledHandler, CompiledRouter};
-use crate::transport::{Io, Stream, TcpWriter};
+use crate::transport::Transport;
 use crate::websocket::{EndedBy, Standing, WebSocket};
 
 /// One connection, from its accepted handshake to its end.
@@ -65,25 +64,12 @@ enum ConnectOutcome {
 }
 
 impl Session {
-    pub(crate) fn tcp(stream: TcpStream, accepted: Accepted<'_>, config: SessionConfig) -> Self {
-        let (io, writer) = Io::tcp(stream);
-        Self::new(io, Some(writer), accepted, config)
-    }
-
-    pub(crate) fn stream(
-        stream: Box<dyn Stream>,
+    pub(crate) fn new(
+        stream: impl Transport,
         accepted: Accepted<'_>,
         config: SessionConfig,
     ) -> Self {
-        Self::new(Io::stream(stream), None, accepted, config)
-    }
-
-    fn new(
-        io: Io,
-        writer: Option<TcpWriter>,
-        accepted: Accepted<'_>,
-        config: SessionConfig,
-    ) -> Self {
+        let (io, writer) = stream.split();
         let Accepted { peer, answer, leftover } = accepted;
         let (socket, room) = match peer {
             AcceptedPeer::Peer(peer) => (config.socket(peer), None),

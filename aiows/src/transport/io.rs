@@ -55,17 +55,27 @@ pub(crate) enum HangupInterest {
 
 type Watch = Pin<Box<dyn Future<Output = Hangup> + Send>>;
 
-impl Io {
-    pub(crate) fn tcp(stream: TcpStream) -> (Self, TcpWriter) {
-        let stream = Arc::new(stream);
+/// A stream on which a connection was accepted.
+pub(crate) trait Transport: Stream + 'static {
+    /// Splits the stream into the parts of the session and of the outbox.
+    fn split(self) -> (Io, Option<TcpWriter>);
+}
+
+impl Transport for TcpStream {
+    fn split(self) -> (Io, Option<TcpWriter>) {
+        let stream = Arc::new(self);
         let writer = TcpWriter { stream: Arc::clone(&stream) };
-        (Self::Tcp(TcpReader { stream, watch: None }), writer)
+        (Io::Tcp(TcpReader { stream, watch: None }), Some(writer))
     }
+}
 
-    pub(crate) fn stream(stream: Box<dyn Stream>) -> Self {
-        Self::Stream(CatchUnwindStream { stream: Some(stream), panic: None })
+impl Transport for Box<dyn Stream> {
+    fn split(self) -> (Io, Option<TcpWriter>) {
+        (Io::Stream(CatchUnwindStream { stream: Some(self), panic: None }), None)
     }
+}
 
+impl Io {
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -164,34 +174,30 @@ impl TcpReader {
         self.watch = None;
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
-            match self.try_read(buffer.initialize_unfilled()) {
-                Ok(read) => {
-                    buffer.advance(read);
+            let room = buffer.initialize_unfilled();
+            let mut taken = None;
+            let read = self.stream.try_io(Interest::READABLE, || {
+                let read = (&*SockRef::from(&*self.stream)).read(room)?;
+                taken = Some(read);
+                // A short read has emptied the socket. Reporting this here, like tokio's own reads
+                // do, saves a call that would find the socket empty. Readiness that has arrived
+                // since is kept.
+                let is_short = 0 < read && read < room.len();
+                if cfg!(any(target_os = "linux", target_os = "android")) && is_short {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(())
+            });
+            match (taken, read) {
+                (Some(taken), _) => {
+                    buffer.advance(taken);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _) => {}
             }
-        }
-    }
-
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut taken = None;
-        let read = self.stream.try_io(Interest::READABLE, || {
-            let read = (&*SockRef::from(&*self.stream)).read(buffer)?;
-            taken = Some(read);
-            // A short read has emptied the socket. Reporting this here, like tokio's own reads do,
-            // saves a call that would find the socket empty. Readiness that has arrived since is
-            // kept.
-            let is_short = 0 < read && read < buffer.len();
-            if cfg!(any(target_os = "linux", target_os = "android")) && is_short {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Ok(())
-        });
-        match taken {
-            Some(read) => Ok(read),
-            None => read.map(|()| 0),
         }
     }
 

@@ -12,7 +12,9 @@ mod write_timeout; // a stream with a timeout for writes
 
 #[cfg(feature = "axum")]
 pub(crate) use self::body_timeout::BodyTimeout;
-pub(crate) use self::io::{Hangup, HangupInterest, Io, Stream, StreamPanicked, TcpWriter};
+pub(crate) use self::io::{
+    Hangup, HangupInterest, Io, Stream, StreamPanicked, TcpWriter, Transport,
+};
 pub(crate) use self::listener::Accepted;
 pub use self::listener::Listener;
 #[cfg(feature = "axum")]

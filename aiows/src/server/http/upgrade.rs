@@ -98,7 +98,7 @@ fn begin(upgraded: Upgraded, pending: PendingSession) -> Session {
                 peer.note_peer_addr(addr);
             }
             let accepted = Accepted { peer, answer: None, leftover: &leftover };
-            return Session::tcp(stream, accepted, config);
+            return Session::new(stream, accepted, config);
         }
         Err(upgraded) => upgraded,
     };
@@ -107,7 +107,7 @@ fn begin(upgraded: Upgraded, pending: PendingSession) -> Session {
         Err(upgraded) => (Box::new(TokioIo::new(upgraded)), Vec::new()),
     };
     let accepted = Accepted { peer, answer: None, leftover: &leftover };
-    Session::stream(stream, accepted, config)
+    Session::new(stream, accepted, config)
 }
 
 /// Returns the stream of a connection that this server has accepted, and the bytes that were read
