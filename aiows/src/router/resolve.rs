@@ -44,10 +44,6 @@ impl Unrouted {
         let error = HandlerError::new(code::UNKNOWN_TYPE, "no handler serves this message type");
         Self { id, message_type: Some(message_type), ..error.into() }
     }
-
-    fn is_malformed(&self) -> bool {
-        matches!(self.error.code(), code::INVALID_JSON | code::INVALID_MESSAGE)
-    }
 }
 
 impl CompiledRouter {
@@ -63,10 +59,8 @@ impl CompiledRouter {
             Some(relay) if self.only_relays() || !begins_like_object(inbound) => {
                 Ok((relay, RequestId::Absent))
             }
-            Some(relay) => match self.find(inbound) {
-                Err(unrouted) if unrouted.is_malformed() => Ok((relay, RequestId::Absent)),
-                found => found,
-            },
+            // The relay is the fallback, so the frame is not a message if no handler takes it.
+            Some(relay) => Ok(self.find(inbound).unwrap_or((relay, RequestId::Absent))),
         };
         match found {
             Ok((handler, id)) => RouteMatch::Handler(handler, id),
