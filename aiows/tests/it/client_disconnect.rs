@@ -382,3 +382,28 @@ async fn a_reset_after_a_close_frame_ends_the_connection_at_once_even_if_answers
     ended.next().await;
     expect_room(&server).await;
 }
+
+#[tokio::test]
+async fn a_close_by_a_handler_whose_client_has_closed_ends_the_connection_at_once() {
+    #[message("leave")]
+    async fn leave(ws: WebSocket) {
+        ws.closed().await;
+        ws.close(4000, "too late");
+    }
+    let server = || {
+        Server::from(Router::new().routes(routes![leave])).limits(limits(|limits| {
+            limits.connections = 1;
+            // Far longer than this test may take.
+            limits.close_timeout = Duration::from_secs(3600);
+        }))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        let close = masked(CLOSE, &close_payload(1000, "bye"));
+        raw.write(&[masked(TEXT, br#"{"type":"leave"}"#), close].concat()).await;
+        assert_eq!(raw.read_close(4000).await, "too late");
+        raw.expect_end().await;
+        expect_room(&server).await;
+    })
+    .await;
+}

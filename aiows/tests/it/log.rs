@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::middleware::Middleware;
 use aiows::{HandlerError, Message, Result, Router, connect, disconnect, message, routes};
 use serde::Deserialize;
 use serde_json::json;
@@ -332,4 +334,31 @@ async fn run_out_of_descriptors() {
     let (_, again) = lines.iter().find(|(_, line)| line.contains("accepted again")).unwrap();
     let failed = again.split("failed=").nth(1).unwrap().trim().parse::<u64>().unwrap();
     assert!((1..=14).contains(&failed), "{again}");
+}
+
+#[tokio::test]
+async fn an_internal_error_is_logged_once_wherever_it_arises() {
+    struct Audit;
+    impl Middleware for Audit {
+        async fn on_error(&self, _: &Call, error: HandlerError) -> HandlerError {
+            match error.code() {
+                "full" => "the audit log is down".into(),
+                _ => error,
+            }
+        }
+    }
+    let (lines, _guard) = log();
+    let router = Router::new().routes(routes![fail, refuse]).middleware(Audit);
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    for (request, cause) in
+        [("refuse", "error=the audit log is down"), ("fail", "error=the storage is down")]
+    {
+        client.send_json(&json!({ "type": request })).await;
+        let answer = client.recv_json().await;
+        assert_eq!(answer["code"], "internal");
+        let id = answer["error_id"].as_str().unwrap();
+        assert_eq!(levels(&lines, id), [Level::ERROR], "{request}");
+        assert_eq!(levels(&lines, cause), [Level::ERROR], "{request}");
+    }
 }

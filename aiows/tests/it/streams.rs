@@ -450,3 +450,33 @@ async fn clients_that_send_endless_control_frames_do_not_starve_other_connection
         let _ = serving.await.unwrap();
     }
 }
+
+/// The handler reports how often other tasks had their turn.
+#[tokio::test]
+async fn messages_behind_many_control_frames_leave_a_turn_to_other_connections() {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&turns);
+    let count = Route::message("count", move |_: Call| {
+        let turn = seen.load(Ordering::Relaxed);
+        async move { serde_json::json!({ "turn": turn }) }
+    });
+    let app = wrapped(aiows::Server::from(Router::new().route(count))).build().unwrap();
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    app.serve_stream(server, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    tokio::spawn(std::future::poll_fn(move |cx| {
+        turns.fetch_add(1, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    }));
+    // As many control frames as are handled in one turn.
+    let pongs = masked(0x8a, b"").repeat(64);
+    let message = masked(0x81, br#"{"type":"count"}"#);
+    raw.write(&[message, pongs].concat().repeat(10)).await;
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        seen.push(raw.read_json().await["turn"].as_u64().unwrap());
+    }
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+}
