@@ -261,6 +261,89 @@ fn the_largest_blocked_queue_is_closed_when_all_exceed_the_limit() {
 }
 
 #[test]
+fn the_largest_of_many_blocked_queues_is_found() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 14_000;
+    let queues: Vec<_> = (0..10)
+        .map(|number| {
+            let outbox = outbox(Overflow::Reject, narrow, &totals);
+            let messages = if number == 0 { 5 } else { 1 };
+            (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+            block(&outbox);
+            outbox
+        })
+        .collect();
+    assert_eq!(totals.blocked.without(0), 14_000);
+    assert!(push(&queues[9], &small(1), None, false));
+    assert_eq!(totals.blocked.without(0), 10_000, "the largest queue is given up");
+    assert!(!queues[0].sleep(
+        &Context::from_waker(Waker::noop()),
+        super::Writability::Blocked,
+        super::AcceptedMessages::Pending
+    ));
+    let closed: Vec<_> = queues.iter().map(Outbox::is_closed).collect();
+    assert_eq!(closed.iter().position(|closed| *closed), Some(0), "{closed:?}");
+    assert_eq!(closed.iter().filter(|closed| **closed).count(), 1, "{closed:?}");
+}
+
+/// Publishes a part of a list; `true` if it is queued.
+fn publish_part(outbox: &Outbox, size: usize) -> bool {
+    match outbox.publish_part(&SharedFrame::new(Encoded::raw(&vec![b'x'; size]))) {
+        Published::Queued => true,
+        Published::Refused => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_parts_of_a_list_leave_half_of_the_queue_to_other_messages() {
+    for is_blocked in [false, true] {
+        let outbox = || {
+            let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+            assert!(publish_part(&outbox, 1000));
+            if is_blocked {
+                block(&outbox);
+            }
+            outbox
+        };
+        let queue = outbox();
+        let queued = (0..MAX_MESSAGES).filter(|_| publish_part(&queue, 1000)).count();
+        assert_eq!(queued, MAX_MESSAGES / 2 - 1);
+        assert!(push(&queue, &small(0), None, false));
+        let queue = outbox();
+        assert!(!publish_part(&queue, MAX_SIZE / 2 - 999));
+        assert!(publish_part(&queue, MAX_SIZE / 2 - 1000));
+        assert!(push(&queue, &vec![b'x'; MAX_SIZE / 2], None, false));
+    }
+}
+
+#[test]
+fn the_parts_of_a_list_close_no_other_connection() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 6000;
+    let [large, one] = [3, 1].map(|messages| {
+        let outbox = outbox(Overflow::Reject, narrow, &totals);
+        (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+        outbox
+    });
+    block(&large);
+    // As long as the socket takes bytes, the common limit does not apply.
+    assert!(publish_part(&one, 2001));
+    assert_eq!(write(&one, usize::MAX).len(), 4 + 1000 + 4 + 2001);
+    assert!(push(&one, &small(0), None, false));
+    block(&one);
+    assert!(!publish_part(&one, 2001));
+    assert!(publish_part(&one, 2000));
+    assert_eq!(totals.blocked.without(0), 6000);
+    // An empty queue takes a part in any case.
+    let empty = outbox(Overflow::Reject, narrow, &totals);
+    empty.ping();
+    block(&empty);
+    assert!(publish_part(&empty, 1000));
+    assert!(!publish_part(&empty, 1000));
+}
+
+#[test]
 fn a_queue_chosen_to_be_closed_is_kept_if_its_client_reads_again() {
     let totals = Arc::default();
     let narrow = |limits: &mut Limits| limits.outbound_total = 2500;
