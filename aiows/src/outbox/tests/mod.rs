@@ -503,6 +503,85 @@ fn the_oldest_message_behind_a_partly_written_one_is_dropped() {
     assert_eq!(bytes, b"\x81\x03one\x81\x03tri");
 }
 
+#[test]
+fn a_message_that_has_begun_is_neither_dropped_nor_finished_between_its_fragments() {
+    const FRAGMENT: usize = 65_536;
+    const PING: [u8; 2] = [0x89, 0];
+    // Exactly the first fragment is written, or also half of the ping behind it.
+    for (pings, written) in [(0, 0), (1, 0), (1, 1)] {
+        let begin = || {
+            let narrow = |limits: &mut Limits| limits.outbound_messages = 1;
+            let outbox = outbox(Overflow::DropOldest, narrow, &Arc::default());
+            // The first fragment has 10 bytes.
+            assert!(push(&outbox, &vec![b'x'; 2 * FRAGMENT + 10], None, true));
+            let mut bytes = write(&outbox, 5);
+            (0..pings).for_each(|_| outbox.ping());
+            bytes.extend(write(&outbox, 7 + written));
+            assert_eq!(bytes.len(), 12 + written);
+            (outbox, bytes)
+        };
+        let (outbox, mut bytes) = begin();
+        for text in [b"two", b"tri"] {
+            assert!(push(&outbox, text, None, false));
+        }
+        assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (2, 1));
+        bytes.extend(write(&outbox, usize::MAX));
+        let mut expected = vec![(0x01, 10), (0x00, FRAGMENT), (0x80, FRAGMENT), (0x81, 3)];
+        expected.splice(1..1, [(PING[0], 0)].into_iter().take(pings));
+        assert_eq!(frames(&bytes), expected);
+        assert!(bytes.ends_with(b"tri"));
+
+        let (outbox, mut bytes) = begin();
+        outbox.seal(None);
+        assert_eq!(outbox.discard_unsent(), 1);
+        assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (0, 1));
+        bytes.extend(write(&outbox, usize::MAX));
+        expected.truncate(1 + pings);
+        assert_eq!(frames(&bytes), expected);
+    }
+}
+
+#[test]
+fn the_oldest_message_is_kept_if_dropping_it_makes_no_room() {
+    let outbox =
+        outbox(Overflow::DropOldest, |limits| limits.outbound_messages = 2, &Arc::default());
+    assert!(push(&outbox, b"old", None, false));
+    for answer in [b"one", b"two"] {
+        outbox.push_answer(Encoded::raw(answer).with_rule(Rule::Kept(None)));
+    }
+    block(&outbox);
+    assert!(push(&outbox, b"new", None, false));
+    assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (3, 1));
+    let bytes = write(&outbox, usize::MAX);
+    assert_eq!(bytes, b"\x81\x03old\x81\x03one\x81\x03two");
+}
+
+#[test]
+fn the_newest_sixteen_pongs_are_kept() {
+    let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+    (0..100).for_each(|number| outbox.pong(&[number]));
+    let bytes = write(&outbox, usize::MAX);
+    let expected: Vec<u8> = (84..100).flat_map(|number| [0x8a, 1, number]).collect();
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn as_long_as_a_socket_takes_bytes_its_messages_are_replaced_regardless_of_other_queues() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| {
+        (limits.outbound_messages, limits.outbound_total) = (2, 1000);
+    };
+    let [one, other] = [(); 2].map(|()| outbox(Overflow::Reject, narrow, &totals));
+    assert!(push(&other, &vec![b'x'; 2000], None, false));
+    block(&other);
+    assert!(push(&one, b"1", Some(0), false));
+    assert!(push(&one, b"full", None, false));
+    assert!(push(&one, b"10", Some(0), false));
+    block(&one);
+    assert!(!push(&one, b"100", Some(0), false));
+    assert_eq!(write(&one, usize::MAX), b"\x81\x0210\x81\x04full");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_small_send_does_not_overtake_a_large_one_that_waits() {
     let outbox = outbox(Overflow::Disconnect, |limits| limits.outbound_size = 10, &Arc::default());
