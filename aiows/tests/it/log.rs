@@ -362,3 +362,16 @@ async fn an_internal_error_is_logged_once_wherever_it_arises() {
         assert_eq!(levels(&lines, cause), [Level::ERROR], "{request}");
     }
 }
+
+#[tokio::test]
+async fn the_beginning_and_the_end_of_a_connection_are_logged_at_debug_level() {
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![fail]));
+    let client = server.connect().await;
+    assert_eq!(levels(&lines, "message=connected "), [Level::DEBUG]);
+    assert!(levels(&lines, "message=disconnected ").is_empty());
+    drop(client);
+    server.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(levels(&lines, "message=connected "), [Level::DEBUG]);
+    assert_eq!(levels(&lines, "message=disconnected "), [Level::DEBUG]);
+}

@@ -17,6 +17,7 @@ use aiows::server::Listener;
 use aiows::{App, DisconnectReason, Limits, Router, WebSocket};
 
 use super::kit::wrapped;
+use crate::log::{levels, log};
 use crate::probe::Probe;
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
@@ -451,32 +452,75 @@ async fn clients_that_send_endless_control_frames_do_not_starve_other_connection
     }
 }
 
-/// The handler reports how often other tasks had their turn.
-#[tokio::test]
-async fn messages_behind_many_control_frames_leave_a_turn_to_other_connections() {
+/// Counts the turns of another task.
+fn count_turns() -> Arc<AtomicUsize> {
     let turns = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&turns);
-    let count = Route::message("count", move |_: Call| {
-        let turn = seen.load(Ordering::Relaxed);
+    let counted = Arc::clone(&turns);
+    tokio::spawn(std::future::poll_fn(move |cx| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    }));
+    turns
+}
+
+/// Sends these bytes, and returns the turn of the other task in which each message was handled.
+async fn turns_of_messages(bytes: &[u8], count: usize) -> Vec<usize> {
+    let turns = count_turns();
+    let report = Route::message("count", move |_: Call| {
+        let turn = turns.load(Ordering::Relaxed);
         async move { serde_json::json!({ "turn": turn }) }
     });
-    let app = wrapped(aiows::Server::from(Router::new().route(count))).build().unwrap();
+    let server = aiows::Server::from(Router::new().route(report));
+    let small = limits(|limits| limits.messages_per_turn = 4);
+    let app = wrapped(server.limits(small)).build().unwrap();
     let (client, server) = tokio::io::duplex(64 * 1024);
     app.serve_stream(server, None);
     let mut raw = Raw::over(client);
     raw.handshake().await;
-    tokio::spawn(std::future::poll_fn(move |cx| {
-        turns.fetch_add(1, Ordering::Relaxed);
-        cx.waker().wake_by_ref();
-        Poll::<()>::Pending
-    }));
+    raw.write(bytes).await;
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        seen.push(raw.read_json().await["turn"].as_u64().unwrap() as usize);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_burst_of_messages_leaves_turns_to_other_connections() {
+    let message = masked(0x81, br#"{"type":"count"}"#);
+    let seen = turns_of_messages(&message.repeat(18), 18).await;
+    let batches: Vec<_> = seen.chunk_by(|one, next| one == next).map(<[_]>::len).collect();
+    assert_eq!(batches, [4, 4, 4, 4, 2], "{seen:?}");
+}
+
+#[tokio::test]
+async fn messages_behind_many_control_frames_leave_turns_to_other_connections() {
     // As many control frames as are handled in one turn.
     let pongs = masked(0x8a, b"").repeat(64);
     let message = masked(0x81, br#"{"type":"count"}"#);
-    raw.write(&[message, pongs].concat().repeat(10)).await;
-    let mut seen = Vec::new();
-    for _ in 0..10 {
-        seen.push(raw.read_json().await["turn"].as_u64().unwrap());
-    }
+    let seen = turns_of_messages(&[message, pongs].concat().repeat(10), 10).await;
     assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_is_logged_once() {
+    for fault in [Fault::Read, Fault::Write, Fault::Flush, Fault::Shutdown] {
+        let (lines, _guard) = log();
+        let (ends, ended) = ends();
+        let app = wrapped(ends.server()).build().unwrap();
+        let armed = Arc::default();
+        let mut raw = serve(&app, fault, &armed);
+        raw.handshake().await;
+        armed.store(true, Ordering::Relaxed);
+        raw.send_text("hello").await;
+        if fault == Fault::Shutdown {
+            raw.expect_text("hello").await;
+            raw.send_close(1000, "").await;
+        }
+        ended.next().await;
+        raw.read_to_end().await;
+        let text = "the stream of a connection panicked";
+        assert_eq!(levels(&lines, text), [tracing::Level::ERROR], "{fault:?}");
+    }
 }

@@ -136,6 +136,29 @@ async fn a_client_that_exceeds_its_share_with_a_further_byte_is_closed_at_once()
     modest.expect_silence(Duration::from_secs(3)).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn unfinished_messages_count_from_64_kib_on() {
+    let narrow = limits(|limits| limits.inbound_total = 2 * 64 * KIB - 1);
+    let server = TestServer::new(ends().0.server().limits(narrow));
+    let mut small = Vec::new();
+    for _ in 0..5 {
+        let mut raw = Raw::join(&server).await;
+        raw.write(&begun(64 * KIB - 1)).await;
+        small.push(raw);
+    }
+    for raw in &mut small {
+        raw.expect_silence(Duration::from_millis(1500)).await;
+    }
+    let (mut one, mut other) = (Raw::join(&server).await, Raw::join(&server).await);
+    one.write(&begun(64 * KIB)).await;
+    one.expect_silence(Duration::from_millis(1500)).await;
+    other.write(&begun(64 * KIB)).await;
+    assert_eq!(other.read_close(1013).await, "Too much unfinished data");
+    for raw in small.iter_mut().chain([&mut one]) {
+        raw.expect_silence(Duration::from_millis(1500)).await;
+    }
+}
+
 /// Sets every limit to the largest value of its type.
 fn unbounded() -> Limits {
     limits(|limits| {

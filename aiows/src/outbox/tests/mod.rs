@@ -2,6 +2,7 @@
 
 mod lifecycle; // every operation in every state of the lifecycle
 mod model; // the model of the queue
+mod wakes; // the tasks that write, and those that are woken
 
 use std::io;
 use std::sync::{Arc, Barrier};
