@@ -367,6 +367,20 @@ async fn exactly_inbound_size_bytes_may_be_queued_before_an_answer() {
 }
 
 #[tokio::test]
+async fn a_question_fails_if_one_byte_more_is_queued_before_its_answer() {
+    over_both(
+        || narrow(|limits| limits.inbound_size = 10 * note_text(0).len() - 1),
+        async |server| {
+            let mut raw = join_and_receive_question(&server).await;
+            raw.write(&notes(10)).await;
+            raw.expect_text(r#"{"failed":"Congested"}"#).await;
+            expect_notes(&mut raw, 10).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_connect_handler_receives_the_answer_of_a_client_that_first_writes_many_messages() {
     #[connect]
     async fn greet(ws: WebSocket) -> aiows::Result<Value> {

@@ -372,6 +372,57 @@ async fn a_client_that_reads_slowly_but_steadily_stays_connected_without_sending
     assert_eq!(frame.text(), "still there");
 }
 
+fn ping_often(limits: &mut Limits) {
+    limits.ping_interval = Duration::from_secs(10);
+    limits.ping_timeout = Duration::from_secs(20);
+}
+
+/// The rate is too low to distinguish the client from a stream that buffers pings.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_a_byte_per_second_and_sends_no_pongs_is_silent() {
+    let (ends, ended) = ends();
+    let app = wrapped(ends.server().limits(limits(ping_often))).build().unwrap();
+    let (client, inner) = tokio::io::duplex(64);
+    app.serve_stream(inner, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    raw.send_text(&"x".repeat(15_000)).await;
+    let since = Instant::now();
+    let read = async {
+        loop {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(raw.read_some(1).await, Some(1));
+        }
+    };
+    tokio::select! {
+        reason = ended.next_within(Duration::from_secs(100)) => {
+            assert_eq!(reason, DisconnectReason::Timeout);
+        }
+        () = read => {}
+    }
+    assert_eq!(since.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_what_had_filled_its_stream_stays_connected_without_sending_pongs() {
+    let app = wrapped(echo_server().limits(limits(ping_often))).build().unwrap();
+    let (client, inner) = tokio::io::duplex(128);
+    app.serve_stream(inner, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    // The first half of the frame fills the stream. The second half is a sign of life.
+    let (hub, text) = (app.handle().hub(), "x".repeat(2 * 128 - 4));
+    for _ in 0..20 {
+        hub.all().send_text(&text).await.unwrap();
+        sleep(Duration::from_secs(5)).await;
+        let mut frame = raw.read_frame().await.unwrap();
+        while frame.first == 0x89 {
+            frame = raw.read_frame().await.unwrap();
+        }
+        assert_eq!(frame.text(), text);
+    }
+}
+
 /// Sends control frames forever once it is armed.
 struct Endless {
     inner: DuplexStream,
