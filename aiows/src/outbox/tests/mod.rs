@@ -366,6 +366,62 @@ fn a_queue_chosen_to_be_closed_is_kept_if_its_client_reads_again() {
     assert_eq!(one.take_close_order(super::AcceptedMessages::Pending), super::CloseOrder::None);
 }
 
+/// Tells the outbox that its session sleeps until the socket takes bytes; `false` if the session
+/// has to close the connection.
+fn sleeps_blocked(outbox: &Outbox) -> bool {
+    outbox.sleep(
+        &Context::from_waker(Waker::noop()),
+        super::Writability::Blocked,
+        super::AcceptedMessages::Pending,
+    )
+}
+
+#[test]
+fn a_queue_whose_client_has_read_again_is_not_closed_when_its_socket_refuses_bytes_again() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 2500;
+    let [one, other] = [2, 1].map(|messages| {
+        let outbox = outbox(Overflow::Reject, narrow, &totals);
+        (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+        block(&outbox);
+        outbox
+    });
+    assert!(push(&other, &small(1)[..600], None, false), "the larger queue is chosen");
+    assert_eq!(totals.blocked.without(0), 1600);
+    assert_eq!(write(&one, usize::MAX).len(), 2008);
+    assert!(push(&one, &small(2), None, false));
+    block(&one);
+    assert!(sleeps_blocked(&one));
+    assert!(!one.is_closed());
+}
+
+#[test]
+fn messages_queued_before_their_sockets_refuse_bytes_count_when_the_sessions_sleep() {
+    let queues = |total: usize, all: &[(u8, usize)]| {
+        let totals = Arc::default();
+        let queues = all.iter().map(|(messages, size)| {
+            let outbox = outbox(Overflow::Reject, |limits| limits.outbound_total = total, &totals);
+            let text = vec![b'x'; *size];
+            (0..*messages).for_each(|_| assert!(push(&outbox, &text, None, false)));
+            outbox
+        });
+        let queues: Vec<_> = queues.collect();
+        queues.iter().for_each(block);
+        queues
+    };
+    // A single message is accepted whatever its size, so its own session does not enforce the
+    // limit.
+    let two = queues(4500, &[(2, 1000), (1, 3000)]);
+    assert!(sleeps_blocked(&two[1]));
+    assert!(sleeps_blocked(&two[0]));
+    assert!(!sleeps_blocked(&two[1]), "it is the largest one");
+    assert_eq!((two[0].is_closed(), two[1].is_closed()), (false, true));
+    // The queue is as large as the limit, and others exceed it.
+    let two = queues(2000, &[(2, 1000), (1, 500)]);
+    assert!(!sleeps_blocked(&two[0]));
+    assert_eq!((two[0].is_closed(), two[1].is_closed()), (true, false));
+}
+
 #[test]
 fn an_empty_queue_takes_a_message_even_if_blocked_queues_exceed_the_limit() {
     let totals = Arc::default();

@@ -9,7 +9,7 @@ use futures_util::poll;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::super::{AcceptedMessages, Outbox, Published, SharedFrame, Writability};
+use super::super::{AcceptedMessages, CloseOrder, Outbox, Published, SharedFrame, Writability};
 use super::{block, outbox, push};
 use crate::codec::Encoded;
 use crate::limits::{Limits, Overflow};
@@ -141,4 +141,32 @@ fn an_interrupted_write_is_tried_again() {
     let flushed = outbox.flush(|_, _| results.pop().unwrap());
     assert!(matches!(flushed, Poll::Ready(Ok(()))), "{flushed:?}");
     assert_eq!((outbox.outbound().sent, results.len()), (1, 0));
+}
+
+#[test]
+fn a_session_that_is_awake_is_not_woken() {
+    for shared in [false, true] {
+        let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+        outbox.open(None, None);
+        let session = Session::asleep(&outbox, Writability::Ready);
+        assert_eq!(outbox.take_close_order(AcceptedMessages::Answered), CloseOrder::None);
+        assert!(push(&outbox, b"one", None, shared));
+        assert_eq!(session.wakes(), 0, "{shared}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_refused_if_a_write_leaves_no_room_for_it() {
+    const MIB: usize = 1 << 20;
+    let large = |limits: &mut Limits| limits.outbound_size = 80 * MIB;
+    let outbox = outbox(Overflow::Reject, large, &Arc::default());
+    let (_client, _io) = open_tcp(&outbox).await;
+    let text = frame(78 * MIB);
+    assert_eq!(outbox.publish(&text), Published::Queued);
+    for _ in 0..2 {
+        assert!(!push(&outbox, &vec![b'x'; 8 * MIB], None, false));
+    }
+    let counts = outbox.outbound();
+    assert_eq!((counts.queued, counts.pending), (1, 1));
+    assert!(outbox.written() > 0);
 }
