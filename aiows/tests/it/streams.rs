@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::extract::Call;
+use aiows::extract::{Call, Frame};
 use aiows::routing::Route;
 use aiows::server::Listener;
 use aiows::{App, DisconnectReason, Limits, Router, WebSocket};
@@ -421,6 +421,89 @@ async fn a_client_that_reads_what_had_filled_its_stream_stays_connected_without_
             assert_eq!(frame.expect("the connection stays open").first, 0x89);
         }
     }
+}
+
+/// Has messages whenever it is read, as long as it is armed.
+struct Talkative {
+    inner: DuplexStream,
+    armed: Arc<AtomicBool>,
+    /// The position within a message.
+    at: usize,
+}
+
+impl AsyncRead for Talkative {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if read.is_ready() || !self.armed.load(Ordering::Relaxed) {
+            return read;
+        }
+        let message = masked(0x82, b"message");
+        while buffer.remaining() > 0 {
+            buffer.put_slice(&[message[self.at]]);
+            self.at = (self.at + 1) % message.len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Talkative {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// The client receives a ping while the server does not read.
+#[tokio::test(start_paused = true)]
+async fn the_ping_timeout_starts_again_when_a_client_is_read_again() {
+    /// Returns late for the first message.
+    #[aiows::fallback]
+    async fn discard(_: Frame, aiows::State(is_first): aiows::State<Arc<AtomicBool>>) {
+        if is_first.swap(false, Ordering::Relaxed) {
+            sleep(Duration::from_millis(240)).await;
+        }
+    }
+    let milliseconds = Duration::from_millis;
+    let router = Router::new().routes(aiows::routes![discard]);
+    let router = router.state(Arc::new(AtomicBool::new(true)));
+    let (ends, ended) = ends();
+    let server = ends.watch(router).limits(limits(|limits| {
+        limits.ping_interval = milliseconds(200);
+        limits.ping_timeout = milliseconds(50);
+        limits.inbound_messages = 1;
+    }));
+    let app = wrapped(server).build().unwrap();
+    let (client, inner) = tokio::io::duplex(1 << 20);
+    let armed = Arc::<AtomicBool>::default();
+    app.serve_stream(Talkative { inner, armed: Arc::clone(&armed), at: 0 }, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    let begun = Instant::now();
+    armed.store(true, Ordering::Relaxed);
+    raw.send(0x89, b"now").await;
+    assert_eq!(raw.read_frame().await.unwrap().first, 0x8a);
+    sleep(milliseconds(100)).await;
+    armed.store(false, Ordering::Relaxed);
+    assert_eq!(raw.read_frame().await.unwrap().first, 0x89);
+    assert_eq!(begun.elapsed(), milliseconds(200));
+    raw.expect_end().await;
+    assert_eq!(begun.elapsed(), milliseconds(240 + 50));
+    assert_eq!(ended.next().await, DisconnectReason::Timeout);
 }
 
 /// Sends control frames forever once it is armed.

@@ -106,7 +106,7 @@ async fn a_publisher_that_makes_room_over_tcp_wakes_the_senders_that_wait_for_it
     assert!(poll!(&mut waiting).is_pending());
     let mut buffer = vec![0; 1 << 20];
     let sent = loop {
-        client.read(&mut buffer).await.unwrap();
+        assert!(client.read(&mut buffer).await.unwrap() > 0);
         let before = outbox.outbound();
         assert_ne!(outbox.publish(&frame(1)), Published::Dropped);
         if outbox.outbound().sent > before.sent {
