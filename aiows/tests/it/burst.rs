@@ -439,3 +439,42 @@ fn a_session_that_does_not_run_costs_other_clients_no_message() {
         assert_eq!((delivery.accepted, delivery.refused), (1, 8));
     });
 }
+
+/// The handler blocks its worker thread, and the session with it. Over TCP the sender writes by
+/// itself, so it knows that the client takes no bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_client_that_takes_no_bytes_is_closed_by_a_send_even_if_its_session_is_blocked() {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let ends = Arc::new(std::sync::Mutex::new(ends));
+    let block = aiows::routing::Route::message("block", move |call: aiows::extract::Call| {
+        let (begun, ends) = (begun.clone(), Arc::clone(&ends));
+        async move {
+            begun.send(call.websocket().clone()).unwrap();
+            let _ = ends.lock().unwrap().recv();
+        }
+    });
+    for (overflow, is_closed) in [(Overflow::Disconnect, true), (Overflow::Reject, false)] {
+        let narrow = limits(|limits| {
+            limits.overflow = overflow;
+            limits.write_timeout = std::time::Duration::from_millis(100);
+        });
+        let server = Server::from(Router::new().route(block.clone())).limits(narrow);
+        let server = TestServer::bind(server).await;
+        let mut raw = Raw::dial_narrow(&server).await;
+        raw.handshake().await;
+        raw.send_text(r#"{"type":"block"}"#).await;
+        let ws = begins.recv().unwrap();
+        // Makes another worker take over the timers from the blocked one.
+        tokio::spawn(async {}).await.unwrap();
+        let text = "x".repeat(50_000);
+        let failed = loop {
+            if let Err(error) = ws.send_text(&text).await {
+                break error;
+            }
+        };
+        assert!(matches!(failed, SendError::Full), "{failed:?}");
+        assert_eq!(ws.is_closed(), is_closed, "{overflow:?}");
+        end.send(()).unwrap();
+    }
+}

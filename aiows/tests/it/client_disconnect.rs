@@ -382,3 +382,87 @@ async fn a_reset_after_a_close_frame_ends_the_connection_at_once_even_if_answers
     ended.next().await;
     expect_room(&server).await;
 }
+
+#[tokio::test]
+async fn a_close_by_a_handler_whose_client_has_closed_ends_the_connection_at_once() {
+    #[message("leave")]
+    async fn leave(ws: WebSocket) {
+        ws.closed().await;
+        ws.close(4000, "too late");
+    }
+    let server = || {
+        Server::from(Router::new().routes(routes![leave])).limits(limits(|limits| {
+            limits.connections = 1;
+            // Far longer than this test may take.
+            limits.close_timeout = Duration::from_secs(3600);
+        }))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        let close = masked(CLOSE, &close_payload(1000, "bye"));
+        raw.write(&[masked(TEXT, br#"{"type":"leave"}"#), close].concat()).await;
+        assert_eq!(raw.read_close(4000).await, "too late");
+        raw.expect_end().await;
+        expect_room(&server).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_close_frame_behind_many_control_frames_ends_a_closed_connection_at_once() {
+    #[message("leave")]
+    async fn leave(ws: WebSocket) {
+        ws.close(4000, "bye");
+    }
+    let server = || {
+        Server::from(Router::new().routes(routes![leave])).limits(limits(|limits| {
+            limits.connections = 1;
+            // Far longer than this test may take.
+            limits.close_timeout = Duration::from_secs(3600);
+        }))
+    };
+    over_both(server, async |server| {
+        let mut raw = Raw::join(&server).await;
+        raw.send_text(r#"{"type":"leave"}"#).await;
+        assert_eq!(raw.read_close(4000).await, "bye");
+        // More than the server handles in one turn.
+        let pings = masked(PING, b"").repeat(300);
+        raw.write(&[pings, masked(CLOSE, &close_payload(4000, ""))].concat()).await;
+        expect_room(&server).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reset_behind_the_end_of_the_client_closes_the_handle_while_a_handler_is_pending() {
+    #[message("watch")]
+    async fn watch(ws: WebSocket, State(events): State<Events>) {
+        events.send("pending").await.unwrap();
+        ws.closed().await;
+        events.send("closed").await.unwrap();
+        while !ws.is_closed() {
+            tokio::task::yield_now().await;
+        }
+        events.send("reset").await.unwrap();
+    }
+    let (sender, events) = mpsc::channel(64);
+    let mut events = Received(events);
+    let server = Router::new().routes(routes![watch]).state::<Events>(sender);
+    let server = TestServer::bind(Server::from(server).limits(limits(|limits| {
+        // Far longer than this test may take.
+        limits.close_timeout = Duration::from_secs(3600);
+    })))
+    .await;
+    for with_close_frame in [true, false] {
+        let mut raw = Raw::open(&server).await;
+        raw.send_text(r#"{"type":"watch"}"#).await;
+        events.expect("pending").await;
+        match with_close_frame {
+            true => raw.send_close(1000, "bye").await,
+            false => raw.finish().await,
+        }
+        events.expect("closed").await;
+        raw.reset();
+        events.expect("reset").await;
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aiows::extract::{Call, Frame};
-use aiows::routing::Route;
+use aiows::routing::{IntoOutcome, Outcome, Route};
 use aiows::{
     Message, MessageId, RawMessage, Router, State, Text, WebSocket, connect, disconnect, fallback,
     message, routes,
@@ -329,4 +329,21 @@ async fn the_server_sends_nothing_on_an_idle_connection() {
 #[tokio::test]
 async fn a_handler_is_still_a_function() {
     assert_eq!(count(Count { number: 5 }).await, Count { number: 5 });
+}
+
+#[tokio::test]
+async fn a_handler_may_return_an_outcome_that_it_has_encoded_itself() {
+    let route = Route::message("count", async |call: Call| -> aiows::Result<Outcome> {
+        match call.payload::<Count>()? {
+            Count { number: 0 } => ().into_outcome(&call),
+            count => count.into_outcome(&call),
+        }
+    });
+    let server = TestServer::new(Router::new().route(route));
+    let mut client = server.connect().await;
+    client.send_text(r#"{"type":"count","id":1,"number":7}"#).await;
+    let answer = json!({ "type": "count", "correlation_id": 1, "number": 7 });
+    assert_eq!(client.recv_json().await, answer);
+    client.send_text(r#"{"type":"count","id":2,"number":0}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "type": "ack", "correlation_id": 2 }));
 }

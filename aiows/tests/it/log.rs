@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aiows::extract::Call;
+use aiows::middleware::Middleware;
 use aiows::{HandlerError, Message, Result, Router, connect, disconnect, message, routes};
 use serde::Deserialize;
 use serde_json::json;
@@ -332,4 +334,89 @@ async fn run_out_of_descriptors() {
     let (_, again) = lines.iter().find(|(_, line)| line.contains("accepted again")).unwrap();
     let failed = again.split("failed=").nth(1).unwrap().trim().parse::<u64>().unwrap();
     assert!((1..=14).contains(&failed), "{again}");
+}
+
+#[tokio::test]
+async fn an_internal_error_is_logged_once_wherever_it_arises() {
+    struct Audit;
+    impl Middleware for Audit {
+        async fn on_error(&self, _: &Call, error: HandlerError) -> HandlerError {
+            match error.code() {
+                "full" => "the audit log is down".into(),
+                _ => error,
+            }
+        }
+    }
+    let (lines, _guard) = log();
+    let router = Router::new().routes(routes![fail, refuse]).middleware(Audit);
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    for (request, cause) in
+        [("refuse", "error=the audit log is down"), ("fail", "error=the storage is down")]
+    {
+        client.send_json(&json!({ "type": request })).await;
+        let answer = client.recv_json().await;
+        assert_eq!(answer["code"], "internal");
+        let id = answer["error_id"].as_str().unwrap();
+        assert_eq!(levels(&lines, id), [Level::ERROR], "{request}");
+        assert_eq!(levels(&lines, cause), [Level::ERROR], "{request}");
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_and_the_end_of_a_connection_are_logged_at_debug_level() {
+    let (lines, _guard) = log();
+    let server = TestServer::new(Router::new().routes(routes![fail]));
+    let client = server.connect().await;
+    assert_eq!(levels(&lines, "message=connected "), [Level::DEBUG]);
+    assert!(levels(&lines, "message=disconnected ").is_empty());
+    drop(client);
+    server.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert_eq!(levels(&lines, "message=connected "), [Level::DEBUG]);
+    assert_eq!(levels(&lines, "message=disconnected "), [Level::DEBUG]);
+}
+
+/// A burst of drops has the policy of its first one. The second burst ends with the connection.
+#[tokio::test(start_paused = true)]
+async fn drops_are_logged_with_their_policy_even_if_the_connection_ends_before_the_client_reads() {
+    #[derive(Clone, aiows::Message, serde::Serialize)]
+    struct Line {
+        n: u32,
+        text: String,
+    }
+    #[derive(Clone, aiows::Message, serde::Serialize)]
+    #[aiows(delivery = "drop_newest")]
+    struct Hint {
+        text: String,
+    }
+    #[message("lines")]
+    async fn lines(ws: aiows::WebSocket) -> Result {
+        for n in 0..100 {
+            ws.send(&Line { n, text: "x".repeat(10_000) }).await?;
+        }
+        Ok(())
+    }
+    #[message("hints")]
+    async fn hints(ws: aiows::WebSocket) -> Result {
+        for _ in 0..100 {
+            ws.send(&Hint { text: "x".repeat(10_000) }).await?;
+        }
+        Ok(ws.send(&Line { n: 0, text: "x".repeat(10_000) }).await?)
+    }
+    let (lines_logged, _guard) = log();
+    let mut limits = aiows::Limits::default();
+    limits.overflow = aiows::messages::Overflow::DropOldest;
+    limits.outbound_messages = 10;
+    let router = Router::new().routes(routes![lines, hints]);
+    let server = TestServer::new(aiows::Server::from(router).limits(limits));
+    let mut client = server.connect().await;
+    assert!(stall(&mut client).await > 10);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(levels(&lines_logged, "policy=\"drop_oldest\" dropped=").len(), 1);
+    client.send_text(r#"{"type":"hints"}"#).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(levels(&lines_logged, "policy=\"drop_newest\" dropped=").is_empty());
+    assert!(server.shutdown(Duration::from_secs(1)).await.unwrap_err().is_forced());
+    assert_eq!(levels(&lines_logged, "policy=\"drop_newest\" dropped="), [Level::WARN]);
+    assert_eq!(levels(&lines_logged, "policy=\"drop_oldest\" dropped=").len(), 1);
 }

@@ -583,3 +583,28 @@ async fn a_function_can_be_middleware() {
     });
     assert_eq!(long, expected);
 }
+
+#[tokio::test]
+async fn the_error_of_a_disconnect_handler_passes_through_the_middleware() {
+    #[disconnect]
+    async fn fails() -> Result<(), HandlerError> {
+        Err(HandlerError::new("unsaved", "the draft is lost"))
+    }
+    struct Watch(mpsc::Sender<(String, Option<String>)>);
+    impl Middleware for Watch {
+        async fn on_error(&self, call: &Call, error: HandlerError) -> HandlerError {
+            let message_type = call.message_type().map(Into::into);
+            self.0.send((error.code().to_owned(), message_type)).await.unwrap();
+            error
+        }
+    }
+    let (sender, mut seen) = mpsc::channel(4);
+    let router = Router::new().routes(routes![fails, say]).middleware(Watch(sender));
+    let server = TestServer::new(router);
+    let mut client = server.connect().await;
+    assert_eq!(send_and_receive(&mut client, r#"{"type":"say","text":"a"}"#).await["text"], "a");
+    drop(client);
+    assert_eq!(seen.recv().await, Some(("unsaved".to_owned(), None)));
+    server.shutdown(std::time::Duration::from_secs(5)).await.unwrap();
+    assert!(seen.try_recv().is_err());
+}

@@ -563,3 +563,29 @@ async fn a_client_that_reads_steadily_over_a_slow_link_stays_connected() {
     assert_eq!(stats.active, 1, "{stats:?}");
     assert_eq!(stats.outbound.pending, 1, "the server wrote faster than the client read");
 }
+
+/// A publisher writes while the session sleeps. Nobody publishes again, so the session has to wait
+/// for the socket.
+#[tokio::test]
+async fn a_client_whose_socket_a_publisher_has_filled_receives_the_queue_once_it_reads() {
+    let sockets = Sockets::new();
+    let server = Server::from(sockets.router()).limits(narrow(Overflow::DropNewest));
+    let server = TestServer::bind(server).await;
+    let mut raw = Raw::dial_narrow(&server).await.boxed();
+    raw.handshake().await;
+    let ws = sockets.next().await;
+    settle().await;
+    let hub = server.handle().hub();
+    for n in 0.. {
+        let before = ws.outbound().pending;
+        hub.all().send(&number(n)).await.unwrap();
+        if before == ROOM as u64 && ws.outbound().pending > 1 {
+            // The publisher could not write the whole queue.
+            break;
+        }
+    }
+    let Outbound { queued, dropped, .. } = ws.outbound();
+    let numbers = read_numbers(&mut raw, queued - dropped).await;
+    assert!(numbers.iter().copied().eq(0..numbers.len() as u32), "{numbers:?}");
+    expect_alive(&ws, &mut raw).await;
+}

@@ -1,9 +1,11 @@
 //! A fallback that takes any frame relays a stream of another protocol and adds no bytes to it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use aiows::extract::{Call, Frame};
 use aiows::middleware::{Middleware, Next};
@@ -14,7 +16,7 @@ use aiows::{
 };
 
 use super::kit::{TestServer, over_both};
-use crate::raw::{Raw, ends};
+use crate::raw::{Raw, close_payload, ends, masked};
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
@@ -421,4 +423,66 @@ fn a_relay_that_takes_an_argument_only_messages_have_is_a_mistake() {
         assert!(found.contains("no message"), "{found}");
     }
     assert_eq!(mistakes(Router::new().routes(routes![typed])), "");
+}
+
+/// Reports that it has begun, and fails when its connection is about to end.
+#[fallback]
+async fn late(
+    ws: WebSocket,
+    _: Text,
+    State(fault): State<Fault>,
+    State(begun): State<mpsc::Sender<()>>,
+) -> Result {
+    begun.send(()).await?;
+    ws.closed().await;
+    Err((fault.0)())
+}
+
+const FAULTS: [fn() -> HandlerError; 4] = [
+    || HandlerError::new("full", "come back later").close(4001),
+    || HandlerError::from("the storage is down").close(4002),
+    || HandlerError::new("full", "come back later"),
+    || HandlerError::from("the storage is down"),
+];
+
+#[tokio::test]
+async fn during_a_stop_an_error_of_a_relay_closes_with_its_own_code_if_it_has_one() {
+    for (fault, code) in FAULTS.into_iter().zip([4001, 4002, 1001, 1001]) {
+        let (begun, begins) = mpsc::channel::<()>(1);
+        let begins = tokio::sync::Mutex::new(begins);
+        let router = || Router::new().routes(routes![late]).state(Fault(fault));
+        over_both(
+            || Server::from(router().state(begun.clone())),
+            async |server| {
+                let mut raw = Raw::join(&server).await;
+                raw.send_text("hello").await;
+                begins.lock().await.recv().await.unwrap();
+                let stopped = tokio::spawn(server.shutdown(Duration::from_secs(5)));
+                raw.read_close(code).await;
+                raw.send_close(code, "").await;
+                raw.expect_end().await;
+                stopped.await.unwrap().unwrap();
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_relay_closes_with_its_code_even_if_the_client_has_closed() {
+    for (fault, code) in FAULTS.into_iter().zip([4001, 4002, 1008, 1011]) {
+        let (begun, _begins) = mpsc::channel::<()>(4);
+        let router = || Router::new().routes(routes![late]).state(Fault(fault));
+        over_both(
+            || Server::from(router().state(begun.clone())),
+            async |server| {
+                let mut raw = Raw::join(&server).await;
+                let close = masked(0x88, &close_payload(1000, "bye"));
+                raw.write(&[masked(TEXT, b"hello"), close].concat()).await;
+                raw.read_close(code).await;
+                raw.expect_end().await;
+            },
+        )
+        .await;
+    }
 }

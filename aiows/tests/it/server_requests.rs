@@ -314,6 +314,44 @@ async fn a_question_fails_if_too_many_bytes_are_queued_before_its_answer() {
     .await;
 }
 
+/// Each message takes two bytes for its length.
+#[tokio::test]
+async fn a_question_fails_if_too_many_empty_messages_are_queued_before_its_answer() {
+    #[fallback]
+    async fn discard(_frame: Frame) {}
+    let narrow = limits(|limits| limits.inbound_size = 1000);
+    over_both(
+        || Server::from(Router::new().routes(routes![go, discard])).limits(narrow.clone()),
+        async |server| {
+            let mut raw = join_and_receive_question(&server).await;
+            raw.write(&masked(BINARY, b"").repeat(40_000)).await;
+            raw.expect_text(r#"{"failed":"Congested"}"#).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn messages_that_are_handled_meanwhile_do_not_raise_the_bound_of_a_question() {
+    #[message("hold")]
+    async fn hold() {
+        std::future::pending().await
+    }
+    let (server, mut kept) = keeping(Router::new().routes(routes![hold]));
+    let server = TestServer::new(server.limits(limits(|limits| limits.inbound_size = 1000)));
+    let mut raw = Raw::join(&server).await;
+    let ws = kept.recv().await.unwrap();
+    let asked = async move { described(&ws.request(&Question { n: 1 }, LONG).await) };
+    let asked = tokio::spawn(asked);
+    raw.expect_text(r#"{"type":"question","id":"s1","n":1}"#).await;
+    let long = masked(TEXT, json!({ "type": "note", "x": "x".repeat(600) }).to_string().as_bytes());
+    raw.write(&[notes(1), masked(TEXT, br#"{"type":"hold"}"#), long.clone()].concat()).await;
+    expect_notes(&mut raw, 1).await;
+    raw.write(&long).await;
+    let asked = timeout(Duration::from_secs(5), asked).await.expect("an outcome").unwrap();
+    assert_eq!(asked, json!({ "failed": "Congested" }));
+}
+
 #[tokio::test]
 async fn exactly_inbound_size_bytes_may_be_queued_before_an_answer() {
     over_both(
@@ -322,6 +360,20 @@ async fn exactly_inbound_size_bytes_may_be_queued_before_an_answer() {
             let mut raw = join_and_receive_question(&server).await;
             raw.write(&[notes(10), masked(TEXT, answer_text(1, 7).as_bytes())].concat()).await;
             raw.expect_text(r#"{"answer":7}"#).await;
+            expect_notes(&mut raw, 10).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_question_fails_if_one_byte_more_is_queued_before_its_answer() {
+    over_both(
+        || narrow(|limits| limits.inbound_size = 10 * note_text(0).len() - 1),
+        async |server| {
+            let mut raw = join_and_receive_question(&server).await;
+            raw.write(&notes(10)).await;
+            raw.expect_text(r#"{"failed":"Congested"}"#).await;
             expect_notes(&mut raw, 10).await;
         },
     )

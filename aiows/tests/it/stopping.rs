@@ -453,3 +453,44 @@ async fn at_the_shutdown_timeout_a_handler_whose_client_sent_a_reset_is_dropped(
     assert_eq!(ended.next_within(Duration::ZERO).await, reason);
     assert!(starts.try_recv().is_err());
 }
+
+/// Closes every connection of its server.
+fn leave() -> Route {
+    Route::message("leave", async |call: Call| call.websocket().close(4000, "bye"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_of_a_connection_that_has_sent_its_close_frame_takes_no_longer() {
+    let server = TestServer::new(Router::new().route(leave()));
+    let mut raw = Raw::join(&server).await;
+    raw.send_text(r#"{"type":"leave"}"#).await;
+    assert_eq!(raw.read_close(4000).await, "bye");
+    let started = Instant::now();
+    let stopped = server.shutdown(Duration::from_millis(100)).await;
+    assert!(stopped.unwrap_err().is_forced());
+    let elapsed = started.elapsed();
+    assert!((100..200).contains(&elapsed.as_millis()), "{elapsed:?}");
+    raw.expect_end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_leaves_time_for_a_close_frame_that_is_not_written_yet() {
+    let server = Server::from(Router::new().route(large()).route(leave()));
+    let server = TestServer::new(server.limits(limits(|limits| {
+        // The queue holds all answers. The stream accepts only the first of them.
+        limits.outbound_size = 1_000_000;
+    })));
+    let mut raw = Raw::join(&server).await;
+    for _ in 0..8 {
+        raw.send_text(r#"{"type":"large"}"#).await;
+    }
+    raw.send_text(r#"{"type":"leave"}"#).await;
+    sleep(Duration::from_millis(50)).await;
+    let stopped = stopping(server, Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(200)).await;
+    for _ in 0..8 {
+        assert_eq!(raw.read_frame().await.expect("an answer").payload.len(), 50_008);
+    }
+    assert_eq!(raw.read_close(4000).await, "bye");
+    assert!(stopped.await.unwrap().unwrap_err().is_forced());
+}

@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use aiows::extract::Call;
+use aiows::extract::{Call, Frame};
 use aiows::routing::Route;
 use aiows::server::Listener;
 use aiows::{App, DisconnectReason, Limits, Router, WebSocket};
 
 use super::kit::wrapped;
+use crate::log::{levels, log};
 use crate::probe::Probe;
 use crate::raw::{REQUEST, Raw, echo_server, ends, limits, masked};
 
@@ -371,6 +372,140 @@ async fn a_client_that_reads_slowly_but_steadily_stays_connected_without_sending
     assert_eq!(frame.text(), "still there");
 }
 
+fn ping_often(limits: &mut Limits) {
+    limits.ping_interval = Duration::from_secs(10);
+    limits.ping_timeout = Duration::from_secs(20);
+}
+
+/// The rate is too low to distinguish the client from a stream that buffers pings.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_a_byte_per_second_and_sends_no_pongs_is_silent() {
+    let (ends, ended) = ends();
+    let app = wrapped(ends.server().limits(limits(ping_often))).build().unwrap();
+    let (client, inner) = tokio::io::duplex(64);
+    app.serve_stream(inner, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    raw.send_text(&"x".repeat(15_000)).await;
+    let since = Instant::now();
+    let read = async {
+        loop {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(raw.read_some(1).await, Some(1));
+        }
+    };
+    tokio::select! {
+        reason = ended.next_within(Duration::from_secs(100)) => {
+            assert_eq!(reason, DisconnectReason::Timeout);
+        }
+        () = read => {}
+    }
+    assert_eq!(since.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_what_had_filled_its_stream_stays_connected_without_sending_pongs() {
+    let app = wrapped(echo_server().limits(limits(ping_often))).build().unwrap();
+    let (client, inner) = tokio::io::duplex(128);
+    app.serve_stream(inner, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    // The first half of the frame fills the stream. The second half is a sign of life.
+    let (hub, text) = (app.handle().hub(), "x".repeat(2 * 128 - 4));
+    for _ in 0..20 {
+        hub.all().send_text(&text).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        raw.expect_text(&text).await;
+        // The client reads the pings, but does not answer them.
+        while let Ok(frame) = timeout(Duration::from_secs(4), raw.read_frame()).await {
+            assert_eq!(frame.expect("the connection stays open").first, 0x89);
+        }
+    }
+}
+
+/// Has messages whenever it is read, as long as it is armed.
+struct Talkative {
+    inner: DuplexStream,
+    armed: Arc<AtomicBool>,
+    /// The position within a message.
+    at: usize,
+}
+
+impl AsyncRead for Talkative {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if read.is_ready() || !self.armed.load(Ordering::Relaxed) {
+            return read;
+        }
+        let message = masked(0x82, b"message");
+        while buffer.remaining() > 0 {
+            buffer.put_slice(&[message[self.at]]);
+            self.at = (self.at + 1) % message.len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Talkative {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// The client receives a ping while the server does not read.
+#[tokio::test(start_paused = true)]
+async fn the_ping_timeout_starts_again_when_a_client_is_read_again() {
+    /// Returns late for the first message.
+    #[aiows::fallback]
+    async fn discard(_: Frame, aiows::State(is_first): aiows::State<Arc<AtomicBool>>) {
+        if is_first.swap(false, Ordering::Relaxed) {
+            sleep(Duration::from_millis(240)).await;
+        }
+    }
+    let milliseconds = Duration::from_millis;
+    let router = Router::new().routes(aiows::routes![discard]);
+    let router = router.state(Arc::new(AtomicBool::new(true)));
+    let (ends, ended) = ends();
+    let server = ends.watch(router).limits(limits(|limits| {
+        limits.ping_interval = milliseconds(200);
+        limits.ping_timeout = milliseconds(50);
+        limits.inbound_messages = 1;
+    }));
+    let app = wrapped(server).build().unwrap();
+    let (client, inner) = tokio::io::duplex(1 << 20);
+    let armed = Arc::<AtomicBool>::default();
+    app.serve_stream(Talkative { inner, armed: Arc::clone(&armed), at: 0 }, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    let begun = Instant::now();
+    armed.store(true, Ordering::Relaxed);
+    raw.send(0x89, b"now").await;
+    assert_eq!(raw.read_frame().await.unwrap().first, 0x8a);
+    sleep(milliseconds(100)).await;
+    armed.store(false, Ordering::Relaxed);
+    assert_eq!(raw.read_frame().await.unwrap().first, 0x89);
+    assert_eq!(begun.elapsed(), milliseconds(200));
+    raw.expect_end().await;
+    assert_eq!(begun.elapsed(), milliseconds(240 + 50));
+    assert_eq!(ended.next().await, DisconnectReason::Timeout);
+}
+
 /// Sends control frames forever once it is armed.
 struct Endless {
     inner: DuplexStream,
@@ -417,36 +552,121 @@ impl AsyncWrite for Endless {
     }
 }
 
+/// Connects eight clients that send endless control frames, `frames` in each read. Expects that
+/// the server reads at most `reads` times from all of them until it answers another client.
+async fn expect_turns_between(first: u8, frames: usize, reads: usize) {
+    let app = wrapped(echo_server()).build().unwrap();
+    let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
+    let (counted, mut kept) = (Arc::new(AtomicUsize::new(0)), Vec::new());
+    for _ in 0..8 {
+        let (client, inner) = tokio::io::duplex(1024);
+        let (armed, reads) = (Arc::<AtomicBool>::default(), Arc::clone(&counted));
+        let pings = masked(first, b"").repeat(frames);
+        app.serve_stream(Endless { inner, pings, armed: Arc::clone(&armed), reads }, None);
+        let mut raw = Raw::over(client);
+        raw.handshake().await;
+        armed.store(true, Ordering::Relaxed);
+        raw.send(0x89, b"").await;
+        kept.push(raw);
+    }
+    let (client, server) = tokio::io::duplex(1024);
+    app.serve_stream(server, None);
+    let mut bystander = Raw::over(client);
+    bystander.handshake().await;
+    for _ in 0..10 {
+        let before = counted.load(Ordering::Relaxed);
+        bystander.send_text("still there?").await;
+        bystander.expect_text("still there?").await;
+        let meanwhile = counted.load(Ordering::Relaxed) - before;
+        assert!(meanwhile <= reads, "{meanwhile} reads");
+    }
+    drop(app.handle().shutdown(Duration::ZERO));
+    let _ = serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn clients_that_send_endless_control_frames_do_not_starve_other_connections() {
     for first in [0x89, 0x8a] {
-        let app = wrapped(echo_server()).build().unwrap();
-        let serving = tokio::spawn(app.clone().serve(Vec::<Listener>::new()));
-        let (reads, mut kept) = (Arc::new(AtomicUsize::new(0)), Vec::new());
-        for _ in 0..8 {
-            let (client, inner) = tokio::io::duplex(1024);
-            let (armed, reads) = (Arc::<AtomicBool>::default(), Arc::clone(&reads));
-            let pings = masked(first, b"").repeat(20_000);
-            app.serve_stream(Endless { inner, pings, armed: Arc::clone(&armed), reads }, None);
-            let mut raw = Raw::over(client);
-            raw.handshake().await;
-            armed.store(true, Ordering::Relaxed);
-            raw.send(0x89, b"").await;
-            kept.push(raw);
+        // At most one read, of 10,000 frames, from each of the eight clients.
+        expect_turns_between(first, 20_000, 8).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_read_sixteen_times_before_other_connections_get_their_turn() {
+    // The answer takes a few turns of each of the eight clients.
+    expect_turns_between(0x8a, 1, 8 * 16 * 12).await;
+}
+
+/// Counts the turns of another task.
+fn count_turns() -> Arc<AtomicUsize> {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    tokio::spawn(std::future::poll_fn(move |cx| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    }));
+    turns
+}
+
+/// Sends these bytes, and returns the turn of the other task in which each message was handled.
+async fn turns_of_messages(bytes: &[u8], count: usize) -> Vec<usize> {
+    let turns = count_turns();
+    let report = Route::message("count", move |_: Call| {
+        let turn = turns.load(Ordering::Relaxed);
+        async move { serde_json::json!({ "turn": turn }) }
+    });
+    let server = aiows::Server::from(Router::new().route(report));
+    let small = limits(|limits| limits.messages_per_turn = 4);
+    let app = wrapped(server.limits(small)).build().unwrap();
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    app.serve_stream(server, None);
+    let mut raw = Raw::over(client);
+    raw.handshake().await;
+    raw.write(bytes).await;
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        seen.push(raw.read_json().await["turn"].as_u64().unwrap() as usize);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_burst_of_messages_leaves_turns_to_other_connections() {
+    let message = masked(0x81, br#"{"type":"count"}"#);
+    let seen = turns_of_messages(&message.repeat(18), 18).await;
+    let batches: Vec<_> = seen.chunk_by(|one, next| one == next).map(<[_]>::len).collect();
+    assert_eq!(batches, [4, 4, 4, 4, 2], "{seen:?}");
+}
+
+#[tokio::test]
+async fn messages_behind_many_control_frames_leave_turns_to_other_connections() {
+    // As many control frames as are handled in one turn.
+    let pongs = masked(0x8a, b"").repeat(64);
+    let message = masked(0x81, br#"{"type":"count"}"#);
+    let seen = turns_of_messages(&[message, pongs].concat().repeat(10), 10).await;
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_panics_is_logged_once() {
+    for fault in [Fault::Read, Fault::Write, Fault::Flush, Fault::Shutdown] {
+        let (lines, _guard) = log();
+        let (ends, ended) = ends();
+        let app = wrapped(ends.server()).build().unwrap();
+        let armed = Arc::default();
+        let mut raw = serve(&app, fault, &armed);
+        raw.handshake().await;
+        armed.store(true, Ordering::Relaxed);
+        raw.send_text("hello").await;
+        if fault == Fault::Shutdown {
+            raw.expect_text("hello").await;
+            raw.send_close(1000, "").await;
         }
-        let (client, server) = tokio::io::duplex(1024);
-        app.serve_stream(server, None);
-        let mut bystander = Raw::over(client);
-        bystander.handshake().await;
-        for _ in 0..10 {
-            let before = reads.load(Ordering::Relaxed);
-            bystander.send_text("still there?").await;
-            bystander.expect_text("still there?").await;
-            // At most one read, of 10,000 frames, from each of the eight clients.
-            let meanwhile = reads.load(Ordering::Relaxed) - before;
-            assert!(meanwhile <= 8, "{meanwhile} reads");
-        }
-        drop(app.handle().shutdown(Duration::ZERO));
-        let _ = serving.await.unwrap();
+        ended.next().await;
+        raw.read_to_end().await;
+        let text = "the stream of a connection panicked";
+        assert_eq!(levels(&lines, text), [tracing::Level::ERROR], "{fault:?}");
     }
 }

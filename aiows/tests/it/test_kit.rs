@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use aiows::testing::{Refused, TestServer, socket};
+use aiows::testing::{Refused, TestCall, TestServer, answer, next, socket};
 use aiows::{
     DisconnectReason, Message, Result, Router, Server, State, WebSocket, disconnect, message,
     routes,
 };
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -234,4 +235,15 @@ async fn a_client_receives_all_messages_that_the_server_sent_before_it_stopped()
         }
         assert_eq!(client.expect_closed(4000).await, "bye");
     }
+}
+
+#[tokio::test]
+async fn the_answer_of_an_outcome_is_read_as_json() {
+    let (ws, _sent) = socket();
+    let call = || TestCall::message(&ws, r#"{"type":"note","id":1}"#).call();
+    let answered = next(async |_| note()).run(call()).await.unwrap();
+    let expected = json!({ "type": "note", "text": "hi", "correlation_id": 1 });
+    assert_eq!((answered.is_empty(), answer(&answered)), (false, Some(expected)));
+    let silent = next(async |_| ()).run(call()).await.unwrap();
+    assert_eq!((silent.is_empty(), answer(&silent)), (true, None));
 }

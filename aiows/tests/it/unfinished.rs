@@ -81,6 +81,84 @@ async fn if_unfinished_messages_exceed_the_total_clients_above_their_share_are_c
     .await;
 }
 
+/// The first frame of a text in fragments, which has this many bytes of payload.
+fn begun(size: usize) -> Vec<u8> {
+    masked(0x01, &vec![b'x'; size])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_no_more_than_its_share_of_the_unfinished_bytes_stays_connected() {
+    let total = 512 * KIB;
+    let (ends, ended) = ends();
+    let narrow = limits(|limits| limits.inbound_total = total);
+    let server = TestServer::new(ends.server().limits(narrow));
+    let mut others = [Raw::join(&server).await, Raw::join(&server).await];
+    // Messages that are finished, or whose client has left, count no longer.
+    for other in &mut others {
+        other.write(&begun(200 * KIB)).await;
+        other.send(0x80, b"").await;
+        other.expect_text(&"x".repeat(200 * KIB)).await;
+    }
+    let [gone, mut idle] = others;
+    idle.send_text("here").await;
+    idle.expect_text("here").await;
+    drop(gone);
+    ended.next().await;
+    let (mut greedy, mut modest) = (Raw::join(&server).await, Raw::join(&server).await);
+    // The first one is above its share, but both together are not above the total.
+    greedy.write(&begun(total / 2 + KIB)).await;
+    modest.write(&begun(total / 2 - KIB)).await;
+    for _ in 0..3 {
+        for raw in [&mut greedy, &mut modest] {
+            raw.expect_silence(Duration::from_millis(1500)).await;
+        }
+    }
+    // Now they are, and the second one has exactly its share.
+    let rest = masked(0x00, &vec![b'x'; KIB]);
+    modest.write(&rest).await;
+    assert_eq!(greedy.read_close(1013).await, "Too much unfinished data");
+    modest.send(0x80, b"").await;
+    modest.expect_text(&"x".repeat(total / 2)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_exceeds_its_share_with_a_further_byte_is_closed_at_once() {
+    let narrow = limits(|limits| limits.inbound_total = 512 * KIB);
+    let server = TestServer::new(ends().0.server().limits(narrow));
+    let (mut modest, mut greedy) = (Raw::join(&server).await, Raw::join(&server).await);
+    let start = Instant::now();
+    modest.write(&begun(200 * KIB)).await;
+    modest.send(0x89, b"read").await;
+    assert_eq!(modest.read_frame().await.unwrap().payload, b"read");
+    greedy.write(&begun(400 * KIB)).await;
+    assert_eq!(greedy.read_close(1013).await, "Too much unfinished data");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    modest.expect_silence(Duration::from_secs(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unfinished_messages_count_from_64_kib_on() {
+    let narrow = limits(|limits| limits.inbound_total = 2 * 64 * KIB - 1);
+    let server = TestServer::new(ends().0.server().limits(narrow));
+    let mut small = Vec::new();
+    for _ in 0..5 {
+        let mut raw = Raw::join(&server).await;
+        raw.write(&begun(64 * KIB - 1)).await;
+        small.push(raw);
+    }
+    for raw in &mut small {
+        raw.expect_silence(Duration::from_millis(1500)).await;
+    }
+    let (mut one, mut other) = (Raw::join(&server).await, Raw::join(&server).await);
+    one.write(&begun(64 * KIB)).await;
+    one.expect_silence(Duration::from_millis(1500)).await;
+    other.write(&begun(64 * KIB)).await;
+    assert_eq!(other.read_close(1013).await, "Too much unfinished data");
+    for raw in small.iter_mut().chain([&mut one]) {
+        raw.expect_silence(Duration::from_millis(1500)).await;
+    }
+}
+
 /// Sets every limit to the largest value of its type.
 fn unbounded() -> Limits {
     limits(|limits| {

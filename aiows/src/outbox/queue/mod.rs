@@ -3,6 +3,8 @@
 mod coalesce; // messages that a newer one with the same key replaces
 mod evict; // messages that are removed without being sent
 mod fragments; // messages of several frames
+#[cfg(test)]
+mod tests;
 mod write; // writing, and removing the written entries
 
 use std::collections::VecDeque;

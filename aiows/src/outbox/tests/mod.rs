@@ -2,6 +2,7 @@
 
 mod lifecycle; // every operation in every state of the lifecycle
 mod model; // the model of the queue
+mod wakes; // the tasks that write, and those that are woken
 
 use std::io;
 use std::sync::{Arc, Barrier};
@@ -268,6 +269,89 @@ fn the_largest_blocked_queue_is_closed_when_all_exceed_the_limit() {
 }
 
 #[test]
+fn the_largest_of_many_blocked_queues_is_found() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 14_000;
+    let queues: Vec<_> = (0..10)
+        .map(|number| {
+            let outbox = outbox(Overflow::Reject, narrow, &totals);
+            let messages = if number == 0 { 5 } else { 1 };
+            (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+            block(&outbox);
+            outbox
+        })
+        .collect();
+    assert_eq!(totals.blocked.without(0), 14_000);
+    assert!(push(&queues[9], &small(1), None, false));
+    assert_eq!(totals.blocked.without(0), 10_000, "the largest queue is given up");
+    assert!(!queues[0].sleep(
+        &Context::from_waker(Waker::noop()),
+        super::Writability::Blocked,
+        super::AcceptedMessages::Pending
+    ));
+    let closed: Vec<_> = queues.iter().map(Outbox::is_closed).collect();
+    assert_eq!(closed.iter().position(|closed| *closed), Some(0), "{closed:?}");
+    assert_eq!(closed.iter().filter(|closed| **closed).count(), 1, "{closed:?}");
+}
+
+/// Publishes a part of a list; `true` if it is queued.
+fn publish_part(outbox: &Outbox, size: usize) -> bool {
+    match outbox.publish_part(&SharedFrame::new(Encoded::raw(&vec![b'x'; size]))) {
+        Published::Queued => true,
+        Published::Refused => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_parts_of_a_list_leave_half_of_the_queue_to_other_messages() {
+    for is_blocked in [false, true] {
+        let outbox = || {
+            let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+            assert!(publish_part(&outbox, 1000));
+            if is_blocked {
+                block(&outbox);
+            }
+            outbox
+        };
+        let queue = outbox();
+        let queued = (0..MAX_MESSAGES).filter(|_| publish_part(&queue, 1000)).count();
+        assert_eq!(queued, MAX_MESSAGES / 2 - 1);
+        assert!(push(&queue, &small(0), None, false));
+        let queue = outbox();
+        assert!(!publish_part(&queue, MAX_SIZE / 2 - 999));
+        assert!(publish_part(&queue, MAX_SIZE / 2 - 1000));
+        assert!(push(&queue, &vec![b'x'; MAX_SIZE / 2], None, false));
+    }
+}
+
+#[test]
+fn the_parts_of_a_list_close_no_other_connection() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 6000;
+    let [large, one] = [3, 1].map(|messages| {
+        let outbox = outbox(Overflow::Reject, narrow, &totals);
+        (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+        outbox
+    });
+    block(&large);
+    // As long as the socket takes bytes, the common limit does not apply.
+    assert!(publish_part(&one, 2001));
+    assert_eq!(write(&one, usize::MAX).len(), 4 + 1000 + 4 + 2001);
+    assert!(push(&one, &small(0), None, false));
+    block(&one);
+    assert!(!publish_part(&one, 2001));
+    assert!(publish_part(&one, 2000));
+    assert_eq!(totals.blocked.without(0), 6000);
+    // An empty queue takes a part in any case.
+    let empty = outbox(Overflow::Reject, narrow, &totals);
+    empty.ping();
+    block(&empty);
+    assert!(publish_part(&empty, 1000));
+    assert!(!publish_part(&empty, 1000));
+}
+
+#[test]
 fn a_queue_chosen_to_be_closed_is_kept_if_its_client_reads_again() {
     let totals = Arc::default();
     let narrow = |limits: &mut Limits| limits.outbound_total = 2500;
@@ -287,6 +371,62 @@ fn a_queue_chosen_to_be_closed_is_kept_if_its_client_reads_again() {
         super::AcceptedMessages::Pending
     ));
     assert_eq!(one.take_close_order(super::AcceptedMessages::Pending), super::CloseOrder::None);
+}
+
+/// Tells the outbox that its session sleeps until the socket takes bytes; `false` if the session
+/// has to close the connection.
+fn sleeps_blocked(outbox: &Outbox) -> bool {
+    outbox.sleep(
+        &Context::from_waker(Waker::noop()),
+        super::Writability::Blocked,
+        super::AcceptedMessages::Pending,
+    )
+}
+
+#[test]
+fn a_queue_whose_client_has_read_again_is_not_closed_when_its_socket_refuses_bytes_again() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| limits.outbound_total = 2500;
+    let [one, other] = [2, 1].map(|messages| {
+        let outbox = outbox(Overflow::Reject, narrow, &totals);
+        (0..messages).for_each(|n| assert!(push(&outbox, &small(n), None, false)));
+        block(&outbox);
+        outbox
+    });
+    assert!(push(&other, &small(1)[..600], None, false), "the larger queue is chosen");
+    assert_eq!(totals.blocked.without(0), 1600);
+    assert_eq!(write(&one, usize::MAX).len(), 2008);
+    assert!(push(&one, &small(2), None, false));
+    block(&one);
+    assert!(sleeps_blocked(&one));
+    assert!(!one.is_closed());
+}
+
+#[test]
+fn messages_queued_before_their_sockets_refuse_bytes_count_when_the_sessions_sleep() {
+    let queues = |total: usize, all: &[(u8, usize)]| {
+        let totals = Arc::default();
+        let queues = all.iter().map(|(messages, size)| {
+            let outbox = outbox(Overflow::Reject, |limits| limits.outbound_total = total, &totals);
+            let text = vec![b'x'; *size];
+            (0..*messages).for_each(|_| assert!(push(&outbox, &text, None, false)));
+            outbox
+        });
+        let queues: Vec<_> = queues.collect();
+        queues.iter().for_each(block);
+        queues
+    };
+    // A single message is accepted whatever its size, so its own session does not enforce the
+    // limit.
+    let two = queues(4500, &[(2, 1000), (1, 3000)]);
+    assert!(sleeps_blocked(&two[1]));
+    assert!(sleeps_blocked(&two[0]));
+    assert!(!sleeps_blocked(&two[1]), "it is the largest one");
+    assert_eq!((two[0].is_closed(), two[1].is_closed()), (false, true));
+    // The queue is as large as the limit, and others exceed it.
+    let two = queues(2000, &[(2, 1000), (1, 500)]);
+    assert!(!sleeps_blocked(&two[0]));
+    assert_eq!((two[0].is_closed(), two[1].is_closed()), (true, false));
 }
 
 #[test]
@@ -427,6 +567,85 @@ fn the_oldest_message_behind_a_partly_written_one_is_dropped() {
     assert_eq!((counts.pending, counts.dropped), (2, 1));
     bytes.extend(write(&outbox, usize::MAX));
     assert_eq!(bytes, b"\x81\x03one\x81\x03tri");
+}
+
+#[test]
+fn a_message_that_has_begun_is_neither_dropped_nor_finished_between_its_fragments() {
+    const FRAGMENT: usize = 65_536;
+    const PING: [u8; 2] = [0x89, 0];
+    // Exactly the first fragment is written, or also half of the ping behind it.
+    for (pings, written) in [(0, 0), (1, 0), (1, 1)] {
+        let begin = || {
+            let narrow = |limits: &mut Limits| limits.outbound_messages = 1;
+            let outbox = outbox(Overflow::DropOldest, narrow, &Arc::default());
+            // The first fragment has 10 bytes.
+            assert!(push(&outbox, &vec![b'x'; 2 * FRAGMENT + 10], None, true));
+            let mut bytes = write(&outbox, 5);
+            (0..pings).for_each(|_| outbox.ping());
+            bytes.extend(write(&outbox, 7 + written));
+            assert_eq!(bytes.len(), 12 + written);
+            (outbox, bytes)
+        };
+        let (outbox, mut bytes) = begin();
+        for text in [b"two", b"tri"] {
+            assert!(push(&outbox, text, None, false));
+        }
+        assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (2, 1));
+        bytes.extend(write(&outbox, usize::MAX));
+        let mut expected = vec![(0x01, 10), (0x00, FRAGMENT), (0x80, FRAGMENT), (0x81, 3)];
+        expected.splice(1..1, [(PING[0], 0)].into_iter().take(pings));
+        assert_eq!(frames(&bytes), expected);
+        assert!(bytes.ends_with(b"tri"));
+
+        let (outbox, mut bytes) = begin();
+        outbox.seal(None);
+        assert_eq!(outbox.discard_unsent(), 1);
+        assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (0, 1));
+        bytes.extend(write(&outbox, usize::MAX));
+        expected.truncate(1 + pings);
+        assert_eq!(frames(&bytes), expected);
+    }
+}
+
+#[test]
+fn the_oldest_message_is_kept_if_dropping_it_makes_no_room() {
+    let outbox =
+        outbox(Overflow::DropOldest, |limits| limits.outbound_messages = 2, &Arc::default());
+    assert!(push(&outbox, b"old", None, false));
+    for answer in [b"one", b"two"] {
+        outbox.push_answer(Encoded::raw(answer).with_rule(Rule::Kept(None)));
+    }
+    block(&outbox);
+    assert!(push(&outbox, b"new", None, false));
+    assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (3, 1));
+    let bytes = write(&outbox, usize::MAX);
+    assert_eq!(bytes, b"\x81\x03old\x81\x03one\x81\x03two");
+}
+
+#[test]
+fn the_newest_sixteen_pongs_are_kept() {
+    let outbox = outbox(Overflow::Reject, |_| {}, &Arc::default());
+    (0..100).for_each(|number| outbox.pong(&[number]));
+    let bytes = write(&outbox, usize::MAX);
+    let expected: Vec<u8> = (84..100).flat_map(|number| [0x8a, 1, number]).collect();
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn as_long_as_a_socket_takes_bytes_its_messages_are_replaced_regardless_of_other_queues() {
+    let totals = Arc::default();
+    let narrow = |limits: &mut Limits| {
+        (limits.outbound_messages, limits.outbound_total) = (2, 1000);
+    };
+    let [one, other] = [(); 2].map(|()| outbox(Overflow::Reject, narrow, &totals));
+    assert!(push(&other, &vec![b'x'; 2000], None, false));
+    block(&other);
+    assert!(push(&one, b"1", Some(0), false));
+    assert!(push(&one, b"full", None, false));
+    assert!(push(&one, b"10", Some(0), false));
+    block(&one);
+    assert!(!push(&one, b"100", Some(0), false));
+    assert_eq!(write(&one, usize::MAX), b"\x81\x0210\x81\x04full");
 }
 
 #[tokio::test(start_paused = true)]

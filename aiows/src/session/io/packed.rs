@@ -119,6 +119,18 @@ mod tests {
     }
 
     #[test]
+    fn large_messages_take_their_bytes_until_they_are_handled() {
+        let mut packed = PackedMessages::default();
+        packed.extend(messages(MAX_PACKED + 1, 3).chain(messages(MAX_PACKED, 1)));
+        let part = size_of::<Part>();
+        assert_eq!(packed.held, 3 * (MAX_PACKED + 1 + part) + RUN + part);
+        for size in [MAX_PACKED + 1, MAX_PACKED + 1, MAX_PACKED + 1, MAX_PACKED] {
+            assert_eq!(packed.pop().unwrap().bytes().len(), size);
+        }
+        assert_eq!((packed.held, packed.is_empty()), (0, true));
+    }
+
+    #[test]
     fn the_number_of_empty_messages_is_bounded() {
         let limits = Limits::default();
         let mut packed = PackedMessages::default();
