@@ -296,9 +296,9 @@ fn the_largest_of_many_blocked_queues_is_found() {
 
 /// Publishes a part of a list; `true` if it is queued.
 fn publish_part(outbox: &Outbox, size: usize) -> bool {
-    match outbox.publish_part(&SharedFrame::new(Encoded::raw(&vec![b'x'; size]))) {
+    match outbox.offer(&SharedFrame::new(Encoded::raw(&vec![b'x'; size])), When::Never) {
         Published::Queued => true,
-        Published::Refused => false,
+        Published::Full => false,
         other => panic!("{other:?}"),
     }
 }
@@ -599,7 +599,7 @@ fn a_message_that_has_begun_is_neither_dropped_nor_finished_between_its_fragment
 
         let (outbox, mut bytes) = begin();
         outbox.seal(None);
-        assert_eq!(outbox.discard_unsent(), 1);
+        assert_eq!(drop_unsent(&outbox), 1);
         assert_eq!((outbox.outbound().pending, outbox.outbound().dropped), (0, 1));
         bytes.extend(write(&outbox, usize::MAX));
         expected.truncate(1 + pings);
