@@ -261,3 +261,13 @@ fn a_list_that_is_too_long_is_refused_without_a_copy() {
         assert!(refused.bytes <= 512 && refused.peak <= 8 * 1024 * 1024, "{refused:?}");
     }
 }
+
+#[test]
+fn a_message_that_does_not_decode_is_not_in_memory_twice() {
+    let skipped = measure_within(r#""other":["#, "{}", r#"],"gift":7"#);
+    let decoded = measure_within(r#""items":["#, "{}", r#"],"gift":7"#);
+    let text = format!("{decoded:?}, {skipped:?}");
+    assert!(skipped.bytes <= 512 && decoded.bytes <= 512, "{text}");
+    // The items that were decoded before the error are dropped before it is explained.
+    assert!(decoded.peak <= skipped.peak + 64 * 1024, "{text}");
+}

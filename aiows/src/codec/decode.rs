@@ -31,33 +31,34 @@ pub(crate) fn decode<T: DeserializeOwned>(
 /// Finds the reason why a text failed.
 #[cold]
 fn reason<T: DeserializeOwned>(tag: &Tag, text: &str) -> HandlerError {
-    let payload = match read_payload(tag, text) {
-        Ok(payload) => payload,
-        Err(error) => return error,
-    };
+    if let Err(error) = read_head(tag, text) {
+        return error;
+    }
     let mut found = Found::default();
     let mut json = serde_json::Deserializer::from_str(text);
-    decode_again::<T, _>(Payload { json: &mut json, tag, found: &mut found }, payload.as_ref())
+    let json = Payload { json: &mut json, tag, found: &mut found };
+    decode_again::<T, _>(json, || read_payload(tag, text))
 }
 
-/// Checks the head and parses the payload, which is `None` if a number in it is too large.
-fn read_payload(tag: &Tag, text: &str) -> Result<Option<Value>, HandlerError> {
-    read_head(tag, text)?;
-    let mut payload = serde_json::from_str(text).ok();
-    if let Some(Value::Object(fields)) = &mut payload {
+/// Parses the payload. Returns `None` if a number in it is too large.
+fn read_payload(tag: &Tag, text: &str) -> Option<Value> {
+    let mut payload = serde_json::from_str(text).ok()?;
+    if let Value::Object(fields) = &mut payload {
         tag.head_keys().iter().for_each(|key| drop(fields.remove(*key)));
     }
-    Ok(payload)
+    Some(payload)
 }
 
 /// Decodes a payload that failed once more, this time to find the field.
+///
+/// The payload is only parsed when the values that were decoded before the error are dropped.
 fn decode_again<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     json: D,
-    payload: Option<&Value>,
+    payload: impl FnOnce() -> Option<Value>,
 ) -> HandlerError {
     let text = "the message does not have the expected fields";
     let failed = serde_path_to_error::deserialize::<_, T>(json).err();
-    let fields = failed.map(|error| explain(&error, payload));
+    let fields = failed.map(|error| explain(&error, payload().as_ref()));
     HandlerError::new(code::INVALID_PAYLOAD, text).with_fields(fields.into_iter().collect())
 }
 
@@ -68,6 +69,7 @@ fn decode_again<'de, T: DeserializeOwned, D: Deserializer<'de>>(
 /// Returns the same errors as [`decode`].
 pub(crate) fn decode_whole(text: &str) -> Result<Value, HandlerError> {
     check_keys(text)?;
-    serde_json::from_str(text)
-        .map_err(|_| decode_again::<Value, _>(&mut serde_json::Deserializer::from_str(text), None))
+    serde_json::from_str(text).map_err(|_| {
+        decode_again::<Value, _>(&mut serde_json::Deserializer::from_str(text), || None)
+    })
 }
