@@ -299,3 +299,45 @@ impl fmt::Debug for Call {
         f.debug_struct("Call").field("socket", &self.inner.socket).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Tag;
+    use crate::hub::Hub;
+    use crate::limits::Limits;
+    use crate::outbox::Outbox;
+    use crate::websocket::Peer;
+
+    fn socket() -> WebSocket {
+        let (_, namespace) = Hub::with_default_rules();
+        let outbox = Outbox::new(&Limits::default(), Arc::default());
+        WebSocket::new(outbox, Peer::default(), Tag::default(), namespace.registry())
+    }
+
+    fn begin(spare: Option<Call>, size: usize) -> Call {
+        let received = Received::new(Inbound::text("x".repeat(size)), RequestId::Absent);
+        Call::begin(spare, &socket(), &Arc::default(), received)
+    }
+
+    #[test]
+    fn a_call_is_used_again_unless_it_is_shared_or_its_message_was_large() {
+        let mut call = begin(None, 64 << 10);
+        assert!(!call.is_spare());
+        call.end().unwrap();
+        assert!(call.is_spare());
+        let first = Arc::as_ptr(&call.inner);
+        let mut call = begin(Some(call), (64 << 10) + 1);
+        assert_eq!(Arc::as_ptr(&call.inner), first);
+        call.end().unwrap();
+        assert!(!call.is_spare());
+        let mut call = begin(None, 1);
+        let shared = call.clone();
+        call.end().unwrap();
+        assert_eq!((call.is_spare(), shared.text()), (false, Some("x")));
+        let first = Arc::as_ptr(&call.inner);
+        let other = begin(Some(call), 2);
+        assert_ne!(Arc::as_ptr(&other.inner), first);
+        assert_eq!((other.text(), shared.text()), (Some("xx"), Some("x")));
+    }
+}

@@ -1,6 +1,7 @@
 //! The server notices that a client has left in every state of the connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aiows::{
@@ -114,6 +115,29 @@ async fn the_server_notices_the_end_of_a_stream_while_a_handler_is_pending_and_r
         },
     )
     .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn messages_that_are_unread_when_a_client_ends_its_stream_are_handled() {
+    #[message("stay")]
+    async fn count(ws: WebSocket, State(handled): State<Arc<AtomicUsize>>) {
+        // The server notices the end while this handler is pending and reading has paused.
+        ws.closed().await;
+        handled.fetch_add(1, Ordering::Relaxed);
+    }
+    let handled = Arc::<AtomicUsize>::default();
+    let (ends, ended) = ends();
+    let router = Router::new().routes(routes![count]).state(Arc::clone(&handled));
+    let server = TestServer::bind(ends.watch(router).limits(limits(|_| {}))).await;
+    let mut raw = Raw::open(&server).await;
+    raw.write(&stays(SOME)).await;
+    raw.finish().await;
+    assert_eq!(ended.next().await, DisconnectReason::Peer { code: None, reason: String::new() });
+    assert_eq!(
+        handled.load(Ordering::Relaxed),
+        stays(SOME).len() / masked(TEXT, br#"{"type":"stay"}"#).len()
+    );
 }
 
 #[cfg(target_os = "linux")]

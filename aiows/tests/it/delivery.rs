@@ -94,6 +94,19 @@ async fn latest_delivery_ends_on_the_newest_value_even_behind_answers_and_reques
 }
 
 #[tokio::test]
+async fn a_broadcast_of_a_latest_type_replaces_the_older_value_of_its_key() {
+    let (ws, mut raw, server) = in_memory(Overflow::Disconnect).await;
+    let hub = server.handle().hub();
+    for price in [100, 200] {
+        for tick in [tick("AAPL", price), tick("MSFT", price + 1)] {
+            assert_eq!(hub.all().send(&tick).await.unwrap().accepted, 1);
+        }
+    }
+    assert_eq!(ws.outbound().replaced, 2);
+    assert_eq!(read_prices(&mut raw, 2).await, [200, 201]);
+}
+
+#[tokio::test]
 async fn a_drop_oldest_type_drops_only_its_own_messages() {
     let (ws, mut raw, _server) = in_memory(Overflow::Disconnect).await;
     let sent = stall_exactly(&ws, 5).await;

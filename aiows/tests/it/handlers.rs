@@ -347,3 +347,26 @@ async fn a_handler_may_return_an_outcome_that_it_has_encoded_itself() {
     client.send_text(r#"{"type":"count","id":2,"number":0}"#).await;
     assert_eq!(client.recv_json().await, json!({ "type": "ack", "correlation_id": 2 }));
 }
+
+#[tokio::test]
+async fn a_handler_that_decodes_no_payload_is_not_called_for_a_malformed_message() {
+    #[message("bare")]
+    async fn bare(State(calls): State<Arc<AtomicUsize>>) {
+        calls.fetch_add(1, Ordering::Relaxed);
+    }
+    let calls = Arc::<AtomicUsize>::default();
+    let server = TestServer::new(Router::new().routes(routes![bare]).state(Arc::clone(&calls)));
+    let mut client = server.connect().await;
+    for (text, code) in [
+        (r#"{"type":"bare","id":1"#, "invalid_json"),
+        (r#"{"type":"bare","a":}"#, "invalid_json"),
+        (r#"{"type":"bare","id":[]}"#, "invalid_message"),
+    ] {
+        client.send_text(text).await;
+        assert_eq!(client.recv_json().await["code"], code, "{text}");
+        assert_eq!(calls.load(Ordering::Relaxed), 0, "{text}");
+    }
+    client.send_text(r#"{"type":"bare","id":1}"#).await;
+    assert_eq!(client.recv_json().await, json!({ "type": "ack", "correlation_id": 1 }));
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}

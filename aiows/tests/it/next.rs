@@ -335,3 +335,69 @@ async fn connect_handlers_that_middleware_spawned_do_not_outlive_the_connection(
         assert_eq!(log.lines(), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_spawned_next_fails_once_its_connect_handlers_are_dropped() {
+    #[connect]
+    async fn enter(State(started): State<Started>) {
+        started.notify_one();
+        std::future::pending().await
+    }
+    struct Spawns(Started, mpsc::Sender<Returned>);
+    impl Middleware for Spawns {
+        async fn on_connect(&self, call: Call, next: Next) -> Returned {
+            let (started, returned) = (Arc::clone(&self.0), self.1.clone());
+            tokio::spawn(async move { returned.try_send(next.run(call).await).unwrap() });
+            started.notified().await;
+            Ok(Outcome::default())
+        }
+    }
+    let started = Started::default();
+    let (sender, mut returned) = mpsc::channel(1);
+    let router = Router::new().routes(routes![enter]).state(Arc::clone(&started));
+    let server = TestServer::new(router.middleware(Spawns(started, sender)));
+    server.connect().await.expect_closed(1008).await;
+    let returned = timeout(Duration::from_secs(60), returned.recv()).await.unwrap().unwrap();
+    assert_eq!(returned.unwrap_err().to_string(), "the connection has ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_ends_after_the_poll_of_its_connect_handlers_on_another_thread() {
+    type Exits = Arc<(std::sync::mpsc::Sender<()>, Mutex<std::sync::mpsc::Receiver<()>>)>;
+    #[connect]
+    async fn enter(
+        State(started): State<Started>,
+        State(log): State<Log>,
+        State(it): State<Exits>,
+    ) {
+        started.notify_one();
+        // The middleware has returned, but this poll has not.
+        let exit = tokio::task::block_in_place(|| {
+            it.1.lock().unwrap().recv_timeout(Duration::from_millis(200))
+        });
+        log.add(if exit.is_ok() { "exit in the poll" } else { "polled" });
+        std::future::pending().await
+    }
+    #[disconnect(always)]
+    async fn exit(State(log): State<Log>, State(it): State<Exits>) {
+        log.add("exit");
+        it.0.send(()).unwrap();
+    }
+    struct Spawns(Started);
+    impl Middleware for Spawns {
+        async fn on_connect(&self, call: Call, next: Next) -> Returned {
+            tokio::spawn(next.run(call));
+            self.0.notified().await;
+            Ok(Outcome::default())
+        }
+    }
+    let (log, started) = (Log::default(), Started::default());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let router = Router::new().routes(routes![enter, exit]).state(log.clone());
+    let router =
+        router.state(Arc::clone(&started)).state::<Exits>(Arc::new((sender, Mutex::new(receiver))));
+    let server = TestServer::new(router.middleware(Spawns(started)));
+    server.connect().await.expect_closed(1008).await;
+    server.shutdown(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(log.lines(), ["polled", "exit"]);
+}

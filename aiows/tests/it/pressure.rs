@@ -576,15 +576,18 @@ async fn a_client_whose_socket_a_publisher_has_filled_receives_the_queue_once_it
     let ws = sockets.next().await;
     settle().await;
     let hub = server.handle().hub();
+    let (mut accepted, mut refused) = (0, 0);
+    // The last one finds the queue full, and the publisher cannot write any of it.
     for n in 0.. {
-        let before = ws.outbound().pending;
-        hub.all().send(&number(n)).await.unwrap();
-        if before == ROOM as u64 && ws.outbound().pending > 1 {
-            // The publisher could not write the whole queue.
+        let delivery = hub.all().send(&number(n)).await.unwrap();
+        accepted += delivery.accepted as u64;
+        refused += delivery.refused as u64;
+        if refused > 0 {
             break;
         }
     }
-    let Outbound { queued, dropped, .. } = ws.outbound();
+    let Outbound { queued, dropped, pending, .. } = ws.outbound();
+    assert_eq!((accepted, refused, pending), (queued - dropped, dropped, ROOM as u64));
     let numbers = read_numbers(&mut raw, queued - dropped).await;
     assert!(numbers.iter().copied().eq(0..numbers.len() as u32), "{numbers:?}");
     expect_alive(&ws, &mut raw).await;

@@ -57,6 +57,8 @@ struct Board {
     the_plain_set: BTreeSet<Plain>,
     #[validate(nested)]
     sub_board: Option<Box<Sub>>,
+    #[validate(nested)]
+    sub_boards: Vec<Sub>,
 }
 
 /// A part of a board, which may be nested in itself.
@@ -108,6 +110,10 @@ fn the_path_of_a_validation_error_passes_through_nested_lists_and_maps() {
         (
             json!({ "subBoard": { "subBoard": { "byName": { "ann": &bad } } } }),
             "subBoard.subBoard.byName.ann.itemName",
+        ),
+        (
+            json!({ "subBoards": [{ "byName": { "ann": &ok } }, { "byName": { "bob": &bad } }] }),
+            "subBoards[1].byName.bob.itemName",
         ),
     ] {
         assert_eq!(paths(fields.clone()), [path], "{fields}");

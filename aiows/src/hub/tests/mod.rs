@@ -1,1 +1,2 @@
+mod flush_task; // deferred writes
 mod races;
