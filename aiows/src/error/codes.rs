@@ -108,6 +108,7 @@ pub(crate) mod mistake {
         Mistake::new(UNKNOWN.code, "is not a parameter of this request");
 
     /// Returns the text of a failed rule. The codes of validator's own rules have texts.
+    #[cfg(feature = "validator")]
     pub(crate) fn rule_text(code: &str) -> &'static str {
         match code {
             "contains" => "lacks a required part",
