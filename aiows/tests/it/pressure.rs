@@ -564,8 +564,8 @@ async fn a_client_that_reads_steadily_over_a_slow_link_stays_connected() {
     assert_eq!(stats.outbound.pending, 1, "the server wrote faster than the client read");
 }
 
-/// A publisher writes while the session sleeps. Nobody publishes again, so the session has to wait
-/// for the socket.
+/// A publisher writes while the session sleeps. No other publication follows, so the session has to
+/// wait for the socket.
 #[tokio::test]
 async fn a_client_whose_socket_a_publisher_has_filled_receives_the_queue_once_it_reads() {
     let sockets = Sockets::new();

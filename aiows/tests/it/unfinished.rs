@@ -93,7 +93,7 @@ async fn a_client_that_has_no_more_than_its_share_of_the_unfinished_bytes_stays_
     let narrow = limits(|limits| limits.inbound_total = total);
     let server = TestServer::new(ends.server().limits(narrow));
     let mut others = [Raw::join(&server).await, Raw::join(&server).await];
-    // Messages that are finished, or whose client has left, count no longer.
+    // A message no longer counts once it is finished or its client has left.
     for other in &mut others {
         other.write(&begun(200 * KIB)).await;
         other.send(0x80, b"").await;

@@ -210,7 +210,7 @@ fn a_failed_rule_has_a_text_for_people_unless_the_rule_has_one() {
     }
 }
 
-/// Returns the errors of a list whose second item has these errors.
+/// Returns the errors of a list in which the second item has these errors.
 fn list_of(errors: ValidationErrors) -> ValidationErrors {
     let items = BTreeMap::from([(1, Box::new(errors))]);
     let mut list = ValidationErrors::new();

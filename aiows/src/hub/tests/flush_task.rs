@@ -26,7 +26,7 @@ impl Wake for Wakes {
     }
 }
 
-/// Members whose sessions sleep, and to each of whom a message waits for a deferred flush.
+/// Members with sleeping sessions. Each has a message that waits for its deferred flush.
 struct Crowd {
     members: Members,
     wakes: Arc<Wakes>,

@@ -373,8 +373,7 @@ fn a_queue_chosen_to_be_closed_is_kept_if_its_client_reads_again() {
     assert_eq!(one.take_close_order(super::AcceptedMessages::Pending), super::CloseOrder::None);
 }
 
-/// Tells the outbox that its session sleeps until the socket takes bytes; `false` if the session
-/// has to close the connection.
+/// Lets the session sleep until the socket takes bytes; `false` if it has to close the connection.
 fn sleeps_blocked(outbox: &Outbox) -> bool {
     outbox.sleep(
         &Context::from_waker(Waker::noop()),
