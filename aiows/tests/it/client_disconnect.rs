@@ -407,6 +407,14 @@ async fn a_reset_after_a_close_frame_ends_the_connection_at_once_even_if_answers
     expect_room(&server).await;
 }
 
+/// A server for one connection that waits for a close far longer than a test may take.
+fn patient(router: Router) -> Server {
+    Server::from(router).limits(limits(|limits| {
+        limits.connections = 1;
+        limits.close_timeout = Duration::from_secs(3600);
+    }))
+}
+
 #[tokio::test]
 async fn a_close_by_a_handler_whose_client_has_closed_ends_the_connection_at_once() {
     #[message("leave")]
@@ -414,13 +422,7 @@ async fn a_close_by_a_handler_whose_client_has_closed_ends_the_connection_at_onc
         ws.closed().await;
         ws.close(4000, "too late");
     }
-    let server = || {
-        Server::from(Router::new().routes(routes![leave])).limits(limits(|limits| {
-            limits.connections = 1;
-            // Far longer than this test may take.
-            limits.close_timeout = Duration::from_secs(3600);
-        }))
-    };
+    let server = || patient(Router::new().routes(routes![leave]));
     over_both(server, async |server| {
         let mut raw = Raw::join(&server).await;
         let close = masked(CLOSE, &close_payload(1000, "bye"));
@@ -438,13 +440,7 @@ async fn a_close_frame_behind_many_control_frames_ends_a_closed_connection_at_on
     async fn leave(ws: WebSocket) {
         ws.close(4000, "bye");
     }
-    let server = || {
-        Server::from(Router::new().routes(routes![leave])).limits(limits(|limits| {
-            limits.connections = 1;
-            // Far longer than this test may take.
-            limits.close_timeout = Duration::from_secs(3600);
-        }))
-    };
+    let server = || patient(Router::new().routes(routes![leave]));
     over_both(server, async |server| {
         let mut raw = Raw::join(&server).await;
         raw.send_text(r#"{"type":"leave"}"#).await;
