@@ -11,7 +11,7 @@ use super::member_list::MemberList;
 use super::presence::{Changes, ListProgress};
 use crate::codec::Tag;
 use crate::id::ConnectionId;
-use crate::outbox::{Attempts, Published, SharedFrame, When};
+use crate::outbox::{Attempts, OfferResult, SharedFrame, When};
 use crate::websocket::{Members, WebSocket};
 
 /// The member lists of one room that are still being sent.
@@ -178,8 +178,8 @@ impl Announcement<'_> {
         while next < list.parts() {
             let frame = self.encoded.part(self.room, (number, list), next, socket.tag());
             match frame.map(|frame| socket.outbox().offer(frame, When::Never)) {
-                None | Some(Published::Queued) => {}
-                Some(Published::Deferred) => socket.outbox().flush_deferred(),
+                None | Some(OfferResult::Queued) => {}
+                Some(OfferResult::Deferred) => socket.outbox().flush_deferred(),
                 Some(_) => return next,
             }
             next += 1;
@@ -201,15 +201,15 @@ impl Announcement<'_> {
                 continue;
             };
             let offer = || socket.outbox().offer(frame, When::Offered);
-            let published = busy.map_or_else(offer, Published::Busy);
+            let published = busy.map_or_else(offer, OfferResult::Busy);
             match published {
-                Published::Queued => {}
-                Published::Deferred => socket.outbox().flush_deferred(),
-                Published::Busy(since) => {
+                OfferResult::Queued => {}
+                OfferResult::Deferred => socket.outbox().flush_deferred(),
+                OfferResult::Busy(since) => {
                     busy_members.add(socket, frame, since);
                     busy = Some(since);
                 }
-                Published::Dropped | Published::Full | Published::Closed => return false,
+                OfferResult::Dropped | OfferResult::Full | OfferResult::Closed => return false,
             }
         }
         true

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::Delivery;
-use crate::outbox::{Attempts, Published, SharedFrame};
+use crate::outbox::{Attempts, OfferResult, SharedFrame};
 use crate::websocket::WebSocket;
 
 /// Frames for clients with full queues although their sockets are not known to block.
@@ -77,16 +77,16 @@ impl BusyMember<'_> {
         let Self { socket, frames, delivery } = self;
         while let Some((frame, since)) = frames.front() {
             match socket.outbox().publish_later(frame, *since).await {
-                Published::Dropped => delivery.refused += 1,
-                Published::Full | Published::Closed => {
+                OfferResult::Dropped => delivery.refused += 1,
+                OfferResult::Full | OfferResult::Closed => {
                     socket.leave_if_closed();
                     delivery.refused += 1;
                 }
-                Published::Deferred => {
+                OfferResult::Deferred => {
                     socket.outbox().flush_deferred();
                     delivery.accepted += 1;
                 }
-                Published::Queued | Published::Busy(_) => delivery.accepted += 1,
+                OfferResult::Queued | OfferResult::Busy(_) => delivery.accepted += 1,
             }
             frames.pop_front();
         }

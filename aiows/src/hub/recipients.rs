@@ -13,7 +13,7 @@ use crate::codec::{Encoded, HeadId, Tag, check_reserved};
 use crate::error::SendError;
 use crate::id::ConnectionId;
 use crate::message::{Outgoing, encode};
-use crate::outbox::{Published, SharedFrame, When};
+use crate::outbox::{OfferResult, SharedFrame, When};
 use crate::websocket::{Directory, Found, Registry, Selector, WebSocket};
 
 /// Up to this many recipients are queued in one turn. Queueing takes a tenth of the time of
@@ -197,14 +197,14 @@ impl Recipients {
             for (at, socket) in recipients {
                 let frame = forms.of(socket.tag())?;
                 match socket.outbox().offer(frame, When::Offered) {
-                    Published::Queued => delivery.accepted += 1,
-                    Published::Deferred => {
+                    OfferResult::Queued => delivery.accepted += 1,
+                    OfferResult::Deferred => {
                         flush_task.include(at);
                         delivery.accepted += 1;
                     }
-                    Published::Busy(since) => busy_members.add(socket, frame, since),
-                    Published::Dropped => delivery.refused += 1,
-                    Published::Full | Published::Closed => {
+                    OfferResult::Busy(since) => busy_members.add(socket, frame, since),
+                    OfferResult::Dropped => delivery.refused += 1,
+                    OfferResult::Full | OfferResult::Closed => {
                         socket.leave_if_closed();
                         delivery.refused += 1;
                     }

@@ -30,7 +30,7 @@ use self::blocked::BlockedQueue;
 pub(crate) use self::close_request::{AcceptedMessages, CloseMode, CloseOrder, CloseRequest};
 use self::drop_log::DropBurst;
 use self::lifecycle::{Lifecycle, Mirror};
-pub(crate) use self::offer::Published;
+pub(crate) use self::offer::OfferResult;
 use self::policy::{AfterUnlock, Bounds};
 pub(crate) use self::policy::{Attempts, When};
 use self::queue::Queue;

@@ -24,7 +24,7 @@ pub(crate) trait Offered {
 
 /// The result of offering a message to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Published {
+pub(crate) enum OfferResult {
     /// The message is queued, and the sender has no more to do.
     Queued,
     /// The message is queued, and the publisher has to call `flush_deferred`.
@@ -47,10 +47,10 @@ impl Outbox {
     /// A client is slow only if its socket refuses bytes. Over plain TCP a full queue is written to
     /// the socket here. On other streams the result is `Busy` until the session has tried to write.
     #[inline]
-    pub(crate) fn offer<M: Offered>(&self, message: M, when: When) -> Published {
+    pub(crate) fn offer<M: Offered>(&self, message: M, when: When) -> OfferResult {
         let mut state = self.lock();
         if self.is_closed() {
-            return Published::Closed;
+            return OfferResult::Closed;
         }
         let is_part = matches!(when, When::Never);
         if is_part || !self.bounds.has_plain_room(&state, message.size(), message.rule()) {
@@ -71,7 +71,7 @@ impl Outbox {
         mut state: MutexGuard<'_, State>,
         message: M,
         when: When,
-    ) -> Published {
+    ) -> OfferResult {
         let mut after_unlock = AfterUnlock::default();
         let (size, rule) = (message.size(), message.rule());
         let admission = self.bounds.admit(&mut state, size, rule, when, &mut after_unlock);
@@ -80,11 +80,11 @@ impl Outbox {
                 message.append(&mut state.queue);
                 state.schedule_write(M::IS_PUBLISHED, &mut after_unlock.session)
             }
-            Admission::Drop => Published::Dropped,
+            Admission::Drop => OfferResult::Dropped,
             Admission::Wait if state.turn != SessionTurn::Missing => {
-                Published::Busy(state.attempts)
+                OfferResult::Busy(state.attempts)
             }
-            Admission::Wait | Admission::Refuse(_) => Published::Full,
+            Admission::Wait | Admission::Refuse(_) => OfferResult::Full,
         };
         self.unlock(state, after_unlock);
         if M::IS_PUBLISHED && matches!(admission, Admission::Refuse(Overflow::Disconnect)) {
@@ -97,19 +97,19 @@ impl Outbox {
 impl State {
     /// Determines which task writes the message just appended. The session is taken out if it has
     /// to be woken for that. If it is awake or waits for the socket, it writes the message anyway.
-    fn schedule_write(&mut self, is_published: bool, session: &mut Option<Waker>) -> Published {
+    fn schedule_write(&mut self, is_published: bool, session: &mut Option<Waker>) -> OfferResult {
         if self.is_blocked || self.sleeper.is_none() {
-            return Published::Queued;
+            return OfferResult::Queued;
         }
         if is_published && self.writer.is_some() {
             // The session of a plain TCP connection stays asleep as long as the socket takes all
             // bytes. An earlier publication may have deferred a flush already.
             return match std::mem::replace(&mut self.is_flush_deferred, true) {
-                true => Published::Queued,
-                false => Published::Deferred,
+                true => OfferResult::Queued,
+                false => OfferResult::Deferred,
             };
         }
         *session = self.sleeper.take();
-        Published::Queued
+        OfferResult::Queued
     }
 }

@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use tokio::time::{sleep, timeout};
 
-use super::offer::{Offered, Published};
+use super::offer::{OfferResult, Offered};
 use super::policy::{Attempts, When};
 use super::queue::Queue;
 use super::{CloseRequest, Outbox};
@@ -124,7 +124,7 @@ impl Outbox {
     }
 }
 
-impl Published {
+impl OfferResult {
     /// Returns the result for the sender; `None` if the queue is full.
     fn sent(self) -> Option<Result<(), SendError>> {
         match self {

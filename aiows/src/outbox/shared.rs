@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::offer::{Offered, Published};
+use super::offer::{OfferResult, Offered};
 use super::policy::{Attempts, When};
 use super::queue::Queue;
 use super::{Outbox, SessionTurn};
@@ -35,14 +35,14 @@ impl Outbox {
     /// Publishes a frame that was `Busy` once the session has tried to write.
     ///
     /// Cancel safe: if the future is dropped, the frame is not queued.
-    pub(crate) async fn publish_later(&self, frame: &SharedFrame, since: Attempts) -> Published {
+    pub(crate) async fn publish_later(&self, frame: &SharedFrame, since: Attempts) -> OfferResult {
         loop {
             let mut changed = pin!(self.waiters.changed());
             // Registered before the attempt, so that a write of the session in between is not
             // missed.
             changed.as_mut().enable();
             match self.offer(frame, When::TriedAgain(since)) {
-                Published::Busy(_) => changed.await,
+                OfferResult::Busy(_) => changed.await,
                 published => return published,
             }
         }

@@ -12,7 +12,7 @@ use crate::codec::{Encoded, Tag};
 use crate::hub::flush_task::{CHUNK, FlushTask};
 use crate::hub::*;
 use crate::limits::Limits;
-use crate::outbox::{AcceptedMessages, Outbox, Published, SharedFrame, When, Writability};
+use crate::outbox::{AcceptedMessages, OfferResult, Outbox, SharedFrame, When, Writability};
 use crate::transport::{Io, Transport};
 use crate::websocket::{Members, Peer};
 
@@ -50,7 +50,7 @@ impl Crowd {
             let (outbox, cx) = (socket.outbox(), Context::from_waker(&waker));
             outbox.open(None, writer);
             assert!(outbox.sleep(&cx, Writability::Ready, AcceptedMessages::Answered));
-            assert_eq!(outbox.offer(&frame, When::Offered), Published::Deferred);
+            assert_eq!(outbox.offer(&frame, When::Offered), OfferResult::Deferred);
             members.push(socket);
             streams.push((client, io));
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::lifecycle::Lifecycle;
 use super::super::{
-    AcceptedMessages, CloseMode, CloseOrder, CloseRequest, Outbox, Published, SharedFrame, When,
+    AcceptedMessages, CloseMode, CloseOrder, CloseRequest, OfferResult, Outbox, SharedFrame, When,
     Writability,
 };
 use super::{Random, outbox, push, write};
@@ -234,7 +234,7 @@ fn messages_are_queued_until_the_connection_has_to_close_and_control_frames_unti
         let tried = outbox.try_push(message()).is_ok();
         assert_eq!(tried, state.accepts_messages(), "{state:?}");
         let published = outbox.offer(&SharedFrame::new(message()), When::Offered);
-        assert_eq!(published != Published::Closed, tried, "{state:?}");
+        assert_eq!(published != OfferResult::Closed, tried, "{state:?}");
         outbox.push_answer(message());
         let counts = outbox.outbound();
         assert_eq!(counts.queued, if tried { 3 } else { 0 }, "{state:?}");

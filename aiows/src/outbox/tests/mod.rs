@@ -13,7 +13,7 @@ use futures_util::poll;
 
 use self::model::Model;
 use super::policy::When;
-use super::{Outbox, Published, SharedFrame, Totals};
+use super::{OfferResult, Outbox, SharedFrame, Totals};
 use crate::codec::Encoded;
 use crate::limits::Limits;
 use crate::limits::{KindOf, Overflow, Rule};
@@ -122,11 +122,11 @@ fn push_as(outbox: &Outbox, payload: &[u8], kind: MessageKind, shared: bool) -> 
         true => {
             let frame = SharedFrame::new(message);
             let published = outbox.offer(&frame, When::Now);
-            matches!(published, Published::Queued | Published::Deferred | Published::Dropped)
+            matches!(published, OfferResult::Queued | OfferResult::Deferred | OfferResult::Dropped)
         }
         false => match outbox.offer(&mut message, When::Now) {
-            Published::Queued | Published::Dropped => true,
-            Published::Full => {
+            OfferResult::Queued | OfferResult::Dropped => true,
+            OfferResult::Full => {
                 assert_eq!(message.payload(), payload);
                 false
             }
@@ -297,8 +297,8 @@ fn the_largest_of_many_blocked_queues_is_found() {
 /// Publishes a part of a list; `true` if it is queued.
 fn publish_part(outbox: &Outbox, size: usize) -> bool {
     match outbox.offer(&SharedFrame::new(Encoded::raw(&vec![b'x'; size])), When::Never) {
-        Published::Queued => true,
-        Published::Full => false,
+        OfferResult::Queued => true,
+        OfferResult::Full => false,
         other => panic!("{other:?}"),
     }
 }
@@ -510,14 +510,14 @@ fn a_session_that_a_publisher_awaits_writes_before_it_sleeps() {
     assert!(push(&outbox, b"one", None, true));
     block(&outbox);
     let frame = SharedFrame::new(Encoded::raw(b"two"));
-    let Published::Busy(since) = outbox.offer(&frame, When::Offered) else {
+    let OfferResult::Busy(since) = outbox.offer(&frame, When::Offered) else {
         panic!("it was not tried since")
     };
     assert!(!outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
     block(&outbox);
     assert!(outbox.sleep(&session, super::Writability::Blocked, super::AcceptedMessages::Pending));
     let published = outbox.offer(&frame, When::TriedAgain(since));
-    assert_eq!((published, outbox.outbound().dropped), (Published::Dropped, 1));
+    assert_eq!((published, outbox.outbound().dropped), (OfferResult::Dropped, 1));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::super::{
-    AcceptedMessages, CloseOrder, Outbox, Published, SharedFrame, When, Writability,
+    AcceptedMessages, CloseOrder, OfferResult, Outbox, SharedFrame, When, Writability,
 };
 use super::{block, outbox, push};
 use crate::codec::Encoded;
@@ -87,10 +87,10 @@ async fn a_session_over_tcp_sleeps_while_publishers_write() {
     let outbox = outbox(Overflow::Reject, narrow, &Arc::default());
     let (mut client, _io) = open_tcp(&outbox).await;
     let session = Session::asleep(&outbox, Writability::Ready);
-    assert_eq!(outbox.offer(&frame(1), When::Offered), Published::Deferred);
+    assert_eq!(outbox.offer(&frame(1), When::Offered), OfferResult::Deferred);
     // The queue is full, so the publisher writes it.
     for _ in 0..3 {
-        assert_eq!(outbox.offer(&frame(1), When::Offered), Published::Queued);
+        assert_eq!(outbox.offer(&frame(1), When::Offered), OfferResult::Queued);
     }
     assert_eq!((outbox.outbound().sent, outbox.outbound().pending), (3, 1));
     outbox.flush_deferred();
@@ -110,7 +110,7 @@ async fn a_publisher_that_makes_room_over_tcp_wakes_the_senders_that_wait_for_it
     let sent = loop {
         assert!(client.read(&mut buffer).await.unwrap() > 0);
         let before = outbox.outbound();
-        assert_ne!(outbox.offer(&frame(1), When::Offered), Published::Dropped);
+        assert_ne!(outbox.offer(&frame(1), When::Offered), OfferResult::Dropped);
         if outbox.outbound().sent > before.sent {
             break poll!(&mut waiting);
         }
@@ -127,9 +127,9 @@ async fn a_part_of_a_list_waits_if_a_write_leaves_no_room_for_it() {
     // More than half of the queue, even without the bytes that the kernel takes.
     let (text, messages) = (frame(6 * MIB), 11);
     for _ in 0..messages {
-        assert_eq!(outbox.offer(&text, When::Offered), Published::Queued);
+        assert_eq!(outbox.offer(&text, When::Offered), OfferResult::Queued);
     }
-    assert_eq!(outbox.offer(&frame(1), When::Never), Published::Full);
+    assert_eq!(outbox.offer(&frame(1), When::Never), OfferResult::Full);
     let counts = outbox.outbound();
     assert_eq!((counts.queued, counts.pending + counts.sent), (messages, messages));
     assert!(outbox.written() > 0);
@@ -164,7 +164,7 @@ async fn a_message_is_refused_if_a_write_leaves_no_room_for_it() {
     let outbox = outbox(Overflow::Reject, large, &Arc::default());
     let (_client, _io) = open_tcp(&outbox).await;
     let text = frame(78 * MIB);
-    assert_eq!(outbox.offer(&text, When::Offered), Published::Queued);
+    assert_eq!(outbox.offer(&text, When::Offered), OfferResult::Queued);
     for _ in 0..2 {
         assert!(!push(&outbox, &vec![b'x'; 8 * MIB], None, false));
     }
